@@ -1,0 +1,58 @@
+//! Compiles `src/bpf/tcc_trace.bpf.c` into a skeleton. Needs clang only: no bpftool, no BTF, no network.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, exit};
+
+use libbpf_cargo::SkeletonBuilder;
+
+const SOURCE: &str = "src/bpf/tcc_trace.bpf.c";
+/// clang 12 is the first whose CO-RE relocations (type and enum existence) libbpf's headers ask for.
+const OLDEST_CLANG: u32 = 12;
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/bpf");
+    println!("cargo:rerun-if-changed=vmlinux");
+    println!("cargo:rerun-if-env-changed=CLANG");
+
+    let clang = env::var("CLANG").unwrap_or_else(|_| "clang".into());
+    match clang_version(&clang) {
+        Some(version) if version >= OLDEST_CLANG => {}
+        Some(version) => stop(&format!("{clang} is version {version}")),
+        None => stop(&format!("{clang} cannot be run")),
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
+        .join("tcc_trace.skel.rs");
+    let built = SkeletonBuilder::new()
+        .source(SOURCE)
+        .clang(&clang)
+        .clang_args([
+            "-Wall",
+            "-Werror",
+            "-Ivmlinux",
+            "-Isrc/bpf",
+            // Instructions that every kernel from 5.10 has: v3's atomics came with 5.12.
+            "-mcpu=v2",
+            // No absolute path in the object's line info, so that builds from two directories are identical.
+            "-ffile-compilation-dir=.",
+        ])
+        .build_and_generate(&out);
+    if let Err(error) = built {
+        stop(&format!("cannot compile {SOURCE}: {error:#}"));
+    }
+}
+
+/// The major version, from the first line of `clang --version`.
+fn clang_version(clang: &str) -> Option<u32> {
+    let output = Command::new(clang).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let after = text.split_once("version ")?.1;
+    after.split('.').next()?.parse().ok()
+}
+
+fn stop(what: &str) -> ! {
+    println!(
+        "cargo:warning={what}; building tcc-trace needs clang {OLDEST_CLANG} or newer: apt-get install clang (or set CLANG)"
+    );
+    exit(1);
+}

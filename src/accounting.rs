@@ -1,0 +1,103 @@
+//! The books: what became of every event that the kernel hook saw.
+
+use serde::Serialize;
+
+/// Of one kind of event. `seen` is counted apart from the rest, so that the sum proves something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// The hook fired (where the kernel skipped the program because it was running already, too).
+    pub seen: u64,
+    /// Printed.
+    pub emitted: u64,
+    /// Not asked for.
+    pub filtered: u64,
+    /// Left out by `--sample`, `--every` or `--on-change`.
+    pub sampled_out: u64,
+    /// Over `--rate`, `--rate-per-conn` or `--count`.
+    pub limited: u64,
+    /// The buffer was full, or the kernel skipped the program.
+    pub lost: u64,
+    /// Arrived and made no sense.
+    pub undecodable: u64,
+}
+
+impl Counts {
+    /// What `seen` must equal.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.emitted
+            + self.filtered
+            + self.sampled_out
+            + self.limited
+            + self.lost
+            + self.undecodable
+    }
+
+    fn add(&mut self, other: &Counts) {
+        self.seen += other.seen;
+        self.emitted += other.emitted;
+        self.filtered += other.filtered;
+        self.sampled_out += other.sampled_out;
+        self.limited += other.limited;
+        self.lost += other.lost;
+        self.undecodable += other.undecodable;
+    }
+}
+
+/// Of a run, so far or in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounting {
+    pub duration_ns: u64,
+    /// Kind and counts.
+    pub kinds: Vec<(&'static str, Counts)>,
+}
+
+impl Accounting {
+    /// All kinds together.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for (_, counts) in &self.kinds {
+            total.add(counts);
+        }
+        total
+    }
+
+    /// For people, one line a kind.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.kinds.iter().map(|(kind, counts)| line(kind, counts)).collect()
+    }
+}
+
+fn line(kind: &str, counts: &Counts) -> String {
+    let parts = [
+        ("emitted", counts.emitted),
+        ("filtered", counts.filtered),
+        ("sampled out", counts.sampled_out),
+        ("limited", counts.limited),
+        ("lost", counts.lost),
+        ("undecodable", counts.undecodable),
+    ];
+    let mut text = format!("{kind}: {} seen", counts.seen);
+    let mut mark = " = ";
+    for (name, count) in parts {
+        if count > 0 || name == "emitted" || name == "lost" {
+            text += &format!("{mark}{count} {name}");
+            mark = " + ";
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_adds_up_and_leaves_out_zeros() {
+        let counts = Counts { seen: 10, emitted: 7, filtered: 3, ..Counts::default() };
+        assert_eq!(line("probe", &counts), "probe: 10 seen = 7 emitted + 3 filtered + 0 lost");
+        assert_eq!(counts.seen, counts.accounted());
+    }
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every difference between kernels, one helper each; the commit or release that made it stands above. */
+#ifndef __TCC_COMPAT_BPF_H__
+#define __TCC_COMPAT_BPF_H__
+
+#define AF_INET 2
+#define AF_INET6 10
+
+/*
+ * One handler serves both ways to a kernel struct. Members are plain loads: from the socket itself where the verifier
+ * knows its type (tp_btf), else from a copy of it (raw_tp: one probe read of the whole costs less than a hundred of its
+ * members). Only where a member is a pointer that is followed do they differ; `typed` is a constant when inlined.
+ */
+#define FOLLOW(typed, ...) ((typed) ? ___arrow(__VA_ARGS__) : BPF_CORE_READ(__VA_ARGS__))
+/* 0 where this kernel's struct has no such member; the column then says null. */
+#define LOAD_IF(ptr, member) (bpf_core_field_exists((ptr)->member) ? (ptr)->member : 0)
+
+/* 5.15 (8520e224f547): sk_cgrp_data.val became a plain pointer; before, bit 0 marks v1 data instead of one. */
+static __always_inline struct cgroup *sock_cgroup(struct sock *sk)
+{
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return sk->sk_cgrp_data.cgroup;
+
+	__u64 val = ((struct sock___5_10 *)sk)->sk_cgrp_data.val;
+
+	return (val & 1) ? NULL : (struct cgroup *)val;
+}
+
+static __always_inline __u64 sock_cgroup_id(struct sock *sk, const bool typed)
+{
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return FOLLOW(typed, sk, sk_cgrp_data.cgroup, kn, id);
+	return BPF_CORE_READ(sock_cgroup(sk), kn, id);
+}
+
+/* 6.1 (7f203bc89eb6): ancestors became pointers; before, an array of ids. */
+static __always_inline __u64 cgroup_ancestor_id(struct cgroup *cg, int level)
+{
+	struct cgroup *ancestor = NULL;
+	__u64 id = 0;
+
+	if (bpf_core_field_exists(cg->ancestors)) {
+		bpf_core_read(&ancestor, sizeof(ancestor), &cg->ancestors[level]);
+		return BPF_CORE_READ(ancestor, kn, id);
+	}
+	bpf_core_read(&id, sizeof(id), &((struct cgroup___5_10 *)cg)->ancestor_ids[level]);
+	return id;
+}
+
+/* When the pending timer fires, in jiffies. Until 6.15 icsk_timeout; then the timer itself, moved to struct sock in 6.19. */
+static __always_inline __u32 retransmit_expires(struct tcp_sock *tp)
+{
+	struct inet_connection_sock___6_12 *icsk_612 = (void *)tp;
+	struct inet_connection_sock___6_18 *icsk_618 = (void *)tp;
+	struct sock___6_19 *sk_619 = (void *)tp;
+
+	if (bpf_core_field_exists(icsk_612->icsk_timeout))
+		return icsk_612->icsk_timeout;
+	if (bpf_core_field_exists(icsk_618->icsk_retransmit_timer))
+		return icsk_618->icsk_retransmit_timer.expires;
+	if (bpf_core_field_exists(sk_619->tcp_retransmit_timer))
+		return sk_619->tcp_retransmit_timer.expires;
+	return bpf_jiffies64();
+}
+
+#endif

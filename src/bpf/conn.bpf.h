@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is remembered per connection, above all its owner.
+ *
+ * In softirq the current task is whoever was interrupted, and even who holds the socket's lock may be a bystander (ss
+ * reads struct tcp_info under it, and works off the backlog when it lets go). So an owner is learnt only where a process
+ * does something with its socket: connects, listens, sends, receives. That it is a process is told by sk_lock.owned,
+ * which lock_sock() alone sets; kernel users of the same functions run in softirq or as kernel threads.
+ * What no hook saw (a socket that only sends, before 6.16) is asked for: the reader then runs the task_file iterator.
+ */
+#ifndef __TCC_CONN_BPF_H__
+#define __TCC_CONN_BPF_H__
+
+#define PF_KTHREAD 0x00200000
+#define OWNER_FRESH_NS 1000000000ULL
+#define OWNER_ASK_NS 100000000ULL
+#define OWNER_MAX_ASKS 8
+
+static __always_inline __u64 conn_key(struct sock *sk, __u64 cookie)
+{
+	return cfg.key_by_cookie ? cookie : (__u64)sk;
+}
+
+/* The entry, made if need be; NULL only where the map refuses. */
+static __always_inline struct conn *conn_of(__u64 key)
+{
+	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
+	struct conn fresh = {};
+
+	if (conn)
+		return conn;
+	bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+static __always_inline bool in_tree(__u32 tgid)
+{
+	return (cfg.filters & TCC_FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid);
+}
+
+/* The command's name is the thread group's, as in ps and ss, and not that of a worker thread. */
+static __always_inline void conn_set_owner(struct conn *conn, struct task_struct *task, __u64 now)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u8 comm[TCC_COMM_LEN] = {};
+
+	if (in_tree(tgid))
+		conn->flags |= CONN_TREE;
+	conn->flags &= ~CONN_LISTENER;
+	conn->owner_ns = now;
+	conn->tgid = tgid;
+	/* As a string: on 5.10 the end of a longer, older name stands behind the NUL, and the filter compares all bytes. */
+	BPF_CORE_READ_STR_INTO(&comm, task, group_leader, comm);
+	__builtin_memcpy(conn->comm, comm, TCC_COMM_LEN);
+}
+
+static __always_inline bool held_by_process(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_lock.owned);
+}
+
+/* The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). */
+static __always_inline void conn_learn(struct conn *conn, __u64 now)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (conn->tgid == (__u32)(bpf_get_current_pid_tgid() >> 32) && !(conn->flags & CONN_LISTENER) &&
+	    now - conn->owner_ns < OWNER_FRESH_NS)
+		return;
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return;
+	conn_set_owner(conn, task, now);
+}
+
+/*
+ * Where the owner is not known: ask the reader to look through the processes' files, soon at first, then ever more
+ * rarely, then no more (an orphan has none).
+ */
+static __always_inline void conn_ask(struct conn *conn, __u64 now)
+{
+	__u32 zero = 0, *asked;
+
+	if (conn->tgid && !(conn->flags & CONN_LISTENER))
+		return;
+	if (conn->asks >= OWNER_MAX_ASKS || (conn->asks && now - conn->owner_ns < OWNER_ASK_NS << conn->asks))
+		return;
+	conn->asks += 1;
+	conn->owner_ns = now;
+	asked = bpf_map_lookup_elem(&owner_asks, &zero);
+	if (asked)
+		__sync_fetch_and_add(asked, 1);
+}
+
+#endif

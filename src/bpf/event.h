@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The contract between the BPF programs and the Rust side: record kinds, record layouts, configuration.
+ *
+ * Rust sees these types through the skeleton (BTF), so a layout is written here and nowhere else.
+ * Rules: fixed-width integers only, fields from large to small, no hidden padding (checked below): every byte of a
+ * record is written by the program, and none of the kernel's memory leaks through a hole.
+ *
+ * Vocabulary: `local` is the traced socket's side (saddr, sport), `peer` the other (daddr, dport), whichever way the
+ * packet went. Names are the kernel's; a unit is part of the name. Sequence numbers are raw and wrap at 2^32.
+ */
+#ifndef __TCC_EVENT_H__
+#define __TCC_EVENT_H__
+
+enum tcc_kind {
+	TCC_KIND_PROBE = 0,
+	TCC_KIND_MAX = 1,
+};
+
+#define TCC_COMM_LEN 16
+#define TCC_CA_NAME_LEN 16
+/* icsk_ca_priv: 13 u64 since 5.1 */
+#define TCC_CA_PRIV_LEN 104
+
+/* Every record begins so. Addresses are IPv6; an IPv4 one is mapped (::ffff:a.b.c.d), so one form serves both. */
+struct tcc_head {
+	__u64 mono_ns; /* CLOCK_MONOTONIC */
+	__u64 cookie; /* 0: the kernel gave none */
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u16 sport;
+	__u16 dport;
+	__u8 kind; /* enum tcc_kind */
+	__u8 full; /* the record goes beyond the standard fields */
+	__u16 len; /* of the whole record, checked by the reader */
+};
+
+/* Who holds the socket. */
+struct tcc_owner {
+	__u64 cgroup_id;
+	__u64 ino; /* of the socket's file; 0: orphan, or not yet accepted */
+	__u32 netns;
+	__u32 ifindex; /* that the packet came in by; 0: not known */
+	__u32 uid;
+	__u32 pid; /* thread group; 0: not known */
+	__u8 comm[TCC_COMM_LEN];
+};
+
+/* What the classic tcp_probe record has. */
+struct tcc_probe_std {
+	__u32 mark;
+	__u32 data_len;
+	__u32 snd_nxt;
+	__u32 snd_una;
+	__u32 snd_cwnd;
+	__u32 ssthresh;
+	__u32 snd_wnd;
+	__u32 srtt_us;
+	__u32 rcv_wnd;
+	__u32 unused;
+};
+
+/* The state of a struct tcp_sock, in the units of `tcc-trace schema`: scaled values are already unscaled. */
+struct tcc_sock {
+	__u64 bytes_sent;
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u64 bytes_retrans;
+	__u64 pacing_rate;
+	__u64 max_pacing_rate;
+
+	__u32 snd_ssthresh;
+	__u32 rttvar_us;
+	__u32 mdev_us;
+	__u32 min_rtt_us;
+	__u32 rto_us;
+	__u32 ato_us;
+	__u32 mss;
+	__u32 advmss;
+	__u32 rcv_mss;
+	__u32 pmtu;
+	__u32 packets_out;
+	__u32 retrans_out;
+	__u32 sacked_out;
+	__u32 lost_out;
+	__u32 total_retrans;
+	__u32 lost;
+	__u32 delivered;
+	__u32 delivered_ce;
+	__u32 rate_delivered;
+	__u32 rate_interval_us;
+	__u32 reordering;
+	__u32 reord_seen;
+	__u32 dsack_dups;
+	__u32 segs_in;
+	__u32 segs_out;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
+	__u32 write_seq;
+	__u32 rcv_nxt;
+	__u32 rcv_ssthresh;
+	__u32 window_clamp;
+	__u32 rcv_rtt_us;
+	__u32 rcv_space;
+	__u32 rcv_ooopack;
+	__u32 last_data_sent_us;
+	__u32 last_data_recv_us;
+	__u32 last_ack_recv_us;
+	__u32 timer_us;
+	__u32 prior_cwnd;
+	__u32 prior_ssthresh;
+	__u32 snd_cwnd_cnt;
+	__u32 snd_cwnd_clamp;
+	__u32 prr_delivered;
+	__u32 prr_out;
+	__u32 high_seq;
+	__u32 undo_marker;
+	__s32 undo_retrans;
+	__u32 tlp_high_seq;
+	__u32 sk_mark;
+	__u32 sk_priority;
+	__u32 drops;
+	__s32 wmem_queued;
+	__s32 wmem_alloc;
+	__s32 sndbuf;
+	__s32 rmem_alloc;
+	__s32 rcvbuf;
+	__s32 forward_alloc;
+	__s32 omem_alloc;
+	__s32 backlog_len;
+	__u32 max_window;
+
+	__u64 busy_us;
+	__u64 rwnd_limited_us;
+	__u64 sndbuf_limited_us;
+
+	__u16 timeout_rehash;
+	__u8 state;
+	__u8 ca_state;
+	__u8 retransmits;
+	__u8 backoff;
+	__u8 probes_out;
+	__u8 pending;
+	__u8 ecn_flags;
+	__u8 rate_app_limited;
+	__u8 is_cwnd_limited;
+	__u8 tstamp_ok;
+	__u8 sack_ok;
+	__u8 snd_wscale; /* 255: not negotiated */
+	__u8 rcv_wscale;
+	__u8 tos;
+
+	__u8 ca_name[TCC_CA_NAME_LEN];
+	/* The algorithm's own state as raw bytes. The reader knows its layout from the kernel's or the module's BTF. */
+	__u8 ca_priv[TCC_CA_PRIV_LEN];
+};
+
+struct tcc_probe {
+	struct tcc_head head;
+	struct tcc_probe_std std;
+};
+
+struct tcc_probe_full {
+	struct tcc_head head;
+	struct tcc_probe_std std;
+	struct tcc_owner owner;
+	struct tcc_sock sock;
+};
+
+/* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
+union tcc_record {
+	struct tcc_probe probe;
+	struct tcc_probe_full probe_full;
+};
+
+/*
+ * What became of the events of one kind, on one CPU. `seen` is counted on entry and every other field on the way out,
+ * apart from each other, so that their sum is a check and not a definition.
+ */
+struct tcc_counters {
+	__u64 seen;
+	__u64 filtered;
+	__u64 sampled_out;
+	__u64 limited;
+	__u64 lost;
+	__u64 submitted;
+};
+
+/* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
+enum tcc_sleep {
+	TCC_AWAKE = 0,
+	TCC_NAP = 1, /* has a timer: wake it only when wake_bytes are waiting */
+	TCC_SLEEP = 2, /* has none: the next record wakes it */
+};
+
+/* What a hash filter's value means; the key of `filter_values`. */
+enum tcc_filter {
+	TCC_FILTER_PID = 1 << 0,
+	TCC_FILTER_UID = 1 << 1,
+	TCC_FILTER_COMM = 1 << 2,
+	TCC_FILTER_CGROUP = 1 << 3,
+	TCC_FILTER_NETNS = 1 << 4,
+	TCC_FILTER_IFACE = 1 << 5,
+	TCC_FILTER_MARK = 1 << 6,
+	TCC_FILTER_CC = 1 << 7,
+	TCC_FILTER_COOKIE = 1 << 8,
+	TCC_FILTER_TREE = 1 << 9, /* connections of the command that we started */
+	TCC_FILTER_PORT = 1 << 10, /* either side */
+	TCC_FILTER_LPORT = 1 << 11,
+	TCC_FILTER_RPORT = 1 << 12,
+	TCC_FILTER_ADDR = 1 << 13, /* either side */
+	TCC_FILTER_LADDR = 1 << 14,
+	TCC_FILTER_RADDR = 1 << 15,
+	TCC_FILTER_IPV4 = 1 << 16,
+	TCC_FILTER_IPV6 = 1 << 17,
+};
+
+struct tcc_filter_key {
+	__u8 value[16]; /* a number in its first 8 bytes, or a name; zero-filled */
+	enum tcc_filter filter;
+};
+
+/* LPM key: the filter is part of the prefix, so that three address lists live in one trie. */
+struct tcc_addr_key {
+	__u32 prefixlen;
+	enum tcc_filter filter;
+	__u8 addr[16];
+};
+
+/* Read-only for the programs: the verifier sees constants and drops the code of what is not asked for. */
+struct tcc_config {
+	__u64 every_ns;
+	__u64 rate_interval_ns;
+	__u64 rate_burst_ns;
+	__u64 conn_rate_interval_ns;
+	__u64 conn_rate_burst_ns;
+	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
+	__u32 filters; /* of enum tcc_filter: which are on */
+	__u32 sample;
+	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
+	enum tcc_kind kinds; /* never read: makes the enum part of the object's BTF */
+	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
+	__u8 full; /* emit all fields */
+	__u8 on_change;
+	__u8 track_conn; /* keep an entry per connection */
+	__u8 track_owner; /* and its owner */
+	__u8 key_by_cookie; /* the record reader has no socket pointer */
+	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
+	__u8 unused;
+};
+
+#define TCC_NO_PADDING(type, last) \
+	_Static_assert(sizeof(type) == __builtin_offsetof(type, last) + sizeof(((type *)0)->last), #type " is padded")
+TCC_NO_PADDING(struct tcc_head, len);
+TCC_NO_PADDING(struct tcc_owner, comm);
+TCC_NO_PADDING(struct tcc_probe_std, unused);
+TCC_NO_PADDING(struct tcc_sock, ca_priv);
+TCC_NO_PADDING(struct tcc_probe_full, sock);
+TCC_NO_PADDING(struct tcc_config, unused);
+_Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
+_Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, max_window) + 4, "tcc_sock has a hole");
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The filters: AND across options, OR within a list. Each stage is compiled in only where it is asked for, cheapest
+ * first: ports are bit sets, addresses a trie, all else a hash of (filter, value).
+ */
+#ifndef __TCC_FILTER_BPF_H__
+#define __TCC_FILTER_BPF_H__
+
+#define ON(filter) (cfg.filters & (filter))
+
+static __always_inline bool port_in(const volatile __u64 *set, __u16 port)
+{
+	return set[(port >> 6) & 1023] >> (port & 63) & 1;
+}
+
+static __always_inline bool addr_in(__u32 filter, const __u8 addr[16])
+{
+	struct tcc_addr_key key = { .prefixlen = 32 + 128, .filter = filter };
+
+	__builtin_memcpy(key.addr, addr, 16);
+	return bpf_map_lookup_elem(&filter_addrs, &key);
+}
+
+static __always_inline bool value_in(__u32 filter, __u64 value)
+{
+	struct tcc_filter_key key = { .filter = filter };
+
+	__builtin_memcpy(key.value, &value, sizeof(value));
+	return bpf_map_lookup_elem(&filter_values, &key);
+}
+
+static __always_inline bool name_in(__u32 filter, const __u8 name[16])
+{
+	struct tcc_filter_key key = { .filter = filter };
+
+	__builtin_memcpy(key.value, name, 16);
+	return bpf_map_lookup_elem(&filter_values, &key);
+}
+
+static __always_inline bool is_mapped(const __u8 addr[16])
+{
+	const __be32 *word = (const void *)addr;
+
+	return !word[0] && !word[1] && word[2] == bpf_htonl(0xffff);
+}
+
+/* What the head alone decides; the only filters of the record reader. */
+static __always_inline bool admit_head(const struct tcc_head *h)
+{
+	if (ON(TCC_FILTER_IPV4) && !is_mapped(h->daddr))
+		return false;
+	if (ON(TCC_FILTER_IPV6) && is_mapped(h->daddr))
+		return false;
+	if (ON(TCC_FILTER_PORT) && !port_in(ports_either, h->sport) && !port_in(ports_either, h->dport))
+		return false;
+	if (ON(TCC_FILTER_LPORT) && !port_in(ports_local, h->sport))
+		return false;
+	if (ON(TCC_FILTER_RPORT) && !port_in(ports_peer, h->dport))
+		return false;
+	if (ON(TCC_FILTER_COOKIE) && !value_in(TCC_FILTER_COOKIE, h->cookie))
+		return false;
+	if (ON(TCC_FILTER_ADDR) && !addr_in(TCC_FILTER_ADDR, h->saddr) && !addr_in(TCC_FILTER_ADDR, h->daddr))
+		return false;
+	if (ON(TCC_FILTER_LADDR) && !addr_in(TCC_FILTER_LADDR, h->saddr))
+		return false;
+	if (ON(TCC_FILTER_RADDR) && !addr_in(TCC_FILTER_RADDR, h->daddr))
+		return false;
+	return true;
+}
+
+/* A cgroup filter takes the group and all below it, so the socket's group is asked for each of its ancestors. */
+static __always_inline bool admit_cgroup(struct sock *sk)
+{
+	struct cgroup *cg = sock_cgroup(sk);
+	int level = BPF_CORE_READ(cg, level);
+
+	for (int i = 0; i < 32; i++) {
+		if (i > level)
+			break;
+		if (value_in(TCC_FILTER_CGROUP, cgroup_ancestor_id(cg, i)))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool admit_cc(struct sock *sk)
+{
+	const struct tcp_congestion_ops *ca_ops = ((struct inet_connection_sock *)sk)->icsk_ca_ops;
+	__u8 name[TCC_CA_NAME_LEN] = {};
+
+	bpf_core_read_str(name, sizeof(name), &ca_ops->name);
+	return name_in(TCC_FILTER_CC, name);
+}
+
+/* The packet's mark or the socket's; `skb_mark` is 0 where the event has no packet. */
+static __always_inline bool admit_mark(struct sock *sk, __u32 skb_mark)
+{
+	return value_in(TCC_FILTER_MARK, skb_mark) || value_in(TCC_FILTER_MARK, sk->sk_mark);
+}
+
+static __always_inline bool admit_iface(struct sock *sk, __u32 ifindex)
+{
+	__u32 bound = sk->__sk_common.skc_bound_dev_if;
+
+	return (ifindex && value_in(TCC_FILTER_IFACE, ifindex)) || (bound && value_in(TCC_FILTER_IFACE, bound));
+}
+
+/* What is read from the socket. */
+static __always_inline bool admit_sock(struct sock *sk, __u32 skb_mark, __u32 ifindex, const bool typed)
+{
+	if (ON(TCC_FILTER_UID) && !value_in(TCC_FILTER_UID, sk->sk_uid.val))
+		return false;
+	if (ON(TCC_FILTER_NETNS) &&
+	    !value_in(TCC_FILTER_NETNS, FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum)))
+		return false;
+	if (ON(TCC_FILTER_MARK) && !admit_mark(sk, skb_mark))
+		return false;
+	if (ON(TCC_FILTER_IFACE) && !admit_iface(sk, ifindex))
+		return false;
+	if (ON(TCC_FILTER_CC) && !admit_cc(sk))
+		return false;
+	if (ON(TCC_FILTER_CGROUP) && !admit_cgroup(sk))
+		return false;
+	return true;
+}
+
+/* What is known of the owner. A connection whose owner is not known is not anybody's. */
+static __always_inline bool admit_owner(const struct conn *conn)
+{
+	if (!ON(TCC_FILTER_PID | TCC_FILTER_COMM | TCC_FILTER_TREE))
+		return true;
+	if (!conn)
+		return false;
+	if (ON(TCC_FILTER_TREE) && !(conn->flags & CONN_TREE))
+		return false;
+	if (ON(TCC_FILTER_PID) && !value_in(TCC_FILTER_PID, conn->tgid))
+		return false;
+	if (ON(TCC_FILTER_COMM) && !name_in(TCC_FILTER_COMM, conn->comm))
+		return false;
+	return true;
+}
+
+#endif

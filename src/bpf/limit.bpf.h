@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Fewer events of what the filters let through: sampling (sampled_out) and rate limits (limited). */
+#ifndef __TCC_LIMIT_BPF_H__
+#define __TCC_LIMIT_BPF_H__
+
+/*
+ * Token bucket as one word, the time at which the bucket would be empty ("virtual scheduling", ITU-T I.371): an event
+ * costs `interval`, `burst` may be saved up.
+ */
+static __always_inline bool bucket_take(__u64 *empty_at, __u64 now, __u64 interval, __u64 burst)
+{
+	__u64 at = *empty_at;
+
+	if (at > now + burst)
+		return false;
+	*empty_at = (at > now ? at : now) + interval;
+	return true;
+}
+
+/* Every Nth of a connection, beginning with its first; at most one per interval; only where something moved. */
+static __always_inline bool pass_sampling(struct conn *conn, __u64 now, __u32 snd_cwnd, __u32 snd_ssthresh,
+					  __u8 ca_state)
+{
+	if (cfg.on_change) {
+		if (conn->count && conn->snd_cwnd == snd_cwnd && conn->snd_ssthresh == snd_ssthresh &&
+		    conn->ca_state == ca_state)
+			return false;
+		conn->snd_cwnd = snd_cwnd;
+		conn->snd_ssthresh = snd_ssthresh;
+		conn->ca_state = ca_state;
+	}
+	if (cfg.sample > 1) {
+		if (conn->count++ % cfg.sample)
+			return false;
+	} else {
+		conn->count = 1;
+	}
+	if (cfg.every_ns) {
+		if (conn->emitted_ns && now - conn->emitted_ns < cfg.every_ns)
+			return false;
+		conn->emitted_ns = now;
+	}
+	return true;
+}
+
+static __always_inline bool pass_rate(struct conn *conn, __u64 now)
+{
+	__u32 zero = 0;
+	__u64 *bucket;
+
+	if (cfg.conn_rate_interval_ns && conn &&
+	    !bucket_take(&conn->bucket_ns, now, cfg.conn_rate_interval_ns, cfg.conn_rate_burst_ns))
+		return false;
+	if (cfg.rate_interval_ns) {
+		bucket = bpf_map_lookup_elem(&rate_bucket, &zero);
+		if (bucket && !bucket_take(bucket, now, cfg.rate_interval_ns, cfg.rate_burst_ns))
+			return false;
+	}
+	return true;
+}
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map, with who writes, who reads and what bounds it. Sizes marked * are set before load. */
+#ifndef __TCC_MAPS_BPF_H__
+#define __TCC_MAPS_BPF_H__
+
+const volatile struct tcc_config cfg = {};
+
+/* Port filters as bit sets: any list of ports and ranges costs one load. Written before load. */
+const volatile __u64 ports_either[1024] = {};
+const volatile __u64 ports_local[1024] = {};
+const volatile __u64 ports_peer[1024] = {};
+
+/* Records to the reader; only the chosen transport's map is created. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* * bytes */
+} events_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} events_perf SEC(".maps");
+
+/*
+ * Where a record is built for the perf buffer, which copies it: too large for the stack. tcp_probe runs in process
+ * context too, so before 6.1 (05b24ff9b2cf) a softirq can nest a second run on the same CPU: hence one slot per depth.
+ */
+#define SCRATCH_DEPTH 4
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_DEPTH);
+	__type(key, __u32);
+	__type(value, union tcc_record);
+} scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} scratch_depth SEC(".maps");
+
+/* The raw reader's copies of the socket and the packet; a slot per depth as above. The sizes leave room to grow. */
+struct copies {
+	__u8 sock[4096];
+	__u8 skb[512];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_DEPTH);
+	__type(key, __u32);
+	__type(value, struct copies);
+} copies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} copies_depth SEC(".maps");
+
+/* Written here, summed by the reader at any time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TCC_KIND_MAX);
+	__type(key, __u32); /* enum tcc_kind; an array's key must be an integer to BTF */
+	__type(value, struct tcc_counters);
+} counters SEC(".maps");
+
+/* Written by the reader before it waits, cleared here by the record that wakes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, enum tcc_sleep);
+} reader_sleep SEC(".maps");
+
+/* Grows when a sample's owner is not known; the reader looks at it from time to time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} owner_asks SEC(".maps");
+
+/* The token bucket of --rate. Races between CPUs may let a few events more through; they never block one another. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} rate_bucket SEC(".maps");
+
+/* Filter lists: written before attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, struct tcc_filter_key);
+	__type(value, __u8);
+} filter_values SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1); /* * */
+	__type(key, struct tcc_addr_key);
+	__type(value, __u8);
+} filter_addrs SEC(".maps");
+
+enum {
+	CONN_TREE = 1, /* belongs to the command that we started */
+	CONN_LISTENER = 2, /* tgid is that of the listener: not accepted yet, as far as we saw */
+};
+
+/* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */
+struct conn {
+	__u64 owner_ns; /* when the owner was learnt, or asked for */
+	__u64 emitted_ns;
+	__u64 bucket_ns;
+	__u32 count;
+	__u32 snd_cwnd;
+	__u32 snd_ssthresh;
+	__u32 tgid; /* 0: not known */
+	__u8 comm[TCC_COMM_LEN];
+	__u8 ca_state;
+	__u8 flags;
+	__u8 asks;
+	__u8 unused[5];
+};
+
+/*
+ * Key: the socket's address (the record reader: its cookie). Inserted by the first event that needs it and by the
+ * iterator at the start; removed by tcp_destroy_sock, so that a reused address starts anew. LRU bounds it: where there
+ * are more connections than entries the idle ones are forgotten and learnt again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u64);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+/* Who listens where; inserted and removed by inet_sock_set_state, inserted by the iterator. */
+struct listener_key {
+	__u8 saddr[16];
+	__u64 net;
+	__u32 sport;
+	__u32 unused;
+};
+
+struct listener {
+	__u32 tgid; /* 0: several processes listen there (SO_REUSEPORT) */
+	__u32 flags;
+	__u8 comm[TCC_COMM_LEN]; /* of the first of them */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+/* The processes of the command that we started: ours is put in before it is forked; fork adds, exit removes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u32);
+	__type(value, __u8);
+} tree SEC(".maps");
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The hooks that keep `conns`, `listeners` and `tree` up to date. raw_tp serves them on every kernel alike. */
+#ifndef __TCC_OWNER_BPF_H__
+#define __TCC_OWNER_BPF_H__
+
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_LISTEN 10
+#define IPPROTO_TCP 6
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define SOCKFS_MAGIC 0x534F434B
+
+static __always_inline struct listener_key listener_key(struct sock *sk)
+{
+	struct listener_key key = {};
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
+		BPF_CORE_READ_INTO(&key.saddr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+	else
+		mapped(key.saddr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+	key.net = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	key.sport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	return key;
+}
+
+static __always_inline void listener_add(struct sock *sk, const struct conn *owner)
+{
+	struct listener_key key = listener_key(sk);
+	struct listener fresh = { .tgid = owner->tgid, .flags = owner->flags & CONN_TREE };
+	struct listener *known = bpf_map_lookup_elem(&listeners, &key);
+
+	__builtin_memcpy(fresh.comm, owner->comm, TCC_COMM_LEN);
+	if (!known) {
+		bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY);
+		return;
+	}
+	if (known->tgid != fresh.tgid)
+		known->tgid = 0;
+	known->flags &= fresh.flags;
+}
+
+/*
+ * A new connection is a copy of its listener, and nobody's until it is accepted. For the filters it is the listener's:
+ * `--pid`, `--comm` and `-- CMD` then see it from its first packet. In the records its owner stays unknown.
+ */
+static __always_inline void conn_from_listener(struct sock *sk)
+{
+	struct listener_key key = listener_key(sk);
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	struct conn *conn;
+
+	if (!listener)
+		return;
+	conn = conn_of((__u64)sk);
+	if (!conn)
+		return;
+	conn->tgid = listener->tgid;
+	conn->flags = listener->flags | CONN_LISTENER;
+	__builtin_memcpy(conn->comm, listener->comm, TCC_COMM_LEN);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
+{
+	struct listener_key key;
+	struct conn *conn;
+
+	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV) {
+		conn_from_listener(sk);
+		return 0;
+	}
+	if (oldstate == TCP_LISTEN) {
+		key = listener_key(sk);
+		bpf_map_delete_elem(&listeners, &key);
+	}
+	/* Who connects or listens owns it; who closes it need not (ss --kill). */
+	if ((newstate != TCP_SYN_SENT && newstate != TCP_LISTEN) || !held_by_process(sk))
+		return 0;
+	conn = conn_of((__u64)sk);
+	if (!conn)
+		return 0;
+	conn_learn(conn, bpf_ktime_get_ns());
+	if (newstate == TCP_LISTEN && conn->tgid)
+		listener_add(sk, conn);
+	return 0;
+}
+
+static __always_inline int on_use(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct conn *conn;
+
+	if (!held_by_process(sk))
+		return 0;
+	conn = bpf_map_lookup_elem(&conns, &key);
+	if (conn)
+		conn_learn(conn, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* Fires where a process takes received data. */
+SEC("raw_tp/tcp_rcv_space_adjust")
+int BPF_PROG(owner_receive, struct sock *sk)
+{
+	return on_use(sk);
+}
+
+/* Fires where a process hands data to send over; since 6.16 (a 2025 addition), before that see conn_ask(). */
+SEC("raw_tp/tcp_sendmsg_locked")
+int BPF_PROG(owner_send, struct sock *sk)
+{
+	return on_use(sk);
+}
+
+SEC("raw_tp/tcp_destroy_sock")
+int BPF_PROG(conn_destroy, struct sock *sk)
+{
+	__u64 key = conn_key(sk, BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
+
+	bpf_map_delete_elem(&conns, &key);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_fork")
+int BPF_PROG(tree_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
+	__u8 one = 1;
+
+	if (tgid != child_tgid && in_tree(tgid))
+		bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY);
+	return 0;
+}
+
+/* Only with a process's last thread; its connections keep their mark. */
+SEC("raw_tp/sched_process_exit")
+int BPF_PROG(tree_exit, struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+
+	if (!BPF_CORE_READ(task, signal, live.counter))
+		bpf_map_delete_elem(&tree, &tgid);
+	return 0;
+}
+
+/*
+ * Every open file of every process: who holds which TCP socket. Run once at the start for the connections that were
+ * there before, and again when a sample's owner was asked for. Of several holders the first in pid order is taken until
+ * one of them is seen using the socket. The file is held while this runs, so the socket cannot go and its address
+ * cannot be another's.
+ */
+SEC("iter/task_file")
+int owner_iter(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct sock *sk;
+	struct conn *conn;
+
+	if (!task || !file)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK ||
+	    BPF_CORE_READ(file, f_inode, i_sb, s_magic) != SOCKFS_MAGIC)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk || BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	conn = conn_of((__u64)sk);
+	if (!conn)
+		return 0;
+	if (!conn->tgid || (conn->flags & CONN_LISTENER))
+		conn_set_owner(conn, task, bpf_ktime_get_ns());
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
+		listener_add(sk, conn);
+	return 0;
+}
+
+#endif

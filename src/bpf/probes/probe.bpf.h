@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tcp:tcp_probe: a packet enters tcp_rcv_established(), so the values are those before it is processed.
+ *
+ * Three readers, one of which is loaded:
+ *   record  the tracepoint's own record: standard fields only, data_len is 16 bits wide
+ *   sock    tp_btf: struct sock by direct loads
+ *   raw     raw_tp: the same by probe reads, for kernels without BPF trampolines
+ */
+#ifndef __TCC_PROBE_BPF_H__
+#define __TCC_PROBE_BPF_H__
+
+static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_sock *tp, struct sk_buff *skb,
+				       __u8 ca_state)
+{
+	unsigned char *th = skb->data;
+	__u8 doff = 0;
+
+	/* The TCP header's length in words is the upper half of its byte 12; skb->data is at that header here. */
+	bpf_probe_read_kernel(&doff, sizeof(doff), th + 12);
+	out->mark = skb->mark;
+	out->data_len = skb->len - (doff >> 4) * 4;
+	out->snd_nxt = tp->snd_nxt;
+	out->snd_una = tp->snd_una;
+	out->snd_cwnd = tp->snd_cwnd;
+	out->ssthresh = current_ssthresh(tp->snd_ssthresh, out->snd_cwnd, ca_state);
+	out->snd_wnd = tp->snd_wnd;
+	out->srtt_us = tp->srtt_us >> 3;
+	out->rcv_wnd = tp->rcv_wnd;
+	out->unused = 0;
+}
+
+static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, struct conn *conn, __u32 ifindex,
+				       const bool typed)
+{
+	bool known = conn && conn->tgid && !(conn->flags & CONN_LISTENER);
+
+	out->cgroup_id = sock_cgroup_id(sk, typed);
+	out->ino = FOLLOW(typed, sk, sk_socket, file, f_inode, i_ino);
+	out->netns = FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum);
+	out->ifindex = ifindex;
+	out->uid = sk->sk_uid.val;
+	out->pid = known ? conn->tgid : 0;
+	if (known)
+		__builtin_memcpy(out->comm, conn->comm, TCC_COMM_LEN);
+	else
+		__builtin_memset(out->comm, 0, TCC_COMM_LEN);
+}
+
+/* `sk` is the event's socket; `tp` and `skb` are what may be loaded from: the real ones (typed) or copies. */
+static __always_inline int on_probe(void *ctx, struct tcc_counters *n, struct sock *sk, struct tcp_sock *tp,
+				    struct sk_buff *skb, const bool typed)
+{
+	struct tcc_probe_full *rec;
+	struct tcc_head head;
+	struct conn *conn = NULL;
+	__u32 ifindex;
+	__u8 ca_state;
+
+	load_head(&head, sk, (struct sock *)tp, TCC_KIND_PROBE, typed);
+	ifindex = skb->skb_iif;
+	if (!admit_head(&head) || !admit_sock((struct sock *)tp, skb->mark, ifindex, typed)) {
+		COUNT(n, filtered);
+		return 0;
+	}
+	if (cfg.track_conn)
+		conn = conn_of(conn_key(sk, head.cookie));
+	if (cfg.track_owner && conn)
+		conn_ask(conn, head.mono_ns);
+	if (!admit_owner(conn)) {
+		COUNT(n, filtered);
+		return 0;
+	}
+	ca_state = load_ca_state(tp);
+	if (conn && !pass_sampling(conn, head.mono_ns, tp->snd_cwnd, tp->snd_ssthresh, ca_state)) {
+		COUNT(n, sampled_out);
+		return 0;
+	}
+	if (!pass_rate(conn, head.mono_ns)) {
+		COUNT(n, limited);
+		return 0;
+	}
+
+	rec = emit_begin(cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe));
+	if (!rec) {
+		COUNT(n, lost);
+		return 0;
+	}
+	rec->head = head;
+	load_probe(&rec->std, tp, skb, ca_state);
+	if (cfg.full) {
+		load_owner(&rec->owner, (struct sock *)tp, conn, ifindex, typed);
+		load_sock(&rec->sock, tp, ca_state, typed);
+	}
+	emit_end(ctx, n, rec, cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe));
+	return 0;
+}
+
+/* The argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper, never NULL here. */
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
+{
+	struct tcc_counters *n = counters_of(TCC_KIND_PROBE);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!n || !tp)
+		return 0;
+	COUNT(n, seen);
+	return on_probe(ctx, n, sk, tp, skb, true);
+}
+
+SEC("raw_tp/tcp_probe")
+int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
+{
+	struct tcc_counters *n = counters_of(TCC_KIND_PROBE);
+	struct copies *copy;
+
+	if (!n)
+		return 0;
+	COUNT(n, seen);
+	copy = copies_claim();
+	if (!copy || bpf_probe_read_kernel(copy->sock, copy_size(struct tcp_sock, copy->sock), sk) ||
+	    bpf_probe_read_kernel(copy->skb, copy_size(struct sk_buff, copy->skb), skb))
+		COUNT(n, lost);
+	else
+		on_probe(ctx, n, sk, (void *)copy->sock, (void *)copy->skb, false);
+	if (copy)
+		copies_release();
+	return 0;
+}
+
+/* From a sockaddr of the record; the record itself says the family from 5.12 (3dd344ea84e1) only, the sockaddr always. */
+static __always_inline void record_addr(__u8 out[16], const __u8 *sockaddr)
+{
+	if (*(__u16 *)sockaddr == AF_INET6)
+		__builtin_memcpy(out, sockaddr + 8, 16);
+	else
+		mapped(out, *(__be32 *)(sockaddr + 4));
+}
+
+SEC("tp/tcp/tcp_probe")
+int probe_record(struct trace_event_raw_tcp_probe *ctx)
+{
+	struct tcc_counters *n = counters_of(TCC_KIND_PROBE);
+	struct tcc_probe *rec;
+	struct tcc_head head = {};
+	struct conn *conn = NULL;
+	__u8 sockaddr[28];
+
+	if (!n)
+		return 0;
+	COUNT(n, seen);
+
+	head.mono_ns = bpf_ktime_get_ns();
+	head.cookie = ctx->sock_cookie;
+	bpf_core_read(sockaddr, sizeof(sockaddr), &ctx->saddr);
+	record_addr(head.saddr, sockaddr);
+	bpf_core_read(sockaddr, sizeof(sockaddr), &ctx->daddr);
+	record_addr(head.daddr, sockaddr);
+	head.sport = ctx->sport;
+	head.dport = ctx->dport;
+	head.kind = TCC_KIND_PROBE;
+	head.len = sizeof(struct tcc_probe);
+	if (!admit_head(&head)) {
+		COUNT(n, filtered);
+		return 0;
+	}
+	if (cfg.track_conn)
+		conn = conn_of(conn_key(NULL, head.cookie));
+	if (conn && !pass_sampling(conn, head.mono_ns, ctx->snd_cwnd, ctx->ssthresh, 0)) {
+		COUNT(n, sampled_out);
+		return 0;
+	}
+	if (!pass_rate(conn, head.mono_ns)) {
+		COUNT(n, limited);
+		return 0;
+	}
+
+	rec = emit_begin(sizeof(*rec));
+	if (!rec) {
+		COUNT(n, lost);
+		return 0;
+	}
+	rec->head = head;
+	rec->std.mark = ctx->mark;
+	rec->std.data_len = ctx->data_len;
+	rec->std.snd_nxt = ctx->snd_nxt;
+	rec->std.snd_una = ctx->snd_una;
+	rec->std.snd_cwnd = ctx->snd_cwnd;
+	rec->std.ssthresh = ctx->ssthresh;
+	rec->std.snd_wnd = ctx->snd_wnd;
+	rec->std.srtt_us = ctx->srtt;
+	rec->std.rcv_wnd = ctx->rcv_wnd;
+	rec->std.unused = 0;
+	emit_end(ctx, n, rec, sizeof(*rec));
+	return 0;
+}
+
+/*
+ * Does nothing, and is attached before the other readers where they cannot make a cookie themselves (raw_tp; tp_btf
+ * before 5.12): to serve a classic tracepoint the kernel fills in the record, and that generates the socket's cookie.
+ */
+SEC("tp/tcp/tcp_probe")
+int probe_cookie(void *ctx)
+{
+	return 0;
+}
+
+#endif

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The index of the BPF side: what there is, in the order in which one part uses the other. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+
+#include "event.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "emit.bpf.h"
+#include "sock.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
+#include "limit.bpf.h"
+#include "owner.bpf.h"
+
+#include "probes/probe.bpf.h"
+
+/* The helpers that read kernel memory are for GPL-compatible programs. */
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,175 @@
+//! Values of options: each a function that clap calls, with an error that says what would be right.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config::Rate;
+
+/// `80` or `8000-8999`.
+pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| {
+        let text = text.trim();
+        text.parse::<u16>().map_err(|_| format!("`{text}` is no port (0 to 65535)"))
+    };
+    let Some((first, last)) = text.split_once('-') else {
+        let only = port(text)?;
+        return Ok(only..=only);
+    };
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last {
+        return Err(format!("the range ends before it begins; is it {last}-{first}?"));
+    }
+    Ok(first..=last)
+}
+
+/// An address, or a network in CIDR form without host bits. An IPv4-mapped one is the IPv4 one.
+pub fn net(text: &str) -> Result<IpNet, String> {
+    if let Ok(addr) = text.parse::<std::net::IpAddr>() {
+        return Ok(IpNet::from(addr.to_canonical()));
+    }
+    let net: IpNet = text.parse().map_err(|_| {
+        format!(
+            "`{text}` is neither an address nor a network (10.0.0.1, 10.0.0.0/8, 2001:db8::/32)"
+        )
+    })?;
+    if net.addr() != net.network() {
+        return Err(format!("it has host bits set; the network is {}", net.trunc()));
+    }
+    if let IpNet::V6(v6) = net
+        && let Some(v4) = v6.addr().to_ipv4_mapped()
+        && v6.prefix_len() >= 96
+    {
+        return ipnet::Ipv4Net::new(v4, v6.prefix_len() - 96)
+            .map(IpNet::from)
+            .map_err(|error| error.to_string());
+    }
+    Ok(net)
+}
+
+/// A process or algorithm name: the kernel keeps 15 bytes.
+pub fn comm(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("the name is empty".into()),
+        1..=15 => Ok(text.to_owned()),
+        _ => Err(format!("the kernel keeps 15 bytes of a name; is it `{}`?", prefix(text, 15))),
+    }
+}
+
+/// At most so many bytes, whole characters.
+fn prefix(text: &str, len: usize) -> &str {
+    let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// `10s`, `250ms`; not nothing.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("{error} (10s, 250ms, 5min)"))?;
+    if duration.is_zero() {
+        return Err("it must be longer than nothing".into());
+    }
+    Ok(duration)
+}
+
+/// `200/s`, `6000/min`; a bare number is per second.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let (count, per) = text.split_once('/').unwrap_or((text, "s"));
+    let per = match per {
+        "s" | "sec" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        _ => return Err(format!("`{per}` is no unit of time here (200/s, 6000/min)")),
+    };
+    match count.parse::<u64>() {
+        Ok(0) => Err("it must let something through".into()),
+        Ok(count) => Ok(Rate::new(count, Duration::from_secs(per))),
+        Err(_) => Err(format!("`{count}` is no number of events (200/s)")),
+    }
+}
+
+/// `65536`, `512K`, `8M`, `1G`.
+pub fn size(text: &str) -> Result<u32, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        unit => return Err(format!("`{unit}` is no unit of size (65536, 512K, 8M)")),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| format!("`{text}` is no size (65536, 512K, 8M)"))?;
+    match number.checked_mul(1 << shift) {
+        Some(0) => Err("a buffer needs a size".into()),
+        Some(bytes) if bytes <= 1 << 30 => Ok(bytes as u32),
+        _ => Err("a buffer has at most 1G".into()),
+    }
+}
+
+/// Decimal, or hexadecimal after `0x`.
+pub fn number64(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is no number (77, 0x4d)"))
+}
+
+/// The same, of 32 bits.
+pub fn number32(text: &str) -> Result<u32, String> {
+    u32::try_from(number64(text)?).map_err(|_| format!("`{text}` has more than 32 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ports_and_ranges() {
+        assert_eq!(ports("80"), Ok(80..=80));
+        assert_eq!(ports("80-90"), Ok(80..=90));
+        assert!(ports("70000").unwrap_err().contains("70000"));
+        assert!(ports("90-80").unwrap_err().contains("80-90"));
+        assert!(ports("").is_err() && ports("-").is_err() && ports("1-2-3").is_err());
+    }
+
+    #[test]
+    fn networks_have_no_host_bits() {
+        assert_eq!(net("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!(net("2001:db8::/32").unwrap().to_string(), "2001:db8::/32");
+        assert_eq!(net("::ffff:10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!(net("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
+        assert!(net("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
+        assert!(net("10.0.0.0/33").is_err() && net("example").is_err());
+    }
+
+    #[test]
+    fn rates_sizes_numbers_and_durations() {
+        assert_eq!(rate("200/s").unwrap().interval_ns, 5_000_000);
+        assert_eq!(rate("60/min").unwrap().interval_ns, 1_000_000_000);
+        assert!(rate("0/s").is_err() && rate("5/fortnight").is_err() && rate("x").is_err());
+        assert_eq!(size("8M"), Ok(8 << 20));
+        assert!(size("0").is_err() && size("2G").is_err() && size("1X").is_err());
+        assert_eq!(number32("0x4d"), Ok(77));
+        assert!(number32("0x100000000").is_err());
+        assert!(duration("0s").is_err() && duration("10").is_err());
+        assert!(comm("a-name-that-is-too-long").unwrap_err().contains("a-name-that-is-"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_value_or_an_error(text in ".{0,40}") {
+            let _ = (ports(&text), net(&text), comm(&text), duration(&text), rate(&text), size(&text));
+            let _ = number32(&text);
+        }
+
+        #[test]
+        fn what_is_printed_is_parsed(first in any::<u16>(), more in any::<u16>()) {
+            let last = first.saturating_add(more);
+            prop_assert_eq!(ports(&format!("{first}-{last}")), Ok(first..=last));
+        }
+    }
+}

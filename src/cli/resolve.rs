@@ -1,0 +1,116 @@
+//! Names that the kernel knows by number: cgroups, network namespaces, interfaces.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+/// A network namespace: its inode, and the file that opens it if we know one.
+pub struct Netns {
+    pub inode: u64,
+    path: Option<PathBuf>,
+}
+
+/// The id of a v2 cgroup: on 64-bit kernels its directory's inode.
+pub fn cgroup(path: &Path) -> Result<u64> {
+    let mount = cgroup2_mount();
+    let candidates = [
+        Some(path.to_owned()),
+        mount.map(|mount| mount.join(path.strip_prefix("/").unwrap_or(path))),
+    ];
+    let dirs: Vec<PathBuf> =
+        candidates.into_iter().flatten().filter(|path| path.is_dir()).collect();
+    // `/` and the like exist outside too: the first that is a group counts.
+    let is_group = |path: &&PathBuf| {
+        rustix::fs::statfs(path.as_path())
+            .is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(CGROUP2_MAGIC))
+    };
+    let Some(found) = dirs.iter().find(is_group) else {
+        match dirs.first() {
+            Some(dir) => bail!(
+                "--cgroup {}: that is not in a cgroup2 file system, and a socket knows its v2 group only",
+                dir.display()
+            ),
+            None => bail!("--cgroup {}: no such cgroup", path.display()),
+        }
+    };
+    Ok(std::fs::metadata(found).with_context(|| format!("--cgroup {}", found.display()))?.ino())
+}
+
+/// Where cgroup2 is mounted, if it is.
+fn cgroup2_mount() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut fields = mounts.lines().map(|line| line.split(' '));
+    fields.find_map(|mut fields| {
+        let (path, kind) = (fields.nth(1)?, fields.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(path))
+    })
+}
+
+/// `4026531840`, `/run/netns/blue`, `pid:123`, `blue`.
+pub fn netns(name: &str) -> Result<Netns> {
+    if let Ok(inode) = name.parse() {
+        return Ok(Netns { inode, path: None });
+    }
+    let path = if let Some(pid) = name.strip_prefix("pid:") {
+        let pid: u32 =
+            pid.parse().map_err(|_| anyhow!("--netns {name}: `{pid}` is no process number"))?;
+        PathBuf::from(format!("/proc/{pid}/ns/net"))
+    } else if name.contains('/') {
+        PathBuf::from(name)
+    } else {
+        Path::new("/run/netns").join(name)
+    };
+    let inode = std::fs::metadata(&path)
+        .with_context(|| format!("--netns {name}: {}", path.display()))?
+        .ino();
+    Ok(Netns { inode, path: Some(path) })
+}
+
+/// Interface numbers. A number is per namespace, so a name pins the namespace in which it was looked up.
+pub fn ifaces(names: &[String], netns: &mut Vec<Netns>) -> Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for name in names {
+        if let Ok(number) = name.parse() {
+            numbers.push(number);
+            continue;
+        }
+        if netns.is_empty() {
+            netns.push(self::netns("/proc/self/ns/net")?);
+        }
+        let [only] = netns.as_slice() else {
+            bail!("--iface {name}: with several --netns give the interface by number");
+        };
+        let Some(path) = &only.path else {
+            bail!("--iface {name}: with --netns as a number give the interface by number too");
+        };
+        numbers.push(iface_in(path, name)?);
+    }
+    Ok(numbers)
+}
+
+/// Looked up by a thread of its own, which enters the namespace and ends.
+fn iface_in(path: &Path, name: &str) -> Result<u32> {
+    let ns = File::open(path).with_context(|| format!("--iface {name}: {}", path.display()))?;
+    let wanted = name.to_owned();
+    let thread = std::thread::spawn(move || -> Result<u32> {
+        // Our own namespace needs no rights to stay in.
+        if ns.metadata()?.ino() != std::fs::metadata("/proc/thread-self/ns/net")?.ino() {
+            move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("cannot enter the namespace")?;
+        }
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::INET,
+            rustix::net::SocketType::DGRAM,
+            None,
+        )?;
+        rustix::net::netdevice::name_to_index(&socket, &wanted).context("no such interface")
+    });
+    let found = thread.join().map_err(|_| anyhow!("--iface {name}: the lookup failed"))?;
+    found.with_context(|| format!("--iface {name}"))
+}

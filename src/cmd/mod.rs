@@ -1,0 +1,22 @@
+//! The commands, one file each.
+
+pub mod check;
+pub mod docs;
+pub mod probe;
+pub mod schema;
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Result;
+
+use crate::sink::Stdout;
+
+/// Prints a whole text; a closed pipe is a reader that has seen enough.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    match Stdout::new().and_then(|mut out| out.write_all(bytes)) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write the output"))
+        }
+        _ => Ok(()),
+    }
+}

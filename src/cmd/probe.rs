@@ -1,0 +1,12 @@
+//! `probe`: samples of the congestion control of every connection.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::tcp_probe;
+use crate::session;
+
+/// Traces until the end; the exit status.
+pub fn run(config: &Config) -> Result<u8> {
+    session::run(config, &tcp_probe::KIND)
+}

@@ -1,0 +1,164 @@
+//! `schema`: the JSON Schema of every record, and the fields' part of the reference page, made from the column tables.
+
+use std::fmt::Write;
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value, json};
+
+use crate::accounting::Counts;
+use crate::cli::SchemaArgs;
+use crate::config::Usage;
+use crate::probe::{KINDS, Kind};
+use crate::table::{Column, Set, Type};
+
+/// Records that are not events.
+const ACCOUNTS: &[(&str, &str)] = &[
+    ("stats", "What became of the events so far (--stats, SIGUSR1)."),
+    ("end", "What became of all events; the last line."),
+];
+
+/// Prints it.
+pub fn run(args: &SchemaArgs) -> Result<u8> {
+    let kinds: Vec<&Kind> = KINDS
+        .iter()
+        .filter(|kind| args.kind.as_deref().is_none_or(|name| name == kind.name))
+        .collect();
+    let accounts: Vec<_> = ACCOUNTS
+        .iter()
+        .filter(|(name, _)| args.kind.as_deref().is_none_or(|asked| asked == *name))
+        .collect();
+    if kinds.is_empty() && accounts.is_empty() {
+        let known: Vec<&str> =
+            KINDS.iter().map(|k| k.name).chain(ACCOUNTS.iter().map(|(name, _)| *name)).collect();
+        bail!(Usage(format!(
+            "no record `{}`; there are: {}",
+            args.kind.as_deref().unwrap_or_default(),
+            known.join(", ")
+        )));
+    }
+    let records = kinds
+        .iter()
+        .map(|kind| record(kind))
+        .chain(accounts.iter().map(|(name, doc)| account(name, doc)));
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tcc-trace",
+        "description": "One line of --output jsonl. With --fields only those keys are there.",
+        "oneOf": records.collect::<Vec<Value>>(),
+    });
+    let text = serde_json::to_string_pretty(&schema)? + "\n";
+    super::print(text.as_bytes())?;
+    Ok(0)
+}
+
+fn record(kind: &Kind) -> Value {
+    let mut properties = Map::new();
+    properties.insert("type".into(), json!({ "const": kind.name }));
+    let mut required = vec!["type"];
+    for column in (kind.columns)() {
+        if column.set == Set::Standard {
+            required.push(column.name);
+        }
+        match column.group() {
+            None => {
+                properties.insert(column.name.into(), property(column));
+            }
+            Some(group) => {
+                let entry = properties.entry(group).or_insert_with(|| {
+                    json!({
+                        "type": ["object", "null"],
+                        "description": format!("State of {group}; null on connections under another algorithm."),
+                        "properties": {},
+                        "additionalProperties": false,
+                    })
+                });
+                entry["properties"][column.leaf()] = property(column);
+            }
+        }
+    }
+    json!({
+        "title": kind.name,
+        "description": kind.doc,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn property(column: &Column) -> Value {
+    let mut property = match column.ty {
+        Type::Bool => json!({ "type": ["boolean", "null"] }),
+        Type::Unsigned => json!({ "type": ["integer", "null"], "minimum": 0 }),
+        Type::Signed => json!({ "type": ["integer", "null"] }),
+        Type::Float => json!({ "type": ["number", "null"] }),
+        Type::Text => json!({ "type": ["string", "null"] }),
+        Type::Address => {
+            json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] })
+        }
+        Type::Time => json!({ "type": ["string", "number"] }),
+    };
+    property["description"] = column.doc.into();
+    property["x-source"] = column.source.into();
+    if !column.unit.name().is_empty() {
+        property["x-unit"] = column.unit.name().into();
+    }
+    property
+}
+
+fn account(name: &str, doc: &str) -> Value {
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let mut counts = Map::new();
+    if let Value::Object(fields) = json!(Counts::default()) {
+        counts.extend(fields.keys().map(|key| (key.clone(), count.clone())));
+    }
+    let mut properties = counts.clone();
+    properties.insert("type".into(), json!({ "const": name }));
+    properties.insert("time".into(), json!({ "type": ["string", "number"] }));
+    properties.insert("duration_ns".into(), count);
+    properties.insert(
+        "kinds".into(),
+        json!({ "type": "object", "additionalProperties": { "type": "object", "properties": counts } }),
+    );
+    json!({
+        "title": name,
+        "description": doc,
+        "type": "object",
+        "required": properties.keys().collect::<Vec<_>>(),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// The fields' part of the reference page.
+#[must_use]
+pub fn fields() -> String {
+    let mut page = String::from("# Fields\n");
+    for kind in KINDS {
+        // Writing to a String does not fail.
+        let _ = writeln!(page, "\n## {}\n\n{} Hook: `{}`.\n", kind.name, kind.doc, kind.hook);
+        page +=
+            "| field | type | unit | set | meaning | in the kernel |\n|---|---|---|---|---|---|\n";
+        for column in (kind.columns)() {
+            let set = if column.set == Set::Standard { "standard" } else { "all" };
+            let source = column.need.map_or_else(
+                || format!("`{}`", column.source),
+                |need| {
+                    format!(
+                        "`{}`; null where `{}.{}` is missing",
+                        column.source, need.type_name, need.member
+                    )
+                },
+            );
+            let _ = writeln!(
+                page,
+                "| `{}` | {:?} | {} | {set} | {} | {source} |",
+                column.name,
+                column.ty,
+                column.unit.name(),
+                column.doc.replace('|', "\\|"),
+            );
+        }
+    }
+    page
+}

@@ -1,0 +1,212 @@
+//! What the user asked for, checked: the only thing the rest of the program sees of the command line.
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// How the kernel's tcp_probe is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The tracepoint's own record.
+    Record,
+    /// `struct tcp_sock`, by direct loads (tp_btf).
+    Sock,
+    /// `struct tcp_sock`, by probe reads (raw_tp).
+    Raw,
+}
+
+impl Reader {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reader::Record => "record",
+            Reader::Sock => "sock",
+            Reader::Raw => "raw",
+        }
+    }
+}
+
+/// How records travel to user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    RingBuf,
+    PerfBuf,
+}
+
+impl Transport {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::RingBuf => "ring buffer",
+            Transport::PerfBuf => "perf buffers",
+        }
+    }
+}
+
+/// AND across fields, OR within a list; an empty list lets everything through.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    pub port: Vec<RangeInclusive<u16>>,
+    pub lport: Vec<RangeInclusive<u16>>,
+    pub rport: Vec<RangeInclusive<u16>>,
+    pub addr: Vec<IpNet>,
+    pub laddr: Vec<IpNet>,
+    pub raddr: Vec<IpNet>,
+    pub ipv4_only: bool,
+    pub ipv6_only: bool,
+    pub pid: Vec<u32>,
+    pub uid: Vec<u32>,
+    pub comm: Vec<String>,
+    /// Ids of v2 groups.
+    pub cgroup: Vec<u64>,
+    /// Inodes.
+    pub netns: Vec<u64>,
+    pub ifindex: Vec<u32>,
+    pub mark: Vec<u32>,
+    pub cc: Vec<String>,
+    pub cookie: Vec<u64>,
+}
+
+impl Filters {
+    /// Those that need the owner to be known.
+    #[must_use]
+    pub fn by_owner(&self) -> bool {
+        !self.pid.is_empty() || !self.comm.is_empty()
+    }
+
+    /// Those that need `struct sock`; named by option for the message.
+    #[must_use]
+    pub fn by_socket(&self) -> Option<&'static str> {
+        [
+            ("--pid", !self.pid.is_empty()),
+            ("--comm", !self.comm.is_empty()),
+            ("--uid", !self.uid.is_empty()),
+            ("--cgroup", !self.cgroup.is_empty()),
+            ("--netns", !self.netns.is_empty()),
+            ("--iface", !self.ifindex.is_empty()),
+            ("--mark", !self.mark.is_empty()),
+            ("--cc", !self.cc.is_empty()),
+        ]
+        .into_iter()
+        .find_map(|(option, given)| given.then_some(option))
+    }
+}
+
+/// Events per time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub interval_ns: u64,
+    /// What may be saved up: a tenth of a second's worth, at least one event.
+    pub burst_ns: u64,
+}
+
+impl Rate {
+    const BURST_NS: u64 = 100_000_000;
+
+    /// `events` per `per`.
+    #[must_use]
+    pub fn new(events: u64, per: Duration) -> Self {
+        let per_ns = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
+        let interval_ns = (per_ns / events.max(1)).max(1);
+        Rate { interval_ns, burst_ns: Rate::BURST_NS }
+    }
+}
+
+/// Less of what the filters let through.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    pub duration: Option<Duration>,
+    pub count: Option<u64>,
+    /// 1 in N of a connection.
+    pub sample: Option<u32>,
+    pub every: Option<Duration>,
+    pub on_change: bool,
+    pub rate: Option<Rate>,
+    pub rate_per_conn: Option<Rate>,
+}
+
+impl Limits {
+    /// Those that keep state per connection.
+    #[must_use]
+    pub fn per_connection(&self) -> bool {
+        self.sample.is_some()
+            || self.every.is_some()
+            || self.on_change
+            || self.rate_per_conn.is_some()
+    }
+}
+
+/// How events are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Text,
+    Jsonl,
+    Csv,
+}
+
+/// What `time` holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeMode {
+    #[default]
+    Wall,
+    Mono,
+    Relative,
+}
+
+/// Which columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fields {
+    #[default]
+    Standard,
+    All,
+    /// By name, in that order.
+    Named(Vec<String>),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    pub format: Format,
+    pub fields: Fields,
+    pub time: TimeMode,
+    pub header: bool,
+    pub color: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub stats: Option<Duration>,
+}
+
+/// How the kernel is tapped; `None`: what fits best.
+#[derive(Clone, Debug, Default)]
+pub struct Tap {
+    pub reader: Option<Reader>,
+    pub transport: Option<Transport>,
+    pub buffer_size: Option<u32>,
+    pub btf: Option<PathBuf>,
+}
+
+/// One trace; by default of everything, as text.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub filters: Filters,
+    pub limits: Limits,
+    pub output: Output,
+    pub tap: Tap,
+    /// Trace only the connections of this command.
+    pub command: Vec<OsString>,
+}
+
+/// A mistake in what was asked, in one line.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}

@@ -1,0 +1,267 @@
+//! What this kernel can do, and what we may do: asked of BTF, tracefs and our own credentials, never of a version number.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rustix::thread::CapabilitySet;
+use rustix::time::{ClockId, clock_getres};
+
+use crate::btf::Btf;
+use crate::probe::ca::{Algorithm, Bits, Layouts};
+use crate::probe::ca_mainline;
+use crate::table::Member;
+
+/// The kernel's own BTF.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// libbpf looks in the same places, in this order.
+const TRACEFS: &[&str] = &["/sys/kernel/debug/tracing", "/sys/kernel/tracing"];
+
+/// The members of the tcp_probe record that are read, with their size in bits. A record that has them all, so wide, is
+/// one that we know; where `family` or `skaddr` stand beside them makes no difference.
+const RECORD: &[(&str, u32)] = &[
+    ("saddr", 28 * 8),
+    ("daddr", 28 * 8),
+    ("sport", 16),
+    ("dport", 16),
+    ("mark", 32),
+    ("data_len", 16),
+    ("snd_nxt", 32),
+    ("snd_una", 32),
+    ("snd_cwnd", 32),
+    ("ssthresh", 32),
+    ("snd_wnd", 32),
+    ("srtt", 32),
+    ("rcv_wnd", 32),
+    ("sock_cookie", 64),
+];
+
+/// Answers about the running kernel.
+pub struct Kernel {
+    pub btf_path: PathBuf,
+    btf: std::io::Result<Btf<'static>>,
+}
+
+impl Kernel {
+    /// Reads the BTF, the kernel's own or the one that was given.
+    #[must_use]
+    pub fn new(btf: Option<&Path>) -> Self {
+        let btf_path = btf.unwrap_or(Path::new(KERNEL_BTF)).to_owned();
+        let btf = Btf::from_file(&btf_path);
+        Kernel { btf_path, btf }
+    }
+
+    /// The types; else why there are none, and what to do.
+    pub fn btf(&self) -> Result<&Btf<'static>, String> {
+        self.btf.as_ref().map_err(|error| {
+            let path = self.btf_path.display();
+            let none = error.kind() == std::io::ErrorKind::NotFound;
+            if none && self.btf_path == Path::new(KERNEL_BTF) {
+                format!("no BTF: {path}: {error}; this kernel was built without CONFIG_DEBUG_INFO_BTF: give its BTF with --btf FILE")
+            } else {
+                format!("no BTF: {path}: {error}")
+            }
+        })
+    }
+
+    fn ask(&self, question: impl FnOnce(&Btf<'static>) -> bool) -> bool {
+        self.btf.as_ref().is_ok_and(question)
+    }
+
+    /// Does a column's member exist here?
+    #[must_use]
+    pub fn has_member(&self, member: Member) -> bool {
+        self.ask(|btf| btf.member(member.type_name, member.member).is_some())
+    }
+
+    /// Can programs attach to that tracepoint (tp_btf, raw_tp)?
+    #[must_use]
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.ask(|btf| btf.has_typedef(&format!("btf_trace_{name}")))
+    }
+
+    /// The ring buffer: 5.8.
+    #[must_use]
+    pub fn has_ringbuf(&self) -> bool {
+        self.ask(|btf| btf.has_struct("bpf_ringbuf"))
+    }
+
+    /// tp_btf: programs that load typed memory directly, 5.5.
+    #[must_use]
+    pub fn has_tp_btf(&self) -> bool {
+        self.ask(|btf| btf.has_func("bpf_skc_to_tcp_sock")) && self.has_tracepoint("tcp_probe")
+    }
+
+    /// bpf_get_socket_cookie() in tracing programs: 5.12 (c5dbb89fc2ac), which added this function.
+    #[must_use]
+    pub fn has_cookie_helper(&self) -> bool {
+        self.ask(|btf| btf.has_func("bpf_get_socket_ptr_cookie"))
+    }
+
+    /// Is the tcp_probe record one that we can read, and may we? Else why not.
+    pub fn record(&self) -> Result<(), String> {
+        let btf = self.btf()?;
+        for &(member, size) in RECORD {
+            match btf.member("trace_event_raw_tcp_probe", member) {
+                Some(found) if found.size == size => {}
+                Some(found) => {
+                    return Err(format!(
+                        "its `{member}` has {} bits here and not {size}",
+                        found.size
+                    ));
+                }
+                None => return Err(format!("it has no `{member}` here")),
+            }
+        }
+        tracefs_event("tcp", "tcp_probe")
+    }
+
+    /// Where the private state of each algorithm lies.
+    #[must_use]
+    pub fn ca_layouts(&self) -> Layouts {
+        let Ok(btf) = self.btf.as_ref() else {
+            return Layouts::default();
+        };
+        let mut modules = HashMap::new();
+        Layouts::new(|algorithm, member| {
+            let found = match self.ca_state(algorithm) {
+                CaState::Kernel => btf.member(algorithm.type_name, member)?,
+                CaState::Module => {
+                    let module = modules
+                        .entry(algorithm.module)
+                        .or_insert_with(|| self.module(algorithm.module));
+                    module.as_ref()?.member(algorithm.type_name, member)?
+                }
+                CaState::Mainline => return ca_mainline::locate(algorithm.type_name, member),
+                CaState::NotLoaded | CaState::Unknown => return None,
+            };
+            Some(Bits { offset: found.offset, size: found.size })
+        })
+    }
+
+    /// Where the layout of an algorithm's state is known from.
+    #[must_use]
+    pub fn ca_state(&self, algorithm: &Algorithm) -> CaState {
+        let Ok(btf) = self.btf.as_ref() else {
+            return CaState::Unknown;
+        };
+        if btf.has_struct(algorithm.type_name) {
+            return CaState::Kernel;
+        }
+        if !is_loaded(algorithm) {
+            return CaState::NotLoaded;
+        }
+        match self.module(algorithm.module) {
+            Some(module) if module.has_struct(algorithm.type_name) => CaState::Module,
+            // A kernel with BTF for other modules has left this one out: then its layout is anybody's guess.
+            _ if self.has_module_btf() => CaState::Unknown,
+            _ => CaState::Mainline,
+        }
+    }
+
+    fn module(&self, name: &str) -> Option<Btf<'_>> {
+        let base = self.btf.as_ref().ok()?;
+        Btf::split_from_file(&self.btf_path.with_file_name(name), base)
+    }
+
+    /// Modules carry BTF since 5.11 (36e68442d1af), where the kernel is built so.
+    fn has_module_btf(&self) -> bool {
+        let dir = self.btf_path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
+        dir.is_some_and(|dir| dir.count() > 1)
+    }
+}
+
+/// Where the layout of an algorithm's private state is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaState {
+    /// The kernel's BTF: built in.
+    Kernel,
+    /// The module's BTF.
+    Module,
+    /// This kernel's modules carry no BTF: mainline's layout is taken.
+    Mainline,
+    /// The module is not loaded, so no connection can use it now.
+    NotLoaded,
+    Unknown,
+}
+
+/// Is the algorithm's module in the kernel?
+#[must_use]
+pub fn is_loaded(algorithm: &Algorithm) -> bool {
+    Path::new("/sys/module").join(algorithm.module).exists()
+}
+
+/// Is that event there for classic tracepoint programs? Else why not, and what to do.
+pub fn tracefs_event(group: &str, name: &str) -> Result<(), String> {
+    let found = TRACEFS.iter().find(|dir| Path::new(dir).join("events").exists());
+    let Some(dir) = found else {
+        return Err("tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".into());
+    };
+    let id = Path::new(dir).join("events").join(group).join(name).join("id");
+    match std::fs::read(&id) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", id.display())),
+    }
+}
+
+/// What we may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    pub bpf: bool,
+    pub perfmon: bool,
+    pub sys_admin: bool,
+    /// Raises the limit on locked memory, which maps counted against until 5.11.
+    pub sys_resource: bool,
+}
+
+impl Rights {
+    /// Ours now.
+    #[must_use]
+    pub fn current() -> Self {
+        let effective = rustix::thread::capabilities(None)
+            .map_or(CapabilitySet::empty(), |sets| sets.effective);
+        Rights {
+            bpf: effective.contains(CapabilitySet::BPF),
+            perfmon: effective.contains(CapabilitySet::PERFMON),
+            sys_admin: effective.contains(CapabilitySet::SYS_ADMIN),
+            sys_resource: effective.contains(CapabilitySet::SYS_RESOURCE),
+        }
+    }
+
+    /// Enough to trace? Else what is missing and what mends it.
+    pub fn check(self) -> Result<(), String> {
+        const MEND: &str = "run it with sudo, or once: setcap cap_bpf,cap_perfmon=ep tcc-trace";
+        match self {
+            Rights { sys_admin: true, .. } | Rights { bpf: true, perfmon: true, .. } => Ok(()),
+            Rights { bpf: true, .. } => {
+                Err(format!("missing right: CAP_PERFMON (CAP_BPF is there); {MEND}"))
+            }
+            Rights { perfmon: true, .. } => {
+                Err(format!("missing right: CAP_BPF (CAP_PERFMON is there); {MEND}"))
+            }
+            _ => Err(format!("missing rights: CAP_BPF and CAP_PERFMON; {MEND}")),
+        }
+    }
+}
+
+/// Microseconds per jiffy with 16 fractional bits. The coarse clock's resolution is one tick: CONFIG_HZ without its
+/// configuration file, which containers and small systems do not have.
+#[must_use]
+pub fn us_per_jiffy_q16() -> u64 {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    let ns = u64::try_from(tick.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(tick.tv_nsec).unwrap_or(0);
+    (u128::from(ns) * 65536).div_ceil(1000) as u64
+}
+
+/// The kernel's release, for reports only.
+#[must_use]
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// Kernel lockdown in `confidentiality` mode forbids programs to read kernel memory.
+#[must_use]
+pub fn locked_down() -> bool {
+    std::fs::read_to_string("/sys/kernel/security/lockdown")
+        .is_ok_and(|text| text.contains("[confidentiality]"))
+}

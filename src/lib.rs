@@ -1,0 +1,31 @@
+//! TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
+//!
+//! ```text
+//!  kernel hook ── thin SEC() wrapper ── on_<probe>() ── filters, limits ── record ──► ring or perf buffer
+//!                                           └── counters ──► BPF maps ──────────────┐
+//!  loader::source ─► bytes ─► event::decode ─► pipeline ─► sink (text, jsonl, csv)   │
+//!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
+//! ```
+//!
+//! Kernel bytes become a typed event once, in [`event`]; above it there are rows and columns ([`table`]) only. A module
+//! names only modules before it in this order, which `tests/architecture.rs` checks: table, accounting, btf, skel,
+//! probe, kernel, event, sink, config, pipeline, loader, summary, session, report, cli, cmd.
+
+#![deny(unsafe_code)]
+
+pub mod accounting;
+pub mod btf;
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod event;
+pub mod kernel;
+pub mod loader;
+pub mod pipeline;
+pub mod probe;
+pub mod report;
+pub mod session;
+pub mod sink;
+pub mod skel;
+pub mod summary;
+pub mod table;

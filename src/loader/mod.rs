@@ -1,0 +1,203 @@
+//! Gets the programs into the kernel: configure, load, fill the filter maps, attach. One attempt per variant of the plan.
+
+pub mod filters;
+pub mod plan;
+pub mod source;
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+
+use anyhow::{Context, Result, anyhow};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel, ProgramMut};
+
+use self::plan::{Plan, Variant};
+use crate::config::{Config, Reader, Transport};
+use crate::kernel::{self, KERNEL_BTF, Kernel};
+use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+
+/// Of both kinds: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
+pub const DEFAULT_BUFFER: u32 = 8 << 20;
+/// Connections that are remembered at a time, for owners and per-connection limits.
+pub const CONNECTIONS: u32 = 65_536;
+const LISTENERS: u32 = 8_192;
+const PROCESSES: u32 = 16_384;
+/// The smallest buffer that the kernel takes is a page.
+const PAGE: u32 = 4096;
+
+/// Lines of libbpf's messages that are worth printing: the verifier gives its reasons last.
+const LAST_LINES: usize = 40;
+
+/// What libbpf and the verifier say: to stderr, or to nobody. An error has its own line either way.
+pub fn set_log(verbose: bool) {
+    libbpf_rs::set_print(verbose.then_some((PrintLevel::Info, tell)));
+}
+
+fn tell(_: PrintLevel, text: String) {
+    let lines: Vec<&str> = text.lines().collect();
+    if let Some(left_out) = lines.len().checked_sub(LAST_LINES).filter(|n| *n > 0) {
+        eprintln!("  ({left_out} lines left out)");
+    }
+    lines.iter().rev().take(LAST_LINES).rev().for_each(|line| eprintln!("  {line}"));
+}
+
+/// The kernel does not take a program, or does not let it be attached: another variant may do.
+#[derive(Debug)]
+pub struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Programs in the kernel.
+pub struct Loaded<'o> {
+    pub skel: TccTraceSkel<'o>,
+}
+
+/// The buffer's size: rounded up to what the kernel takes.
+#[must_use]
+pub fn buffer_size(asked: Option<u32>) -> u32 {
+    asked.unwrap_or(DEFAULT_BUFFER).clamp(PAGE, 1 << 30).next_power_of_two()
+}
+
+/// Loads and attaches one variant.
+pub fn load<'o>(
+    storage: &'o mut MaybeUninit<OpenObject>,
+    config: &Config,
+    kernel: &Kernel,
+    plan: &Plan,
+    variant: &Variant,
+    full: bool,
+) -> Result<Loaded<'o>> {
+    let mut builder = TccTraceSkelBuilder::default();
+    if kernel.btf_path != std::path::Path::new(KERNEL_BTF) {
+        builder.obj_builder.btf_custom_path(&kernel.btf_path).context("--btf")?;
+    }
+    let mut open = builder.open(storage).context("cannot open the BPF object")?;
+    configure(&mut open, config, kernel, plan, variant, full)?;
+    let skel = open
+        .load()
+        .map_err(|error| Refused(format!("the kernel refused the programs: {error}")))?;
+    filters::fill(&skel, config)?;
+    Ok(Loaded { skel })
+}
+
+impl Loaded<'_> {
+    /// Attaches programs in that order; they stay as long as the links.
+    pub fn attach(&self, names: &[&'static str]) -> Result<Vec<Link>> {
+        let mut links = Vec::new();
+        for &name in names {
+            let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
+            let link = program
+                .attach()
+                .map_err(|error| Refused(format!("cannot attach {name}: {error}")))?;
+            links.push(link);
+        }
+        Ok(links)
+    }
+
+    /// Runs the iterator over all open files, which tells the owners of all sockets.
+    pub fn scan_owners(&self) -> Result<()> {
+        let link = self.skel.progs.owner_iter.attach().context("cannot attach owner_iter")?;
+        let mut iter = libbpf_rs::Iter::new(&link).context("cannot run owner_iter")?;
+        std::io::copy(&mut iter, &mut std::io::sink()).context("cannot run owner_iter")?;
+        Ok(())
+    }
+
+    /// How often the kernel skipped the program because it was running on that CPU already; 0 where it does not say.
+    pub fn recursion_misses(&self, name: &str) -> u64 {
+        let Some(program) = program(&self.skel, name) else {
+            return 0;
+        };
+        let info =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd()));
+        let info = info.unwrap_or_default();
+        let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+        line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Lets the connections of this process's future children through.
+    pub fn trace_children(&self) -> Result<()> {
+        let pid = std::process::id().to_ne_bytes();
+        self.skel.maps.tree.update(&pid, &[1], MapFlags::ANY).context("map tree")
+    }
+}
+
+/// That program of the object.
+fn program<'a>(skel: &'a TccTraceSkel<'_>, name: &str) -> Option<ProgramMut<'a>> {
+    skel.object().progs_mut().find(|program| program.name() == name)
+}
+
+fn configure(
+    open: &mut OpenTccTraceSkel<'_>,
+    config: &Config,
+    kernel: &Kernel,
+    plan: &Plan,
+    variant: &Variant,
+    full: bool,
+) -> Result<()> {
+    let ring = plan.transport == Transport::RingBuf;
+    let size = buffer_size(config.tap.buffer_size);
+    let limits = &config.limits;
+    let rodata = open
+        .maps
+        .rodata_data
+        .as_deref_mut()
+        .ok_or_else(|| anyhow!("the BPF object has no rodata"))?;
+    let cfg = &mut rodata.cfg;
+    cfg.every_ns =
+        limits.every.map_or(0, |every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX));
+    if let Some(rate) = limits.rate {
+        (cfg.rate_interval_ns, cfg.rate_burst_ns) = (rate.interval_ns, rate.burst_ns);
+    }
+    if let Some(rate) = limits.rate_per_conn {
+        (cfg.conn_rate_interval_ns, cfg.conn_rate_burst_ns) = (rate.interval_ns, rate.burst_ns);
+    }
+    cfg.us_per_jiffy_q16 = kernel::us_per_jiffy_q16();
+    cfg.sample = limits.sample.unwrap_or(0);
+    cfg.wake_bytes = size / 4;
+    cfg.filters = filters::mask(&config.filters);
+    if !config.command.is_empty() {
+        cfg.filters |= Filter::TCC_FILTER_TREE.0;
+    }
+    cfg.ringbuf = ring.into();
+    cfg.full = full.into();
+    cfg.on_change = limits.on_change.into();
+    cfg.track_conn = plan.track_conn.into();
+    cfg.track_owner = plan.track_owner.into();
+    cfg.key_by_cookie = (variant.reader == Reader::Record).into();
+    cfg.cookie_helper = kernel.has_cookie_helper().into();
+    filters::set_ports(&mut rodata.ports_either, &config.filters.port);
+    filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
+    filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
+
+    let maps = &mut open.maps;
+    maps.events_ring.set_autocreate(ring)?;
+    maps.events_perf.set_autocreate(!ring)?;
+    maps.events_ring.set_max_entries(size)?;
+    if plan.track_conn {
+        maps.conns.set_max_entries(CONNECTIONS)?;
+    }
+    if plan.track_owner {
+        maps.listeners.set_max_entries(LISTENERS)?;
+    }
+    if !config.command.is_empty() {
+        maps.tree.set_max_entries(PROCESSES)?;
+    }
+    let (values, addrs) = filters::sizes(&config.filters);
+    maps.filter_values.set_max_entries(values)?;
+    maps.filter_addrs.set_max_entries(addrs)?;
+
+    for mut program in open.open_object_mut().progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        let wanted = name == variant.program
+            || variant.hooks.contains(&name.as_str())
+            || (plan.track_owner && name == "owner_iter");
+        program.set_autoload(wanted);
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Which programs to load: a pure function of what is asked and what the kernel has.
+
+use crate::config::{Reader, Transport};
+
+/// What the options ask of the kernel side.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub reader: Option<Reader>,
+    pub transport: Option<Transport>,
+    /// An option that `struct sock` is needed for, by name.
+    pub beyond_record: Option<&'static str>,
+    /// Limits that keep state per connection.
+    pub per_connection: bool,
+    /// The owner is shown or filtered by.
+    pub owner: bool,
+    /// A command's connections are traced.
+    pub tree: bool,
+}
+
+/// What the kernel has.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Why the record cannot be read.
+    pub record: Result<(), String>,
+    pub tp_btf: bool,
+    pub cookie_helper: bool,
+    pub ringbuf: bool,
+    /// Is tcp:tcp_probe there at all?
+    pub tcp_probe: bool,
+    /// tcp:tcp_sendmsg_locked.
+    pub sendmsg: bool,
+    /// Why a classic tracepoint program cannot be attached.
+    pub tracefs: Result<(), String>,
+}
+
+/// One way to do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    pub reader: Reader,
+    /// Programs that must run before the reader, in attach order.
+    pub hooks: Vec<&'static str>,
+    /// The program that makes the events.
+    pub program: &'static str,
+    /// Why this one.
+    pub why: &'static str,
+    /// What the user should know of it.
+    pub notes: Vec<String>,
+}
+
+/// What will be tried, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub variants: Vec<Variant>,
+    pub transport: Transport,
+    pub track_conn: bool,
+    pub track_owner: bool,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The options contradict one another.
+    Usage(String),
+    /// The kernel lacks something.
+    Kernel(String),
+}
+
+impl Refusal {
+    /// In words.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Refusal::Usage(text) | Refusal::Kernel(text) => text,
+        }
+    }
+}
+
+/// The plan, or why there is none.
+pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
+    if !facts.tcp_probe {
+        let text = "this kernel has no tracepoint tcp:tcp_probe (it came with 4.16, and needs CONFIG_INET)";
+        return Err(Refusal::Kernel(text.into()));
+    }
+    let transport = match request.transport {
+        Some(Transport::RingBuf) if !facts.ringbuf => {
+            let text = "this kernel has no BPF ring buffer (5.8): use --transport perfbuf";
+            return Err(Refusal::Kernel(text.into()));
+        }
+        Some(transport) => transport,
+        None if facts.ringbuf => Transport::RingBuf,
+        None => Transport::PerfBuf,
+    };
+    let track_owner = request.owner || request.tree;
+    let variants = readers(request, facts)?
+        .into_iter()
+        .map(|(reader, why)| {
+            let mut notes = Vec::new();
+            let hooks = hooks(reader, request, facts, track_owner, &mut notes);
+            let program = program(reader);
+            Variant { reader, hooks, program, why, notes }
+        })
+        .collect();
+    let track_conn = track_owner || request.per_connection;
+    Ok(Plan { variants, transport, track_conn, track_owner })
+}
+
+/// The readers in order of preference.
+fn readers(request: &Request, facts: &Facts) -> Result<Vec<(Reader, &'static str)>, Refusal> {
+    let readers = match request.reader {
+        Some(Reader::Record) => {
+            if let Some(option) = request.beyond_record {
+                return Err(Refusal::Usage(format!(
+                    "--reader record gives the standard fields only: {option} needs --reader sock or raw"
+                )));
+            }
+            facts.record.clone().map_err(|why| {
+                Refusal::Kernel(format!(
+                    "--reader record: the tcp_probe record cannot be used: {why}"
+                ))
+            })?;
+            vec![(Reader::Record, "asked for")]
+        }
+        Some(Reader::Sock) if !facts.tp_btf => {
+            let text = "--reader sock: this kernel has no typed tracepoint programs (tp_btf, 5.5): use --reader raw";
+            return Err(Refusal::Kernel(text.into()));
+        }
+        Some(reader) => vec![(reader, "asked for")],
+        None => {
+            let mut readers = Vec::new();
+            if request.beyond_record.is_none() && facts.record.is_ok() {
+                readers
+                    .push((Reader::Record, "nothing beyond the tracepoint's own record is asked"));
+            }
+            if facts.tp_btf {
+                readers.push((
+                    Reader::Sock,
+                    "typed tracepoint programs load struct tcp_sock directly",
+                ));
+            }
+            readers.push((
+                Reader::Raw,
+                "the kernel has no typed tracepoint programs, or refused them",
+            ));
+            readers
+        }
+    };
+    Ok(readers)
+}
+
+fn hooks(
+    reader: Reader,
+    request: &Request,
+    facts: &Facts,
+    track_owner: bool,
+    notes: &mut Vec<String>,
+) -> Vec<&'static str> {
+    let mut hooks = Vec::new();
+    let needs_cookie = reader == Reader::Raw || (reader == Reader::Sock && !facts.cookie_helper);
+    if needs_cookie {
+        match &facts.tracefs {
+            // Before the reader: probes of a tracepoint run in the order in which they came.
+            Ok(()) => hooks.push("probe_cookie"),
+            Err(why) => notes.push(format!(
+                "the {} reader cannot make socket cookies here, so `cookie` is null for sockets that have none yet ({why})",
+                reader.name()
+            )),
+        }
+    }
+    if track_owner {
+        hooks.extend(["owner_set_state", "owner_receive"]);
+        if facts.sendmsg {
+            hooks.push("owner_send");
+        }
+    }
+    if request.tree {
+        hooks.extend(["tree_fork", "tree_exit"]);
+    }
+    if track_owner || request.per_connection {
+        hooks.push("conn_destroy");
+    }
+    hooks
+}
+
+fn program(reader: Reader) -> &'static str {
+    match reader {
+        Reader::Record => "probe_record",
+        Reader::Sock => "probe_sock",
+        Reader::Raw => "probe_raw",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modern() -> Facts {
+        Facts {
+            record: Ok(()),
+            tp_btf: true,
+            cookie_helper: true,
+            ringbuf: true,
+            tcp_probe: true,
+            sendmsg: true,
+            tracefs: Ok(()),
+        }
+    }
+
+    fn order(plan: &Plan) -> Vec<Reader> {
+        plan.variants.iter().map(|v| v.reader).collect()
+    }
+
+    #[test]
+    fn the_record_is_used_only_where_nothing_more_is_asked() {
+        let plain = plan(&Request::default(), &modern()).unwrap();
+        assert_eq!(order(&plain), [Reader::Record, Reader::Sock, Reader::Raw]);
+        assert!(!plain.track_conn);
+        let all =
+            Request { beyond_record: Some("--all-fields"), owner: true, ..Request::default() };
+        let all = plan_of(&all);
+        assert_eq!(order(&all), [Reader::Sock, Reader::Raw]);
+        assert!(all.variants[0].hooks.contains(&"conn_destroy"));
+    }
+
+    fn plan_of(request: &Request) -> Plan {
+        plan(request, &modern()).unwrap()
+    }
+
+    #[test]
+    fn an_old_kernel_gets_the_raw_reader_and_perf_buffers_with_cookies() {
+        let facts = Facts {
+            record: Err("tracefs is not mounted".into()),
+            tp_btf: false,
+            cookie_helper: false,
+            ringbuf: false,
+            ..modern()
+        };
+        let plan = plan(&Request::default(), &facts).unwrap();
+        assert_eq!(order(&plan), [Reader::Raw]);
+        assert_eq!(plan.transport, Transport::PerfBuf);
+        assert_eq!(plan.variants[0].hooks, ["probe_cookie"]);
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused_with_the_way_out() {
+        let all = Request {
+            reader: Some(Reader::Record),
+            beyond_record: Some("--cgroup"),
+            ..Request::default()
+        };
+        assert!(plan(&all, &modern()).unwrap_err().text().contains("--cgroup needs --reader sock"));
+        let ring = Request { transport: Some(Transport::RingBuf), ..Request::default() };
+        let old = Facts { ringbuf: false, ..modern() };
+        assert!(plan(&ring, &old).unwrap_err().text().contains("--transport perfbuf"));
+        let none = Facts { tcp_probe: false, ..modern() };
+        assert!(plan(&Request::default(), &none).is_err());
+    }
+
+    #[test]
+    fn without_tracefs_the_missing_cookies_are_said() {
+        let facts = Facts { cookie_helper: false, tracefs: Err("not mounted".into()), ..modern() };
+        let request = Request { reader: Some(Reader::Sock), ..Request::default() };
+        let plan = plan(&request, &facts).unwrap();
+        assert!(plan.variants[0].hooks.is_empty());
+        assert!(plan.variants[0].notes[0].contains("not mounted"));
+    }
+}

@@ -1,0 +1,59 @@
+//! Parses, runs, and says what went wrong in one line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tcc_trace::cli::{Cli, Command, TraceArgs};
+use tcc_trace::cmd;
+use tcc_trace::config::Usage;
+use tcc_trace::session::child::CannotStart;
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
+    let result = match cli.command {
+        None => trace(cli.trace),
+        Some(Command::Probe(args)) => trace(*args),
+        Some(Command::Check(args)) => cmd::check::run(&args),
+        Some(Command::Schema(args)) => cmd::schema::run(&args),
+        Some(Command::Completions { shell }) => cmd::docs::completions(shell),
+        Some(Command::Man) => cmd::docs::man(),
+        Some(Command::Reference) => cmd::print(cmd::docs::reference().as_bytes()).map(|()| 0),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("tcc-trace: {error:#}");
+            ExitCode::from(match error.downcast_ref::<CannotStart>() {
+                Some(child) => child.status,
+                None if error.is::<Usage>() => USAGE,
+                None => 1,
+            })
+        }
+    }
+}
+
+fn trace(args: TraceArgs) -> anyhow::Result<u8> {
+    let config = args.into_config().map_err(|error| Usage(format!("{error:#}")))?;
+    cmd::probe::run(&config)
+}
+
+/// Help and version are asked for; all else is a mistake, and clap's account of it is put into one line.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect();
+    eprintln!("tcc-trace: {}; see tcc-trace --help", told.join("; ").trim_start_matches("error: "));
+    ExitCode::from(USAGE)
+}

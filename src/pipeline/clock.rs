@@ -1,0 +1,121 @@
+//! From the kernel's monotonic time to the time that is printed.
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::config::TimeMode;
+use crate::table::Moment;
+
+/// A difference of the two clocks' readings below this is drift or the reading itself; above, somebody set the clock.
+const STEP_NS: i64 = 1_000_000;
+
+/// Turns monotonic times into moments. The wall clock is read before each batch, so that a step (or a suspend, during
+/// which the monotonic clock stands still) is noticed: events from before it keep the old offset, later ones the new.
+pub struct Clock {
+    mode: TimeMode,
+    start_ns: u64,
+    offset_ns: i64,
+    /// The offset until the last step, and when that was noticed.
+    before: Option<(i64, u64)>,
+    /// When the offset was read last.
+    read_ns: u64,
+}
+
+fn now(id: ClockId) -> i64 {
+    let t = clock_gettime(id);
+    t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+/// CLOCK_MONOTONIC, as bpf_ktime_get_ns() has it.
+#[must_use]
+pub fn mono_ns() -> u64 {
+    now(ClockId::Monotonic).cast_unsigned()
+}
+
+impl Clock {
+    /// Starts now.
+    #[must_use]
+    pub fn new(mode: TimeMode) -> Self {
+        let start_ns = mono_ns();
+        let mut clock = Clock { mode, start_ns, offset_ns: 0, before: None, read_ns: 0 };
+        clock.update();
+        clock.before = None;
+        clock
+    }
+
+    /// Reads both clocks.
+    pub fn update(&mut self) {
+        let mono = mono_ns();
+        self.observe(mono, now(ClockId::Realtime));
+    }
+
+    fn observe(&mut self, mono: u64, wall: i64) {
+        let offset = wall - mono.cast_signed();
+        if (offset - self.offset_ns).abs() > STEP_NS {
+            // It happened between the last reading and this one; what was recorded up to then had the old time.
+            self.before = Some((self.offset_ns, self.read_ns));
+        }
+        self.offset_ns = offset;
+        self.read_ns = mono;
+    }
+
+    /// The moment of a kernel time.
+    #[must_use]
+    pub fn moment(&self, mono_ns: u64) -> Moment {
+        match self.mode {
+            TimeMode::Wall => {
+                let offset = match self.before {
+                    Some((offset, until)) if mono_ns <= until => offset,
+                    _ => self.offset_ns,
+                };
+                Moment::Wall(mono_ns.cast_signed().saturating_add(offset))
+            }
+            TimeMode::Mono => Moment::Elapsed(mono_ns.cast_signed()),
+            TimeMode::Relative => {
+                Moment::Elapsed(mono_ns.wrapping_sub(self.start_ns).cast_signed())
+            }
+        }
+    }
+
+    /// Since the start.
+    #[must_use]
+    pub fn elapsed_ns(&self) -> u64 {
+        mono_ns().saturating_sub(self.start_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_moves_later_events_only() {
+        let mut clock =
+            Clock { mode: TimeMode::Wall, start_ns: 0, offset_ns: 1000, before: None, read_ns: 50 };
+        clock.observe(100, 1100);
+        assert_eq!(clock.moment(80), Moment::Wall(1080));
+        clock.observe(200, 3_600_000_000_200);
+        assert_eq!(clock.moment(90), Moment::Wall(1090), "recorded before the step");
+        assert_eq!(clock.moment(200), Moment::Wall(3_600_000_000_200));
+    }
+
+    #[test]
+    fn drift_is_followed() {
+        let mut clock =
+            Clock { mode: TimeMode::Wall, start_ns: 0, offset_ns: 1000, before: None, read_ns: 0 };
+        clock.observe(100, 1150);
+        assert_eq!(clock.moment(100), Moment::Wall(1150));
+    }
+
+    #[test]
+    fn other_modes_do_not_look_at_the_wall() {
+        let clock = Clock {
+            mode: TimeMode::Relative,
+            start_ns: 10,
+            offset_ns: 99,
+            before: None,
+            read_ns: 0,
+        };
+        assert_eq!(clock.moment(15), Moment::Elapsed(5));
+        assert_eq!(clock.moment(5), Moment::Elapsed(-5));
+    }
+}

@@ -1,0 +1,147 @@
+//! From records to output: decode, count, print.
+
+pub mod clock;
+
+use std::io;
+
+use self::clock::Clock;
+use crate::accounting::{Accounting, Counts};
+use crate::event::Event;
+use crate::probe::ca::Layouts;
+use crate::sink::{Sink, Stage};
+
+/// What happens to each record.
+pub struct Pipeline {
+    pub clock: Clock,
+    layouts: Layouts,
+    sink: Box<dyn Sink>,
+    /// Events still to print under `--count`.
+    left: Option<u64>,
+    received: u64,
+    emitted: u64,
+    over_count: u64,
+    undecodable: u64,
+    error: Option<io::Error>,
+}
+
+/// What the kernel side counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelCounts {
+    pub seen: u64,
+    pub filtered: u64,
+    pub sampled_out: u64,
+    pub limited: u64,
+    pub lost: u64,
+    pub submitted: u64,
+    /// Not seen by the program: the kernel did not run it.
+    pub skipped: u64,
+}
+
+impl Pipeline {
+    #[must_use]
+    pub fn new(sink: Box<dyn Sink>, layouts: Layouts, clock: Clock, count: Option<u64>) -> Self {
+        Pipeline {
+            clock,
+            layouts,
+            sink,
+            left: count,
+            received: 0,
+            emitted: 0,
+            over_count: 0,
+            undecodable: 0,
+            error: None,
+        }
+    }
+
+    /// Titles.
+    pub fn begin(&mut self) {
+        let done = self.sink.begin().and_then(|()| self.sink.flush());
+        self.keep(done);
+    }
+
+    /// One record. After an output error records are only counted.
+    pub fn record(&mut self, bytes: &[u8]) {
+        self.received += 1;
+        if self.left == Some(0) {
+            self.over_count += 1;
+            return;
+        }
+        let clock = &self.clock;
+        match Event::decode(bytes, &self.layouts, |ns| clock.moment(ns)) {
+            Err(_) => self.undecodable += 1,
+            // What could not be written counts as lost: it is the difference between submitted and the rest.
+            Ok(_) if self.error.is_some() => {}
+            Ok(event) => match self.sink.event(&event) {
+                Ok(()) => {
+                    self.emitted += 1;
+                    self.left = self.left.map(|left| left - 1);
+                }
+                Err(error) => self.error = Some(error),
+            },
+        }
+    }
+
+    /// After a batch.
+    pub fn flush(&mut self) {
+        if self.error.is_none() {
+            let done = self.sink.flush();
+            self.keep(done);
+        }
+    }
+
+    /// Nothing more can or shall be printed.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.error.is_some() || self.left == Some(0)
+    }
+
+    /// Another algorithm's state has become known.
+    pub fn set_layouts(&mut self, layouts: Layouts) {
+        self.layouts = layouts;
+    }
+
+    /// Records that came so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The error that ended the output.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    /// The books. At the end, what was submitted and never came is lost; before, it is on its way.
+    #[must_use]
+    pub fn accounting(&self, stage: Stage, kind: &'static str, kernel: KernelCounts) -> Accounting {
+        let ours = self.emitted + self.over_count + self.undecodable;
+        let missing = kernel.submitted.saturating_sub(ours);
+        let on_the_way = if stage == Stage::End { 0 } else { missing };
+        let counts = Counts {
+            seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way),
+            emitted: self.emitted,
+            filtered: kernel.filtered,
+            sampled_out: kernel.sampled_out,
+            limited: kernel.limited + self.over_count,
+            lost: kernel.lost + kernel.skipped + (missing - on_the_way),
+            undecodable: self.undecodable,
+        };
+        Accounting { duration_ns: self.clock.elapsed_ns(), kinds: vec![(kind, counts)] }
+    }
+
+    /// Puts the books into the stream.
+    pub fn account(&mut self, stage: Stage, accounting: &Accounting) {
+        if self.error.is_some() {
+            return;
+        }
+        let now = self.clock.moment(clock::mono_ns());
+        let done = self.sink.account(stage, now, accounting).and_then(|()| self.sink.flush());
+        self.keep(done);
+    }
+
+    fn keep(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+    }
+}

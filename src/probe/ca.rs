@@ -1,0 +1,182 @@
+//! The private state of congestion-control algorithms.
+//!
+//! The kernel keeps it in `icsk_ca_priv`, and a record carries those bytes as they are. What they mean is looked up in
+//! the BTF of the kernel or of the algorithm's module, so a layout that differs is read as it is there, a module that
+//! is loaded later is read too, and no program has to be relocated against module BTF (which needs `CAP_SYS_ADMIN`).
+
+use super::ca_columns::{Convert, FIELDS};
+use crate::skel::Sock;
+use crate::table::Value;
+
+/// An algorithm whose state is shown.
+#[derive(Debug)]
+pub struct Algorithm {
+    /// The columns' group and the name in `tcp_congestion_ops`.
+    pub name: &'static str,
+    /// The struct in `icsk_ca_priv`.
+    pub type_name: &'static str,
+    /// Whose BTF has it where it is not built in.
+    pub module: &'static str,
+}
+
+/// In the columns' order.
+pub const ALGORITHMS: &[Algorithm] = &[
+    Algorithm { name: "cubic", type_name: "bictcp", module: "tcp_cubic" },
+    Algorithm { name: "bbr", type_name: "bbr", module: "tcp_bbr" },
+    Algorithm { name: "dctcp", type_name: "dctcp", module: "tcp_dctcp" },
+];
+
+/// Members that a conversion needs beside the column's own.
+const LT_BW: (usize, &str) = (1, "lt_bw");
+const LT_USE_BW: (usize, &str) = (1, "lt_use_bw");
+const ALPHA_ONE: f64 = 1024.0;
+const GAIN_ONE: f64 = 256.0;
+
+/// Where a member lies in `icsk_ca_priv`, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bits {
+    pub offset: u32,
+    pub size: u32,
+}
+
+impl Bits {
+    /// The member's value; `None` where it does not lie in the bytes.
+    #[must_use]
+    pub fn read(self, bytes: &[u8]) -> Option<u64> {
+        let (first, shift) = ((self.offset / 8) as usize, self.offset % 8);
+        let last = (self.offset + self.size).div_ceil(8) as usize;
+        if self.size == 0 || self.size > 64 || last > bytes.len() || last - first > 8 {
+            return None;
+        }
+        let mut word = [0; 8];
+        word[..last - first].copy_from_slice(&bytes[first..last]);
+        let value = u64::from_le_bytes(word) >> shift;
+        Some(if self.size == 64 { value } else { value & ((1 << self.size) - 1) })
+    }
+}
+
+/// Where every column's member lies on this kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Layouts {
+    fields: Vec<Option<Bits>>,
+    lt_bw: Option<Bits>,
+    lt_use_bw: Option<Bits>,
+}
+
+impl Layouts {
+    /// `locate(algorithm, member path)` asks the kernel's BTF.
+    pub fn new(mut locate: impl FnMut(&Algorithm, &str) -> Option<Bits>) -> Self {
+        let mut at = |(algorithm, member): (usize, &str)| locate(&ALGORITHMS[algorithm], member);
+        Layouts {
+            fields: FIELDS.iter().map(|f| at((f.algorithm, f.member))).collect(),
+            lt_bw: at(LT_BW),
+            lt_use_bw: at(LT_USE_BW),
+        }
+    }
+
+    /// Is the state of that algorithm known at all?
+    #[must_use]
+    pub fn knows(&self, algorithm: usize) -> bool {
+        FIELDS.iter().zip(&self.fields).any(|(f, bits)| f.algorithm == algorithm && bits.is_some())
+    }
+
+    /// The value of column `index` of [`FIELDS`]; null for another algorithm's socket.
+    #[must_use]
+    pub fn value(&self, index: usize, sock: &Sock) -> Value<'static> {
+        let field = &FIELDS[index];
+        if !runs(field.algorithm, sock) {
+            return Value::Null;
+        }
+        let read = |bits: Option<Bits>| bits.and_then(|bits| bits.read(&sock.ca_priv));
+        let Some(raw) = read(self.fields.get(index).copied().flatten()) else {
+            return Value::Null;
+        };
+        match field.convert {
+            Convert::Number => Value::U64(raw),
+            Convert::NumberOrNone => Value::unless(raw, u32::MAX.into()),
+            Convert::Bool => Value::Bool(raw != 0),
+            Convert::Gain => Value::F64(raw as f64 / GAIN_ONE),
+            Convert::Alpha => Value::F64(raw as f64 / ALPHA_ONE),
+            Convert::Mode => mode(raw).map_or(Value::Null, Value::Str),
+            Convert::Bandwidth => {
+                let in_use = read(self.lt_use_bw) == Some(1);
+                let bw = if in_use { read(self.lt_bw).unwrap_or(raw) } else { raw };
+                let bytes = u128::from(bw) * u128::from(sock.mss) * 1_000_000;
+                Value::U64(u64::try_from(bytes >> 24).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+/// Does the socket run that algorithm? DCTCP without ECN falls back to Reno under the same name and keeps no state.
+fn runs(algorithm: usize, sock: &Sock) -> bool {
+    name(sock) == ALGORITHMS[algorithm].name
+}
+
+/// Does the socket run the algorithm of that name?
+#[must_use]
+pub fn has_group(group: &str, sock: &Sock) -> bool {
+    name(sock) == group
+}
+
+/// The algorithm's name, as far as it is text.
+#[must_use]
+pub fn name(sock: &Sock) -> &str {
+    text(&sock.ca_name)
+}
+
+/// Up to the first NUL, or as much as is UTF-8.
+#[must_use]
+pub fn text(bytes: &[u8]) -> &str {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    match std::str::from_utf8(&bytes[..end]) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
+    }
+}
+
+fn mode(raw: u64) -> Option<&'static str> {
+    ["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"].get(usize::try_from(raw).ok()?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_read_across_bytes_and_never_beyond() {
+        let bytes = [0b1010_0000, 0b0000_0101, 0xff];
+        assert_eq!(Bits { offset: 5, size: 6 }.read(&bytes), Some(0b10_1101));
+        assert_eq!(Bits { offset: 0, size: 24 }.read(&bytes), Some(0xff_05a0));
+        assert_eq!(Bits { offset: 17, size: 8 }.read(&bytes), None);
+        assert_eq!(Bits { offset: 0, size: 0 }.read(&bytes), None);
+        assert_eq!(Bits { offset: u32::MAX - 64, size: 64 }.read(&bytes), None);
+    }
+
+    #[test]
+    fn a_name_that_is_no_utf8_is_cut_not_a_panic() {
+        assert_eq!(text(b"bbr\0xx"), "bbr");
+        assert_eq!(text(b"a\xff\xfe"), "a");
+        assert_eq!(text(b""), "");
+    }
+
+    #[test]
+    fn bandwidth_is_computed_as_ss_shows_it() {
+        let layouts = Layouts::new(|_, member| match member {
+            "bw.s.v" => Some(Bits { offset: 0, size: 32 }),
+            "lt_bw" => Some(Bits { offset: 32, size: 32 }),
+            "lt_use_bw" => Some(Bits { offset: 64, size: 1 }),
+            _ => None,
+        });
+        let index = FIELDS.iter().position(|f| f.column.name == "bbr.bw").unwrap();
+        let mut sock = Sock { mss: 1448, ..Sock::default() };
+        sock.ca_name[..3].copy_from_slice(b"bbr");
+        // 1 packet per ms
+        sock.ca_priv[..4].copy_from_slice(&(((1u64 << 24) / 1000) as u32).to_le_bytes());
+        assert_eq!(layouts.value(index, &sock), Value::U64(1_447_981));
+        sock.ca_priv[8] = 1;
+        assert_eq!(layouts.value(index, &sock), Value::U64(0));
+        sock.ca_name[0] = b'x';
+        assert_eq!(layouts.value(index, &sock), Value::Null);
+    }
+}

@@ -1,0 +1,142 @@
+//! The columns that every kind has: when, and which connection.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::skel::Head;
+use crate::table::{Column, Moment, Set, Type, Unit, Value};
+
+/// The beginning of every event, with its moment already turned into the clock that `--time` chose.
+#[derive(Clone, Copy, Debug)]
+pub struct Common {
+    pub head: Head,
+    pub time: Moment,
+}
+
+/// A column and how its value is got from a record of type `R`.
+pub struct Field<R: 'static> {
+    pub column: Column,
+    pub get: for<'a> fn(&'a R) -> Value<'a>,
+}
+
+/// An IPv4 address is recorded as a mapped one.
+fn address(bytes: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(bytes).to_canonical()
+}
+
+/// Shorthand for the tables: a column that any reader gives, or that only a reader of the socket gives.
+pub(super) const fn column(
+    name: &'static str,
+    ty: Type,
+    unit: Unit,
+    set: Set,
+    source: &'static str,
+    doc: &'static str,
+) -> Column {
+    Column { name, ty, unit, set, doc, source, need: None }
+}
+
+/// The common columns.
+pub static FIELDS: &[Field<Common>] = &[
+    Field {
+        column: column(
+            "time",
+            Type::Time,
+            Unit::None,
+            Set::Standard,
+            "mono_ns plus the offset of CLOCK_REALTIME",
+            "When it happened: RFC 3339 in UTC with nanoseconds; with --time mono or rel, seconds.",
+        ),
+        get: |c| Value::Time(c.time),
+    },
+    Field {
+        column: column(
+            "mono_ns",
+            Type::Unsigned,
+            Unit::Nanoseconds,
+            Set::Standard,
+            "bpf_ktime_get_ns(), CLOCK_MONOTONIC",
+            "When it happened on the clock that never steps.",
+        ),
+        get: |c| Value::U64(c.head.mono_ns),
+    },
+    Field {
+        column: column(
+            "cookie",
+            Type::Unsigned,
+            Unit::None,
+            Set::Standard,
+            "sock_gen_cookie(sk), SO_COOKIE",
+            "The connection's identity: never used twice while the system is up. Null where the kernel has not made one yet.",
+        ),
+        get: |c| Value::unless(c.head.cookie, 0),
+    },
+    Field {
+        column: column(
+            "family",
+            Type::Text,
+            Unit::None,
+            Set::Standard,
+            "sk_family; a mapped peer is IPv4",
+            "`ipv4` or `ipv6`. An IPv4-mapped connection of an IPv6 socket is reported as what it is on the wire: ipv4.",
+        ),
+        get: |c| Value::Str(if address(c.head.daddr).is_ipv4() { "ipv4" } else { "ipv6" }),
+    },
+    Field {
+        column: column(
+            "saddr",
+            Type::Address,
+            Unit::None,
+            Set::Standard,
+            "sk_rcv_saddr, sk_v6_rcv_saddr",
+            "The local address: of the socket that is traced, whichever way the packet went.",
+        ),
+        get: |c| Value::Ip(address(c.head.saddr)),
+    },
+    Field {
+        column: column(
+            "sport",
+            Type::Unsigned,
+            Unit::None,
+            Set::Standard,
+            "skc_num",
+            "The local port.",
+        ),
+        get: |c| Value::U64(c.head.sport.into()),
+    },
+    Field {
+        column: column(
+            "daddr",
+            Type::Address,
+            Unit::None,
+            Set::Standard,
+            "sk_daddr, sk_v6_daddr",
+            "The peer's address.",
+        ),
+        get: |c| Value::Ip(address(c.head.daddr)),
+    },
+    Field {
+        column: column(
+            "dport",
+            Type::Unsigned,
+            Unit::None,
+            Set::Standard,
+            "skc_dport",
+            "The peer's port.",
+        ),
+        get: |c| Value::U64(c.head.dport.into()),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let mut bytes = [0; 16];
+        bytes[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 1]);
+        assert_eq!(address(bytes).to_string(), "10.0.0.1");
+        bytes[0] = 0x20;
+        assert_eq!(address(bytes).to_string(), "2000::ffff:a00:1");
+    }
+}

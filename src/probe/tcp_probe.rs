@@ -1,0 +1,75 @@
+//! `probe`: a packet enters `tcp_rcv_established()` (tcp:tcp_probe). The payload and how its columns are got.
+
+use plain::Plain;
+
+use super::common::{self, Field};
+use super::{Kind, ca, ca_columns, tcp_columns};
+use crate::skel::{Owner, ProbeFullRecord, ProbeRecord, ProbeStd, Sock};
+use crate::table::{Column, Value};
+
+/// The kind for the registry.
+pub const KIND: Kind = Kind {
+    name: "probe",
+    number: crate::skel::Kind::TCC_KIND_PROBE.0 as u8,
+    doc: "A packet enters tcp_rcv_established(): the state before it is processed.",
+    hook: "tcp:tcp_probe",
+    columns,
+    view: &[
+        ("TIME", "time", 15),
+        ("LOCAL", "saddr:sport", 15),
+        ("PEER", "daddr:dport", 15),
+        ("cwnd", "snd_cwnd", 5),
+        ("ssthr", "ssthresh", 5),
+        ("srtt", "srtt_us", 7),
+        ("snd_wnd", "snd_wnd", 8),
+        ("rcv_wnd", "rcv_wnd", 8),
+        ("inflight", "bytes_in_flight", 8),
+        ("len", "data_len", 5),
+    ],
+};
+
+/// One sample. Without `full`, owner and sock are zero and their columns null.
+#[derive(Clone, Copy)]
+pub struct Probe {
+    pub std: ProbeStd,
+    pub owner: Owner,
+    pub sock: Sock,
+    pub full: bool,
+}
+
+fn columns() -> Vec<&'static Column> {
+    common::FIELDS
+        .iter()
+        .map(|f| &f.column)
+        .chain(tcp_columns::FIELDS.iter().map(|f| &f.column))
+        .chain(ca_columns::FIELDS.iter().map(|f| &f.column))
+        .collect()
+}
+
+/// The payload of the record's bytes; `None` where their number is not a record's.
+#[must_use]
+pub fn from_raw(bytes: &[u8], full: bool) -> Option<Probe> {
+    if full {
+        let record: ProbeFullRecord = copy(bytes)?;
+        Some(Probe { std: record.std, owner: record.owner, sock: record.sock, full })
+    } else {
+        let record: ProbeRecord = copy(bytes)?;
+        Some(Probe { std: record.std, owner: Owner::default(), sock: Sock::default(), full })
+    }
+}
+
+/// A copy, because the perf buffer's records are only 4-aligned.
+pub(crate) fn copy<T: Plain + Default>(bytes: &[u8]) -> Option<T> {
+    let mut record = T::default();
+    plain::copy_from_bytes(&mut record, bytes).ok()?;
+    Some(record)
+}
+
+/// The payload's cell, counted from after the common columns.
+#[must_use]
+pub fn value<'a>(probe: &'a Probe, layouts: &ca::Layouts, index: usize) -> Value<'a> {
+    match tcp_columns::FIELDS.get(index) {
+        Some(Field { get, .. }) => get(probe),
+        None => layouts.value(index - tcp_columns::FIELDS.len(), &probe.sock),
+    }
+}

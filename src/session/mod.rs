@@ -1,0 +1,117 @@
+//! One trace: what is asked and what the kernel has become a plan; its variants are tried until one runs.
+
+pub mod child;
+pub mod columns;
+pub mod output;
+mod trace;
+pub mod wait;
+
+use std::mem::MaybeUninit;
+
+use anyhow::{Result, anyhow, bail};
+
+use self::columns::Selection;
+use self::trace::Trace;
+use self::wait::Signals;
+use crate::config::{Config, Fields, Usage};
+use crate::kernel::{self, Kernel, Rights};
+use crate::loader::plan::{Facts, Refusal, Request, plan};
+use crate::loader::{self, Refused};
+use crate::probe::Kind;
+
+/// Traces one kind of event as the configuration says. The exit status is the command's, if one was run.
+pub fn run(config: &Config, kind: &'static Kind) -> Result<u8> {
+    let signals = Signals::new()?;
+    loader::set_log(config.output.verbose);
+    let kernel = Kernel::new(config.tap.btf.as_deref());
+    // What is wrong with the options is said to anybody, before what is wrong here.
+    let selection = columns::select(kind, &config.output.fields, &kernel)?;
+    let plan = plan(&request(config, &selection), &facts(&kernel));
+    if let Err(Refusal::Usage(text)) = plan {
+        bail!(Usage(text));
+    }
+    Rights::current().check().map_err(|why| anyhow!(why))?;
+    kernel.btf().map_err(|why| anyhow!(why))?;
+    let plan = plan.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
+    if let Some(size) = config.tap.buffer_size
+        && !config.output.quiet
+        && loader::buffer_size(Some(size)) != size
+    {
+        eprintln!(
+            "tcc-trace: note: --buffer-size {size} becomes {} (a power of two)",
+            loader::buffer_size(Some(size))
+        );
+    }
+
+    let mut refused = Vec::new();
+    for variant in &plan.variants {
+        let mut storage = MaybeUninit::uninit();
+        let started = loader::load(&mut storage, config, &kernel, &plan, variant, selection.full)
+            .and_then(|loaded| {
+                Trace {
+                    config,
+                    kind,
+                    plan: &plan,
+                    variant,
+                    selection: &selection,
+                    loaded,
+                    signals: &signals,
+                }
+                .run(kernel.ca_layouts())
+            });
+        match started {
+            Err(error) if error.is::<Refused>() => {
+                if !config.output.quiet {
+                    eprintln!(
+                        "tcc-trace: note: reader {} does not work here: {error:#}",
+                        variant.reader.name()
+                    );
+                }
+                refused.push(variant.reader.name());
+            }
+            ended => return ended,
+        }
+    }
+    let hint = if kernel::locked_down() {
+        "the kernel is locked down (confidentiality), which forbids programs to read its memory"
+    } else if !Rights::current().sys_resource && !kernel.has_cookie_helper() {
+        "kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
+    } else {
+        "the kernel's own words: run it with -v"
+    };
+    bail!("no reader works here (tried {}); {hint}", refused.join(", "))
+}
+
+/// What the options ask of the kernel side.
+fn request(config: &Config, selection: &Selection) -> Request {
+    let filters = &config.filters;
+    let by_columns = selection.full.then_some(if config.output.fields == Fields::All {
+        "--all-fields"
+    } else {
+        "--fields"
+    });
+    let by_command = (!config.command.is_empty()).then_some("-- COMMAND");
+    let by_change = config.limits.on_change.then_some("--on-change");
+    Request {
+        reader: config.tap.reader,
+        transport: config.tap.transport,
+        beyond_record: by_columns.or(filters.by_socket()).or(by_command).or(by_change),
+        per_connection: config.limits.per_connection(),
+        owner: selection.owner || filters.by_owner(),
+        tree: !config.command.is_empty(),
+    }
+}
+
+/// What the kernel has.
+#[must_use]
+pub fn facts(kernel: &Kernel) -> Facts {
+    Facts {
+        record: kernel.record(),
+        tp_btf: kernel.has_tp_btf(),
+        cookie_helper: kernel.has_cookie_helper(),
+        ringbuf: kernel.has_ringbuf(),
+        tcp_probe: kernel.has_tracepoint("tcp_probe"),
+        sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
+        tracefs: kernel::tracefs_event("tcp", "tcp_probe"),
+    }
+}

@@ -1,0 +1,250 @@
+//! The loop: take records, answer what the programs ask, stop, account.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::child::Child;
+use super::columns::Selection;
+use super::output;
+use super::wait::{Signals, Waiter};
+use crate::config::Config;
+use crate::kernel::{self, Kernel};
+use crate::loader::plan::{Plan, Variant};
+use crate::loader::source::{Source, Wait};
+use crate::loader::{self, Loaded};
+use crate::pipeline::Pipeline;
+use crate::pipeline::clock::Clock;
+use crate::probe::Kind;
+use crate::probe::ca::{ALGORITHMS, Layouts};
+use crate::sink::Stage;
+use crate::summary;
+
+/// The reader's timer: how long records may pile up while many come.
+const NAP: Duration = Duration::from_millis(10);
+/// How often the owner questions are looked at.
+const OWNER_TICK: Duration = Duration::from_millis(100);
+/// How often modules are looked for that were not loaded at the start.
+const MODULE_TICK: Duration = Duration::from_secs(1);
+/// A scan of all open files may take at most one part in so many of the time.
+const SCAN_SHARE: u32 = 20;
+/// What no timer bounds is looked at once a minute.
+const FOREVER: Duration = Duration::from_secs(60);
+
+/// The algorithms that no connection can use now.
+fn missing_modules() -> Vec<&'static str> {
+    ALGORITHMS
+        .iter()
+        .filter(|algorithm| !kernel::is_loaded(algorithm))
+        .map(|algorithm| algorithm.name)
+        .collect()
+}
+
+/// Programs that run, and what they run for.
+pub(super) struct Trace<'t, 'o> {
+    pub(super) config: &'t Config,
+    pub(super) kind: &'static Kind,
+    pub(super) plan: &'t Plan,
+    pub(super) variant: &'t Variant,
+    pub(super) selection: &'t Selection,
+    pub(super) loaded: Loaded<'o>,
+    pub(super) signals: &'t Signals,
+}
+
+/// When things are due.
+struct Timers {
+    end: Option<Instant>,
+    stats: Option<Instant>,
+    scan: Option<Instant>,
+    modules: Option<Instant>,
+}
+
+impl Trace<'_, '_> {
+    /// Until the end; the exit status.
+    pub(super) fn run(self, layouts: Layouts) -> Result<u8> {
+        let output = &self.config.output;
+        let sink = output::sink(output, self.kind, self.selection).context("standard output")?;
+        let clock = Clock::new(output.time);
+        let pipeline = RefCell::new(Pipeline::new(sink, layouts, clock, self.config.limits.count));
+        if !self.config.command.is_empty() {
+            self.loaded.trace_children()?;
+        }
+        // What the reader depends on runs first, so that its first event finds all in place.
+        let mut links = self.loaded.attach(&self.variant.hooks)?;
+        if self.plan.track_owner {
+            self.loaded.scan_owners()?;
+        }
+        let source = Source::new(
+            &self.loaded.skel,
+            self.plan.transport,
+            self.config.tap.buffer_size,
+            Box::new(|bytes| pipeline.borrow_mut().record(bytes)),
+        )?;
+        links.extend(self.loaded.attach(&[self.variant.program])?);
+        pipeline.borrow_mut().begin();
+        let mut child = match self.config.command.split_first() {
+            Some((program, args)) => Some(Child::spawn(program, args)?),
+            None => None,
+        };
+        self.announce();
+
+        let waiter = Waiter::new(source.ring_fd(), self.signals, child.as_ref())?;
+        let followed = self.follow(&source, &pipeline, &waiter);
+
+        drop(links);
+        let status = child.as_mut().map(Child::finish).transpose()?;
+        followed?;
+        self.finish(&source, &pipeline)?;
+        match pipeline.borrow_mut().take_error() {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+                bail!("cannot write the output: {error}")
+            }
+            _ => Ok(status.unwrap_or(0)),
+        }
+    }
+
+    fn announce(&self) {
+        let output = &self.config.output;
+        if output.quiet {
+            return;
+        }
+        self.variant.notes.iter().for_each(|note| output::tell(&format!("note: {note}")));
+        let size = loader::buffer_size(self.config.tap.buffer_size);
+        let unit = if size >= 1 << 20 {
+            format!("{} MiB", size >> 20)
+        } else {
+            format!("{} KiB", size >> 10)
+        };
+        output::tell(&format!(
+            "tracing {} (reader {}, {} of {unit}); Ctrl-C ends it",
+            self.kind.hook,
+            self.variant.reader.name(),
+            self.plan.transport.name()
+        ));
+        if output.verbose {
+            output::tell(&format!("reader {}: {}", self.variant.reader.name(), self.variant.why));
+            output::tell(&format!(
+                "programs: {} {}",
+                self.variant.hooks.join(" "),
+                self.variant.program
+            ));
+        }
+    }
+
+    /// The loop. Many records: they are taken every few ms. Few: the first one wakes us.
+    fn follow(
+        &self,
+        source: &Source<'_>,
+        pipeline: &RefCell<Pipeline>,
+        waiter: &Waiter<'_>,
+    ) -> Result<()> {
+        let now = Instant::now();
+        let mut timers = Timers {
+            end: self.config.limits.duration.map(|duration| now + duration),
+            stats: self.config.output.stats.map(|every| now + every),
+            scan: self.plan.track_owner.then_some(now + OWNER_TICK),
+            modules: self.selection.full.then_some(now + MODULE_TICK),
+        };
+        let mut missing = missing_modules();
+        let mut asked = source.owner_asks();
+        let mut quiet_rounds = 0;
+        loop {
+            let before = pipeline.borrow().received();
+            pipeline.borrow_mut().clock.update();
+            let more = source.consume()?;
+            pipeline.borrow_mut().flush();
+            let busy = pipeline.borrow().received() > before;
+            if pipeline.borrow().done() || self.signals.stopped() || waiter.child_ended() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if timers.end.is_some_and(|end| now >= end) {
+                return Ok(());
+            }
+            if self.signals.take_stats() || timers.stats.is_some_and(|due| now >= due) {
+                timers.stats = self.config.output.stats.map(|every| now + every);
+                self.account(Stage::Interim, pipeline)?;
+            }
+            if timers.scan.is_some_and(|due| now >= due) {
+                timers.scan = Some(self.answer_owner_asks(source, &mut asked)?);
+            }
+            if timers.modules.is_some_and(|due| now >= due) {
+                timers.modules = self.look_for_modules(pipeline, &mut missing);
+            }
+            if more {
+                continue;
+            }
+            // A record that was begun before the programs saw the announcement does not wake us: so the first wait is
+            // short, and only when that brought nothing may the next one be long.
+            quiet_rounds = if busy { 0 } else { quiet_rounds + 1 };
+            let (how, limit) = match quiet_rounds {
+                0 => (Wait::Nap, NAP),
+                1 => (Wait::Sleep, NAP),
+                _ => (Wait::Sleep, FOREVER),
+            };
+            source.announce(how)?;
+            let due =
+                [timers.end, timers.stats, timers.scan, timers.modules].into_iter().flatten().min();
+            let limit = due.map_or(limit, |due| limit.min(due.saturating_duration_since(now)));
+            waiter.wait(source, limit)?;
+        }
+    }
+
+    /// Looks through the processes' files again where a sample's owner was not known; returns when to look next.
+    fn answer_owner_asks(&self, source: &Source<'_>, asked: &mut u32) -> Result<Instant> {
+        let started = Instant::now();
+        let asks = source.owner_asks();
+        if asks != *asked {
+            *asked = asks;
+            self.loaded.scan_owners()?;
+        }
+        Ok(started + (started.elapsed() * SCAN_SHARE).max(OWNER_TICK))
+    }
+
+    /// An algorithm's module that was loaded since the start has made its state known; returns when to look next.
+    fn look_for_modules(
+        &self,
+        pipeline: &RefCell<Pipeline>,
+        missing: &mut Vec<&'static str>,
+    ) -> Option<Instant> {
+        let now = missing_modules();
+        if now != *missing {
+            pipeline
+                .borrow_mut()
+                .set_layouts(Kernel::new(self.config.tap.btf.as_deref()).ca_layouts());
+            *missing = now;
+        }
+        (!missing.is_empty()).then(|| Instant::now() + MODULE_TICK)
+    }
+
+    fn account(&self, stage: Stage, pipeline: &RefCell<Pipeline>) -> Result<()> {
+        let mut counts = summary::counters(&self.loaded.skel, self.kind)?;
+        counts.skipped = self.loaded.recursion_misses(self.variant.program);
+        let mut pipeline = pipeline.borrow_mut();
+        let accounting = pipeline.accounting(stage, self.kind.name, counts);
+        pipeline.account(stage, &accounting);
+        if !self.config.output.quiet {
+            accounting.lines().iter().for_each(|line| output::tell(line));
+        }
+        Ok(())
+    }
+
+    /// Drains, once the programs are stopped, and closes the books.
+    fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
+        pipeline.borrow_mut().clock.update();
+        // A program that was running when its link went may still be at work for some µs.
+        for _ in 0..50 {
+            while source.consume()? {}
+            let n = summary::counters(&self.loaded.skel, self.kind)?;
+            if n.seen == n.filtered + n.sampled_out + n.limited + n.lost + n.submitted {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while source.consume()? {}
+        pipeline.borrow_mut().flush();
+        self.account(Stage::End, pipeline)
+    }
+}

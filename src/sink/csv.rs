@@ -1,0 +1,80 @@
+//! CSV as RFC 4180 has it: a header line, then one line an event, all of one width. A null is an empty cell. The books
+//! have another shape and are said on stderr.
+
+use std::io::{self, Write};
+
+use super::jsonl::write_ip;
+use super::time::TimeFormat;
+use super::{Sink, Stage};
+use crate::accounting::Accounting;
+use crate::table::{Moment, Row, Selected, Value};
+
+/// The sink.
+pub struct Csv<W: Write> {
+    out: csv::Writer<W>,
+    kind: &'static str,
+    columns: Vec<Selected>,
+    header: bool,
+    time: TimeFormat,
+    cell: Vec<u8>,
+}
+
+impl<W: Write> Csv<W> {
+    pub fn new(out: W, kind: &'static str, columns: &[Selected], header: bool) -> Self {
+        let out = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
+        Csv {
+            out,
+            kind,
+            columns: columns.to_vec(),
+            header,
+            time: TimeFormat::default(),
+            cell: Vec::new(),
+        }
+    }
+}
+
+impl<W: Write> Sink for Csv<W> {
+    fn begin(&mut self) -> io::Result<()> {
+        if self.header {
+            self.out.write_field("type")?;
+            for column in &self.columns {
+                self.out.write_field(column.column.name)?;
+            }
+            self.out.write_record(None::<&[u8]>)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+        self.out.write_field(self.kind)?;
+        for column in &self.columns {
+            self.cell.clear();
+            write_value(column.value(row), &mut self.time, &mut self.cell);
+            self.out.write_field(&self.cell)?;
+        }
+        self.out.write_record(None::<&[u8]>)?;
+        Ok(())
+    }
+
+    fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Bare, as CSV and text cells have it.
+pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+        Value::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::F64(n) => out.extend_from_slice(ryu::Buffer::new().format(n).as_bytes()),
+        Value::Str(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Ip(ip) => write_ip(ip, out),
+        Value::Time(moment) => time.full(moment, out),
+    }
+}

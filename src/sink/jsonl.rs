@@ -1,0 +1,180 @@
+//! One JSON object a line. Keys are written once and copied; numbers are formatted without allocation.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use super::time::TimeFormat;
+use super::{Sink, Stage};
+use crate::accounting::Accounting;
+use crate::table::{Moment, Row, Selected, Value};
+
+/// A column, or the columns of one algorithm as an object.
+enum Item {
+    Column { key: Vec<u8>, column: Selected },
+    Group { key: Vec<u8>, name: &'static str, members: Vec<(Vec<u8>, Selected)> },
+}
+
+/// The sink.
+pub struct Jsonl<W: Write> {
+    out: W,
+    buffer: Vec<u8>,
+    time: TimeFormat,
+    open: Vec<u8>,
+    items: Vec<Item>,
+}
+
+impl<W: Write> Jsonl<W> {
+    pub fn new(out: W, kind: &str, columns: &[Selected]) -> Self {
+        let mut items: Vec<Item> = Vec::new();
+        for &column in columns {
+            let leaf = key(column.column.leaf());
+            let Some(name) = column.column.group() else {
+                items.push(Item::Column { key: leaf, column });
+                continue;
+            };
+            match items.last_mut() {
+                Some(Item::Group { name: last, members, .. }) if *last == name => {
+                    members.push((leaf, column))
+                }
+                _ => {
+                    items.push(Item::Group { key: key(name), name, members: vec![(leaf, column)] })
+                }
+            }
+        }
+        let open = format!("{{\"type\":\"{kind}\"").into_bytes();
+        Jsonl {
+            out,
+            buffer: Vec::with_capacity(64 * 1024),
+            time: TimeFormat::default(),
+            open,
+            items,
+        }
+    }
+}
+
+/// `,"name":`
+fn key(name: &str) -> Vec<u8> {
+    format!(",\"{name}\":").into_bytes()
+}
+
+impl<W: Write> Sink for Jsonl<W> {
+    fn begin(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+        let out = &mut self.buffer;
+        out.extend_from_slice(&self.open);
+        for item in &self.items {
+            match item {
+                Item::Column { key, column } => {
+                    out.extend_from_slice(key);
+                    write_value(column.value(row), &mut self.time, out);
+                }
+                Item::Group { key, name, .. } if !row.has_group(name) => {
+                    out.extend_from_slice(key);
+                    out.extend_from_slice(b"null");
+                }
+                Item::Group { key, members, .. } => {
+                    out.extend_from_slice(key);
+                    let start = out.len();
+                    for (key, column) in members {
+                        out.extend_from_slice(key);
+                        write_value(column.value(row), &mut self.time, out);
+                    }
+                    out[start] = b'{';
+                    out.push(b'}');
+                }
+            }
+        }
+        out.extend_from_slice(b"}\n");
+        if self.buffer.len() >= 60 * 1024 {
+            self.out.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()> {
+        let out = &mut self.buffer;
+        out.extend_from_slice(if stage == Stage::End {
+            b"{\"type\":\"end\""
+        } else {
+            b"{\"type\":\"stats\""
+        });
+        out.extend_from_slice(b",\"time\":");
+        write_value(Value::Time(now), &mut self.time, out);
+        out.extend_from_slice(b",\"duration_ns\":");
+        write_value(Value::U64(accounting.duration_ns), &mut self.time, out);
+        // The totals stand beside the rest: `{…}` without its braces.
+        let total = serde_json::to_string(&accounting.total())?;
+        write!(out, ",{}", total.trim_matches(['{', '}']))?;
+        out.extend_from_slice(b",\"kinds\":{");
+        for (i, (kind, counts)) in accounting.kinds.iter().enumerate() {
+            write!(out, "{}\"{kind}\":", if i == 0 { "" } else { "," })?;
+            serde_json::to_writer(&mut *out, counts)?;
+        }
+        out.extend_from_slice(b"}}");
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        self.out.flush()
+    }
+}
+
+fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::F64(n) if n.is_finite() => {
+            out.extend_from_slice(ryu::Buffer::new().format_finite(n).as_bytes())
+        }
+        Value::F64(_) => out.extend_from_slice(b"null"),
+        Value::Str(text) => write_text(text, out),
+        Value::Ip(ip) => {
+            out.push(b'"');
+            write_ip(ip, out);
+            out.push(b'"');
+        }
+        Value::Time(moment @ Moment::Wall(_)) => {
+            out.push(b'"');
+            time.full(moment, out);
+            out.push(b'"');
+        }
+        Value::Time(moment) => time.full(moment, out),
+    }
+}
+
+/// Quoted; the escapes of unusual text are serde_json's.
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else if let Ok(quoted) = serde_json::to_string(text) {
+        out.extend_from_slice(quoted.as_bytes());
+    }
+}
+
+/// Also the other sinks' way: IPv4, the common case, without the formatting machinery.
+pub(super) fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (i, octet) in ip.octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        // Writing to a Vec does not fail.
+        IpAddr::V6(ip) => drop(write!(out, "{ip}")),
+    }
+}

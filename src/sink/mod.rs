@@ -1,0 +1,55 @@
+//! The formats: each turns rows and accounts into bytes, and knows no probe.
+
+pub mod csv;
+pub mod jsonl;
+pub mod text;
+mod time;
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use crate::accounting::Accounting;
+use crate::table::{Moment, Row};
+
+/// Standard output without its line buffer: the sinks write in large pieces and know when.
+pub struct Stdout(std::fs::File);
+
+impl Stdout {
+    /// Another handle on it. If there is none (closed), what is written goes nowhere and says so.
+    pub fn new() -> io::Result<Self> {
+        Ok(Stdout(std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// When in the run an account is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// `--stats` or SIGUSR1.
+    Interim,
+    End,
+}
+
+/// A format. An error of the output ends the run; a closed pipe does so quietly.
+pub trait Sink {
+    /// Before the first event: titles.
+    fn begin(&mut self) -> io::Result<()>;
+
+    /// One event.
+    fn event(&mut self, row: &dyn Row) -> io::Result<()>;
+
+    /// The books, where the format can carry them; they are said on stderr too.
+    fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()>;
+
+    /// After each batch: everything so far must reach the reader.
+    fn flush(&mut self) -> io::Result<()>;
+}

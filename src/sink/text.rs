@@ -1,0 +1,217 @@
+//! For people: aligned columns, two header lines (names, units), at most 100 columns wide for IPv4. Fields beyond those
+//! follow on indented lines, as `ss` has them.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::csv::write_value;
+use super::jsonl::write_ip;
+use super::time::TimeFormat;
+use super::{Sink, Stage};
+use crate::accounting::Accounting;
+use crate::table::{Moment, Row, Selected, Type, Unit, Value};
+
+const TITLE: Style = Style::new().bold();
+const DETAIL: Style = AnsiColor::BrightBlack.on_default();
+/// Where detail lines wrap.
+const WIDTH: usize = 100;
+const INDENT: &str = "    ";
+
+/// What a cell shows.
+#[derive(Clone, Copy)]
+pub enum Part {
+    Column(Selected),
+    /// `address:port`, of two columns.
+    Endpoint(Selected, Selected),
+}
+
+/// A column on the terminal; it widens when a value needs it and stays so.
+#[derive(Clone)]
+pub struct Cell {
+    pub title: String,
+    pub part: Part,
+    pub width: usize,
+}
+
+impl Cell {
+    fn unit(&self) -> &'static str {
+        match self.part {
+            Part::Column(c) => match c.column.unit {
+                Unit::Segments => "segs",
+                Unit::Sequence => "seq",
+                unit => unit.name(),
+            },
+            Part::Endpoint(..) => "",
+        }
+    }
+
+    fn left(&self) -> bool {
+        match self.part {
+            Part::Column(c) => matches!(c.column.ty, Type::Text | Type::Address | Type::Time),
+            Part::Endpoint(..) => true,
+        }
+    }
+}
+
+/// How the lines look.
+pub struct Layout {
+    pub cells: Vec<Cell>,
+    /// On the indented lines, `name:value`.
+    pub details: Vec<Selected>,
+    pub header: bool,
+    pub color: bool,
+}
+
+/// The sink.
+pub struct Text<W: Write> {
+    out: W,
+    layout: Layout,
+    buffer: Vec<u8>,
+    cell: Vec<u8>,
+    time: TimeFormat,
+}
+
+impl<W: Write> Text<W> {
+    pub fn new(out: W, layout: Layout) -> Self {
+        Text { out, layout, buffer: Vec::new(), cell: Vec::new(), time: TimeFormat::default() }
+    }
+
+    fn header_line(&mut self, text: impl Fn(&Cell) -> String) {
+        let mut line = String::new();
+        for cell in &self.layout.cells {
+            let text = text(cell);
+            let width = cell.width;
+            line +=
+                &if cell.left() { format!("{text:<width$} ") } else { format!("{text:>width$} ") };
+        }
+        let line = line.trim_end();
+        if self.layout.color {
+            self.buffer.extend_from_slice(format!("{TITLE}{line}{TITLE:#}\n").as_bytes());
+        } else {
+            self.buffer.extend_from_slice(format!("{line}\n").as_bytes());
+        }
+    }
+
+    fn details(&mut self, row: &dyn Row) {
+        let start = self.buffer.len();
+        let mut column = WIDTH;
+        let mut group_absent = None;
+        for selected in &self.layout.details {
+            let group = selected.column.group();
+            if group.is_some() && group_absent == group {
+                continue;
+            }
+            if let Some(name) = group
+                && !row.has_group(name)
+            {
+                group_absent = group;
+                continue;
+            }
+            let value = selected.value(row);
+            if value == Value::Null {
+                continue;
+            }
+            self.cell.clear();
+            self.cell.extend_from_slice(selected.column.name.as_bytes());
+            self.cell.push(b':');
+            write_value(value, &mut self.time, &mut self.cell);
+            if column + 1 + self.cell.len() > WIDTH {
+                if self.buffer.len() > start {
+                    self.buffer.push(b'\n');
+                }
+                self.buffer.extend_from_slice(INDENT.as_bytes());
+                column = INDENT.len();
+            } else {
+                self.buffer.push(b' ');
+                column += 1;
+            }
+            self.buffer.extend_from_slice(&self.cell);
+            column += self.cell.len();
+        }
+        if self.buffer.len() == start {
+            return;
+        }
+        if self.layout.color {
+            let lines = self.buffer.split_off(start);
+            let lines = String::from_utf8_lossy(&lines).into_owned();
+            self.buffer.extend_from_slice(format!("{DETAIL}{lines}{DETAIL:#}").as_bytes());
+        }
+        self.buffer.push(b'\n');
+    }
+}
+
+impl<W: Write> Sink for Text<W> {
+    fn begin(&mut self) -> io::Result<()> {
+        if self.layout.header {
+            self.header_line(|cell| cell.title.clone());
+            self.header_line(|cell| cell.unit().to_owned());
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+        let last = self.layout.cells.len().saturating_sub(1);
+        for (i, cell) in self.layout.cells.iter_mut().enumerate() {
+            self.cell.clear();
+            match cell.part {
+                Part::Column(column) => {
+                    write_cell(column.value(row), &mut self.time, &mut self.cell)
+                }
+                Part::Endpoint(addr, port) => {
+                    write_endpoint(addr.value(row), port.value(row), &mut self.cell)
+                }
+            }
+            cell.width = cell.width.max(self.cell.len());
+            let padding = cell.width - self.cell.len();
+            if !cell.left() {
+                self.buffer.resize(self.buffer.len() + padding, b' ');
+            }
+            self.buffer.extend_from_slice(&self.cell);
+            if i < last {
+                let padding = if cell.left() { padding + 1 } else { 1 };
+                self.buffer.resize(self.buffer.len() + padding, b' ');
+            }
+        }
+        self.buffer.push(b'\n');
+        if !self.layout.details.is_empty() {
+            self.details(row);
+        }
+        if self.buffer.len() >= 60 * 1024 {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        self.out.flush()
+    }
+}
+
+fn write_cell(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(b'-'),
+        Value::Time(moment) => time.short(moment, out),
+        value => write_value(value, time, out),
+    }
+}
+
+fn write_endpoint(addr: Value<'_>, port: Value<'_>, out: &mut Vec<u8>) {
+    if let (Value::Ip(ip), Value::U64(port)) = (addr, port) {
+        if ip.is_ipv6() {
+            out.push(b'[');
+        }
+        write_ip(ip, out);
+        if ip.is_ipv6() {
+            out.push(b']');
+        }
+        out.push(b':');
+        out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+    }
+}

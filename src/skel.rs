@@ -1,0 +1,44 @@
+//! The generated skeleton: the BPF object, and the records that C and Rust share.
+//!
+//! The only file that may use `unsafe`: it declares which generated types may be read from bytes.
+//! Everything else in the generated module (a hundred kernel structs) stays hidden in here.
+
+#![allow(unsafe_code)]
+
+use plain::Plain;
+
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    dead_code,
+    non_camel_case_types,
+    non_snake_case,
+    missing_docs,
+    unused_imports
+)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tcc_trace.skel.rs"));
+}
+
+pub use generated::types::{
+    conn as Conn, tcc_addr_key as AddrKey, tcc_config as BpfConfig, tcc_counters as Counters,
+    tcc_filter as Filter, tcc_filter_key as FilterKey, tcc_head as Head, tcc_kind as Kind,
+    tcc_owner as Owner, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
+    tcc_probe_std as ProbeStd, tcc_sleep as Sleep, tcc_sock as Sock,
+};
+pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+
+// SAFETY: these are `repr(C)` structs of integers and integer arrays without padding (event.h asserts it), so every
+// bit pattern is a value of theirs.
+unsafe impl Plain for Head {}
+unsafe impl Plain for ProbeRecord {}
+unsafe impl Plain for ProbeFullRecord {}
+unsafe impl Plain for Counters {}
+unsafe impl Plain for FilterKey {}
+unsafe impl Plain for AddrKey {}
+
+/// A map key's or value's bytes.
+pub fn bytes<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: a Plain type has no padding here (see above), so all its bytes are initialised; the lifetime is `value`'s.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}

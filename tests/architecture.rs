@@ -1,0 +1,111 @@
+//! The shape of the tree: who may name whom, how long a file may be, where `unsafe` may stand, and that every probe has
+//! all its parts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Low to high: a module names only modules before it.
+const ORDER: &[&str] = &[
+    "table",
+    "accounting",
+    "btf",
+    "skel",
+    "probe",
+    "kernel",
+    "event",
+    "sink",
+    "config",
+    "pipeline",
+    "loader",
+    "summary",
+    "session",
+    "report",
+    "cli",
+    "cmd",
+];
+const LONGEST_FILE: usize = 400;
+
+fn files(dir: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no .{extension} in {dir}");
+    found
+}
+
+/// `src/probe/ca.rs` is of `probe`, `src/btf.rs` of `btf`.
+fn module(path: &Path) -> String {
+    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn modules_name_only_lower_ones() {
+    for path in files("src", "rs") {
+        let module = module(&path);
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let own = ORDER
+            .iter()
+            .position(|m| *m == module)
+            .unwrap_or_else(|| panic!("{module} has no place in ORDER"));
+        let text = fs::read_to_string(&path).unwrap();
+        for named in text.split("crate::").skip(1) {
+            let named: String =
+                named.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if let Some(other) = ORDER.iter().position(|m| *m == named) {
+                assert!(other <= own, "{} names {named}, which stands above it", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    let sources = ["src", "tests", "examples"].into_iter().flat_map(|dir| files(dir, "rs"));
+    for path in sources.chain(files("src/bpf", "h")).chain(files("src/bpf", "c")) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file_only() {
+    for path in files("src", "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        let found = text.lines().any(|line| {
+            let code = line.split("//").next().unwrap_or_default();
+            code.contains("unsafe ") && !code.contains("deny")
+        });
+        assert!(!found || path.ends_with("skel.rs"), "{} has unsafe code", path.display());
+    }
+}
+
+#[test]
+fn every_probe_has_its_parts() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let index = fs::read_to_string(root.join("src/bpf/tcc_trace.bpf.c")).unwrap();
+    let reference = fs::read_to_string(root.join("docs/reference.md")).unwrap();
+    for kind in tcc_trace::probe::KINDS {
+        let file = format!("probes/{}.bpf.h", kind.name);
+        assert!(root.join("src/bpf").join(&file).exists(), "no src/bpf/{file}");
+        assert!(index.contains(&file), "{file} is not in the index");
+        assert!(
+            reference.contains(&format!("\n## {}\n", kind.name)),
+            "{} is not in docs/reference.md",
+            kind.name
+        );
+        assert!(kind.view.iter().all(|(title, ..)| title.len() <= 15));
+    }
+}

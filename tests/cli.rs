@@ -1,0 +1,168 @@
+//! The command line, as far as it goes without rights: every mistake is one line on standard error and status 2, and
+//! what needs no kernel is printed.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tcc-trace")).args(args).output().expect("it runs")
+}
+
+/// Nothing printed, one line of complaint with these words in it, status 2.
+#[track_caller]
+fn refused(args: &[&str], words: &[&str]) {
+    let output = run(args);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    assert!(text.starts_with("tcc-trace: ") && text.ends_with('\n'), "{args:?}: {text}");
+    for word in words {
+        assert!(text.contains(word), "{args:?}: no {word}: {text}");
+    }
+}
+
+/// Its output; nothing on standard error.
+#[track_caller]
+fn printed(args: &[&str]) -> String {
+    let output = run(args);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), complaint.as_ref()), (Some(0), ""), "{args:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_wrong_value_is_told_with_what_would_be_right() {
+    for (args, words) in [
+        (["-P", "70000"], &["70000", "65535"][..]),
+        (["-P", "90-80"], &["80-90"]),
+        (["-P", "80,x"], &["`x`"]),
+        (["-P", ""], &["port"]),
+        (["-L", "-1"], &["-1"]),
+        (["-R", "1-2-3"], &["2-3"]),
+        (["--addr", "10.0.0.1/8"], &["host bits", "10.0.0.0/8"]),
+        (["--addr", "2001:db8::1/32"], &["2001:db8::/32"]),
+        (["--laddr", "10.0.0.0/33"], &["10.0.0.0/33"]),
+        (["--raddr", "example.com"], &["example.com", "address"]),
+        (["--pid", "0"], &["0"]),
+        (["--pid", "me"], &["me"]),
+        (["--uid", "root"], &["root"]),
+        (["--comm", "a-name-that-is-too-long"], &["15 bytes", "a-name-that-is-"]),
+        (["--cc", ""], &["empty"]),
+        (["--cgroup", "/no/such/group"], &["/no/such/group", "no such cgroup"]),
+        (["--cgroup", "/proc/self"], &["cgroup2"]),
+        (["--netns", "no-such-name"], &["no-such-name"]),
+        (["--netns", "/no/such/file"], &["/no/such/file"]),
+        (["--netns", "pid:0"], &["pid:0"]),
+        (["--netns", "pid:me"], &["`me`"]),
+        (["--iface", "no-such-if0"], &["no-such-if0", "no such interface"]),
+        (["--mark", "0x100000000"], &["32 bits"]),
+        (["--mark", "red"], &["red", "0x4d"]),
+        (["--cookie", "0xg"], &["0xg"]),
+        (["--count", "0"], &["0"]),
+        (["--sample", "0"], &["0"]),
+        (["--duration", "0s"], &["longer than nothing"]),
+        (["--duration", "10"], &["10s"]),
+        (["--every", "soon"], &["10s"]),
+        (["--stats", "0ms"], &["longer than nothing"]),
+        (["--rate", "0/s"], &["0/s"]),
+        (["--rate", "5/fortnight"], &["fortnight"]),
+        (["--rate-per-conn", "many"], &["many"]),
+        (["--buffer-size", "0"], &["size"]),
+        (["--buffer-size", "2G"], &["1G"]),
+        (["--buffer-size", "1X"], &["`X`"]),
+        (["-o", "xml"], &["xml", "jsonl"]),
+        (["--reader", "magic"], &["magic", "sock"]),
+        (["--transport", "pigeon"], &["pigeon", "ringbuf"]),
+        (["--time", "later"], &["later", "mono"]),
+        (["--color", "red"], &["red", "always"]),
+    ] {
+        refused(&args, words);
+        refused(&[&["probe"], &args[..]].concat(), words);
+    }
+}
+
+#[test]
+fn a_field_that_is_not_there_is_told_with_the_nearest() {
+    refused(&["--fields", "snd_cwmd"], &["`snd_cwmd`", "is it snd_cwnd?", "schema"]);
+    refused(&["--fields", "cwnd"], &["is it snd_cwnd?"]);
+    refused(&["--fields", "cookie,srtt"], &["`srtt`", "srtt_us"]);
+    refused(&["--fields", "bbr.bww"], &["bbr.bw"]);
+    refused(&["--fields", "qqqqqqqq"], &["`qqqqqqqq`"]);
+    refused(&["--fields", "cookie,,family"], &["empty"]);
+}
+
+#[test]
+fn what_does_not_go_together_is_told() {
+    refused(&["-4", "-6"], &["--ipv4", "--ipv6"]);
+    refused(&["-q", "-v"], &["--quiet", "--verbose"]);
+    refused(&["-a", "--fields", "cookie"], &["--all-fields", "--fields"]);
+    refused(&["--iface", "lo", "--netns", "1", "--netns", "2"], &["lo", "number"]);
+    refused(&["--iface", "lo", "--netns", "1"], &["lo", "number"]);
+    refused(&["-P", "1", "probe"], &["probe"]);
+}
+
+#[test]
+fn what_is_not_an_option_is_told() {
+    refused(&["--no-such-option"], &["--no-such-option"]);
+    refused(&["--ports", "1"], &["--ports", "--port"]);
+    refused(&["word"], &["word"]);
+    refused(&["-P"], &["--port"]);
+    refused(&["--no-header=1"], &["--no-header"]);
+    refused(&["completions"], &["SHELL"]);
+    refused(&["completions", "csh"], &["csh", "bash"]);
+    refused(&["check", "-o", "xml"], &["xml"]);
+    refused(&["schema", "no-such-kind"], &["no-such-kind", "probe, stats, end"]);
+}
+
+#[test]
+fn help_and_version_are_asked_for() {
+    for args in [&["--help"][..], &["-h"], &["probe", "--help"], &["check", "--help"], &["help"]] {
+        let help = printed(args);
+        assert!(help.contains("Usage: tcc-trace"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+    let version = printed(&["--version"]);
+    assert_eq!(version, format!("tcc-trace {}\n", env!("CARGO_PKG_VERSION")));
+    for option in ["--cgroup", "--rate-per-conn", "--all-fields", "--transport"] {
+        assert!(printed(&["--help"]).contains(option), "{option}");
+    }
+}
+
+#[test]
+fn completions_and_manual_are_made() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains("tcc-trace") && script.contains("all-fields"), "{shell}");
+    }
+    let man = printed(&["man"]);
+    assert!(man.contains(".TH tcc-trace 1") && man.contains("\\-\\-all\\-fields"), "{man}");
+}
+
+/// Every column of the reference page is in the schema, and the other way round.
+#[test]
+fn the_schema_has_every_column() {
+    let schema: Value = serde_json::from_str(&printed(&["schema"])).expect("JSON");
+    let titles: Vec<&Value> =
+        schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
+    assert_eq!(titles, ["probe", "stats", "end"]);
+    let mut names = Vec::new();
+    for (name, property) in schema["oneOf"][0]["properties"].as_object().expect("properties") {
+        match property["properties"].as_object() {
+            Some(members) => names.extend(members.keys().map(|leaf| format!("{name}.{leaf}"))),
+            None => names.push(name.clone()),
+        }
+    }
+    let page = printed(&["reference"]);
+    let fields = page.split("\n## probe\n").nth(1).expect("the fields");
+    let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let columns: Vec<&str> = rows.map(|(name, _)| name).collect();
+    assert!(columns.len() > 100, "{}", columns.len());
+    assert_eq!(names[0], "type");
+    assert_eq!(names[1..], columns);
+
+    let one: Value = serde_json::from_str(&printed(&["schema", "end"])).expect("JSON");
+    assert_eq!(one["oneOf"].as_array().map(Vec::len), Some(1));
+    assert_eq!(one["oneOf"][0]["title"], "end");
+}

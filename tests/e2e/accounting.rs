@@ -1,0 +1,111 @@
+//! The books, under a flood and against the kernel's own count.
+
+use std::path::PathBuf;
+
+use crate::support::{Flood, Launch, Tracer, is_root, u64_of, wait_for, wait_until};
+use rustix::process::Signal;
+
+/// What does not fit is lost, and said to be.
+fn check_tiny_buffer(transport: &str) {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let port = flood.server.port_text();
+    for more in [&[][..], &["-a"], &["--count", "50"]] {
+        let common = ["-P", &port, "--transport", transport, "--buffer-size", "4096"];
+        let args = [&common[..], &["--stats", "50ms"], more].concat();
+        let tracer = Tracer::start(&args);
+        let trace = if more.contains(&"--count") {
+            let trace = tracer.wait();
+            assert_eq!(trace.events.len(), 50);
+            trace
+        } else {
+            wait_until("a loss", || {
+                tracer.stats().last().is_some_and(|stats| u64_of(stats, "lost") > 0)
+            });
+            let trace = tracer.stop();
+            assert!(u64_of(&trace.end, "lost") > 0, "{}", trace.end);
+            trace
+        };
+        trace.check_account();
+        assert!(!trace.events.is_empty());
+    }
+}
+
+#[test]
+fn a_tiny_ring_buffer_loses_and_says_so() {
+    check_tiny_buffer("ringbuf");
+}
+
+#[test]
+fn tiny_perf_buffers_lose_and_say_so() {
+    check_tiny_buffer("perfbuf");
+}
+
+/// The kernel counts how often it runs each program, while this lives.
+struct RunCounts {
+    before: String,
+}
+
+const SYSCTL: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+impl RunCounts {
+    fn on() -> Self {
+        let before = std::fs::read_to_string(SYSCTL).expect("bpf_stats_enabled");
+        std::fs::write(SYSCTL, "1").expect("bpf_stats_enabled");
+        RunCounts { before }
+    }
+
+    /// How often the tracer's program of that type was run, or would have been but for one that ran already.
+    fn of(&self, tracer: &Tracer, kind: u64) -> u64 {
+        let dir = PathBuf::from(format!("/proc/{}/fdinfo", tracer.pid()));
+        for entry in std::fs::read_dir(&dir).expect("fdinfo").flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let number = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+                line.trim().parse::<u64>().ok()
+            };
+            if number("prog_type:") == Some(kind) {
+                let skipped = number("recursion_misses:").unwrap_or(0);
+                return number("run_cnt:").expect("a run count") + skipped;
+            }
+        }
+        panic!("no program of type {kind}")
+    }
+}
+
+impl Drop for RunCounts {
+    fn drop(&mut self) {
+        let _ = std::fs::write(SYSCTL, self.before.trim());
+    }
+}
+
+#[test]
+fn seen_is_how_often_the_kernel_ran_the_program() {
+    need!(is_root(), "not root");
+    const TRACEPOINT: u64 = 5;
+    const RAW_TRACEPOINT: u64 = 17;
+    const TRACING: u64 = 26;
+    let _flood = Flood::start();
+    let counts = RunCounts::on();
+    for (reader, kind) in [("record", TRACEPOINT), ("sock", TRACING), ("raw", RAW_TRACEPOINT)] {
+        let launch = Launch::here().with_tracefs();
+        // Nothing gets through, so nothing is on its way when the books are told.
+        let tracer = Tracer::start_in(&launch, &["-P", "1", "--reader", reader]);
+        for told in 1..=5 {
+            let before = wait_for("some runs", || {
+                Some(counts.of(&tracer, kind)).filter(|&runs| runs > 100 * told)
+            });
+            tracer.signal(Signal::USR1);
+            wait_until("the books", || tracer.stats().len() as u64 == told);
+            let after = counts.of(&tracer, kind);
+            let seen = u64_of(tracer.stats().last().expect("the books"), "seen");
+            assert!((before..=after).contains(&seen), "{reader}: {before} {seen} {after}");
+        }
+        let trace = tracer.stop();
+        trace.check_account();
+        assert_eq!(
+            trace.end["filtered"].as_u64(),
+            trace.end["seen"].as_u64().map(|seen| seen - u64_of(&trace.end, "lost"))
+        );
+    }
+}

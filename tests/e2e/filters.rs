@@ -1,0 +1,196 @@
+//! Filters by what every reader knows: ports, addresses, families, cookies. Each lets through exactly its part of what
+//! a tracer without it prints.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::support::{
+    Netns, Puppet, Server, Sides, is_root, text, traffic_in, u64_of, unique_port,
+};
+
+/// Two servers in a namespace, and one client of every kind.
+struct World {
+    ns: Netns,
+    any: Server,
+    v4: Server,
+}
+
+impl World {
+    fn new() -> Self {
+        let ns = Netns::new();
+        ns.run(&["ip", "addr", "add", "2001:db8::1/64", "dev", "lo", "nodad"]);
+        let any = Server::start_in(&ns.launch(), &format!("[::]:{}", unique_port()), None);
+        let v4 = Server::start_in(&ns.launch(), &format!("0.0.0.0:{}", unique_port()), None);
+        World { ns, any, v4 }
+    }
+
+    fn ports(&self) -> String {
+        format!("{},{}", self.any.port(), self.v4.port())
+    }
+
+    fn traffic(&self) {
+        let (any, v4) = (self.any.port(), self.v4.port());
+        for (to, bind) in [
+            (format!("127.0.0.1:{any}"), "127.0.0.1"),
+            (format!("[::ffff:127.0.0.1]:{any}"), "127.0.0.2"),
+            (format!("[::1]:{any}"), "::1"),
+            (format!("[2001:db8::1]:{any}"), "2001:db8::1"),
+            (format!("127.0.0.1:{v4}"), "127.0.0.5"),
+            (format!("127.1.2.3:{v4}"), "127.0.0.1"),
+        ] {
+            let args =
+                ["pingpong", "--to", &to, "--bind", bind, "--count", "5", "--interval", "0ms"];
+            traffic_in(&self.ns.launch(), &args);
+        }
+    }
+}
+
+fn port(event: &Value, key: &str, ports: impl std::ops::RangeBounds<u64>) -> bool {
+    ports.contains(&u64_of(event, key))
+}
+
+fn addr(event: &Value, key: &str, nets: &[&str]) -> bool {
+    let addr: IpAddr = text(event, key).parse().expect("an address");
+    nets.iter().any(|net| net.parse::<IpNet>().expect("a network").contains(&addr))
+}
+
+fn check_ports(reader: &str) {
+    need!(is_root(), "not root");
+    let world = World::new();
+    let (any, v4) = (u64::from(world.any.port()), u64::from(world.v4.port()));
+    let (low, high) = (any.min(v4), any.max(v4));
+    let sides = Sides::start(
+        &world.ports(),
+        reader,
+        &[
+            format!("-P 1-2,{}-{high}", low + 1),
+            format!("-L {any}"),
+            format!("-R {any}"),
+            format!("--port {low},{high} --rport 1,32768-65535"),
+            format!("--lport {v4} --rport {v4}"),
+        ],
+    );
+    world.traffic();
+    sides.expect(0, |e| port(e, "sport", high..=high) || port(e, "dport", high..=high));
+    sides.expect(1, |e| port(e, "sport", any..=any));
+    sides.expect(2, |e| port(e, "dport", any..=any));
+    sides.expect(3, |e| port(e, "dport", 32768..));
+    sides.expect_of(4, |_| Vec::new(), false);
+    let traces = sides.stop();
+    let nothing = &traces[5].end;
+    assert_eq!(u64_of(nothing, "filtered"), u64_of(nothing, "seen"));
+    assert!(u64_of(nothing, "seen") >= traces[0].events.len() as u64, "{nothing}");
+}
+
+fn check_addresses(reader: &str) {
+    need!(is_root(), "not root");
+    let world = World::new();
+    let ports = world.ports();
+    let (any, v4) = (world.any.port(), world.v4.port());
+    let sides = Sides::start(
+        &ports,
+        reader,
+        &[
+            format!("-P {ports} --addr 127.0.0.4/30,2001:db8::/32"),
+            format!("-P {ports} --laddr 127.0.0.0/31,::1"),
+            format!("-P {ports} --raddr ::ffff:127.0.0.2"),
+            format!("-P {ports} -4"),
+            format!("-P {ports} -6"),
+            format!("-P {any} -4 --addr 127.0.0.0/8 --laddr 127.0.0.2 -R {any}"),
+            format!("-P {v4} --laddr 127.1.0.0/16 --raddr 127.0.0.1/32"),
+        ],
+    );
+    world.traffic();
+    let either = |e: &Value, nets: &[&str]| addr(e, "saddr", nets) || addr(e, "daddr", nets);
+    sides.expect(0, |e| either(e, &["127.0.0.4/30", "2001:db8::/32"]));
+    sides.expect(1, |e| addr(e, "saddr", &["127.0.0.0/31", "::1/128"]));
+    sides.expect(2, |e| addr(e, "daddr", &["127.0.0.2/32"]));
+    sides.expect(3, |e| e["family"] == "ipv4");
+    sides.expect(4, |e| e["family"] == "ipv6");
+    // The mapped client's own end, which only a filter that takes a mapped socket for IPv4 finds.
+    sides.expect(5, |e| addr(e, "saddr", &["127.0.0.2/32"]));
+    sides.expect(6, |e| addr(e, "saddr", &["127.1.2.3/32"]));
+    sides.stop();
+}
+
+fn check_cookies(reader: &str) {
+    need!(is_root(), "not root");
+    let (mut server, mut client) = (Puppet::start(), Puppet::start());
+    let to = server.listen("127.0.0.1:0");
+    let mut sockets = Vec::new();
+    for name in ["a", "b", "c"] {
+        sockets.push((client.connect(name, to), server.accept(name)));
+    }
+    let ports = to.port().to_string();
+    let ((a, at_a), (b, _)) = (sockets[0], sockets[1]);
+    // Hexadecimal is how ss prints them.
+    let list = format!("{},{:#x}", a.cookie, b.cookie);
+    let sides = Sides::start(
+        &ports,
+        reader,
+        &[
+            format!("--cookie {:#x}", at_a.cookie),
+            format!("--cookie {list}"),
+            format!("--cookie {list} -L {}", b.local.port()),
+        ],
+    );
+    for name in ["a", "b", "c"] {
+        for _ in 0..5 {
+            client.send(name, 100);
+            server.receive(name, 100);
+            server.send(name, 100);
+            client.receive(name, 100);
+        }
+    }
+    sides.expect(0, |e| e["cookie"] == at_a.cookie);
+    sides.expect(1, |e| e["cookie"] == a.cookie || e["cookie"] == b.cookie);
+    sides.expect(2, |e| e["cookie"] == b.cookie);
+    sides.stop();
+}
+
+#[test]
+fn ports_in_the_record() {
+    check_ports("record");
+}
+
+#[test]
+fn ports_by_sock() {
+    check_ports("sock");
+}
+
+#[test]
+fn ports_by_raw() {
+    check_ports("raw");
+}
+
+#[test]
+fn addresses_in_the_record() {
+    check_addresses("record");
+}
+
+#[test]
+fn addresses_by_sock() {
+    check_addresses("sock");
+}
+
+#[test]
+fn addresses_by_raw() {
+    check_addresses("raw");
+}
+
+#[test]
+fn cookies_in_the_record() {
+    check_cookies("record");
+}
+
+#[test]
+fn cookies_by_sock() {
+    check_cookies("sock");
+}
+
+#[test]
+fn cookies_by_raw() {
+    check_cookies("raw");
+}

@@ -1,0 +1,117 @@
+//! Filters by whose a socket is: process, user, cgroup. What belongs to whom is known from the traffic's own account, not
+//! from our columns.
+
+use crate::support::{
+    Cgroup, Launch, Puppet, Server, Sides, TempDir, cgroup2, is_one_of, is_root, named, pingpong,
+    traffic_program, unique,
+};
+
+fn check_processes(reader: &str) {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let name = unique("x");
+    let (here, program) = (Launch::here(), named(&dir, &name));
+    let (one, two) = (Server::start("127.0.0.1:0", None), Server::start("127.0.0.1:0", None));
+    let mut puppet = Puppet::start();
+    let to = puppet.listen("127.0.0.1:0");
+    // There before the tracers are.
+    let old = puppet.connect("old", to);
+    puppet.accept("other");
+
+    let ports = format!("{},{},{}", one.port(), two.port(), to.port());
+    let sides = Sides::start(
+        &ports,
+        reader,
+        &[
+            format!("-P {ports} --pid {}", one.pid()),
+            format!("-P {ports} --pid {},{} -a", two.pid(), puppet.pid),
+            format!("-P {ports} --comm {name}"),
+            format!("-P {ports} --comm {name} --pid {}", puppet.pid),
+            format!("-P {ports} --comm traffic,{name}"),
+        ],
+    );
+    for (from, into) in [("old", "other"), ("other", "old")] {
+        puppet.send(from, 100);
+        puppet.receive(into, 100);
+    }
+    let new = puppet.connect("new", one.addr);
+    puppet.send("new", 100);
+    let named =
+        [pingpong(&here, &program, one.addr, &[]), pingpong(&here, &program, two.addr, &[])]
+            .concat();
+    pingpong(&here, &traffic_program(), one.addr, &[]);
+    puppet.close("new");
+
+    let (one, two, to) = (u64::from(one.port()), u64::from(two.port()), u64::from(to.port()));
+    let puppets = [to, old.local.port().into(), new.local.port().into()];
+    sides.expect(0, |e| is_one_of(e, "sport", &[one]));
+    sides.expect(1, |e| is_one_of(e, "sport", &puppets) || is_one_of(e, "sport", &[two]));
+    sides.expect(2, |e| is_one_of(e, "sport", &named));
+    sides.expect_of(3, |_| Vec::new(), false);
+    sides.expect(4, |e| !is_one_of(e, "sport", &puppets));
+    sides.stop();
+}
+
+fn check_users(reader: &str) {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let program = named(&dir, "traffic");
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port();
+    let filters =
+        ["--uid 4242", "--uid 4242,4243", "--uid 0"].map(|uid| format!("-P {port} {uid}"));
+    let sides = Sides::start(&server.port_text(), reader, &filters);
+    let run = |uid: &str| {
+        let launch = Launch::here().within(&["setpriv", "--reuid", uid, "--clear-groups"]);
+        pingpong(&launch, &program, server.addr, &[])
+    };
+    let (a, b) = (run("4242"), run("4243"));
+    run("4244");
+    let root = pingpong(&Launch::here(), &program, server.addr, &[]);
+    sides.expect(0, |e| is_one_of(e, "sport", &a));
+    sides.expect(1, |e| is_one_of(e, "sport", &a) || is_one_of(e, "sport", &b));
+    sides.expect(2, |e| is_one_of(e, "sport", &root) || is_one_of(e, "sport", &[port.into()]));
+    sides.stop();
+}
+
+fn check_cgroups(reader: &str) {
+    need!(is_root(), "not root");
+    let Some(mount) = cgroup2() else {
+        return need!(false, "no cgroup2 is mounted");
+    };
+    let name = unique("tcc-");
+    let group = Cgroup::new(mount.join(&name));
+    let child = Cgroup::new(group.0.join("child"));
+    let sibling = Cgroup::new(mount.join(format!("{name}-2")));
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port();
+    let sides = Sides::start(
+        &server.port_text(),
+        reader,
+        &[
+            format!("-P {port} --cgroup {}", group.name()),
+            format!("-P {port} --cgroup {name}"),
+            format!("-P {port} --cgroup {name}/child -a"),
+            format!("-P {port} --cgroup /{name}/child --cgroup {}", sibling.name()),
+        ],
+    );
+    let run = |group: &Cgroup| {
+        pingpong(&group.launch(Launch::here()), &traffic_program(), server.addr, &[])
+    };
+    let (in_group, in_child, in_sibling) = (run(&group), run(&child), run(&sibling));
+    pingpong(&Launch::here(), &traffic_program(), server.addr, &[]);
+    let below = [in_group, in_child.clone()].concat();
+    let others = [in_child.clone(), in_sibling].concat();
+    sides.expect(0, |e| is_one_of(e, "sport", &below));
+    sides.expect(1, |e| is_one_of(e, "sport", &below));
+    sides.expect(2, |e| is_one_of(e, "sport", &in_child));
+    sides.expect(3, |e| is_one_of(e, "sport", &others));
+    sides.stop();
+    drop(child);
+}
+
+by_sock_and_raw! {
+    check_processes: processes_by_sock processes_by_raw;
+    check_users: users_by_sock users_by_raw;
+    check_cgroups: cgroups_by_sock cgroups_by_raw;
+}

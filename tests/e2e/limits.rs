@@ -1,0 +1,227 @@
+//! Fewer events: exactly as many, and exactly those, that each limit promises; over both transports.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{
+    Launch, Server, Sides, Trace, Tracer, flooding, is_root, traffic, traffic_in, u64_of,
+};
+
+const TRANSPORTS: [&str; 2] = ["ringbuf", "perfbuf"];
+const SECOND: f64 = 1e9;
+
+/// Several connections whose congestion windows move.
+fn some_traffic(server: &Server) {
+    let to = server.addr.to_string();
+    traffic(&["bulk", "--to", &to, "--bytes", "4000000", "--parallel", "3"]);
+    traffic(&["bulk", "--to", &to, "--bytes", "2000000", "--download"]);
+    traffic(&["pingpong", "--to", &to, "--count", "50", "--interval", "0ms"]);
+}
+
+/// As many events as the machine makes in a second, on two connections.
+fn a_second_of_traffic(server: &Server) {
+    let to = server.addr.to_string();
+    let args = ["pingpong", "--to", &to, "--seconds", "1", "--interval", "0ms"];
+    std::thread::scope(|scope| {
+        scope.spawn(|| traffic(&args));
+        traffic(&args);
+    });
+}
+
+/// For each connection by itself: those of its events for which `keep` says so. It gets their number and the one before.
+fn of_each(events: Vec<Value>, keep: impl Fn(usize, &Value, Option<&Value>) -> bool) -> Vec<Value> {
+    let mut last: BTreeMap<u64, (usize, Value)> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for event in events {
+        let cookie = u64_of(&event, "cookie");
+        let before = last.get(&cookie);
+        let number = before.map_or(0, |(number, _)| number + 1);
+        if keep(number, &event, before.map(|(_, event)| event)) {
+            kept.push(event.clone());
+        }
+        last.insert(cookie, (number, event));
+    }
+    kept
+}
+
+fn moved(event: &Value, before: Option<&Value>) -> bool {
+    let same = |before: &Value| {
+        ["snd_cwnd", "snd_ssthresh", "ca_state"].iter().all(|name| event[*name] == before[*name])
+    };
+    before.is_none_or(|before| !same(before))
+}
+
+fn check_sampling(reader: &str, transport: &str) {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let common = format!("-P {} --transport {transport}", server.port());
+    let mut limits = vec![format!("{common} --sample 7"), format!("{common} --sample 1")];
+    if reader != "record" {
+        limits.push(format!("{common} --on-change"));
+        limits.push(format!("{common} --on-change --sample 3 -a"));
+    }
+    let sides = Sides::start(&server.port_text(), reader, &limits);
+    some_traffic(&server);
+    sides.expect_of(0, |events| of_each(events, |n, _, _| n % 7 == 0), true);
+    sides.expect_of(1, |events| events, false);
+    if reader != "record" {
+        let changes = |events| of_each(events, |_, event, before| moved(event, before));
+        sides.expect_of(2, changes, true);
+        sides.expect_of(3, |events| of_each(changes(events), |n, _, _| n % 3 == 0), true);
+    }
+    let traces = sides.stop();
+    assert!(u64_of(&traces[1].end, "sampled_out") > 0, "{}", traces[1].end);
+    assert_eq!(u64_of(&traces[2].end, "sampled_out"), 0, "{}", traces[2].end);
+}
+
+#[test]
+fn sampling_of_the_record() {
+    check_sampling("record", "ringbuf");
+    check_sampling("record", "perfbuf");
+}
+
+#[test]
+fn sampling_by_sock() {
+    check_sampling("sock", "ringbuf");
+    check_sampling("sock", "perfbuf");
+}
+
+#[test]
+fn sampling_by_raw() {
+    check_sampling("raw", "ringbuf");
+    check_sampling("raw", "perfbuf");
+}
+
+/// Times of the events, each connection's by itself or all together.
+fn times(trace: &Trace, each: bool) -> Vec<Vec<u64>> {
+    let mut times: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for event in &trace.events {
+        let key = if each { u64_of(event, "cookie") } else { 0 };
+        times.entry(key).or_default().push(u64_of(event, "mono_ns"));
+    }
+    times.values_mut().for_each(|times| times.sort_unstable());
+    times.into_values().collect()
+}
+
+fn limited(args: &[&str], reader: &str, transport: &str) -> Trace {
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port_text();
+    let common = ["-P", &port, "--reader", reader, "--transport", transport];
+    let launch = Launch::here().with_tracefs();
+    let _alone = flooding();
+    let tracer = Tracer::start_in(&launch, &[&common[..], args].concat());
+    a_second_of_traffic(&server);
+    let trace = tracer.stop();
+    trace.check_account();
+    trace
+}
+
+#[test]
+fn at_most_one_in_that_time() {
+    need!(is_root(), "not root");
+    for (reader, transport) in [("record", "ringbuf"), ("sock", "perfbuf"), ("raw", "ringbuf")] {
+        let trace = limited(&["--every", "20ms"], reader, transport);
+        let times = times(&trace, true);
+        assert_eq!(times.len(), 4, "two connections have two ends each");
+        for times in times {
+            let close = times.windows(2).find(|pair| pair[1] - pair[0] < 20_000_000);
+            assert_eq!(close, None);
+            assert!(times.len() > 1, "{}", times.len());
+        }
+        assert!(u64_of(&trace.end, "sampled_out") > 0, "{}", trace.end);
+    }
+}
+
+/// In no stretch of time were there more than the rate allows and what may be saved up. `shared`: CPUs that take from one bucket at the same time may give back to it what the others took.
+#[track_caller]
+fn check_rate(times: &[u64], per_second: f64, shared: bool) {
+    let saved = (per_second / 10.0).max(1.0);
+    let burst = if shared { 2.0 * saved } else { saved };
+    for (i, first) in times.iter().enumerate() {
+        for (j, last) in times.iter().enumerate().skip(i) {
+            let allowed = (last - first) as f64 / SECOND * per_second + burst;
+            let count = (j - i + 1) as f64;
+            // One more: the events on both edges of the stretch.
+            assert!(count <= allowed + 1.0, "{count} where {allowed} are allowed");
+        }
+    }
+}
+
+#[test]
+fn no_more_than_the_rate() {
+    need!(is_root(), "not root");
+    for (reader, transport) in [("record", "perfbuf"), ("sock", "ringbuf"), ("raw", "perfbuf")] {
+        let trace = limited(&["--rate", "200/s"], reader, transport);
+        let times = times(&trace, false);
+        check_rate(&times[0], 200.0, true);
+        assert!(times[0].len() > 20, "what may be saved up, and more");
+        assert!(u64_of(&trace.end, "limited") > 0, "{}", trace.end);
+    }
+}
+
+#[test]
+fn no_more_than_the_rate_of_each_connection() {
+    need!(is_root(), "not root");
+    for (reader, transport) in [("record", "ringbuf"), ("sock", "perfbuf"), ("raw", "ringbuf")] {
+        let trace = limited(&["--rate-per-conn", "50/s"], reader, transport);
+        let times = times(&trace, true);
+        assert_eq!(times.len(), 4, "two connections have two ends each");
+        times.iter().for_each(|times| check_rate(times, 50.0, false));
+        assert!(u64_of(&trace.end, "limited") > 0, "{}", trace.end);
+    }
+}
+
+/// What may be saved up is a tenth of a second's worth, whatever the unit of the rate.
+#[test]
+fn a_rate_by_the_minute_is_that_rate() {
+    need!(is_root(), "not root");
+    let trace = limited(&["--rate", "1200/min", "--rate-per-conn", "36000/h"], "sock", "ringbuf");
+    check_rate(&times(&trace, false)[0], 20.0, true);
+    times(&trace, true).iter().for_each(|times| check_rate(times, 10.0, false));
+}
+
+#[test]
+fn limits_together() {
+    need!(is_root(), "not root");
+    for transport in TRANSPORTS {
+        let args = ["--sample", "3", "--every", "1ms", "--on-change", "--rate", "500/s"];
+        let trace =
+            limited(&[&args[..], &["--rate-per-conn", "20/s", "-a"]].concat(), "sock", transport);
+        times(&trace, true).iter().for_each(|times| check_rate(times, 20.0, false));
+        assert!(u64_of(&trace.end, "sampled_out") > 0, "{}", trace.end);
+    }
+}
+
+#[test]
+fn count_ends_it_with_exactly_so_many() {
+    need!(is_root(), "not root");
+    for transport in TRANSPORTS {
+        let server = Server::start("127.0.0.1:0", None);
+        let args = ["-P", &server.port_text(), "--transport", transport, "--count", "37"];
+        let tracer = Tracer::start(&args);
+        let to = server.addr.to_string();
+        traffic_in(
+            &Launch::here(),
+            &["bulk", "--to", &to, "--bytes", "8000000", "--parallel", "4"],
+        );
+        let trace = tracer.wait();
+        trace.check_account();
+        assert_eq!(trace.events.len(), 37);
+        assert_eq!(u64_of(&trace.end, "emitted"), 37);
+    }
+}
+
+#[test]
+fn duration_ends_it() {
+    need!(is_root(), "not root");
+    for transport in TRANSPORTS {
+        let start = Instant::now();
+        let tracer = Tracer::start(&["-P", "1", "--transport", transport, "-d", "300ms"]);
+        let trace = tracer.wait();
+        assert!(start.elapsed() >= Duration::from_millis(300));
+        trace.check_account();
+        assert!(u64_of(&trace.end, "duration_ns") >= 300_000_000, "{}", trace.end);
+    }
+}

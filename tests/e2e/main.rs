@@ -1,0 +1,22 @@
+//! The real program on a real kernel, held against truth that is not ours: the kernel's own trace, `TCP_INFO`, `ss`,
+//! `/proc`. Needs root. Runs on the host and, as one static file, in the guests of `script/vm`.
+
+#[macro_use]
+mod support;
+
+mod accounting;
+mod algorithms;
+mod big_tcp;
+mod command;
+mod filters;
+mod filters_process;
+mod filters_socket;
+mod limits;
+mod output;
+mod owner;
+mod readers_agree;
+mod rights;
+mod signals;
+mod ss;
+mod tcp_info;
+mod tracefs;

@@ -1,0 +1,290 @@
+//! The formats, as far as a parser of each can tell; and what becomes of the output.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value;
+
+use crate::support::{
+    Launch, Running, Server, Tracer, columns, guest, has_cc, invalid, is_root, schema, tcc_trace,
+    traffic, traffic_program, u64_of, wait_until,
+};
+
+/// A little of each: of both ends, in any algorithm that there is.
+fn some_traffic(server: &Server) {
+    let to = server.addr.to_string();
+    for cc in ["cubic", "reno", "bbr"].into_iter().filter(|cc| has_cc(cc)) {
+        traffic(&["bulk", "--to", &to, "--bytes", "300000", "--cc", cc]);
+        traffic(&["pingpong", "--to", &to, "--count", "5", "--interval", "0ms", "--cc", cc]);
+    }
+}
+
+/// What it writes with these options.
+#[track_caller]
+fn output_of(args: &[&str]) -> String {
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port_text();
+    let mut tracer = Tracer::spawn(&Launch::here(), &[&["-P", &port], args].concat());
+    tracer.wait_ready();
+    some_traffic(&server);
+    wait_until("events", || tracer.stdout().lines().count() > 10);
+    let output = tracer.stop_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    output.stdout
+}
+
+#[test]
+fn json_lines_are_what_the_schema_says() {
+    need!(is_root(), "not root");
+    let schema = schema();
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port_text();
+    for (args, names) in [
+        (&["--stats", "50ms", "-P", &port][..], false),
+        (&["--stats", "50ms", "-a", "--time", "rel", "-P", &port], true),
+    ] {
+        let tracer = Tracer::start(args);
+        some_traffic(&server);
+        wait_until("the books", || tracer.stdout().contains("\"type\":\"stats\""));
+        let output = tracer.stop_raw();
+        assert!(output.stdout.lines().count() > 20);
+        for line in output.stdout.lines() {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            invalid(&schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
+            // One of several kinds says little of what is wrong; its own says all.
+            let kind = value["type"].as_str().expect("a type");
+            let own = crate::support::record(&schema, kind);
+            invalid(own, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if kind == "probe" && names {
+                let keys: Vec<&String> = value.as_object().expect("an object").keys().collect();
+                let all: Vec<&String> =
+                    own["properties"].as_object().expect("properties").keys().collect();
+                assert_eq!(keys, all, "with --all-fields all are there, in order");
+            }
+        }
+    }
+    // The validator itself refuses what is wrong.
+    assert!(invalid(&schema, &serde_json::json!({ "type": "probe" })).is_err());
+    assert!(invalid(&schema, &serde_json::json!({ "type": "other" })).is_err());
+}
+
+#[test]
+fn csv_is_a_table_with_the_schemas_columns() {
+    need!(is_root(), "not root");
+    let text = output_of(&["-o", "csv", "-a"]);
+    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(text.as_bytes());
+    let header: Vec<String> =
+        reader.headers().expect("a header").iter().map(String::from).collect();
+    let wanted = [vec!["type".to_owned()], columns(&schema(), "probe")].concat();
+    assert_eq!(header, wanted);
+    let rows: Result<Vec<_>, _> = reader.records().collect();
+    assert!(rows.expect("each of the header's width").len() > 10);
+
+    let bare = output_of(&["-o", "csv", "--no-header"]);
+    assert!(bare.lines().all(|line| line.starts_with("probe,")), "{bare}");
+    let widths: Vec<usize> = bare.lines().map(|line| line.split(',').count()).collect();
+    assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
+}
+
+#[test]
+fn text_fits_a_terminal() {
+    need!(is_root(), "not root");
+    let text = output_of(&["-o", "text"]);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    let mut lines = text.lines();
+    let (titles, units) = (lines.next().expect("titles"), lines.next().expect("units"));
+    assert!(titles.starts_with("TIME") && titles.contains(" cwnd "), "{titles}");
+    assert!(units.trim_start().starts_with("segs"), "{units}");
+    assert!(lines.all(|line| line.starts_with(|c: char| c.is_ascii_digit())), "{text}");
+    assert!(!text.contains('\x1b'), "no colours in a file");
+
+    let bare = output_of(&["-o", "text", "--no-header"]);
+    assert!(bare.starts_with(|c: char| c.is_ascii_digit()), "{bare}");
+    let all = output_of(&["-o", "text", "-a"]);
+    assert!(all.lines().all(|line| line.chars().count() <= 100), "{all}");
+    let details = all.lines().filter(|line| line.starts_with("    ") && line.contains("ca_name:"));
+    assert!(details.count() > 10, "{all}");
+}
+
+#[test]
+fn fields_come_as_they_are_named() {
+    need!(is_root(), "not root");
+    let text = output_of(&["-o", "csv", "--fields", "dport,snd_cwnd,sport,dport"]);
+    assert_eq!(text.lines().next(), Some("type,dport,snd_cwnd,sport,dport"));
+    let text = output_of(&["-o", "csv", "--fields", "bbr,ca_name"]);
+    let header = text.lines().next().expect("a header");
+    let of_bbr = columns(&schema(), "probe").into_iter().filter(|name| name.starts_with("bbr."));
+    let wanted: Vec<String> = of_bbr.collect();
+    assert_eq!(header, format!("type,{},ca_name", wanted.join(",")));
+
+    let text = output_of(&["-o", "jsonl", "--fields", "ca_name,cookie"]);
+    let event = text.lines().next().expect("a line");
+    assert!(event.starts_with("{\"type\":\"probe\",\"ca_name\":\""), "{event}");
+    assert_eq!(event.matches("\":").count(), 3, "{event}");
+    let text = output_of(&["-o", "text", "--fields", "snd_cwnd,ca_name"]);
+    let titles: Vec<&str> = text.lines().next().expect("titles").split_whitespace().collect();
+    assert_eq!(titles, ["snd_cwnd", "ca_name"]);
+}
+
+fn mono_seconds() -> f64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+#[test]
+fn time_is_in_the_clock_that_was_chosen() {
+    need!(is_root(), "not root");
+    let before = mono_seconds();
+    for mode in ["mono", "rel", "wall"] {
+        let text = output_of(&["-o", "jsonl", "--time", mode]);
+        let events: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let (end, events) = events.split_last().expect("lines");
+        for event in events {
+            let mono = u64_of(event, "mono_ns") as f64 / 1e9;
+            assert!(mono >= before && mono <= mono_seconds(), "{event}");
+            let time = &event["time"];
+            match mode {
+                "mono" => assert!((time.as_f64().expect("seconds") - mono).abs() < 1e-6, "{event}"),
+                "rel" => {
+                    let seconds = time.as_f64().expect("seconds");
+                    let duration = u64_of(end, "duration_ns") as f64 / 1e9;
+                    assert!(seconds >= 0.0 && seconds <= duration, "{event}");
+                }
+                _ => {
+                    let text = time.as_str().expect("text");
+                    assert!(text.len() == 30 && text.ends_with('Z'), "{event}");
+                    let age = std::time::SystemTime::now()
+                        .duration_since(humantime::parse_rfc3339(text).expect("RFC 3339"))
+                        .expect("not in the future");
+                    assert!(age.as_secs_f64() <= mono_seconds() - mono + 0.1, "{event}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    need!(is_root(), "not root");
+    let run = |args: &[&str], no_color: &str| {
+        let mut command = Launch::here().command(&tcc_trace());
+        command.args(["-P", "1", "-d", "1ms"]).args(args).env("NO_COLOR", no_color);
+        crate::support::run::output(command).unwrap()
+    };
+    assert!(!run(&[], "").contains('\x1b'));
+    assert!(!run(&["--color", "never"], "").contains('\x1b'));
+    let always = run(&["--color", "always"], "");
+    assert!(always.contains("\x1b[1m") && always.contains("\x1b[0m"), "{always}");
+    assert!(run(&["--color", "always"], "1").contains('\x1b'), "what is said outright counts");
+}
+
+/// Traffic for as long as its owner lives.
+fn steady(to: &str) -> Running {
+    let mut command = Launch::here().command(&traffic_program());
+    command.args(["pingpong", "--to", to, "--seconds", "300", "--interval", "5ms"]);
+    Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()))
+}
+
+/// `| head -1`.
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let _traffic = steady(&server.addr.to_string());
+    for format in ["jsonl", "csv", "text"] {
+        let mut command = Launch::here().command(&tcc_trace());
+        command.args(["-q", "-o", format, "-P", &server.port_text()]);
+        let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
+        let mut line = String::new();
+        let mut pipe = BufReader::new(tracer.child().stdout.take().expect("piped"));
+        pipe.read_line(&mut line).expect("a line");
+        drop(pipe);
+        let (status, stderr) = tracer.wait();
+        assert_eq!((status.code(), stderr.as_str()), (Some(0), ""), "{format}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_in_one_line() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let _traffic = steady(&server.addr.to_string());
+    for format in ["jsonl", "csv", "text"] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let mut command = Launch::here().command(&tcc_trace());
+        command.args(["-q", "-o", format, "-P", &server.port_text()]);
+        let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(full));
+        let (status, stderr) = tracer.wait();
+        assert_eq!(status.code(), Some(1), "{format}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{format}: {stderr}");
+        assert!(stderr.starts_with("tcc-trace: cannot write the output: No space"), "{stderr}");
+    }
+}
+
+/// At a slow rate nothing waits for more: an event is in the pipe at once.
+#[test]
+fn few_events_are_there_at_once() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    for transport in ["ringbuf", "perfbuf"] {
+        let mut command = Launch::here().command(&tcc_trace());
+        let port = server.port_text();
+        command.args(["-o", "jsonl", "-P", &port, "--transport", transport]);
+        let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
+        tracer.wait_for_line("tcc-trace: tracing");
+        let pipe = BufReader::new(tracer.child().stdout.take().expect("piped"));
+        let reader = std::thread::spawn(move || {
+            let mut late = Vec::new();
+            for line in pipe.lines().map_while(Result::ok) {
+                let now = clock_gettime(ClockId::Monotonic);
+                let now = now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned();
+                let event: Value = serde_json::from_str(&line).expect("JSON");
+                if event["type"] == "probe" {
+                    late.push(now - u64_of(&event, "mono_ns"));
+                }
+            }
+            late
+        });
+        let to = server.addr.to_string();
+        traffic(&["pingpong", "--to", &to, "--count", "40", "--interval", "30ms"]);
+        tracer.signal(Signal::INT);
+        let (status, stderr) = tracer.wait();
+        assert!(status.success(), "{stderr}");
+        let mut late = reader.join().expect("no panic");
+        late.sort_unstable();
+        assert!(late.len() >= 80, "{}", late.len());
+        let median = late[late.len() / 2];
+        assert!(guest() || median < 50_000_000, "{transport}: {median} ns");
+    }
+}
+
+#[test]
+fn quiet_is_quiet() {
+    need!(is_root(), "not root");
+    let mut command = Launch::here().command(&tcc_trace());
+    command.args([
+        "-q",
+        "-o",
+        "jsonl",
+        "-P",
+        "1",
+        "-d",
+        "100ms",
+        "--stats",
+        "20ms",
+        "--buffer-size",
+        "5000",
+    ]);
+    let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
+    let mut text = String::new();
+    let mut stdout = tracer.child().stdout.take().expect("piped");
+    stdout.read_to_string(&mut text).expect("its output");
+    let (status, stderr) = tracer.wait();
+    assert!(status.success());
+    assert_eq!(stderr, "");
+    assert!(text.ends_with("}\n") && text.contains("\"type\":\"end\""), "{text}");
+}

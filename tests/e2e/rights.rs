@@ -1,0 +1,228 @@
+//! Without rights, types or tracefs: one clear line, and as much as goes without.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::support::{
+    Launch, Output, Server, TempDir, Tracer, columns, is_root, kernel, schema, traffic, wait_until,
+};
+
+/// As nobody, with these capabilities only.
+fn nobody(caps: &[&str]) -> Launch {
+    let list = caps.iter().fold("-all".to_owned(), |list, cap| format!("{list},+{cap}"));
+    Launch::here().within(&[
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        "--inh-caps",
+        &list,
+        "--ambient-caps",
+        &list,
+    ])
+}
+
+fn run(launch: &Launch, args: &[&str]) -> Output {
+    Tracer::spawn(launch, args).wait_raw()
+}
+
+/// Says these words in its one line.
+#[track_caller]
+fn check_refused(output: &Output, status: i32, words: &[&str]) {
+    let text = &output.stderr;
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("tcc-trace: "), "{text}");
+    for word in words {
+        assert!(text.contains(word), "no {word}: {text}");
+    }
+}
+
+#[test]
+fn missing_rights_are_named() {
+    need!(is_root(), "not root");
+    let traces = ["-P", "1", "-d", "1s"];
+    check_refused(&run(&nobody(&[]), &traces), 1, &["CAP_BPF and CAP_PERFMON", "sudo", "setcap"]);
+    check_refused(&run(&nobody(&["bpf"]), &traces), 1, &["missing right: CAP_PERFMON"]);
+    check_refused(&run(&nobody(&["perfmon"]), &traces), 1, &["missing right: CAP_BPF"]);
+}
+
+/// What is wrong with the options is said to anybody.
+#[test]
+fn mistakes_are_told_before_missing_rights() {
+    need!(is_root(), "not root");
+    check_refused(&run(&nobody(&[]), &["--fields", "cwnd"]), 2, &["`cwnd`", "snd_cwnd"]);
+    check_refused(&run(&nobody(&[]), &["--reader", "record", "-a"]), 2, &["--reader sock"]);
+    check_refused(&run(&nobody(&[]), &["-P", "70000"]), 2, &["70000"]);
+}
+
+#[test]
+fn two_capabilities_are_enough() {
+    need!(is_root(), "not root");
+    // Before 5.11 maps count against RLIMIT_MEMLOCK, which nobody may not raise.
+    let launch = nobody(&["bpf", "perfmon"]);
+    let launch = if kernel() < (5, 11) {
+        launch.within(&["sh", "-c", "ulimit -l unlimited && exec \"$0\" \"$@\""])
+    } else {
+        launch
+    };
+    // Debian's level 3 keeps perf events from all but CAP_SYS_ADMIN.
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    let perf_allowed = paranoid.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|n| n < 3));
+    let server = Server::start("127.0.0.1:0", None);
+    let (port, pid) = (server.port_text(), server.pid().to_string());
+    for reader in ["sock", "raw"] {
+        for transport in ["ringbuf", "perfbuf"] {
+            let common = ["-P", &port, "--reader", reader, "--transport", transport, "-a"];
+            let args = [&common[..], &["--pid", &pid]].concat();
+            if transport == "perfbuf" && !perf_allowed {
+                check_refused(&run(&launch, &args), 1, &["perf buffers", "Permission denied"]);
+                continue;
+            }
+            let tracer = Tracer::start_in(&launch, &args);
+            let to = server.addr.to_string();
+            traffic(&["pingpong", "--to", &to, "--count", "20", "--interval", "1ms"]);
+            wait_until("events", || tracer.events().len() >= 20);
+            let trace = tracer.stop();
+            trace.check_account();
+            let last = trace.events.last().expect("an event");
+            assert_eq!((&last["comm"], &last["state"]), (&"traffic".into(), &"ESTABLISHED".into()));
+        }
+    }
+}
+
+fn check(launch: &Launch, args: &[&str]) -> (Output, Value) {
+    let output = run(launch, &[&["check", "-o", "json"], args].concat());
+    let report = serde_json::from_str(&output.stdout).expect("JSON");
+    (output, report)
+}
+
+#[test]
+fn check_tells_what_there_is() {
+    need!(is_root(), "not root");
+    let (output, report) = check(&Launch::here().with_tracefs(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert_eq!(report["ready"], true);
+    let probe = &report["probes"][0];
+    let fields = probe["fields"].as_array().expect("fields");
+    let names: Vec<&str> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
+    assert_eq!(names, columns(&schema(), "probe"));
+    for usage in probe["uses"].as_array().expect("uses") {
+        for reader in usage["readers"].as_array().expect("readers") {
+            assert_eq!(reader["loads"], true, "{usage}");
+        }
+    }
+    let text = run(&Launch::here(), &["check"]);
+    assert_eq!(text.status.code(), Some(0), "{}", text.stdout);
+    assert!(text.stdout.lines().next().is_some_and(|line| line.ends_with(": ready")));
+    assert_eq!(text.stderr, "");
+}
+
+#[test]
+fn check_needs_no_rights_and_says_what_it_did_not_see() {
+    need!(is_root(), "not root");
+    let (output, report) = check(&nobody(&[]), &[]);
+    assert_eq!((output.status.code(), &report["ready"]), (Some(1), &false.into()), "{report}");
+    for usage in report["probes"][0]["uses"].as_array().expect("uses") {
+        for reader in usage["readers"].as_array().expect("readers") {
+            assert!(reader["loads"].is_null(), "{usage}");
+        }
+    }
+    let text = run(&nobody(&[]), &["check"]);
+    assert_eq!((text.status.code(), text.stderr.as_str()), (Some(1), ""));
+    assert!(text.stdout.contains("cannot trace as things are"), "{}", text.stdout);
+    assert!(text.stdout.contains("CAP_BPF and CAP_PERFMON"), "{}", text.stdout);
+    assert!(text.stdout.contains("run it as root"), "{}", text.stdout);
+}
+
+fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).expect("a file");
+    path
+}
+
+#[test]
+fn types_that_are_no_types_are_refused() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let whole = std::fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's BTF");
+    let half = whole.len() / 2;
+    let mut swapped = whole.clone();
+    swapped[..2].reverse();
+    for path in [
+        PathBuf::from("/nonexistent"),
+        write(&dir, "empty", b""),
+        write(&dir, "garbage", &[0x5a; 4096]),
+        write(&dir, "header only", &whole[..24]),
+        write(&dir, "half", &whole[..half]),
+        write(&dir, "all but one", &whole[..whole.len() - 1]),
+        write(&dir, "swapped", &swapped),
+        dir.path().to_owned(),
+    ] {
+        let name = path.to_str().expect("UTF-8");
+        check_refused(&run(&Launch::here(), &["-d", "1s", "--btf", name]), 1, &["BTF", name]);
+        let (output, report) = check(&Launch::here(), &["--btf", name]);
+        assert_eq!((output.status.code(), &report["ready"]), (Some(1), &false.into()), "{report}");
+    }
+    // A copy of the right ones is right.
+    let copy = write(&dir, "copy", &whole);
+    let args =
+        ["-o", "jsonl", "-P", "1", "-d", "50ms", "-a", "--btf", copy.to_str().expect("UTF-8")];
+    run(&Launch::here(), &args).trace().check_account();
+}
+
+/// A kernel that was built without its types; and one that does not let us see them.
+#[test]
+fn a_kernel_without_types_is_told_and_can_be_helped() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let copy = dir.path().join("copy");
+    std::fs::copy("/sys/kernel/btf/vmlinux", &copy).expect("the kernel's BTF");
+    let hide = |mode: &str, launch: Launch| {
+        let script =
+            format!("mount -t tmpfs -o mode={mode} none /sys/kernel/btf && exec \"$0\" \"$@\"");
+        launch.within(&["unshare", "-m", "sh", "-c", &script])
+    };
+    let hidden = hide("755", Launch::here());
+    check_refused(&run(&hidden, &["-d", "1s"]), 1, &["CONFIG_DEBUG_INFO_BTF", "--btf FILE"]);
+    let args = ["-o", "jsonl", "-P", "1", "-d", "50ms", "--btf", copy.to_str().expect("UTF-8")];
+    let trace = run(&hidden, &args).trace();
+    trace.check_account();
+    // That one needs the kernel's own.
+    assert!(!trace.stderr.contains("(reader sock, "), "{}", trace.stderr);
+
+    let forbidden = run(&hide("700", nobody(&["bpf", "perfmon"])), &["-d", "1s"]);
+    check_refused(&forbidden, 1, &["/sys/kernel/btf/vmlinux: Permission denied"]);
+    assert!(!forbidden.stderr.contains("CONFIG_DEBUG_INFO_BTF"), "{}", forbidden.stderr);
+}
+
+#[test]
+fn without_tracefs_the_record_is_refused_and_the_rest_works() {
+    need!(is_root(), "not root");
+    let script = "for dir in /sys/kernel/tracing /sys/kernel/debug; do \
+        while grep -q \" $dir[ /]\" /proc/self/mounts; do umount -l $dir || exit; done; done 2>/dev/null; \
+        exec \"$0\" \"$@\"";
+    let launch = Launch::here().within(&["unshare", "-m", "sh", "-c", script]);
+    let refused = run(&launch, &["--reader", "record", "-d", "1s"]);
+    check_refused(&refused, 1, &["tracefs is not mounted", "mount -t tracefs"]);
+    for reader in ["auto", "sock", "raw"] {
+        let args = ["-o", "jsonl", "-P", "1", "-d", "50ms", "--reader", reader];
+        let trace = run(&launch, &args).trace();
+        trace.check_account();
+        assert!(!trace.stderr.contains("reader record"), "{}", trace.stderr);
+    }
+}
+
+/// What needs no kernel needs no rights.
+#[test]
+fn papers_are_printed_for_anybody() {
+    need!(is_root(), "not root");
+    for args in [&["schema"][..], &["man"], &["completions", "bash"], &["--help"], &["--version"]] {
+        let output = run(&nobody(&[]), args);
+        assert_eq!((output.status.code(), output.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(!output.stdout.is_empty());
+    }
+}

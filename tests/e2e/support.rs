@@ -1,0 +1,158 @@
+//! What the tests share: where programs are, running them, waiting, skipping.
+//!
+//! Nothing here sleeps for a fixed time: a wait ends with what it waits for, and fails after [`PATIENCE`].
+
+#![allow(dead_code)]
+
+mod cgroup;
+mod ftrace;
+mod netns;
+mod puppet;
+pub mod run;
+mod schema;
+#[macro_use]
+mod side;
+mod ss;
+mod tracer;
+mod traffic;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub use self::cgroup::Cgroup;
+pub use self::ftrace::{Ftrace, Seen};
+pub use self::netns::{Netns, Pair};
+pub use self::puppet::{Puppet, Socket};
+pub use self::run::{Launch, Running};
+pub use self::schema::{columns, invalid, record, schema};
+pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
+pub use self::ss::Ss;
+pub use self::tracer::{Output, Trace, Tracer, cells, text, u64_of};
+pub use self::traffic::{Server, traffic, traffic_in};
+
+/// How long anything may take; emulated machines are slow.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Leaves the test if the condition does not hold, and says so. Where all must run (CI, the guests) that is a failure,
+/// unless the third argument says that it is legitimate on this kernel.
+macro_rules! need {
+    ($condition:expr, $why:expr) => {
+        need!($condition, $why, legitimate: false)
+    };
+    ($condition:expr, $why:expr, legitimate: $legitimate:expr) => {
+        if !$condition {
+            $crate::support::skip($why, $legitimate);
+            return;
+        }
+    };
+}
+
+/// The end of [`need!`].
+pub fn skip(why: &str, legitimate: bool) {
+    let strict = guest() || std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(legitimate || !strict, "would be skipped: {why}");
+    let thread = std::thread::current();
+    // Not by eprintln, which the test harness keeps to itself.
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("?"));
+}
+
+/// Do we run in a guest of `script/vm`?
+pub fn guest() -> bool {
+    std::env::var_os("TCC_GUEST").is_some()
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The running kernel, for what tests expect; the program itself never asks.
+pub fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Can sockets run that congestion control here?
+pub fn has_cc(name: &str) -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control")
+        .is_ok_and(|text| text.split_whitespace().any(|word| word == name))
+}
+
+/// Can this kernel make that qdisc? Tried on an interface of a namespace of its own.
+pub fn has_qdisc(args: &[&str]) -> bool {
+    let ns = Netns::new();
+    ns.try_run(&[&["tc", "qdisc", "add", "dev", "lo", "root"], args].concat()).is_ok()
+}
+
+/// A name that no other test, and no other run of the tests, uses.
+pub fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Asks again and again, until there is an answer.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {} s for {what}", PATIENCE.as_secs());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// `wait_for` a condition.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    wait_for(what, || holds().then_some(()));
+}
+
+/// A directory that goes with its owner.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(unique("tcc-e2e-"));
+        std::fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        TempDir(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// tcc-trace, as built with these tests or as the guest has it.
+pub fn tcc_trace() -> PathBuf {
+    std::env::var_os("TCC_TRACE_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_tcc-trace").into(), PathBuf::from)
+}
+
+/// The example `traffic`, beside tcc-trace.
+pub fn traffic_program() -> PathBuf {
+    let path = std::env::var_os("TCC_TRAFFIC_BIN")
+        .map_or_else(|| tcc_trace().with_file_name("examples").join("traffic"), PathBuf::from);
+    assert!(path.exists(), "no {}: cargo build --example traffic", path.display());
+    path
+}
+
+/// Where cgroup v2 is mounted.
+pub fn cgroup2() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/mounts").ok()?;
+    mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|m| m[2] == "cgroup2")
+        .map(|m| m[1].into())
+}

@@ -1,0 +1,152 @@
+//! The kernel's own trace of tcp:tcp_probe: an instance of tracefs for one test.
+
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::run::Running;
+use super::unique;
+
+/// Mounts tracefs where only it sees it, makes the instance, and takes it away when its input ends: also when we are
+/// killed, nothing stays.
+const HOLDER: &str = r#"
+[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing || exit
+cd /sys/kernel/tracing/instances && mkdir "$0" && echo ready && read -r _
+cd "$0" && echo 0 >events/enable; cd ..
+until rmdir "$0" 2>/dev/null || [ ! -d "$0" ]; do sleep 0.01; done
+"#;
+
+/// A running trace of the connections of one port.
+pub struct Ftrace {
+    holder: Running,
+    dir: PathBuf,
+}
+
+/// One call of the tracepoint, as the kernel prints it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    pub time_us: u64,
+    pub cookie: u64,
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+    pub mark: u64,
+    pub data_len: u64,
+    pub snd_nxt: u64,
+    pub snd_una: u64,
+    pub snd_cwnd: u64,
+    pub ssthresh: u64,
+    pub snd_wnd: u64,
+    pub srtt: u64,
+    pub rcv_wnd: u64,
+}
+
+impl Ftrace {
+    #[track_caller]
+    pub fn start(port: u16) -> Self {
+        let name = unique("tcc-");
+        let mut command = Command::new("unshare");
+        command
+            .args(["-m", "sh", "-c", HOLDER, &name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut holder = Running::spawn(&mut command);
+        let mut line = String::new();
+        BufReader::new(holder.child().stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a line");
+        assert_eq!(line, "ready\n", "{}", holder.stderr());
+        let dir = PathBuf::from(format!(
+            "/proc/{}/root/sys/kernel/tracing/instances/{name}",
+            holder.pid()
+        ));
+        let trace = Ftrace { holder, dir };
+        trace.write("trace_clock", "mono");
+        trace.write("buffer_size_kb", "16384");
+        trace.write("events/tcp/tcp_probe/filter", &format!("sport == {port} || dport == {port}"));
+        trace.write("events/tcp/tcp_probe/enable", "1");
+        trace
+    }
+
+    #[track_caller]
+    fn write(&self, file: &str, text: &str) {
+        let path = self.dir.join(file);
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// All calls so far, in order.
+    #[track_caller]
+    pub fn seen(&self) -> Vec<Seen> {
+        let text = std::fs::read_to_string(self.dir.join("trace")).expect("the trace");
+        assert_eq!(self.overruns(), 0, "the kernel's own trace is not complete");
+        let mut seen: Vec<Seen> = text
+            .lines()
+            .filter_map(|line| line.split_once(": tcp_probe: "))
+            .map(|(head, fields)| {
+                parse(head, fields).unwrap_or_else(|| panic!("not understood: {head}: {fields}"))
+            })
+            .collect();
+        seen.sort_by_key(|seen| seen.time_us);
+        seen
+    }
+
+    fn overruns(&self) -> u64 {
+        let cpus = std::fs::read_dir(self.dir.join("per_cpu")).expect("per_cpu");
+        let lost = |path: &Path| {
+            let text = std::fs::read_to_string(path.join("stats")).expect("stats");
+            let numbers = text.lines().filter_map(|line| line.split_once(": "));
+            let lost = numbers
+                .filter(|(name, _)| ["overrun", "commit overrun", "dropped events"].contains(name));
+            lost.map(|(_, number)| number.trim().parse::<u64>().expect("a number")).sum::<u64>()
+        };
+        cpus.map(|entry| lost(&entry.expect("an entry").path())).sum()
+    }
+}
+
+impl Drop for Ftrace {
+    fn drop(&mut self) {
+        drop(self.holder.child().stdin.take());
+        if !std::thread::panicking() {
+            self.holder.wait();
+        } else {
+            // Bounded too: the loop ends with the directory.
+            let _ = self.holder.child().wait();
+        }
+    }
+}
+
+/// `comm-pid [cpu] flags seconds.micros` and `key=value …`.
+fn parse(head: &str, fields: &str) -> Option<Seen> {
+    let (seconds, micros) = head.rsplit(' ').next()?.split_once('.')?;
+    let time_us = seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?;
+    let get = |key: &str| {
+        let mut pairs = fields.split_whitespace().filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(name, value)| (name == key).then_some(value))
+    };
+    let number = |key: &str| match get(key)?.split_at_checked(2) {
+        Some(("0x", hex)) => u64::from_str_radix(hex, 16).ok(),
+        _ => get(key)?.parse().ok(),
+    };
+    Some(Seen {
+        time_us,
+        cookie: u64::from_str_radix(get("sock_cookie")?, 16).ok()?,
+        local: canonical(get("src")?)?,
+        peer: canonical(get("dest")?)?,
+        mark: number("mark")?,
+        data_len: number("data_len")?,
+        snd_nxt: number("snd_nxt")?,
+        snd_una: number("snd_una")?,
+        snd_cwnd: number("snd_cwnd")?,
+        ssthresh: number("ssthresh")?,
+        snd_wnd: number("snd_wnd")?,
+        srtt: number("srtt")?,
+        rcv_wnd: number("rcv_wnd")?,
+    })
+}
+
+/// A mapped address is the IPv4 one.
+fn canonical(text: &str) -> Option<SocketAddr> {
+    let addr: SocketAddr = text.parse().ok()?;
+    let ip: IpAddr = addr.ip().to_canonical();
+    Some(SocketAddr::new(ip, addr.port()))
+}

@@ -1,0 +1,89 @@
+//! Network namespaces, gone with their owner.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::run::{self, Launch};
+use super::unique;
+
+/// One, with its loopback up.
+pub struct Netns {
+    pub name: String,
+}
+
+impl Netns {
+    #[track_caller]
+    pub fn new() -> Self {
+        let name = unique("tcc-");
+        run::output(command(&["ip", "netns", "add", &name])).unwrap();
+        let ns = Netns { name };
+        ns.run(&["ip", "link", "set", "lo", "up"]);
+        ns
+    }
+
+    pub fn launch(&self) -> Launch {
+        Launch::here().within(&["ip", "netns", "exec", &self.name])
+    }
+
+    /// Runs a command inside; its output.
+    pub fn try_run(&self, words: &[&str]) -> Result<String, String> {
+        let mut command = self.launch().command(Path::new(words[0]));
+        command.args(&words[1..]);
+        run::output(command)
+    }
+
+    #[track_caller]
+    pub fn run(&self, words: &[&str]) -> String {
+        self.try_run(words).unwrap()
+    }
+
+    /// The inode that names it.
+    pub fn inode(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(format!("/run/netns/{}", self.name)).expect("a namespace's file").ino()
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = run::output(command(&["ip", "netns", "del", &self.name]));
+    }
+}
+
+/// Two, joined by a pair of veth: `eth0` in each; 10.0.0.1 and fd00::1 on the left, .2 and ::2 on the right.
+pub struct Pair {
+    pub left: Netns,
+    pub right: Netns,
+}
+
+impl Pair {
+    #[track_caller]
+    pub fn new() -> Self {
+        let (left, right) = (Netns::new(), Netns::new());
+        left.run(&[
+            "ip",
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            &right.name,
+        ]);
+        for (ns, number) in [(&left, 1), (&right, 2)] {
+            ns.run(&["ip", "addr", "add", &format!("10.0.0.{number}/24"), "dev", "eth0"]);
+            ns.run(&["ip", "addr", "add", &format!("fd00::{number}/64"), "dev", "eth0", "nodad"]);
+            ns.run(&["ip", "link", "set", "eth0", "up"]);
+        }
+        Pair { left, right }
+    }
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}

@@ -1,0 +1,294 @@
+//! A process that makes and uses sockets step by step as the test says: this test program, run again as [`role`].
+//!
+//! The strings go through a Unix socket, which reaches into other namespaces, tells the process's pid here, and ends
+//! the process when the test ends.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::net::sockopt;
+use socket2::{Domain, SockRef, Type};
+
+use super::run::{Launch, Running};
+use super::{PATIENCE, TempDir, wait_for};
+
+const ROLE: &str = "support::puppet::role";
+const CONTROL: &str = "TCC_PUPPET";
+
+/// The test's end.
+pub struct Puppet {
+    control: BufReader<UnixStream>,
+    /// None for one that another puppet started.
+    process: Option<Running>,
+    _dir: Option<TempDir>,
+    /// As seen from here.
+    pub pid: u32,
+}
+
+/// What the kernel itself says of a puppet's socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket {
+    pub cookie: u64,
+    pub ino: u64,
+    pub local: SocketAddr,
+}
+
+impl Puppet {
+    #[track_caller]
+    pub fn start() -> Self {
+        Puppet::start_in(&Launch::here())
+    }
+
+    #[track_caller]
+    pub fn start_in(launch: &Launch) -> Self {
+        let dir = TempDir::new();
+        let path = dir.path().join("control");
+        let listener = UnixListener::bind(&path).expect("a Unix socket");
+        let program = std::env::current_exe().expect("this program");
+        let mut command = command(launch.command(&program), &path);
+        let process = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
+        Puppet::meet(&listener, Some(process), Some(dir))
+    }
+
+    #[track_caller]
+    fn meet(listener: &UnixListener, mut process: Option<Running>, dir: Option<TempDir>) -> Self {
+        listener.set_nonblocking(true).expect("nonblocking");
+        let stream = wait_for("a puppet", || {
+            if let Some(process) = &mut process {
+                assert!(!process.ended(), "the puppet ended: {}", process.stderr());
+            }
+            listener.accept().ok()
+        });
+        let stream = stream.0;
+        stream.set_nonblocking(false).expect("blocking");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let peer = sockopt::socket_peercred(&stream).expect("SO_PEERCRED");
+        let pid = peer.pid.as_raw_nonzero().get().cast_unsigned();
+        Puppet { control: BufReader::new(stream), process, _dir: dir, pid }
+    }
+
+    /// Pulls a string; what comes back.
+    #[track_caller]
+    pub fn ask(&mut self, order: &str) -> String {
+        self.order(order);
+        self.answer(order)
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.control.get_mut(), "{order}").expect("the puppet listens");
+    }
+
+    #[track_caller]
+    fn answer(&mut self, order: &str) -> String {
+        let mut line = String::new();
+        let read = self.control.read_line(&mut line);
+        let answer = line.trim_end_matches('\n').strip_prefix("ok ").map(str::to_owned);
+        answer.unwrap_or_else(|| {
+            panic!("{order}: {line:?} {read:?}: {:?}", self.process.as_ref().map(Running::stderr))
+        })
+    }
+
+    #[track_caller]
+    fn socket(&mut self, order: &str) -> Socket {
+        let answer = self.ask(order);
+        let words: Vec<&str> = answer.split(' ').collect();
+        let [cookie, ino, local] = words[..] else { panic!("{order}: {answer}") };
+        Socket {
+            cookie: cookie.parse().expect("a cookie"),
+            ino: ino.parse().expect("an inode"),
+            local: local.parse().expect("an address"),
+        }
+    }
+
+    /// Listens; the address.
+    #[track_caller]
+    pub fn listen(&mut self, addr: &str) -> SocketAddr {
+        self.ask(&format!("listen {addr}")).parse().expect("an address")
+    }
+
+    /// Accepts a connection under that name.
+    #[track_caller]
+    pub fn accept(&mut self, name: &str) -> Socket {
+        self.socket(&format!("accept {name}"))
+    }
+
+    #[track_caller]
+    pub fn connect(&mut self, name: &str, to: SocketAddr) -> Socket {
+        self.socket(&format!("connect {name} {to}"))
+    }
+
+    #[track_caller]
+    pub fn send(&mut self, name: &str, bytes: u64) {
+        self.ask(&format!("send {name} {bytes}"));
+    }
+
+    #[track_caller]
+    pub fn receive(&mut self, name: &str, bytes: u64) {
+        self.ask(&format!("receive {name} {bytes}"));
+    }
+
+    /// Sends from one to the other, and both are done.
+    #[track_caller]
+    pub fn transfer(&mut self, name: &str, to: &mut Puppet, bytes: u64) {
+        let order = format!("send {name} {bytes}");
+        self.order(&order);
+        to.receive(name, bytes);
+        self.answer(&order);
+    }
+
+    #[track_caller]
+    pub fn close(&mut self, name: &str) {
+        self.ask(&format!("close {name}"));
+    }
+
+    /// A child of the puppet's that inherits its listener.
+    #[track_caller]
+    pub fn fork_listener(&mut self) -> Puppet {
+        self.fork("fork")
+    }
+
+    /// A child of the puppet's that inherits that connection, under the same name.
+    #[track_caller]
+    pub fn fork_connection(&mut self, name: &str) -> Puppet {
+        let mut child = self.fork(&format!("fork {name}"));
+        child.ask(&format!("inherit {name}"));
+        child
+    }
+
+    #[track_caller]
+    fn fork(&mut self, order: &str) -> Puppet {
+        let dir = TempDir::new();
+        let path = dir.path().join("control");
+        let listener = UnixListener::bind(&path).expect("a Unix socket");
+        self.ask(&format!("at {}", path.display()));
+        self.ask(order);
+        Puppet::meet(&listener, None, Some(dir))
+    }
+}
+
+fn command(mut command: Command, control: &Path) -> Command {
+    command
+        .args(["--exact", ROLE, "--ignored", "--nocapture", "--test-threads=1"])
+        .env(CONTROL, control);
+    command
+}
+
+/// Not a test: the puppet's own end. Does nothing where no test asked for it.
+#[test]
+#[ignore = "the role that other tests run this program in"]
+fn role() {
+    let Some(path) = std::env::var_os(CONTROL) else {
+        return;
+    };
+    let stream = UnixStream::connect(path).expect("the test");
+    let mut out = stream.try_clone().expect("a copy");
+    let mut stage = Stage::default();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match stage.play(&words) {
+            Ok(answer) => format!("ok {answer}"),
+            Err(error) => format!("error {error}"),
+        };
+        if writeln!(out, "{answer}").is_err() {
+            break;
+        }
+    }
+    // At once, and nothing of the harness.
+    std::process::exit(0);
+}
+
+#[derive(Default)]
+struct Stage {
+    listener: Option<TcpListener>,
+    connections: HashMap<String, TcpStream>,
+    children: Vec<std::process::Child>,
+    control: String,
+    /// Of sockets made from now on.
+    cc: Option<String>,
+}
+
+impl Stage {
+    fn play(&mut self, words: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
+        match words {
+            ["listen", addr] => {
+                let listener = TcpListener::bind(addr)?;
+                self.set_cc(SockRef::from(&listener))?;
+                let addr = listener.local_addr()?;
+                self.listener = Some(listener);
+                return Ok(addr.to_string());
+            }
+            ["accept", name] => {
+                if self.listener.is_none() {
+                    self.listener = Some(std::io::stdin().as_fd().try_clone_to_owned()?.into());
+                }
+                let (stream, _) = self.listener.as_ref().ok_or("no listener")?.accept()?;
+                return self.keep(name, stream);
+            }
+            ["connect", name, addr] => {
+                let addr: SocketAddr = addr.parse()?;
+                let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+                self.set_cc(SockRef::from(&socket))?;
+                socket.connect(&addr.into())?;
+                return self.keep(name, socket.into());
+            }
+            ["inherit", name] => {
+                let stream = std::io::stdin().as_fd().try_clone_to_owned()?.into();
+                return self.keep(name, stream);
+            }
+            ["send", name, bytes] => self.named(name)?.write_all(&vec![b'x'; bytes.parse()?])?,
+            ["receive", name, bytes] => {
+                self.named(name)?.read_exact(&mut vec![0; bytes.parse()?])?
+            }
+            ["cc", name] => self.cc = Some((*name).to_owned()),
+            ["close", name] => drop(self.connections.remove(*name)),
+            ["unlisten"] => self.listener = None,
+            ["chown", name, uid] => {
+                rustix::fs::fchown(
+                    self.named(name)?.as_fd(),
+                    Some(rustix::fs::Uid::from_raw(uid.parse()?)),
+                    None,
+                )?;
+            }
+            ["at", path] => self.control = (*path).to_owned(),
+            ["fork", name @ ..] => {
+                let inherited: OwnedFd = match name.first() {
+                    Some(name) => self.named(name)?.try_clone()?.into(),
+                    None => self.listener.as_ref().ok_or("no listener")?.try_clone()?.into(),
+                };
+                let mut child =
+                    command(Command::new(std::env::current_exe()?), Path::new(&self.control));
+                self.children.push(child.stdin(inherited).stdout(Stdio::null()).spawn()?);
+            }
+            _ => return Err(format!("what is {words:?}?").into()),
+        }
+        Ok(String::new())
+    }
+
+    fn set_cc(&self, socket: SockRef<'_>) -> std::io::Result<()> {
+        self.cc.as_ref().map_or(Ok(()), |cc| socket.set_tcp_congestion(cc.as_bytes()))
+    }
+
+    fn named(&self, name: &str) -> Result<&TcpStream, String> {
+        self.connections.get(name).ok_or_else(|| format!("no connection {name}"))
+    }
+
+    fn keep(
+        &mut self,
+        name: &str,
+        stream: TcpStream,
+    ) -> Result<String, Box<dyn std::error::Error>> {
+        stream.set_nodelay(true)?;
+        let cookie = sockopt::socket_cookie(&stream)?;
+        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&stream));
+        let ino = std::fs::metadata(link)?.ino();
+        let text = format!("{cookie} {ino} {}", stream.local_addr()?);
+        self.connections.insert(name.to_owned(), stream);
+        Ok(text)
+    }
+}

@@ -1,0 +1,179 @@
+//! Running programs: where (a namespace, a CPU), with their end awaited and their errors told.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use super::PATIENCE;
+
+/// Where a program runs: words before it, each of which ends by exec, so that the process is the program's.
+#[derive(Clone, Debug, Default)]
+pub struct Launch(Vec<String>);
+
+impl Launch {
+    pub fn here() -> Self {
+        Launch::default()
+    }
+
+    /// With more words before those that there are.
+    pub fn within(mut self, words: &[&str]) -> Self {
+        self.0.splice(0..0, words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// With more words after those that there are.
+    pub fn inside(mut self, words: &[&str]) -> Self {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// On one CPU only.
+    pub fn on_cpu(self, cpu: u32) -> Self {
+        // The mask, as busybox takes no list of CPUs; the last word, as busybox prefers its own `ip` to what PATH has.
+        self.inside(&["taskset", &format!("{:x}", 1_u64 << cpu)])
+    }
+
+    /// Where tracefs is at its usual place; if it is not there already, for this program alone.
+    pub fn with_tracefs(self) -> Self {
+        if Path::new("/sys/kernel/tracing/events").exists() {
+            return self;
+        }
+        let mount = "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$0\" \"$@\"";
+        self.within(&["unshare", "-m", "sh", "-c", mount])
+    }
+
+    pub fn command(&self, program: &Path) -> Command {
+        match self.0.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        }
+    }
+}
+
+/// A process that does not outlive its owner.
+pub struct Running {
+    child: Child,
+    stderr: Arc<Mutex<String>>,
+    lines: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+    /// Waited for: the pid may be another's.
+    reaped: bool,
+}
+
+impl Running {
+    /// Standard error is read from now on; what standard output and input are is the caller's.
+    #[track_caller]
+    pub fn spawn(command: &mut Command) -> Self {
+        command.stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let (sender, lines) = mpsc::channel();
+        let (pipe, text) = (child.stderr.take().expect("piped"), stderr.clone());
+        let reader = std::thread::spawn(move || read_lines(pipe, &text, &sender));
+        Running { child, stderr, lines, reader: Some(reader), reaped: false }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().expect("no panic").clone()
+    }
+
+    /// Waits for a line of standard error; fails if the process ends without it.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, start: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.starts_with(start) => return,
+                Ok(_) => {}
+                Err(_) => {
+                    panic!("no line {start:?}: {:?}: {}", self.child.try_wait(), self.stderr())
+                }
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        if !self.reaped {
+            let pid = Pid::from_raw(self.child.id().cast_signed()).expect("not 0");
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    pub fn ended(&mut self) -> bool {
+        self.reaped |= self.child.try_wait().expect("wait").is_some();
+        self.reaped
+    }
+
+    /// Waits for the end; the status and all of standard error.
+    #[track_caller]
+    pub fn wait(&mut self) -> (ExitStatus, String) {
+        if !self.ended() {
+            let pid = Pid::from_raw(self.child.id().cast_signed()).expect("not 0");
+            let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("pidfd_open");
+            let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+            let ready =
+                poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).expect("poll");
+            assert!(ready > 0, "{pid:?} does not end: {}", self.stderr());
+        }
+        let status = self.child.wait().expect("wait");
+        self.reaped = true;
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        (status, self.stderr())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_lines(pipe: ChildStderr, text: &Mutex<String>, lines: &mpsc::Sender<String>) {
+    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        let mut text = text.lock().expect("no panic");
+        text.push_str(&line);
+        text.push('\n');
+        let _ = lines.send(line);
+    }
+}
+
+/// Runs it to its end; its output, if it succeeded.
+pub fn output(mut command: Command) -> Result<String, String> {
+    let mut running = Running::spawn(command.stdout(Stdio::piped()).stdin(Stdio::null()));
+    let mut stdout = running.child.stdout.take().expect("piped");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).map(|_| text)
+    });
+    let (status, stderr) = running.wait();
+    if !status.success() {
+        let how = status
+            .code()
+            .map_or_else(|| format!("signal {:?}", status.signal()), |code| code.to_string());
+        return Err(format!("{command:?}: {how}: {stderr}"));
+    }
+    reader.join().expect("no panic").map_err(|error| format!("{command:?}: {error}"))
+}

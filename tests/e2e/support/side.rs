@@ -1,0 +1,243 @@
+//! Tracers side by side: what one with a filter prints is exactly that part of what one without prints.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::run::{self, Launch, Running};
+use super::tracer::{Trace, Tracer, text, u64_of};
+use super::traffic::Server;
+use super::{PATIENCE, TempDir, guest, traffic_program};
+
+/// What the reference tells beyond the standard fields: all that a filter may be about but the owner's process.
+const REFERENCE: &str = "time,mono_ns,cookie,family,saddr,sport,daddr,dport,mark,data_len,snd_nxt,snd_una,snd_cwnd,\
+    ssthresh,snd_wnd,srtt_us,rcv_wnd,netns,cgroup_id,ifindex,uid,ca_name,ca_state,snd_ssthresh,sk_mark";
+/// What two tracers tell alike of one call.
+const SAME: &[&str] = &[
+    "family", "mark", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "snd_wnd", "srtt_us", "rcv_wnd",
+];
+
+type Connection = (u64, String, u64, String, u64);
+
+/// The calls of each connection, in order, in a form in which equal is equal.
+pub fn calls<'e>(events: impl IntoIterator<Item = &'e Value>) -> BTreeMap<Connection, Vec<String>> {
+    let mut calls: BTreeMap<Connection, Vec<String>> = BTreeMap::new();
+    for event in events {
+        let connection = (
+            event["cookie"].as_u64().unwrap_or(0),
+            text(event, "saddr").to_owned(),
+            u64_of(event, "sport"),
+            text(event, "daddr").to_owned(),
+            u64_of(event, "dport"),
+        );
+        let call = SAME.iter().map(|name| format!("{name}={}", event[*name]));
+        // The kernel's record has 16 bits for the length.
+        let len = format!("data_len={}", u64_of(event, "data_len") % 65536);
+        let call: Vec<String> = call.chain([len]).collect();
+        calls.entry(connection).or_default().push(call.join(" "));
+    }
+    calls
+}
+
+/// A reference on these ports, and others with a filter each.
+pub struct Sides {
+    reference: Tracer,
+    others: Vec<(String, Tracer)>,
+    _quiet: RwLockReadGuard<'static, ()>,
+}
+
+/// A flood makes the kernel skip programs that are running already, others' events too. So where two tracers must agree
+/// there is none: who makes one takes this for writing.
+static FLOOD: RwLock<()> = RwLock::new(());
+
+/// While it lives no `Sides` compare.
+pub fn flooding() -> RwLockWriteGuard<'static, ()> {
+    FLOOD.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sides {
+    /// All of them trace when this returns. A filter's words stand with blanks between.
+    #[track_caller]
+    pub fn start(ports: &str, reader: &str, filters: &[String]) -> Self {
+        let quiet = FLOOD.read().unwrap_or_else(PoisonError::into_inner);
+        let common = ["-o", "jsonl", "--buffer-size", "2M", "--reader"];
+        let here = Launch::here().with_tracefs();
+        // First, so that it makes the cookies that the raw reader cannot make.
+        let args = ["sock", "--port", ports, "--fields", REFERENCE];
+        let mut reference = Tracer::spawn(&here, &[&common, &args[..]].concat());
+        reference.wait_ready();
+        let spawn = |filter: &String| {
+            let filter: Vec<&str> = filter.split_whitespace().collect();
+            let args = [&common, &[reader][..], &filter].concat();
+            (format!("reader {reader} {filter:?}"), Tracer::spawn(&here, &args))
+        };
+        let mut others: Vec<_> = filters.iter().map(spawn).collect();
+        others.iter_mut().for_each(|(_, tracer)| tracer.wait_ready());
+        Sides { reference, others, _quiet: quiet }
+    }
+
+    pub fn reference(&self) -> Vec<Value> {
+        self.reference.events()
+    }
+
+    /// Waits until that tracer has exactly the reference's events that `keep` keeps, of which there are some and which
+    /// are not all.
+    #[track_caller]
+    pub fn expect(&self, index: usize, keep: impl Fn(&Value) -> bool) {
+        self.expect_of(
+            index,
+            |events| events.into_iter().filter(|event| keep(event)).collect(),
+            true,
+        );
+    }
+
+    /// The same for any part of the reference; `some`: neither none nor all.
+    #[track_caller]
+    pub fn expect_of(&self, index: usize, part: impl Fn(Vec<Value>) -> Vec<Value>, some: bool) {
+        let (what, tracer) = &self.others[index];
+        let start = Instant::now();
+        let patience = if guest() { PATIENCE } else { Duration::from_secs(15) };
+        let mut before = None;
+        loop {
+            let all = self.reference.events();
+            let total = all.len();
+            // Twice the same: nothing more is on its way.
+            let settled = before.replace(total) == Some(total);
+            let wanted = part(all);
+            let found = tracer.events();
+            let equal = calls(&wanted) == calls(&found);
+            if settled && equal && (!some || (!wanted.is_empty() && wanted.len() < total)) {
+                return;
+            }
+            if start.elapsed() > patience {
+                let differ = difference(&wanted, &found);
+                panic!(
+                    "{what}: {} wanted of {total}, {} found\n{differ}",
+                    wanted.len(),
+                    found.len()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends all; the reference first. In each every event is accounted for.
+    #[track_caller]
+    pub fn stop(self) -> Vec<Trace> {
+        let mut traces = vec![self.reference.stop()];
+        traces.extend(self.others.into_iter().map(|(_, tracer)| tracer.stop()));
+        traces.iter().for_each(Trace::check_account);
+        traces
+    }
+}
+
+/// Traffic that only ends with its owner.
+pub struct Flood {
+    pub server: Server,
+    _clients: Running,
+    _alone: RwLockWriteGuard<'static, ()>,
+}
+
+impl Flood {
+    #[track_caller]
+    pub fn start() -> Self {
+        let alone = flooding();
+        let server = Server::start("127.0.0.1:0", None);
+        let mut command = Launch::here().command(&traffic_program());
+        let to = server.addr.to_string();
+        command.args(["bulk", "--to", &to, "--seconds", "300", "--parallel", "4"]);
+        let clients = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
+        Flood { server, _clients: clients, _alone: alone }
+    }
+}
+
+/// The first few connections that are not the same.
+fn difference(wanted: &[Value], found: &[Value]) -> String {
+    let (wanted, found) = (calls(wanted), calls(found));
+    let mut lines = String::new();
+    let keys: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
+    for key in keys {
+        let (w, f) = (wanted.get(key), found.get(key));
+        if w != f {
+            let count = |calls: Option<&Vec<String>>| calls.map_or(0, Vec::len);
+            let at =
+                (0..).find(|&i| w.and_then(|w| w.get(i)) != f.and_then(|f| f.get(i))).unwrap_or(0);
+            lines += &format!(
+                "{key:?}: {} wanted, {} found, first difference at {at}:\n  {:?}\n  {:?}\n",
+                count(w),
+                count(f),
+                w.and_then(|w| w.get(at)),
+                f.and_then(|f| f.get(at))
+            );
+        }
+    }
+    lines
+}
+
+/// A port below the ephemeral ones that no other test uses.
+pub fn unique_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = (std::process::id() % 100) as u16 * 200;
+    10_000 + base + NEXT.fetch_add(1, Ordering::Relaxed) % 200
+}
+
+/// Runs a program to its end; its JSON lines.
+#[track_caller]
+pub fn run_lines(launch: &Launch, program: &Path, args: &[&str]) -> Vec<Value> {
+    let mut command = launch.command(program);
+    command.args(args);
+    let output = run::output(command).unwrap();
+    let parse =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    output.lines().map(parse).collect()
+}
+
+/// The local port of each connection that `traffic` tells of.
+pub fn local_ports(lines: &[Value]) -> Vec<u64> {
+    let ports = lines.iter().map(|line| text(line, "local").rsplit_once(':').expect("a port").1);
+    ports.map(|port| port.parse().expect("a number")).collect()
+}
+
+/// Options of a short `traffic pingpong`.
+pub const QUICK: &[&str] = &["--count", "5", "--interval", "0ms"];
+
+/// Runs a short `traffic pingpong` to its end; its local port.
+#[track_caller]
+pub fn pingpong(launch: &Launch, program: &Path, to: SocketAddr, more: &[&str]) -> Vec<u64> {
+    let to = to.to_string();
+    let args = [&["pingpong", "--to", &to], QUICK, more].concat();
+    local_ports(&run_lines(launch, program, &args))
+}
+
+/// `traffic` under another name, where anybody may run it.
+pub fn named(dir: &TempDir, name: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::copy(traffic_program(), &path).expect("a copy of traffic");
+    path
+}
+
+/// Is that port one of these?
+pub fn is_one_of(event: &Value, key: &str, ports: &[u64]) -> bool {
+    ports.contains(&u64_of(event, key))
+}
+
+/// The tests of a check that is made by either reader of the socket.
+macro_rules! by_sock_and_raw {
+    ($($check:ident: $sock:ident $raw:ident;)*) => { $(
+        #[test]
+        fn $sock() {
+            $check("sock");
+        }
+
+        #[test]
+        fn $raw() {
+            $check("raw");
+        }
+    )* };
+}

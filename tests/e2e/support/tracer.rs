@@ -1,0 +1,222 @@
+//! tcc-trace itself.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::run::{Launch, Running};
+use super::{TempDir, tcc_trace, wait_until};
+
+/// A running trace. Dropped, it is killed.
+pub struct Tracer {
+    process: Running,
+    stdout: PathBuf,
+    _dir: TempDir,
+}
+
+impl Tracer {
+    /// Starts it with `-o jsonl` and waits until it traces.
+    #[track_caller]
+    pub fn start(args: &[&str]) -> Self {
+        Tracer::start_in(&Launch::here(), args)
+    }
+
+    #[track_caller]
+    pub fn start_in(launch: &Launch, args: &[&str]) -> Self {
+        let mut tracer = Tracer::spawn(launch, &[&["-o", "jsonl"], args].concat());
+        tracer.wait_ready();
+        tracer
+    }
+
+    /// Starts it with these arguments and nothing more, and does not wait.
+    #[track_caller]
+    pub fn spawn(launch: &Launch, args: &[&str]) -> Self {
+        let dir = TempDir::new();
+        let stdout = dir.path().join("stdout");
+        let mut command = launch.command(&tcc_trace());
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).expect("a temporary file"));
+        Tracer { process: Running::spawn(&mut command), stdout, _dir: dir }
+    }
+
+    /// Waits until all programs are attached; fails with what it said, should it end before.
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
+        self.process.wait_for_line("tcc-trace: tracing");
+    }
+
+    pub fn wait_for_line(&mut self, start: &str) {
+        self.process.wait_for_line(start);
+    }
+
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    pub fn ended(&mut self) -> bool {
+        self.process.ended()
+    }
+
+    /// What it has written so far.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.stdout).expect("its output")).into_owned()
+    }
+
+    /// The events so far.
+    pub fn events(&self) -> Vec<Value> {
+        self.lines("probe")
+    }
+
+    /// The books that were told so far.
+    pub fn stats(&self) -> Vec<Value> {
+        self.lines("stats")
+    }
+
+    fn lines(&self, kind: &str) -> Vec<Value> {
+        let text = self.stdout();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let start = format!("{{\"type\":\"{kind}\"");
+        whole.lines().filter(|line| line.starts_with(&start)).map(parse).collect()
+    }
+
+    /// Waits until the events so far satisfy the condition.
+    #[track_caller]
+    pub fn wait_events(&self, what: &str, mut enough: impl FnMut(&[Value]) -> bool) {
+        wait_until(what, || enough(&self.events()));
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait_raw(mut self) -> Output {
+        let (status, stderr) = self.process.wait();
+        Output { stdout: self.stdout(), stderr, status }
+    }
+
+    /// Ctrl-C.
+    #[track_caller]
+    pub fn stop_raw(self) -> Output {
+        self.signal(Signal::INT);
+        self.wait_raw()
+    }
+
+    /// Waits for its end, which must be a good one; its JSON lines.
+    #[track_caller]
+    pub fn wait(self) -> Trace {
+        self.wait_raw().trace()
+    }
+
+    /// Ctrl-C; its JSON lines.
+    #[track_caller]
+    pub fn stop(self) -> Trace {
+        self.stop_raw().trace()
+    }
+}
+
+/// Of a run that has ended.
+#[derive(Debug)]
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+    pub status: ExitStatus,
+}
+
+impl Output {
+    #[track_caller]
+    pub fn trace(self) -> Trace {
+        assert!(self.status.success(), "{:?}: {}", self.status, self.stderr);
+        self.books()
+    }
+
+    /// The JSON lines, whatever the status.
+    #[track_caller]
+    pub fn books(self) -> Trace {
+        let mut lines: Vec<Value> = self.stdout.lines().map(parse).collect();
+        let end = lines.pop().unwrap_or_else(|| panic!("no output: {}", self.stderr));
+        assert_eq!(end["type"], "end", "the last line is the account: {end}");
+        let (stats, events) = lines.into_iter().partition(|line| line["type"] == "stats");
+        Trace { events, stats, end, stderr: self.stderr, status: self.status }
+    }
+}
+
+/// The JSON lines of a run.
+#[derive(Debug)]
+pub struct Trace {
+    pub events: Vec<Value>,
+    pub stats: Vec<Value>,
+    /// The account.
+    pub end: Value,
+    pub stderr: String,
+    pub status: ExitStatus,
+}
+
+impl Trace {
+    /// The events of each connection, by cookie, in order.
+    pub fn by_cookie(&self) -> BTreeMap<u64, Vec<&Value>> {
+        let mut connections: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
+        for event in &self.events {
+            connections.entry(event["cookie"].as_u64().unwrap_or(0)).or_default().push(event);
+        }
+        connections
+    }
+
+    /// The events of one connection's end.
+    pub fn of_cookie(&self, cookie: u64) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["cookie"] == cookie).collect()
+    }
+
+    /// Every event that the hook saw is accounted for, and what is printed is what was emitted.
+    #[track_caller]
+    pub fn check_account(&self) {
+        let n = |key: &str| u64_of(&self.end, key);
+        let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
+        assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{}", self.end);
+        assert_eq!(n("emitted"), self.events.len() as u64, "{}", self.end);
+        assert_eq!(n("undecodable"), 0, "{}", self.end);
+    }
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON: {error}: {line:?}"))
+}
+
+/// A member that must be an unsigned number.
+#[track_caller]
+pub fn u64_of(object: &Value, key: &str) -> u64 {
+    object[key].as_u64().unwrap_or_else(|| panic!("{key} is {} in {object}", object[key]))
+}
+
+/// A member that must be text.
+#[track_caller]
+pub fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_else(|| panic!("{key} is {} in {object}", object[key]))
+}
+
+/// Every value of a line by its column's name (`bbr.bw`).
+pub fn cells(event: &Value) -> BTreeMap<String, Value> {
+    let mut cells = BTreeMap::new();
+    for (key, value) in event.as_object().expect("an object") {
+        match value {
+            Value::Object(group) => {
+                cells.extend(
+                    group.iter().map(|(leaf, value)| (format!("{key}.{leaf}"), value.clone())),
+                );
+            }
+            value => drop(cells.insert(key.clone(), value.clone())),
+        }
+    }
+    cells
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel types that tcc-trace reads: names and types only.
+ *
+ * preserve_access_index makes every access a CO-RE relocation, so member order, padding and members that are not
+ * listed do not matter; names and types do. The header is the same for all architectures.
+ * README.md beside this file says how to extend it; tests/vmlinux.rs holds it against the running kernel's BTF.
+ */
+#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __s32 s32;
+typedef __u32 u32;
+typedef __s64 s64;
+typedef __u64 u64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+enum { false = 0, true = 1 };
+
+/* uapi values that the BPF helpers' declarations need */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2, BPF_RB_AVAIL_DATA = 0 };
+#define BPF_F_CURRENT_CPU 0xffffffffULL
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+};
+
+typedef struct {
+	int owned;
+} socket_lock_t;
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+	/* since 6.1 (7f203bc89eb6) */
+	struct cgroup *ancestors[0];
+};
+
+/* before 6.1 */
+struct cgroup___5_10 {
+	u64 ancestor_ids[0];
+};
+
+/* since 5.15 (8520e224f547): v2 membership has a pointer of its own */
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+/* before 5.15: a pointer, or, with bit 0 set, v1 net_cls/net_prio data */
+struct sock_cgroup_data___5_10 {
+	u64 val;
+};
+
+struct timer_list {
+	unsigned long expires;
+};
+
+struct inode {
+	unsigned long i_ino;
+	unsigned short i_mode;
+	struct super_block *i_sb;
+};
+
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct socket {
+	struct sock *sk;
+	struct file *file;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	atomic_t sk_drops;
+	struct {
+		atomic_t rmem_alloc;
+		int len;
+	} sk_backlog;
+	int sk_rcvbuf;
+	socket_lock_t sk_lock;
+	int sk_forward_alloc;
+	atomic_t sk_omem_alloc;
+	int sk_wmem_queued;
+	refcount_t sk_wmem_alloc;
+	struct socket *sk_socket;
+	unsigned long sk_pacing_rate;
+	unsigned long sk_max_pacing_rate;
+	u32 sk_priority;
+	u32 sk_mark;
+	kuid_t sk_uid;
+	u16 sk_protocol;
+	int sk_sndbuf;
+	struct sock_cgroup_data sk_cgrp_data;
+	struct timer_list sk_timer;
+};
+
+/* since 6.19: the retransmit timer lives in struct sock */
+struct sock___6_19 {
+	struct timer_list tcp_retransmit_timer;
+};
+
+/* before 5.15 */
+struct sock___5_10 {
+	struct sock_cgroup_data___5_10 sk_cgrp_data;
+};
+
+struct inet_sock {
+	struct sock sk;
+	__u8 tos;
+};
+
+struct tcp_congestion_ops {
+	char name[16];
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+	__u32 icsk_rto;
+	__u32 icsk_pmtu_cookie;
+	const struct tcp_congestion_ops *icsk_ca_ops;
+	__u8 icsk_ca_state : 5;
+	__u8 icsk_retransmits;
+	__u8 icsk_pending;
+	__u8 icsk_backoff;
+	__u8 icsk_probes_out;
+	struct {
+		__u32 ato : 8;
+		__u32 lrcvtime;
+		__u16 rcv_mss;
+	} icsk_ack;
+	u64 icsk_ca_priv[13];
+};
+
+/* until 6.15: the expiry is kept in jiffies beside the timer */
+struct inet_connection_sock___6_12 {
+	unsigned long icsk_timeout;
+};
+
+/* 6.16 to 6.18 */
+struct inet_connection_sock___6_18 {
+	struct timer_list icsk_retransmit_timer;
+};
+
+struct minmax_sample {
+	u32 t;
+	u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
+struct tcp_options_received {
+	u16 tstamp_ok : 1;
+	u16 wscale_ok : 1;
+	u16 sack_ok : 3;
+	u16 snd_wscale : 4;
+	u16 rcv_wscale : 4;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	u32 max_window;
+	u32 rcv_ssthresh;
+	u32 reordering;
+	u32 snd_wnd;
+	u32 mss_cache;
+	u32 snd_cwnd;
+	u32 prr_out;
+	u32 prr_delivered;
+	u32 lost_out;
+	u32 sacked_out;
+	u8 is_cwnd_limited : 1;
+	u32 tlp_high_seq;
+	u32 rttvar_us;
+	u32 retrans_out;
+	u16 advmss;
+	u32 lost;
+	u32 snd_ssthresh;
+	struct minmax rtt_min;
+	u32 segs_out;
+	u32 data_segs_out;
+	u64 bytes_sent;
+	u8 chrono_type : 2;
+	u32 chrono_start;
+	u32 chrono_stat[3];
+	u32 write_seq;
+	u32 lsndtime;
+	u32 mdev_us;
+	u8 ecn_flags;
+	u8 rate_app_limited : 1;
+	u32 rcv_nxt;
+	u32 snd_nxt;
+	u32 snd_una;
+	u32 window_clamp;
+	u32 srtt_us;
+	u32 packets_out;
+	u32 delivered;
+	u32 delivered_ce;
+	u32 rcv_wnd;
+	u32 rcv_tstamp;
+	struct tcp_options_received rx_opt;
+	u64 bytes_received;
+	u32 segs_in;
+	u32 data_segs_in;
+	u32 rate_delivered;
+	u32 rate_interval_us;
+	u64 bytes_acked;
+	struct {
+		u32 rtt_us;
+	} rcv_rtt_est;
+	struct {
+		u32 space;
+	} rcvq_space;
+	u32 dsack_dups;
+	u32 reord_seen;
+	u32 snd_cwnd_cnt;
+	u32 snd_cwnd_clamp;
+	u32 prior_cwnd;
+	u32 prior_ssthresh;
+	u32 high_seq;
+	u32 undo_marker;
+	int undo_retrans;
+	u64 bytes_retrans;
+	u32 total_retrans;
+	u32 rcv_ooopack;
+	u16 timeout_rehash;
+};
+
+struct sk_buff {
+	unsigned int len;
+	__u32 mark;
+	int skb_iif;
+	unsigned char *data;
+};
+
+/* The record of the tcp:tcp_probe tracepoint; `family` (5.12) and `skaddr` (6.10) are not read: see probe.bpf.h. */
+struct trace_event_raw_tcp_probe {
+	__u8 saddr[28];
+	__u8 daddr[28];
+	__u16 sport;
+	__u16 dport;
+	__u32 mark;
+	__u16 data_len;
+	__u32 snd_nxt;
+	__u32 snd_una;
+	__u32 snd_cwnd;
+	__u32 ssthresh;
+	__u32 snd_wnd;
+	__u32 srtt;
+	__u32 rcv_wnd;
+	__u64 sock_cookie;
+};
+
+struct signal_struct {
+	atomic_t live;
+};
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	char comm[16];
+	struct task_struct *group_leader;
+	struct signal_struct *signal;
+};
+
+struct bpf_iter_meta;
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
+};
+
+#pragma clang attribute pop
+
+#endif
