@@ -1,0 +1,122 @@
+# shellcheck shell=bash
+# Shared by the scripts here; sourced.
+
+# The oldest Rust that builds this; see Cargo.toml.
+rust_minimum=1.88
+
+die() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+say() {
+  echo "${0##*/}: $*" >&2
+}
+
+need_root() {
+  ((EUID == 0)) || die "needs root: sudo $0"
+}
+
+# need_packages PKG…: install the Debian packages that are missing.
+need_packages() {
+  local package missing=()
+  for package; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+      missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+
+  command -v apt-get >/dev/null ||
+    die "install what Debian has in these packages: ${missing[*]}"
+  ((EUID == 0)) || die "missing Debian packages; as root: apt-get install ${missing[*]}"
+  say "installing ${missing[*]}"
+  update_package_lists
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+    install --yes --no-remove --no-install-recommends "${missing[@]}" >&2 </dev/null ||
+    die "cannot install ${missing[*]}"
+}
+
+# Once per script is enough.
+update_package_lists() {
+  [[ -z ${package_lists_updated-} ]] || return 0
+  apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 || die "apt-get update failed"
+  package_lists_updated=1
+}
+
+# need_rust: put a cargo and rustc on PATH that are new enough.
+need_rust() {
+  if ! command -v cargo >/dev/null && [[ -x ${HOME-/root}/.cargo/bin/cargo ]]; then
+    PATH=${HOME-/root}/.cargo/bin:$PATH
+  fi
+  local version=
+  if command -v cargo >/dev/null && command -v rustc >/dev/null; then
+    version=$(rustc --version 2>/dev/null) || version=
+    version=${version#rustc }
+    version=${version%% *}
+    if [[ -n $version ]] && at_least "$version" "$rust_minimum"; then
+      return 0
+    fi
+  fi
+
+  # A new system; a Rust that is there but too old is its owner's to replace.
+  if [[ -z $version ]] && command -v apt-get >/dev/null && ((EUID == 0)); then
+    update_package_lists
+    local packages candidate
+    # Debian 12 has a current Rust in packages of another name.
+    for packages in 'cargo rustc' 'cargo-web rustc-web'; do
+      candidate=$(apt-cache policy "${packages#* }" | sed -n 's/^  Candidate: //p')
+      if [[ -n $candidate && $candidate != '(none)' ]] && at_least "$candidate" "$rust_minimum"; then
+        # shellcheck disable=SC2086 # two packages
+        need_packages $packages
+        return 0
+      fi
+    done
+  fi
+  die "needs cargo and rustc $rust_minimum or newer (${version:-none} found);" \
+    "on Debian 12, as root: apt-get install cargo-web rustc-web"
+}
+
+# need_rust_checks: cargo fmt and cargo clippy as well.
+need_rust_checks() {
+  need_rust
+  if [[ $(command -v cargo) == /usr/bin/cargo ]]; then
+    case $(dpkg-query -S /usr/bin/cargo 2>/dev/null) in
+      cargo-web:*) need_packages rustfmt-web rust-web-clippy ;;
+      cargo:*) need_packages rustfmt rust-clippy ;;
+    esac
+  fi
+  if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    die "needs cargo fmt and cargo clippy: rustup component add rustfmt clippy"
+  fi
+}
+
+# need_build: all that `cargo build` takes.
+need_build() {
+  need_packages clang libelf-dev zlib1g-dev pkg-config make gcc libc6-dev ca-certificates
+  need_rust
+}
+
+# build_static: build tcc-trace as one file that needs no shared libraries;
+# prints where it is.
+build_static() {
+  local host libraries
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  # Where libelf.a and libz.a are: rustc does not look there by itself.
+  libraries=$(dirname "$(realpath "$(gcc -print-file-name=libelf.a)")")
+  local flags="-C target-feature=+crt-static ${RUSTFLAGS:-}"
+  # Some distributions' libelf.a needs zstd as well.
+  if pkg-config --static --libs-only-l libelf | grep -q -- -lzstd; then
+    need_packages libzstd-dev
+    flags+=' -C link-arg=-lzstd'
+  fi
+  # With a target given the flags are not for build scripts and macros.
+  RUSTFLAGS=$flags LIBBPF_SYS_LIBRARY_PATH=$libraries \
+    cargo build --release --locked --features static --target "$host" --bin tcc-trace >&2 ||
+    return 1
+  echo "${CARGO_TARGET_DIR:-target}/$host/release/tcc-trace"
+}
+
+# at_least A B: whether version A is B or newer.
+at_least() {
+  [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]
+}
