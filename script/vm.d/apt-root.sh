@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# A private apt: its own sources, lists and cache under $cache/apt, nothing of the host's changed
+# or installed. Sourced by fetch-kernels, after common.sh.
+: "${cache:?}"
+
+apt_suites=(bullseye bookworm bookworm-backports trixie trixie-backports)
+apt_security_suites=(bullseye-security)
+apt_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# apt_host_mirror NAME: the host's own source for a Debian archive of that name, with a trailing slash.
+apt_host_mirror() {
+  # shellcheck disable=SC2016  # apt expands it
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 "/$1/\$" || true
+}
+
+# apt_open: make the private root and point every later apt command of this process to it.
+apt_open() {
+  local root=$cache/apt mirror security suite
+  mirror=${TCC_DEBIAN_MIRROR:-$(apt_host_mirror debian)}
+  [[ -n $mirror ]] || die "apt has no Debian source here: set TCC_DEBIAN_MIRROR to the address of a Debian archive"
+  [[ -r $apt_keyring ]] || die "$apt_keyring is missing: install debian-archive-keyring"
+  mirror=${mirror%/}
+  security=${TCC_DEBIAN_SECURITY_MIRROR:-$(apt_host_mirror debian-security)}
+  security=${security:-$mirror-security}
+
+  mkdir -p "$root"/{lists/partial,archives/partial}
+  {
+    for suite in "${apt_suites[@]}"; do
+      echo "deb [arch=amd64 signed-by=$apt_keyring] $mirror $suite main"
+    done
+    for suite in "${apt_security_suites[@]}"; do
+      echo "deb [arch=amd64 signed-by=$apt_keyring] ${security%/} $suite main"
+    done
+  } >"$root/sources.list"
+  {
+    apt-config dump Acquire # the host's proxies and retries
+    cat <<CONF
+Dir::Etc "$root";
+Dir::Etc::sourcelist "$root/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::main "/dev/null";
+Dir::State "$root";
+Dir::State::lists "$root/lists";
+Dir::State::status "/dev/null";
+Dir::Cache "$root";
+Dir::Cache::archives "$root/archives";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::GzipIndexes "true";
+CONF
+  } >"$root/apt.conf"
+  export APT_CONFIG=$root/apt.conf
+}
+
+# apt_refresh: read the archive's lists. A suite that has left the mirror must not stop the others.
+apt_refresh() {
+  apt-get -qq update >&2 || say "not every suite could be read (see above)"
+}
+
+# apt_kernels: one line "SERIES VERSION PACKAGE…" for each kernel that can be installed, the newest
+# of a series first.
+apt_kernels() {
+  local found image version series package packages
+  declare -A available needs_modules
+  found=$(apt-cache search --names-only '^linux-(image|binary|modules|base)-[0-9].*-amd64$' | cut -d' ' -f1)
+  for package in $found; do available[$package]=1; done
+
+  # From 6.19 on the modules are a package of their own, and the archive sometimes lists an image
+  # whose modules are gone.
+  while read -r package; do needs_modules[$package]=1; done < <(
+    (grep '^linux-image-' <<<"$found" || true) | xargs --no-run-if-empty apt-cache show |
+      awk '/^Package:/ { p = $2 } /^Depends:.*linux-modules-/ { print p }'
+  )
+
+  for image in $found; do
+    [[ $image =~ ^linux-image-(([0-9]+\.[0-9]+)\.[0-9].*-(cloud-)?amd64)$ ]] || continue
+    version=${BASH_REMATCH[1]} series=${BASH_REMATCH[2]}
+    [[ $version == *-rt-* ]] && continue
+    [[ ${needs_modules[$image]:-} && ! ${available[linux-modules-$version]:-} ]] && continue
+    [[ $version == *-cloud-amd64 ]] || series+=-amd64
+    packages=$image
+    for package in "linux-binary-$version" "linux-modules-$version" "linux-base-$version"; do
+      [[ ${available[$package]:-} ]] && packages+=" $package"
+    done
+    echo "$series $version $packages"
+  done | sort --key=1,1V --key=2,2Vr
+}
+
+# apt_close: what apt can make again from its lists is five times their size.
+apt_close() { rm -f "$cache"/apt/*pkgcache.bin; }
