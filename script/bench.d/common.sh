@@ -1,0 +1,175 @@
+# shellcheck shell=bash
+# What the sections of script/bench share; sourced by it.
+# shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
+
+# line TEXT: to the report.
+line() { printf '%s\n' "${1-}" | tee -a "$report"; }
+
+# table TITLE FILE: tab-separated rows, the first with the column titles, as an aligned markdown table. The first column
+# is text, the others are numbers.
+table() {
+  line
+  line "## $1"
+  line
+  awk -F '\t' '
+    { for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } columns = NF > columns ? NF : columns }
+    END {
+      for (row = 1; row <= NR; row++) {
+        text = "|"
+        for (i = 1; i <= columns; i++) text = text sprintf(i == 1 ? " %-*s |" : " %*s |", width[i], cell[row, i])
+        print text
+        if (row > 1) continue
+        text = "|"
+        for (i = 1; i <= columns; i++) { rule = sprintf("%*s", width[i] + 1, ""); gsub(/ /, "-", rule); text = text (i == 1 ? rule "-|" : rule ":|") }
+        print text
+      }
+    }' "$2" | tee -a "$report"
+}
+
+# row CELL…: one line of a table's file.
+row() {
+  local IFS=$'\t'
+  printf '%s\n' "$*"
+}
+
+calc() { awk "BEGIN { $1 }"; }
+
+# verdict VALUE BUDGET: against an upper bound.
+verdict() {
+  [[ -n $2 ]] || return 0
+  calc "print ($1 <= $2 ? \"OK\" : \"over\")"
+}
+
+# ended PID: wait for a process of ours; its exit status.
+ended() {
+  local status=0
+  wait "$1" || status=$?
+  unset "processes[$1]"
+  return "$status"
+}
+
+# wait_for FILE PATTERN PID [SECONDS]: until the process wrote the line.
+wait_for() {
+  local i
+  for ((i = 0; i < ${4-30} * 50; i++)); do
+    ! grep -qs -- "$2" "$1" || return 0
+    if ! kill -0 "$3" 2>/dev/null; then
+      cat "$1" >&2
+      return 1
+    fi
+    sleep 0.02
+  done
+  say "no line \"$2\" within ${4-30} seconds"
+  return 1
+}
+
+# The meter: `bench pingpong`, both ends on one CPU.
+start_meter() {
+  coproc meter { exec taskset -c "$traffic_cpu" "$bench" pingpong; }
+  # shellcheck disable=SC2154 # set by coproc
+  meter_process=$meter_PID
+  processes[$meter_process]=1
+}
+
+stop_meter() {
+  local input=${meter[1]}
+  exec {input}>&-
+  ended "$meter_process"
+}
+
+# measure EXCHANGES: into `cpu` (ns) and `segments`.
+measure() {
+  echo "$1" >&"${meter[1]}"
+  read -r _ cpu segments <&"${meter[0]}"
+}
+
+# best BLOCKS EXCHANGES: the least ns of CPU time per segment into `least`.
+best() {
+  local i all=
+  for ((i = 0; i < $1; i++)); do
+    measure "$2"
+    all+="$cpu $segments"$'\n'
+  done
+  least=$(awk 'NF { ns = $1 / $2; if (!least || ns < least) least = ns } END { printf "%.1f", least }' <<<"$all")
+}
+
+# start_tracer OUTPUT OPTION…: its pid into `started`; it is ready when this returns. `pin` says on which CPU.
+start_tracer() {
+  local output=$1
+  shift
+  : >"$temporary/tracer.err"
+  ${pin:+taskset -c "$pin"} "$tcc_trace" "$@" >"$output" 2>"$temporary/tracer.err" </dev/null &
+  started=$!
+  processes[$started]=1
+  wait_for "$temporary/tracer.err" '^tcc-trace: tracing' "$started" || die "tcc-trace $* did not start"
+}
+
+# stop_tracer: and its books into `seen`, `emitted` and `lost`; whether they add up into `sum`.
+stop_tracer() {
+  local status=0 books
+  kill -INT "$started"
+  ended "$started" || status=$?
+  ((status == 0)) || die "tcc-trace ended with $status: $(tail -n 3 "$temporary/tracer.err")"
+  books=$(grep '^tcc-trace: probe: ' "$temporary/tracer.err" | tail -n 1)
+  read -r seen emitted lost sum < <(awk '{
+    # N seen = N emitted + N filtered …
+    sub(/.*probe: /, "")
+    for (i = 4; i < NF; i += 3) { sum += $i; by[$(i + 1)] = $i }
+    print $1, by["emitted"] + 0, by["lost"] + 0, sum == $1 ? "OK" : "WRONG"
+  }' <<<"$books")
+}
+
+# start_perf OUTPUT: `perf record` of the event on all CPUs; its pid into `started`.
+start_perf() {
+  rm -f "$temporary/control" "$temporary/ack"
+  mkfifo "$temporary/control" "$temporary/ack"
+  taskset -c "$tracer_cpu" perf record -q -a -e tcp:tcp_probe -D -1 \
+    --control "fifo:$temporary/control,$temporary/ack" -o "$1" >/dev/null 2>"$temporary/perf.err" </dev/null &
+  started=$!
+  processes[$started]=1
+  local answer
+  echo enable | timeout 10 tee "$temporary/control" >/dev/null || die "perf record did not start"
+  read -r -t 10 answer <"$temporary/ack" || die "perf record did not answer"
+  [[ $answer == ack* ]] || die "perf record says $answer"
+}
+
+# start_bpftrace OUTPUT: a script that prints the standard fields; its pid into `started`.
+start_bpftrace() {
+  taskset -c "$tracer_cpu" bpftrace script/bench.d/standard.bt >"$1" 2>"$temporary/bpftrace.err" </dev/null &
+  started=$!
+  processes[$started]=1
+  # It says when it begins to attach; after that it has one probe to attach only.
+  if [[ -f $1 ]]; then
+    wait_for "$1" '^Attaching' "$started" || die "bpftrace did not start"
+  else
+    sleep 1.5
+  fi
+  sleep 0.5
+}
+
+# stop_tool: one that ends on SIGINT, whatever it says. bpftrace misses the signal while it is printing, hence again.
+stop_tool() {
+  local i
+  for ((i = 0; i < 50; i++)); do
+    kill -INT "$started" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "$started" 2>/dev/null || true
+  ended "$started" || true
+}
+
+# cpu_of PID: CPU time so far, ns; exact.
+cpu_of() { awk '{ print $1 }' "/proc/$1/schedstat"; }
+
+# start_server PORT: its pid into `started`.
+start_server() {
+  "$traffic" server --listen "127.0.0.1:$1" >"$temporary/server.$1" 2>&1 </dev/null &
+  started=$!
+  processes[$started]=1
+  wait_for "$temporary/server.$1" '^listening' "$started" || die "the server did not start"
+}
+
+stop() {
+  kill "$1" 2>/dev/null || true
+  ended "$1" || true
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Programs that do nothing on tcp:tcp_probe: what attaching costs. One of them is loaded at a time. */
+#define SEC(name) __attribute__((section(name), used))
+
+#if defined(TP_BTF)
+SEC("tp_btf/tcp_probe")
+#elif defined(RAW_TP)
+SEC("raw_tp/tcp_probe")
+#else
+SEC("tp/tcp/tcp_probe")
+#endif
+int empty(void *ctx)
+{
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

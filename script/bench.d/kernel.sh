@@ -1,0 +1,154 @@
+# shellcheck shell=bash
+# (a) Kernel time per tcp_probe event; sourced by script/bench.
+#
+# By two methods. "added": what a fixed loopback ping-pong on one CPU costs more while the event is traced, in CPU time
+# of its process; the tracer's user side runs on another CPU. Everything is in it: hook, program, buffer, wake-ups, the
+# programs that keep the owners. "program": the kernel's own run-time statistics of the program, without the hook; "all
+# programs": the others of that tracer as well, per tcp_probe event. The buffer is large enough to hold all of it: a lost
+# event would be a cheap one.
+# shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
+
+kernel_cases=(
+  'empty tp_btf||attach TP_BTF'
+  'empty raw_tp||attach RAW_TP'
+  'empty tp||attach TP'
+  'record, ring|180|trace --reader record --transport ringbuf'
+  'sock, ring|180|trace --reader sock --transport ringbuf'
+  'raw, ring||trace --reader raw --transport ringbuf'
+  'sock, ring, all fields|260|trace --reader sock --transport ringbuf --all-fields'
+  'raw, ring, all fields||trace --reader raw --transport ringbuf --all-fields'
+  'record, perf buffer||trace --reader record --transport perfbuf'
+  'sock, perf buffer||trace --reader sock --transport perfbuf'
+  'raw, perf buffer||trace --reader raw --transport perfbuf'
+  'sock, perf buffer, all fields||trace --reader sock --transport perfbuf --all-fields'
+  'raw, perf buffer, all fields||trace --reader raw --transport perfbuf --all-fields'
+  'bpftrace printf||bpftrace'
+  'perf record||perf'
+)
+perf_case=$((${#kernel_cases[@]} - 1))
+
+# shellcheck disable=SC2086 # words
+start_case() {
+  case $1 in
+    attach\ *)
+      # It ends with its standard input.
+      exec {attached}> >(exec "$bench" attach "$temporary/empty_${1#* }.o" >"$temporary/attach")
+      started=$!
+      processes[$started]=1
+      wait_for "$temporary/attach" '^attached' "$started" || die "cannot attach the empty program"
+      ;;
+    trace\ *) pin=$tracer_cpu start_tracer /dev/null ${1#* } --buffer-size 67108864 -o jsonl ;;
+    perf) start_perf "$temporary/perf.data" ;;
+    bpftrace) start_bpftrace "$temporary/bpftrace.out" ;;
+  esac
+}
+
+stop_case() {
+  case $1 in
+    attach\ *)
+      exec {attached}>&-
+      ended "$started" || true
+      ;;
+    trace\ *) stop_tracer ;;
+    *) stop_tool ;;
+  esac
+}
+
+# count_run_time EXCHANGES: with the kernel's run-time statistics, which cost time themselves.
+count_run_time() {
+  local counting process
+  exec {counting}> >(exec "$bench" stats >"$temporary/stats")
+  process=$!
+  processes[$process]=1
+  wait_for "$temporary/stats" '^counting' "$process" || die "no BPF run-time statistics"
+  measure "$1"
+  exec {counting}>&-
+  ended "$process" || true
+}
+
+# program_times PID: of the BPF programs that it has open: the probe's ns per run, and all programs' ns per run of it.
+program_times() {
+  local id time count name
+  while read -r id time count; do
+    name=$(bpftool prog show id "$id" 2>/dev/null | sed -n 's/.* name \([^ ]*\).*/\1/p')
+    echo "$name $time $count"
+  done < <(awk '
+    FNR == 1 { id = "" }
+    $1 == "prog_id:" { id = $2 }
+    $1 == "run_time_ns:" { time = $2 }
+    $1 == "run_cnt:" && id != "" && !(id in done) { done[id]; print id, time, $2 }' /proc/"$1"/fdinfo/* 2>/dev/null) |
+    awk '
+      $3 { all += $2 }
+      $3 && ($1 ~ /^probe_(record|sock|raw)$/ || !one) { one = $2 / $3; count = $3 }
+      END { if (count) printf "%.0f %.0f\n", one, all / count; else print "- -" }'
+}
+
+section_kernel() {
+  # Short blocks, many of them: what disturbs comes in bursts, and only ever adds.
+  local rounds=5 blocks=16 exchanges=2000 settle=2000
+  [[ -z $quick ]] || rounds=1 blocks=8
+  local how index name budget command round program all
+  for how in TP_BTF RAW_TP TP; do
+    clang -O2 -target bpf "-D$how" -c script/bench.d/empty.bpf.c -o "$temporary/empty_$how.o"
+  done
+
+  start_meter
+  measure 20000
+  : >"$temporary/kernel"
+  # On a busy machine fewer rounds: a whole run is to end within 12 minutes.
+  for ((round = 0; round < rounds && (round == 0 || SECONDS - start < 150); round++)); do
+    for index in "${!kernel_cases[@]}"; do
+      IFS='|' read -r name budget command <<<"${kernel_cases[index]}"
+      best "$blocks" "$exchanges"
+      printf '%s %s ' "$index" "$least" >>"$temporary/kernel"
+      start_case "$command"
+      measure "$settle"
+      best "$blocks" "$exchanges"
+      count_run_time 10000
+      read -r program all < <(program_times "$started")
+      lost=0
+      stop_case "$command"
+      ((lost == 0)) || say "$name: $lost events lost, so it looks cheaper than it is"
+      rm -f "$temporary/perf.data" "$temporary/bpftrace.out"
+      echo "$least $program $all" >>"$temporary/kernel"
+    done
+  done
+  best "$blocks" "$exchanges"
+  echo "end $least" >>"$temporary/kernel"
+  stop_meter
+
+  # The CPU's speed changes by a fifth, for seconds or minutes at a time: so each traced block is compared with the
+  # untraced ones right before and after it, and the difference scaled to the best speed that was seen.
+  awk '
+    function keep() {
+      base = least[NR] < before ? least[NR] : before
+      difference[case_, ++n[case_]] = (with - base) / base
+      if (program != "-" && (!(case_ in one) || program + 0 < one[case_])) { one[case_] = program; all[case_] = programs }
+    }
+    { least[NR] = $2; if (!best || $2 < best) best = $2 }
+    NR > 1 { keep() }
+    { case_ = $1; before = $2; with = $3; program = $4; programs = $5 }
+    END {
+      for (c in n) {
+        for (i = 1; i <= n[c]; i++)
+          for (j = i + 1; j <= n[c]; j++)
+            if (difference[c, j] < difference[c, i]) { t = difference[c, i]; difference[c, i] = difference[c, j]; difference[c, j] = t }
+        median = (difference[c, int((n[c] + 1) / 2)] + difference[c, int(n[c] / 2) + 1]) / 2
+        printf "%d %.0f %.0f…%.0f %s %s\n", c, median * best, difference[c, 1] * best, difference[c, n[c]] * best, c in one ? one[c] : "-", c in one ? all[c] : "-"
+      }
+    }' "$temporary/kernel" | sort -n >"$temporary/kernel.added"
+
+  local perf_added added spread
+  perf_added=$(awk -v case_="$perf_case" '$1 == case_ { print $2 }' "$temporary/kernel.added")
+  {
+    row reader 'added ns' 'spread' 'to perf record' 'program ns' 'all programs ns' 'budget' ''
+    while read -r index added spread program all; do
+      IFS='|' read -r name budget command <<<"${kernel_cases[index]}"
+      row "$name" "$added" "$spread" "$(calc "printf \"%.2f\", $added / $perf_added")" \
+        "$program" "$all" "$budget" "$(verdict "$added" "$budget")"
+    done <"$temporary/kernel.added"
+  } >"$temporary/table"
+  table 'Kernel time per event' "$temporary/table"
+  line
+  line "One event of the untraced ping-pong takes $(awk '{ print $2 }' "$temporary/kernel" | sort -g | head -n 1) ns, at best; $round rounds. The statistics have their own cost in them: that of an empty program."
+}

@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# (c) Events lost while loopback traffic takes all CPUs; sourced by script/bench.
+# shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
+
+# loss_run TITLE BUDGET TRAFFIC SECONDS OPTION…: one row.
+loss_run() {
+  local title=$1 budget=$2 kind=$3 seconds=$4 i clients=() peak size free
+  shift 4
+  free=$(df --output=avail -B1 "$temporary" | tail -n 1)
+  # A safe estimate: 200 000 events a second of 3 kB.
+  if ((free < seconds * 600000000)); then
+    say "loss: $title left out, the disk has not enough space"
+    return 0
+  fi
+  pin='' start_tracer "$temporary/loss.out" --all-fields -o jsonl --stats 1s "$@"
+  if [[ $kind == bulk ]]; then
+    "$traffic" bulk --to 127.0.0.1:6001 --parallel "$((2 * $(nproc)))" --seconds "$seconds" >"$temporary/bulk" &
+    clients+=($!)
+  else
+    for ((i = 0; i < 2 * $(nproc); i++)); do
+      "$traffic" pingpong --to 127.0.0.1:6001 --interval 0s --seconds "$seconds" >/dev/null &
+      clients+=($!)
+    done
+  fi
+  for i in "${clients[@]}"; do processes[$i]=1; done
+  for i in "${clients[@]}"; do ended "$i" || die "the traffic failed"; done
+  stop_tracer
+  # The sums come once a second.
+  peak=$(awk '/^tcc-trace: probe: / { if ($3 - seen > peak) peak = $3 - seen; seen = $3 } END { print peak + 0 }' "$temporary/tracer.err")
+  size=$(stat -c %s "$temporary/loss.out")
+  row "$title" "$seen" "$emitted" "$lost" "$sum" "$peak" "$((size >> 20))" "$budget" "$(verdict "$lost" "$budget")"
+  rm -f "$temporary/loss.out"
+}
+
+section_loss() {
+  local long=30 short=10 server
+  [[ -z $quick ]] || long=5 short=3
+  start_server 6001
+  server=$started
+  {
+    row traffic seen emitted lost 'sum' 'peak events/s' 'file MiB' budget ''
+    loss_run "bulk, $long s" 0 bulk "$long"
+    loss_run "bulk, $short s, --buffer-size 4096" '' bulk "$short" --buffer-size 4096
+    loss_run "bulk, $short s, perf buffers" '' bulk "$short" --transport perfbuf
+    loss_run "ping-pong, $short s" '' pingpong "$short"
+  } >"$temporary/table"
+  stop "$server"
+  table 'Events lost on saturated CPUs (--all-fields -o jsonl)' "$temporary/table"
+}

@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# (d) What a loopback bulk transfer loses; sourced by script/bench.
+# shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
+
+throughput_cases=(
+  'untraced|'
+  'standard fields, text|-o text'
+  'all fields, jsonl|-o jsonl --all-fields'
+)
+
+section_throughput() {
+  # A congestion control that does not pace, where there is a choice: it is the CPU's limit that counts.
+  local rounds=8 seconds=1 round case name options server client
+  [[ -z $quick ]] || rounds=3 seconds=0.5
+  start_server 6002
+  server=$started
+  "$traffic" bulk --to 127.0.0.1:6002 --cc cubic --seconds 1 >/dev/null
+  : >"$temporary/throughput"
+  for ((round = 0; round < rounds; round++)); do
+    for case in "${!throughput_cases[@]}"; do
+      IFS='|' read -r name options <<<"${throughput_cases[case]}"
+      # shellcheck disable=SC2086 # words
+      [[ -z $options ]] || pin='' start_tracer /dev/null $options
+      "$traffic" bulk --to 127.0.0.1:6002 --cc cubic --seconds "$seconds" >"$temporary/bulk" &
+      client=$!
+      processes[$client]=1
+      ended "$client" || die "the transfer failed"
+      [[ -z $options ]] || stop_tracer
+      sed "s/.*\"bytes\":\([0-9]*\),\"seconds\":\([0-9.]*\).*/$case \1 \2/" "$temporary/bulk" |
+        awk -v events="${options:+$seen}" '{ printf "%d %.3f %.0f\n", $1, $2 * 8 / $3 / 1e9, events / $3 }' >>"$temporary/throughput"
+    done
+  done
+  stop "$server"
+  {
+    row '' 'best Gbit/s' 'median Gbit/s' 'median to untraced' 'events/s'
+    for case in "${!throughput_cases[@]}"; do
+      name=${throughput_cases[case]%%|*}
+      awk -v case_="$case" '$1 == case_ || !$1 { print }' "$temporary/throughput" | sort -k2,2g | awk -v case_="$case" -v name="$name" '
+        $1 == case_ { value[++n] = $2; if ($3 > events) events = $3 }
+        $1 == 0 { untraced[++m] = $2 }
+        function median(list, count) { return (list[int((count + 1) / 2)] + list[int(count / 2) + 1]) / 2 }
+        END { printf "%s\t%.2f\t%.2f\t%.3f\t%s\n", name, value[n], median(value, n), median(value, n) / median(untraced, m), events ? events : "" }'
+    done
+  } >"$temporary/table"
+  table 'Throughput of one loopback transfer' "$temporary/table"
+}
