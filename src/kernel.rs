@@ -253,6 +253,12 @@ pub fn us_per_jiffy_q16() -> u64 {
     (u128::from(ns) * 65536).div_ceil(1000) as u64
 }
 
+/// CONFIG_HZ.
+#[must_use]
+pub fn hz() -> u32 {
+    u32::try_from((1_000_000 << 16) / us_per_jiffy_q16().max(1)).unwrap_or(u32::MAX)
+}
+
 /// The kernel's release, for reports only.
 #[must_use]
 pub fn release() -> String {

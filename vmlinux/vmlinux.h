@@ -311,7 +311,13 @@ struct sk_buff {
 	unsigned int len;
 	__u32 mark;
 	int skb_iif;
-	unsigned char *data;
+	char cb[48];
+};
+
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
+	__u16 tcp_flags;
 };
 
 /* The record of the tcp:tcp_probe tracepoint; `family` (5.12) and `skaddr` (6.10) are not read: see probe.bpf.h. */

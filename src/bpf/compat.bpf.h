@@ -7,10 +7,23 @@
 #define AF_INET6 10
 
 /*
- * One handler serves both ways to a kernel struct. Members are plain loads: from the socket itself where the verifier
- * knows its type (tp_btf), else from a copy of it (raw_tp: one probe read of the whole costs less than a hundred of its
- * members). Only where a member is a pointer that is followed do they differ; `typed` is a constant when inlined.
+ * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types
+ * (tp_btf), and NAME_raw (raw_tp), in which it does not. Members are plain loads in both, from the struct itself or from
+ * a copy of it; they differ only where a pointer is followed. `typed` is a constant when inlined. Parameters and
+ * arguments each stand in parentheses.
  */
+#define TRACEPOINT(tracepoint, name, handler, parameters, arguments)                                    \
+	SEC("tp_btf/" #tracepoint)                                                                       \
+	int BPF_PROG(name##_btf, ___unwrap parameters)                                                   \
+	{                                                                                                \
+		return handler(___unwrap arguments, true);                                               \
+	}                                                                                                \
+	SEC("raw_tp/" #tracepoint)                                                                       \
+	int BPF_PROG(name##_raw, ___unwrap parameters)                                                   \
+	{                                                                                                \
+		return handler(___unwrap arguments, false);                                              \
+	}
+#define ___unwrap(...) __VA_ARGS__
 #define FOLLOW(typed, ...) ((typed) ? ___arrow(__VA_ARGS__) : BPF_CORE_READ(__VA_ARGS__))
 /* 0 where this kernel's struct has no such member; the column then says null. */
 #define LOAD_IF(ptr, member) (bpf_core_field_exists((ptr)->member) ? (ptr)->member : 0)
@@ -48,11 +61,11 @@ static __always_inline __u64 cgroup_ancestor_id(struct cgroup *cg, int level)
 }
 
 /* When the pending timer fires, in jiffies. Until 6.15 icsk_timeout; then the timer itself, moved to struct sock in 6.19. */
-static __always_inline __u32 retransmit_expires(struct tcp_sock *tp)
+static __always_inline __u32 retransmit_expires(struct sock *sk, struct tcp_sock *tp)
 {
 	struct inet_connection_sock___6_12 *icsk_612 = (void *)tp;
 	struct inet_connection_sock___6_18 *icsk_618 = (void *)tp;
-	struct sock___6_19 *sk_619 = (void *)tp;
+	struct sock___6_19 *sk_619 = (void *)sk;
 
 	if (bpf_core_field_exists(icsk_612->icsk_timeout))
 		return icsk_612->icsk_timeout;

@@ -12,8 +12,8 @@
 #define __TCC_CONN_BPF_H__
 
 #define PF_KTHREAD 0x00200000
-#define OWNER_FRESH_NS 1000000000ULL
-#define OWNER_ASK_NS 100000000ULL
+#define OWNER_FRESH cfg.hz
+#define OWNER_ASK (cfg.hz / 10)
 #define OWNER_MAX_ASKS 8
 
 static __always_inline __u64 conn_key(struct sock *sk, __u64 cookie)
@@ -39,7 +39,7 @@ static __always_inline bool in_tree(__u32 tgid)
 }
 
 /* The command's name is the thread group's, as in ps and ss, and not that of a worker thread. */
-static __always_inline void conn_set_owner(struct conn *conn, struct task_struct *task, __u64 now)
+static __always_inline void conn_set_owner(struct conn *conn, struct task_struct *task)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 	__u8 comm[TCC_COMM_LEN] = {};
@@ -47,45 +47,48 @@ static __always_inline void conn_set_owner(struct conn *conn, struct task_struct
 	if (in_tree(tgid))
 		conn->flags |= CONN_TREE;
 	conn->flags &= ~CONN_LISTENER;
-	conn->owner_ns = now;
+	conn->owner_jiffies = bpf_jiffies64();
 	conn->tgid = tgid;
 	/* As a string: on 5.10 the end of a longer, older name stands behind the NUL, and the filter compares all bytes. */
 	BPF_CORE_READ_STR_INTO(&comm, task, group_leader, comm);
 	__builtin_memcpy(conn->comm, comm, TCC_COMM_LEN);
 }
 
-static __always_inline bool held_by_process(struct sock *sk)
+static __always_inline bool held_by_process(struct sock *sk, const bool typed)
 {
-	return BPF_CORE_READ(sk, sk_lock.owned);
+	return FOLLOW(typed, sk, sk_lock.owned);
 }
 
 /* The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). */
-static __always_inline void conn_learn(struct conn *conn, __u64 now)
+static __always_inline void conn_learn(struct conn *conn)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task;
 
 	if (conn->tgid == (__u32)(bpf_get_current_pid_tgid() >> 32) && !(conn->flags & CONN_LISTENER) &&
-	    now - conn->owner_ns < OWNER_FRESH_NS)
+	    bpf_jiffies64() - conn->owner_jiffies < OWNER_FRESH)
 		return;
+	task = (void *)bpf_get_current_task();
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 		return;
-	conn_set_owner(conn, task, now);
+	conn_set_owner(conn, task);
 }
 
 /*
  * Where the owner is not known: ask the reader to look through the processes' files, soon at first, then ever more
  * rarely, then no more (an orphan has none).
  */
-static __always_inline void conn_ask(struct conn *conn, __u64 now)
+static __always_inline void conn_ask(struct conn *conn)
 {
 	__u32 zero = 0, *asked;
+	__u64 now;
 
 	if (conn->tgid && !(conn->flags & CONN_LISTENER))
 		return;
-	if (conn->asks >= OWNER_MAX_ASKS || (conn->asks && now - conn->owner_ns < OWNER_ASK_NS << conn->asks))
+	now = bpf_jiffies64();
+	if (conn->asks >= OWNER_MAX_ASKS || (conn->asks && now - conn->owner_jiffies < (__u64)OWNER_ASK << conn->asks))
 		return;
 	conn->asks += 1;
-	conn->owner_ns = now;
+	conn->owner_jiffies = now;
 	asked = bpf_map_lookup_elem(&owner_asks, &zero);
 	if (asked)
 		__sync_fetch_and_add(asked, 1);

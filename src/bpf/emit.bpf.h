@@ -46,9 +46,6 @@ static __always_inline void copies_release(void)
 	slot_release(&copies_depth);
 }
 
-/* All of the kernel's type, as far as there is room. */
-#define copy_size(type, room) (bpf_core_type_size(type) < sizeof(room) ? bpf_core_type_size(type) : sizeof(room))
-
 /* `size` must be a constant where this is inlined. */
 static __always_inline void *emit_begin(__u64 size)
 {

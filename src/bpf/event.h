@@ -237,6 +237,7 @@ struct tcc_config {
 	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
 	__u32 filters; /* of enum tcc_filter: which are on */
 	__u32 sample;
+	__u32 hz; /* CONFIG_HZ: jiffies per second */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
 	enum tcc_kind kinds; /* never read: makes the enum part of the object's BTF */
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
@@ -246,7 +247,7 @@ struct tcc_config {
 	__u8 track_owner; /* and its owner */
 	__u8 key_by_cookie; /* the record reader has no socket pointer */
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
-	__u8 unused;
+	__u8 unused[5];
 };
 
 #define TCC_NO_PADDING(type, last) \

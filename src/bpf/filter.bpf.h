@@ -83,9 +83,9 @@ static __always_inline bool admit_cgroup(struct sock *sk)
 	return false;
 }
 
-static __always_inline bool admit_cc(struct sock *sk)
+static __always_inline bool admit_cc(struct tcp_sock *tp)
 {
-	const struct tcp_congestion_ops *ca_ops = ((struct inet_connection_sock *)sk)->icsk_ca_ops;
+	const struct tcp_congestion_ops *ca_ops = ((struct inet_connection_sock *)tp)->icsk_ca_ops;
 	__u8 name[TCC_CA_NAME_LEN] = {};
 
 	bpf_core_read_str(name, sizeof(name), &ca_ops->name);
@@ -106,7 +106,8 @@ static __always_inline bool admit_iface(struct sock *sk, __u32 ifindex)
 }
 
 /* What is read from the socket. */
-static __always_inline bool admit_sock(struct sock *sk, __u32 skb_mark, __u32 ifindex, const bool typed)
+static __always_inline bool admit_sock(struct sock *sk, struct tcp_sock *tp, __u32 skb_mark, __u32 ifindex,
+				       const bool typed)
 {
 	if (ON(TCC_FILTER_UID) && !value_in(TCC_FILTER_UID, sk->sk_uid.val))
 		return false;
@@ -117,7 +118,7 @@ static __always_inline bool admit_sock(struct sock *sk, __u32 skb_mark, __u32 if
 		return false;
 	if (ON(TCC_FILTER_IFACE) && !admit_iface(sk, ifindex))
 		return false;
-	if (ON(TCC_FILTER_CC) && !admit_cc(sk))
+	if (ON(TCC_FILTER_CC) && !admit_cc(tp))
 		return false;
 	if (ON(TCC_FILTER_CGROUP) && !admit_cgroup(sk))
 		return false;

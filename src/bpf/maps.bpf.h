@@ -42,7 +42,7 @@ struct {
 	__type(value, __u32);
 } scratch_depth SEC(".maps");
 
-/* The raw reader's copies of the socket and the packet; a slot per depth as above. The sizes leave room to grow. */
+/* Copies of the socket and the packet (see copy_sock()); a slot per depth as above. The sizes leave room to grow. */
 struct copies {
 	__u8 sock[4096];
 	__u8 skb[512];
@@ -117,7 +117,7 @@ enum {
 
 /* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */
 struct conn {
-	__u64 owner_ns; /* when the owner was learnt, or asked for */
+	__u64 owner_jiffies; /* when the owner was learnt, or asked for */
 	__u64 emitted_ns;
 	__u64 bucket_ns;
 	__u32 count;

@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From the kernel's sockets to our records. */
+/*
+ * From the kernel's sockets to our records.
+ *
+ * A member of the tracepoint's own argument, a struct sock, is a plain load in a typed program. One of struct tcp_sock is
+ * not: bpf_skc_to_tcp_sock() gives a pointer that the verifier does not trust, so each load checks its address (3 ns
+ * each; a probe read is 70). For the hundred of them that make a full record one probe read of the whole costs less than
+ * half. So here `sk` and `tp` are what may be loaded from: the real ones or copies.
+ */
 #ifndef __TCC_SOCK_BPF_H__
 #define __TCC_SOCK_BPF_H__
+
+#define TCPHDR_FIN 1
+#define TCPHDR_SYN 2
 
 #define TCP_CA_CWR 2
 #define TCP_CA_RECOVERY 3
@@ -39,18 +49,36 @@ static __always_inline void load_addrs(struct sock *sk, __u8 saddr[16], __u8 dad
 	}
 }
 
-/* `sk` is the socket itself, `view` what may be loaded from. */
-static __always_inline void load_head(struct tcc_head *h, struct sock *sk, struct sock *view, __u8 kind,
-				      const bool typed)
+/*
+ * The socket from that offset on, and the packet, as far as there is room for them; `from` must be a constant. False
+ * where the kernel does not let us read.
+ */
+static __always_inline bool copy_sock(struct copies *copy, struct sock *sk, __u64 from)
+{
+	__u64 end = bpf_core_type_size(struct tcp_sock);
+
+	if (end > sizeof(copy->sock))
+		end = sizeof(copy->sock);
+	return !bpf_probe_read_kernel(copy->sock + from, end - from, (void *)sk + from);
+}
+
+static __always_inline bool copy_skb(struct copies *copy, struct sk_buff *skb)
+{
+	__u64 size = bpf_core_type_size(struct sk_buff);
+
+	return !bpf_probe_read_kernel(copy->skb, size < sizeof(copy->skb) ? size : sizeof(copy->skb), skb);
+}
+
+static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 kind, const bool typed)
 {
 	h->mono_ns = bpf_ktime_get_ns();
 	if (typed && cfg.cookie_helper)
 		h->cookie = bpf_get_socket_cookie(sk);
 	else
-		h->cookie = view->__sk_common.skc_cookie.counter;
-	load_addrs(view, h->saddr, h->daddr);
-	h->sport = view->__sk_common.skc_num;
-	h->dport = bpf_ntohs(view->__sk_common.skc_dport);
+		h->cookie = sk->__sk_common.skc_cookie.counter;
+	load_addrs(sk, h->saddr, h->daddr);
+	h->sport = sk->__sk_common.skc_num;
+	h->dport = bpf_ntohs(sk->__sk_common.skc_dport);
 	h->kind = kind;
 	h->full = cfg.full;
 	h->len = cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe);
@@ -92,26 +120,36 @@ static __always_inline void load_chrono(struct tcc_sock *out, struct tcp_sock *t
 	out->sndbuf_limited_us = jiffies_us(sndbuf);
 }
 
-/* The algorithm's name and state. The verifier lets typed arrays be loaded element by element only. */
-static __always_inline void load_ca(struct tcc_sock *out, struct inet_connection_sock *icsk, const bool typed)
+/* The algorithm's name. Where types are known two loads of it cost a tenth of a probe read. */
+static __always_inline void load_ca_name(struct tcc_sock *out, struct sock *sk, struct inet_connection_sock *icsk,
+					 const bool typed)
 {
-	const struct tcp_congestion_ops *ca_ops = icsk->icsk_ca_ops;
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : NULL;
+	const __u64 *from;
+	__u64 *to = (void *)out->ca_name;
+
+	if (tp) {
+		from = (void *)((struct inet_connection_sock *)tp)->icsk_ca_ops->name;
+		to[0] = from[0];
+		to[1] = from[1];
+	} else {
+		bpf_core_read(out->ca_name, sizeof(out->ca_name), &icsk->icsk_ca_ops->name);
+	}
+}
+
+static __always_inline void load_ca(struct tcc_sock *out, struct sock *sk, struct inet_connection_sock *icsk,
+				    const bool typed)
+{
 	__u64 *priv = (void *)out->ca_priv;
 
-	if (typed) {
-#pragma unroll
-		for (int i = 0; i < TCC_CA_NAME_LEN; i++)
-			out->ca_name[i] = ca_ops->name[i];
-	} else {
-		bpf_core_read(out->ca_name, sizeof(out->ca_name), &ca_ops->name);
-	}
+	load_ca_name(out, sk, icsk, typed);
 #pragma unroll
 	for (int i = 0; i < TCC_CA_PRIV_LEN / 8; i++)
 		priv[i] = i * 8 < bpf_core_field_size(icsk->icsk_ca_priv) ? icsk->icsk_ca_priv[i] : 0; /* 4.18: 11 words */
 }
 
-static __always_inline void load_icsk(struct tcc_sock *out, struct inet_connection_sock *icsk, __u32 now,
-				      const bool typed)
+static __always_inline void load_icsk(struct tcc_sock *out, struct sock *sk, struct inet_connection_sock *icsk,
+				      __u32 now, const bool typed)
 {
 	__s32 left;
 
@@ -124,10 +162,10 @@ static __always_inline void load_icsk(struct tcc_sock *out, struct inet_connecti
 	out->ato_us = jiffies_us(BPF_CORE_READ_BITFIELD(icsk, icsk_ack.ato));
 	out->rcv_mss = icsk->icsk_ack.rcv_mss;
 	out->last_data_recv_us = jiffies_us(now - icsk->icsk_ack.lrcvtime);
-	left = retransmit_expires((struct tcp_sock *)icsk) - now;
+	left = retransmit_expires(sk, (struct tcp_sock *)icsk) - now;
 	out->timer_us = out->pending && left > 0 ? jiffies_us(left) : 0;
 
-	load_ca(out, icsk, typed);
+	load_ca(out, sk, icsk, typed);
 }
 
 static __always_inline void load_mem(struct tcc_sock *out, struct sock *sk)
@@ -220,14 +258,15 @@ static __always_inline __u8 load_ca_state(struct tcp_sock *tp)
 	return BPF_CORE_READ_BITFIELD((struct inet_connection_sock *)tp, icsk_ca_state);
 }
 
-static __always_inline void load_sock(struct tcc_sock *out, struct tcp_sock *tp, __u8 ca_state, const bool typed)
+static __always_inline void load_sock(struct tcc_sock *out, struct sock *sk, struct tcp_sock *tp, __u8 ca_state,
+				      const bool typed)
 {
 	__u32 now = bpf_jiffies64();
 
 	load_tcp(out, tp, now);
 	load_chrono(out, tp, now);
-	load_icsk(out, (struct inet_connection_sock *)tp, now, typed);
-	load_mem(out, (struct sock *)tp);
+	load_icsk(out, sk, (struct inet_connection_sock *)tp, now, typed);
+	load_mem(out, sk);
 	load_options(out, tp);
 	out->ca_state = ca_state;
 }

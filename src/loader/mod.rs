@@ -158,6 +158,7 @@ fn configure(
         (cfg.conn_rate_interval_ns, cfg.conn_rate_burst_ns) = (rate.interval_ns, rate.burst_ns);
     }
     cfg.us_per_jiffy_q16 = kernel::us_per_jiffy_q16();
+    cfg.hz = kernel::hz();
     cfg.sample = limits.sample.unwrap_or(0);
     cfg.wake_bytes = size / 4;
     cfg.filters = filters::mask(&config.filters);

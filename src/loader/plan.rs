@@ -167,9 +167,11 @@ fn hooks(
         }
     }
     if track_owner {
-        hooks.extend(["owner_set_state", "owner_receive"]);
+        let typed = reader == Reader::Sock;
+        hooks.push("owner_set_state");
+        hooks.push(if typed { "owner_receive_btf" } else { "owner_receive_raw" });
         if facts.sendmsg {
-            hooks.push("owner_send");
+            hooks.push(if typed { "owner_send_btf" } else { "owner_send_raw" });
         }
     }
     if request.tree {

@@ -13,13 +13,12 @@
 static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_sock *tp, struct sk_buff *skb,
 				       __u8 ca_state)
 {
-	unsigned char *th = skb->data;
-	__u8 doff = 0;
+	struct tcp_skb_cb *cb = (void *)skb->cb;
+	__u16 flags = cb->tcp_flags;
 
-	/* The TCP header's length in words is the upper half of its byte 12; skb->data is at that header here. */
-	bpf_probe_read_kernel(&doff, sizeof(doff), th + 12);
 	out->mark = skb->mark;
-	out->data_len = skb->len - (doff >> 4) * 4;
+	/* As the receive path has it, from the header; SYN and FIN take a sequence number each. */
+	out->data_len = cb->end_seq - cb->seq - !!(flags & TCPHDR_SYN) - !!(flags & TCPHDR_FIN);
 	out->snd_nxt = tp->snd_nxt;
 	out->snd_una = tp->snd_una;
 	out->snd_cwnd = tp->snd_cwnd;
@@ -47,8 +46,8 @@ static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, s
 		__builtin_memset(out->comm, 0, TCC_COMM_LEN);
 }
 
-/* `sk` is the event's socket; `tp` and `skb` are what may be loaded from: the real ones (typed) or copies. */
-static __always_inline int on_probe(void *ctx, struct tcc_counters *n, struct sock *sk, struct tcp_sock *tp,
+/* `key` is the event's socket; `sk`, `tp` and `skb` are what may be loaded from: the real ones or copies. */
+static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key, struct sock *sk, struct tcp_sock *tp,
 				    struct sk_buff *skb, const bool typed)
 {
 	struct tcc_probe_full *rec;
@@ -57,16 +56,16 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, struct so
 	__u32 ifindex;
 	__u8 ca_state;
 
-	load_head(&head, sk, (struct sock *)tp, TCC_KIND_PROBE, typed);
+	load_head(&head, sk, TCC_KIND_PROBE, typed);
 	ifindex = skb->skb_iif;
-	if (!admit_head(&head) || !admit_sock((struct sock *)tp, skb->mark, ifindex, typed)) {
+	if (!admit_head(&head) || !admit_sock(sk, tp, skb->mark, ifindex, typed)) {
 		COUNT(n, filtered);
 		return 0;
 	}
 	if (cfg.track_conn)
-		conn = conn_of(conn_key(sk, head.cookie));
+		conn = conn_of(conn_key(key, head.cookie));
 	if (cfg.track_owner && conn)
-		conn_ask(conn, head.mono_ns);
+		conn_ask(conn);
 	if (!admit_owner(conn)) {
 		COUNT(n, filtered);
 		return 0;
@@ -89,24 +88,36 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, struct so
 	rec->head = head;
 	load_probe(&rec->std, tp, skb, ca_state);
 	if (cfg.full) {
-		load_owner(&rec->owner, (struct sock *)tp, conn, ifindex, typed);
-		load_sock(&rec->sock, tp, ca_state, typed);
+		load_owner(&rec->owner, sk, conn, ifindex, typed);
+		load_sock(&rec->sock, sk, tp, ca_state, typed);
 	}
 	emit_end(ctx, n, rec, cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe));
 	return 0;
 }
 
-/* The argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper, never NULL here. */
+/* The argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcc_counters *n = counters_of(TCC_KIND_PROBE);
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct copies *copy;
+	struct tcp_sock *tp;
 
-	if (!n || !tp)
+	if (!n)
 		return 0;
 	COUNT(n, seen);
-	return on_probe(ctx, n, sk, tp, skb, true);
+	if (!cfg.full) {
+		tp = bpf_skc_to_tcp_sock(sk);
+		return tp ? on_probe(ctx, n, sk, sk, tp, skb, true) : 0;
+	}
+	copy = copies_claim();
+	if (!copy || !copy_sock(copy, sk, bpf_core_type_size(struct sock)))
+		COUNT(n, lost);
+	else
+		on_probe(ctx, n, sk, sk, (void *)copy->sock, skb, true);
+	if (copy)
+		copies_release();
+	return 0;
 }
 
 SEC("raw_tp/tcp_probe")
@@ -119,11 +130,10 @@ int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
 		return 0;
 	COUNT(n, seen);
 	copy = copies_claim();
-	if (!copy || bpf_probe_read_kernel(copy->sock, copy_size(struct tcp_sock, copy->sock), sk) ||
-	    bpf_probe_read_kernel(copy->skb, copy_size(struct sk_buff, copy->skb), skb))
+	if (!copy || !copy_sock(copy, sk, 0) || !copy_skb(copy, skb))
 		COUNT(n, lost);
 	else
-		on_probe(ctx, n, sk, (void *)copy->sock, (void *)copy->skb, false);
+		on_probe(ctx, n, sk, (void *)copy->sock, (void *)copy->sock, (void *)copy->skb, false);
 	if (copy)
 		copies_release();
 	return 0;
