@@ -186,6 +186,8 @@ pub struct Tap {
     pub transport: Option<Transport>,
     pub buffer_size: Option<u32>,
     pub btf: Option<PathBuf>,
+    /// Our own niceness while we trace.
+    pub nice: Option<i32>,
 }
 
 /// One trace; by default of everything, as text.

@@ -218,6 +218,9 @@ pub struct TapArgs {
     /// Size of the event buffer: 8M; rounded up to a power of two.
     #[arg(long, value_name = "BYTES", value_parser = parse::size)]
     pub buffer_size: Option<u32>,
+    /// Niceness of tcc-trace itself while it traces; -10 if it may and none was chosen (nice).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+    pub nice: Option<i32>,
     /// Types of the kernel, where it has none of its own.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
@@ -333,6 +336,7 @@ impl TraceArgs {
                 },
                 buffer_size: self.tap.buffer_size,
                 btf: self.tap.btf,
+                nice: self.tap.nice,
             },
             command: self.command,
         })

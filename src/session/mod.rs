@@ -3,6 +3,7 @@
 pub mod child;
 pub mod columns;
 pub mod output;
+pub mod priority;
 mod trace;
 pub mod wait;
 

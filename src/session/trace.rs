@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use super::child::Child;
 use super::columns::Selection;
-use super::output;
 use super::wait::{Signals, Waiter};
+use super::{output, priority};
 use crate::config::Config;
 use crate::kernel::{self, Kernel};
 use crate::loader::plan::{Plan, Variant};
@@ -88,6 +88,8 @@ impl Trace<'_, '_> {
             Some((program, args)) => Some(Child::spawn(program, args)?),
             None => None,
         };
+        // Not before the command runs: its niceness is its own.
+        priority::set(self.config.tap.nice)?;
         self.announce();
 
         let waiter = Waiter::new(source.ring_fd(), self.signals, child.as_ref())?;

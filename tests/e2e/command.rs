@@ -147,6 +147,24 @@ fn the_status_is_the_commands() {
     }
 }
 
+/// The tracer raises its own priority, where nobody chose one, and nobody else's.
+#[test]
+fn its_priority_is_its_own() {
+    need!(is_root(), "not root");
+    let nice = |pid: u32| rustix::process::getpriority_process(Pid::from_raw(pid as i32)).ok();
+    for (launch, options, expected) in [
+        (Launch::here(), &["-P", "1"][..], -10),
+        (Launch::here(), &["-P", "1", "--nice", "-3"], -3),
+        (Launch::here().within(&["nice", "-n", "5"]), &["-P", "1"], 5),
+    ] {
+        let tracer = Tracer::start_in(&launch, options);
+        assert_eq!(nice(tracer.pid()), Some(expected), "{options:?}");
+        tracer.stop();
+    }
+    let trace = start(&["-P", "1"], &["nice"]).wait();
+    assert!(trace.stderr.lines().any(|line| line == "0"), "{}", trace.stderr);
+}
+
 #[test]
 fn its_output_does_not_come_between_ours() {
     need!(is_root(), "not root");
