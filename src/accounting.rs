@@ -19,6 +19,8 @@ pub struct Counts {
     pub lost: u64,
     /// Arrived and made no sense.
     pub undecodable: u64,
+    /// Of the lost: the kernel skipped the program, as it interrupted its own run on that CPU. No buffer mends that.
+    pub lost_nested: u64,
 }
 
 impl Counts {
@@ -41,6 +43,7 @@ impl Counts {
         self.limited += other.limited;
         self.lost += other.lost;
         self.undecodable += other.undecodable;
+        self.lost_nested += other.lost_nested;
     }
 }
 
@@ -87,6 +90,12 @@ fn line(kind: &str, counts: &Counts) -> String {
             mark = " + ";
         }
     }
+    if counts.lost_nested > 0 {
+        text += &format!(
+            "; {} of the lost were nested runs, which the kernel skips",
+            counts.lost_nested
+        );
+    }
     text
 }
 
@@ -98,6 +107,11 @@ mod tests {
     fn the_line_adds_up_and_leaves_out_zeros() {
         let counts = Counts { seen: 10, emitted: 7, filtered: 3, ..Counts::default() };
         assert_eq!(line("probe", &counts), "probe: 10 seen = 7 emitted + 3 filtered + 0 lost");
+        assert_eq!(counts.seen, counts.accounted());
+        let counts = Counts { seen: 2, emitted: 1, lost: 1, lost_nested: 1, ..Counts::default() };
+        assert!(
+            line("probe", &counts).starts_with("probe: 2 seen = 1 emitted + 1 lost; 1 of the lost")
+        );
         assert_eq!(counts.seen, counts.accounted());
     }
 }

@@ -104,18 +104,20 @@ start_tracer() {
   wait_for "$temporary/tracer.err" '^tcc-trace: tracing' "$started" || die "tcc-trace $* did not start"
 }
 
-# stop_tracer: and its books into `seen`, `emitted` and `lost`; whether they add up into `sum`.
+# stop_tracer: and its books into `seen`, `emitted`, `lost` and, of those, `nested`; whether they add up into `sum`.
 stop_tracer() {
   local status=0 books
   kill -INT "$started"
   ended "$started" || status=$?
   ((status == 0)) || die "tcc-trace ended with $status: $(tail -n 3 "$temporary/tracer.err")"
   books=$(grep '^tcc-trace: probe: ' "$temporary/tracer.err" | tail -n 1)
-  read -r seen emitted lost sum < <(awk '{
+  read -r seen emitted lost sum nested < <(awk '{
     # N seen = N emitted + N filtered …
     sub(/.*probe: /, "")
+    nested = match($0, /; [0-9]+/) ? substr($0, RSTART + 2, RLENGTH - 2) : 0
+    sub(/;.*/, "")
     for (i = 4; i < NF; i += 3) { sum += $i; by[$(i + 1)] = $i }
-    print $1, by["emitted"] + 0, by["lost"] + 0, sum == $1 ? "OK" : "WRONG"
+    print $1, by["emitted"] + 0, by["lost"] + 0, sum == $1 ? "OK" : "WRONG", nested
   }' <<<"$books")
 }
 

@@ -255,7 +255,7 @@ pub enum ColorArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReaderArg {
-    /// The record where it has what is asked, else struct tcp_sock.
+    /// What costs least and has what is asked.
     Auto,
     /// The tracepoint's record: standard fields.
     Record,

@@ -127,15 +127,17 @@ fn readers(request: &Request, facts: &Facts) -> Result<Vec<(Reader, &'static str
         Some(reader) => vec![(reader, "asked for")],
         None => {
             let mut readers = Vec::new();
-            if request.beyond_record.is_none() && facts.record.is_ok() {
-                readers
-                    .push((Reader::Record, "nothing beyond the tracepoint's own record is asked"));
-            }
             if facts.tp_btf {
                 readers.push((
                     Reader::Sock,
                     "typed tracepoint programs load struct tcp_sock directly",
                 ));
+            }
+            if request.beyond_record.is_none() && facts.record.is_ok() {
+                let why = "nothing beyond the tracepoint's own record is asked";
+                // The record costs more than typed loads, but less than those and a cookie by way of it.
+                let at = readers.len() * usize::from(facts.cookie_helper);
+                readers.insert(at, (Reader::Record, why));
             }
             readers.push((
                 Reader::Raw,
@@ -214,8 +216,14 @@ mod tests {
     #[test]
     fn the_record_is_used_only_where_nothing_more_is_asked() {
         let plain = plan(&Request::default(), &modern()).unwrap();
-        assert_eq!(order(&plain), [Reader::Record, Reader::Sock, Reader::Raw]);
+        assert_eq!(order(&plain), [Reader::Sock, Reader::Record, Reader::Raw]);
         assert!(!plain.track_conn);
+        let no_cookies = Facts { cookie_helper: false, ..modern() };
+        let plain = plan(&Request::default(), &no_cookies).unwrap();
+        assert_eq!(order(&plain), [Reader::Record, Reader::Sock, Reader::Raw]);
+        let no_trampolines = Facts { tp_btf: false, ..modern() };
+        let plain = plan(&Request::default(), &no_trampolines).unwrap();
+        assert_eq!(order(&plain), [Reader::Record, Reader::Raw]);
         let all =
             Request { beyond_record: Some("--all-fields"), owner: true, ..Request::default() };
         let all = plan_of(&all);

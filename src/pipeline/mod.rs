@@ -125,6 +125,7 @@ impl Pipeline {
             limited: kernel.limited + self.over_count,
             lost: kernel.lost + kernel.skipped + (missing - on_the_way),
             undecodable: self.undecodable,
+            lost_nested: kernel.skipped,
         };
         Accounting { duration_ns: self.clock.elapsed_ns(), kinds: vec![(kind, counts)] }
     }

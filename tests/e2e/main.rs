@@ -17,6 +17,7 @@ mod owner;
 mod readers_agree;
 mod rights;
 mod signals;
+mod socket_state;
 mod ss;
 mod tcp_info;
 mod tracefs;

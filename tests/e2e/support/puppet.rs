@@ -245,6 +245,17 @@ impl Stage {
             ["receive", name, bytes] => {
                 self.named(name)?.read_exact(&mut vec![0; bytes.parse()?])?
             }
+            // As much as the buffers take.
+            ["fill", name] => {
+                let stream = self.named(name)?;
+                stream.set_write_timeout(Some(std::time::Duration::from_millis(200)))?;
+                while (&mut &*stream).write(&[b'x'; 65536]).is_ok() {}
+            }
+            ["set", name, mark, tos] => {
+                let socket = SockRef::from(self.named(name)?);
+                socket.set_tos_v4(tos.parse()?)?;
+                socket.set_mark(mark.parse()?)?;
+            }
             ["cc", name] => self.cc = Some((*name).to_owned()),
             ["close", name] => drop(self.connections.remove(*name)),
             ["unlisten"] => self.listener = None,
