@@ -216,6 +216,20 @@ impl<'base> Btf<'base> {
         None
     }
 
+    /// The names and values of an enum; none where there is no such enum.
+    #[must_use]
+    pub fn enumerators(&self, name: &str) -> Vec<(String, u64)> {
+        let Some(entry) = self.find(name, ENUM) else {
+            return Vec::new();
+        };
+        let one = |i: usize| {
+            let at = 12 + i * 8;
+            let name = entry.btf.string(entry.word(at)?)?;
+            Some((name.to_owned(), entry.word(at + 4)?.into()))
+        };
+        (0..entry.len()).map_while(one).collect()
+    }
+
     /// Our own types first: a module may have copies of the kernel's, and one of its own under a name that the kernel
     /// has too. A union will do where a struct is sought.
     fn find(&self, name: &str, kind: u32) -> Option<Entry<'_>> {

@@ -1,9 +1,8 @@
 //! From the kernel's bytes to a typed event: the border. Nothing above it sees a record or a generated type.
 
-use crate::probe::ca::Layouts;
 use crate::probe::common::{self, Common};
 use crate::probe::tcp_probe::{self, Probe};
-use crate::probe::{KINDS, Kind};
+use crate::probe::{KINDS, Kind, Record, Types};
 use crate::skel::Head;
 use crate::table::{Moment, Row, Value};
 
@@ -20,31 +19,49 @@ pub enum Undecodable {
 pub struct Event<'c> {
     common: Common,
     payload: Payload,
-    layouts: &'c Layouts,
+    types: &'c Types,
 }
+
+/// No record but `probe`'s is larger.
+const LARGEST: usize = 256;
+
+/// A record's bytes at the alignment that its type wants.
+#[repr(C, align(8))]
+struct Aligned([u8; LARGEST]);
 
 enum Payload {
     Probe(Probe),
+    Record(&'static Record, Aligned),
+}
+
+impl Payload {
+    fn of(kind: &'static Kind, bytes: &[u8], full: bool) -> Option<Self> {
+        let Some(record) = &kind.record else {
+            return tcp_probe::from_raw(bytes, full).map(Payload::Probe);
+        };
+        let mut aligned = Aligned([0; LARGEST]);
+        if bytes.len() != record.size {
+            return None;
+        }
+        aligned.0.get_mut(..record.size)?.copy_from_slice(bytes);
+        Some(Payload::Record(record, aligned))
+    }
 }
 
 impl<'c> Event<'c> {
     /// Reads a record. `moment` turns the kernel's time into the clock that was asked for. Any bytes are safe.
     pub fn decode(
         bytes: &[u8],
-        layouts: &'c Layouts,
+        types: &'c Types,
         moment: impl FnOnce(u64) -> Moment,
     ) -> Result<Self, Undecodable> {
         let head: Head =
             bytes.get(..size_of::<Head>()).and_then(tcp_probe::copy).ok_or(Undecodable::Length)?;
         // The perf buffer pads records, so there may be more bytes than the record has.
         let record = bytes.get(..usize::from(head.len)).ok_or(Undecodable::Length)?;
-        let payload = match head.kind {
-            kind if kind == tcp_probe::KIND.number => Payload::Probe(
-                tcp_probe::from_raw(record, head.full != 0).ok_or(Undecodable::Length)?,
-            ),
-            kind => return Err(Undecodable::Kind(kind)),
-        };
-        Ok(Event { common: Common { head, time: moment(head.mono_ns) }, payload, layouts })
+        let kind = KINDS.get(usize::from(head.kind)).ok_or(Undecodable::Kind(head.kind))?;
+        let payload = Payload::of(kind, record, head.full != 0).ok_or(Undecodable::Length)?;
+        Ok(Event { common: Common { head, time: moment(head.mono_ns) }, payload, types })
     }
 
     /// What it is.
@@ -52,6 +69,13 @@ impl<'c> Event<'c> {
     pub fn kind(&self) -> &'static Kind {
         &KINDS[usize::from(self.common.head.kind)]
     }
+}
+
+/// The kind's number that the record's head says, if there is such a kind.
+#[must_use]
+pub fn kind(bytes: &[u8]) -> Option<usize> {
+    let head: Head = tcp_probe::copy(bytes.get(..size_of::<Head>())?)?;
+    Some(usize::from(head.kind)).filter(|&kind| kind < KINDS.len())
 }
 
 /// When the kernel made the record; `None` where there is not even a head.
@@ -62,20 +86,27 @@ pub fn mono_ns(bytes: &[u8]) -> Option<u64> {
 }
 
 impl Row for Event<'_> {
+    fn kind(&self) -> usize {
+        usize::from(self.common.head.kind)
+    }
+
     fn value(&self, column: usize) -> Value<'_> {
-        match common::FIELDS.get(column) {
-            Some(field) => (field.get)(&self.common),
-            None => match &self.payload {
-                Payload::Probe(probe) => {
-                    tcp_probe::value(probe, self.layouts, column - common::FIELDS.len())
-                }
-            },
+        if let Some(field) = common::FIELDS.get(column) {
+            return (field.get)(&self.common);
+        }
+        let column = column - common::FIELDS.len();
+        match &self.payload {
+            Payload::Probe(probe) => tcp_probe::value(probe, &self.types.layouts, column),
+            Payload::Record(record, bytes) => {
+                (record.value)(&bytes.0[..record.size], self.types, column)
+            }
         }
     }
 
     fn has_group(&self, group: &str) -> bool {
         match &self.payload {
             Payload::Probe(probe) => crate::probe::ca::has_group(group, &probe.sock),
+            Payload::Record(..) => false,
         }
     }
 }
@@ -86,8 +117,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn decode(bytes: &[u8]) -> Result<Vec<String>, Undecodable> {
-        let layouts = Layouts::new(|_, _| Some(crate::probe::ca::Bits { offset: 3, size: 9 }));
-        let event = Event::decode(bytes, &layouts, |ns| Moment::Wall(ns.cast_signed()))?;
+        let layouts = crate::probe::ca::Layouts::new(|_, _| {
+            Some(crate::probe::ca::Bits { offset: 3, size: 9 })
+        });
+        let types = Types { layouts, reset_reasons: [(1, "NO_SOCKET".to_owned())].into() };
+        let event = Event::decode(bytes, &types, |ns| Moment::Wall(ns.cast_signed()))?;
         let columns = (event.kind().columns)();
         Ok((0..columns.len()).map(|i| format!("{:?}", event.value(i))).collect())
     }
@@ -96,6 +130,7 @@ mod tests {
     fn kinds_are_numbered_as_they_stand() {
         for (index, kind) in KINDS.iter().enumerate() {
             assert_eq!(usize::from(kind.number), index, "{}", kind.name);
+            assert!(kind.record.as_ref().is_none_or(|record| record.size <= LARGEST));
         }
     }
 
@@ -109,9 +144,14 @@ mod tests {
         fn any_bytes_under_a_valid_head_can_be_printed(
             mut bytes in proptest::collection::vec(any::<u8>(), size_of::<crate::skel::ProbeFullRecord>()),
             full in any::<bool>(),
+            kind in 0..KINDS.len(),
         ) {
-            let len = if full { bytes.len() } else { size_of::<crate::skel::ProbeRecord>() };
-            bytes[52] = tcp_probe::KIND.number;
+            let len = match &KINDS[kind].record {
+                Some(record) => record.size,
+                None if full => bytes.len(),
+                None => size_of::<crate::skel::ProbeRecord>(),
+            };
+            bytes[52] = KINDS[kind].number;
             bytes[53] = full.into();
             bytes[54..56].copy_from_slice(&(len as u16).to_ne_bytes());
             prop_assert!(decode(&bytes).is_ok());

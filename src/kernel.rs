@@ -7,6 +7,7 @@ use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, clock_getres};
 
 use crate::btf::Btf;
+use crate::probe::Types;
 use crate::probe::ca::{Algorithm, Bits, Layouts};
 use crate::probe::ca_mainline;
 use crate::table::Member;
@@ -113,6 +114,21 @@ impl Kernel {
             }
         }
         tracefs_event("tcp", "tcp_probe")
+    }
+
+    /// What records are read by.
+    #[must_use]
+    pub fn types(&self) -> Types {
+        let reasons = self.btf.as_ref().map(|btf| btf.enumerators("sk_rst_reason"));
+        let name = |name: String| name.trim_start_matches("SK_RST_REASON_").to_owned();
+        Types {
+            layouts: self.ca_layouts(),
+            reset_reasons: reasons
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(reason, number)| (number, name(reason)))
+                .collect(),
+        }
     }
 
     /// Where the private state of each algorithm lies.

@@ -6,7 +6,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use tcc_trace::cli::{Cli, Command, TraceArgs};
 use tcc_trace::cmd;
-use tcc_trace::config::Usage;
+use tcc_trace::config::{Config, Usage};
 use tcc_trace::session::child::CannotStart;
 
 const USAGE: u8 = 2;
@@ -17,8 +17,11 @@ fn main() -> ExitCode {
         Err(error) => return not_parsed(&error),
     };
     let result = match cli.command {
-        None => trace(cli.trace),
-        Some(Command::Probe(args)) => trace(*args),
+        None => config(cli.trace).and_then(|c| cmd::probe::run(&c)),
+        Some(Command::Probe(args)) => config(*args).and_then(|c| cmd::probe::run(&c)),
+        Some(Command::Events(args)) => {
+            config(args.trace).and_then(|c| cmd::events::run(&c, &args.kinds))
+        }
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),
@@ -38,9 +41,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn trace(args: TraceArgs) -> anyhow::Result<u8> {
-    let config = args.into_config().map_err(|error| Usage(format!("{error:#}")))?;
-    cmd::probe::run(&config)
+fn config(args: TraceArgs) -> anyhow::Result<Config> {
+    args.into_config().map_err(|error| Usage(format!("{error:#}")).into())
 }
 
 /// Help and version are asked for; all else is a mistake, and clap's account of it is put into one line.

@@ -60,7 +60,7 @@ pub struct Use {
 pub struct Reader {
     pub name: &'static str,
     pub why: &'static str,
-    pub programs: Vec<&'static str>,
+    pub programs: Vec<String>,
     pub notes: Vec<String>,
     /// Did the kernel take the programs? Null: not tried, for want of rights.
     pub loads: Option<bool>,
@@ -223,10 +223,13 @@ fn algorithm_item(algorithm: &crate::probe::ca::Algorithm, kernel: &Kernel) -> I
 }
 
 fn probe(kind: &'static Kind, kernel: &Kernel, rights: Rights) -> Probe {
-    let standard = Request::default();
-    let all = Request { beyond_record: Some("--all-fields"), owner: true, ..Request::default() };
+    let standard = Request { kinds: vec![kind], ..Request::default() };
+    let beyond_record = kind.is_probe().then_some("--all-fields");
+    let all = Request { beyond_record, owner: true, ..standard.clone() };
     let uses = [("standard fields", standard, false), ("all fields", all, true)]
         .into_iter()
+        // The others' records are the same whatever is shown of them.
+        .skip(usize::from(!kind.is_probe()))
         .map(|(request, wanted, full)| match plan(&wanted, &session::facts(kernel)) {
             Ok(plan) => Use {
                 request,
@@ -253,7 +256,7 @@ fn probe(kind: &'static Kind, kernel: &Kernel, rights: Rights) -> Probe {
             Field {
                 name: column.name,
                 available: lacking.is_none(),
-                readers: if column.set == Set::Standard {
+                readers: if column.set == Set::Standard && kind.is_probe() {
                     "record, sock, raw"
                 } else {
                     "sock, raw"
@@ -275,7 +278,12 @@ fn reader(variant: &Variant, plan: &Plan, kernel: &Kernel, rights: Rights, full:
     Reader {
         name: variant.reader.name(),
         why: variant.why,
-        programs: variant.hooks.iter().copied().chain([variant.program]).collect(),
+        programs: variant
+            .hooks
+            .iter()
+            .chain(variant.programs.iter().map(|(_, name)| name))
+            .cloned()
+            .collect(),
         notes: variant.notes.clone(),
         loads: tried.as_ref().map(Result::is_ok),
         error: tried.and_then(Result::err).map(|error| format!("{error:#}")),

@@ -21,10 +21,15 @@ mod generated {
 }
 
 pub use generated::types::{
-    conn as Conn, tcc_addr_key as AddrKey, tcc_config as BpfConfig, tcc_counters as Counters,
-    tcc_filter as Filter, tcc_filter_key as FilterKey, tcc_head as Head, tcc_kind as Kind,
-    tcc_owner as Owner, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
-    tcc_probe_std as ProbeStd, tcc_sleep as Sleep, tcc_sock as Sock,
+    conn as Conn, tcc_addr_key as AddrKey, tcc_config as BpfConfig,
+    tcc_cong_state as CongStateRecord, tcc_counters as Counters, tcc_destroy as DestroyRecord,
+    tcc_error as ErrorRecord, tcc_event as Event, tcc_filter as Filter,
+    tcc_filter_key as FilterKey, tcc_head as Head, tcc_kind as Kind, tcc_owner as Owner,
+    tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
+    tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
+    tcc_reset_sent as ResetSentRecord, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
+    tcc_sock as Sock, tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_tcp as Tcp,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -33,6 +38,16 @@ pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 unsafe impl Plain for Head {}
 unsafe impl Plain for ProbeRecord {}
 unsafe impl Plain for ProbeFullRecord {}
+unsafe impl Plain for Event {}
+unsafe impl Plain for StateRecord {}
+unsafe impl Plain for RetransmitRecord {}
+unsafe impl Plain for SynackRetransmitRecord {}
+unsafe impl Plain for ResetSentRecord {}
+unsafe impl Plain for ResetReceivedRecord {}
+unsafe impl Plain for DestroyRecord {}
+unsafe impl Plain for CongStateRecord {}
+unsafe impl Plain for RcvSpaceRecord {}
+unsafe impl Plain for ErrorRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for FilterKey {}
 unsafe impl Plain for AddrKey {}

@@ -129,8 +129,20 @@ impl Column {
     }
 }
 
+/// One kind's chosen columns.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The kind's number and name.
+    pub kind: usize,
+    pub name: &'static str,
+    pub columns: Vec<Selected>,
+}
+
 /// A record, cell by cell. Columns are numbered as in the kind's list.
 pub trait Row {
+    /// The number of its kind.
+    fn kind(&self) -> usize;
+
     /// The cell of that column.
     fn value(&self, column: usize) -> Value<'_>;
 

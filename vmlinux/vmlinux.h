@@ -169,6 +169,7 @@ struct sock {
 	u32 sk_mark;
 	kuid_t sk_uid;
 	u16 sk_protocol;
+	int sk_err;
 	int sk_sndbuf;
 	struct sock_cgroup_data sk_cgrp_data;
 	struct timer_list sk_timer;
@@ -308,6 +309,10 @@ struct tcp_sock {
 };
 
 struct sk_buff {
+	struct sock *sk;
+	unsigned char *head;
+	__u16 transport_header;
+	__u16 network_header;
 	unsigned int len;
 	__u32 mark;
 	int skb_iif;
@@ -317,7 +322,13 @@ struct sk_buff {
 struct tcp_skb_cb {
 	__u32 seq;
 	__u32 end_seq;
+	__u16 tcp_gso_segs;
 	__u16 tcp_flags;
+};
+
+struct request_sock {
+	struct sock_common __req_common;
+	u8 num_timeout : 7;
 };
 
 /* The record of the tcp:tcp_probe tracepoint; `family` (5.12) and `skaddr` (6.10) are not read: see probe.bpf.h. */
@@ -336,6 +347,16 @@ struct trace_event_raw_tcp_probe {
 	__u32 srtt;
 	__u32 rcv_wnd;
 	__u64 sock_cookie;
+};
+
+/* Its own struct since 6.17; asked only whether it has the error. */
+struct trace_event_raw_tcp_retransmit_skb {
+	int err;
+};
+
+/* Its own struct since 6.10; asked only whether it has the reason. */
+struct trace_event_raw_tcp_send_reset {
+	int reason;
 };
 
 struct signal_struct {

@@ -94,4 +94,21 @@ static __always_inline void conn_ask(struct conn *conn)
 		__sync_fetch_and_add(asked, 1);
 }
 
+static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, struct conn *conn, __u32 ifindex,
+				       const bool typed)
+{
+	bool known = conn && conn->tgid && !(conn->flags & CONN_LISTENER);
+
+	out->cgroup_id = sock_cgroup_id(sk, typed);
+	out->ino = FOLLOW(typed, sk, sk_socket, file, f_inode, i_ino);
+	out->netns = FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum);
+	out->ifindex = ifindex;
+	out->uid = sk->sk_uid.val;
+	out->pid = known ? conn->tgid : 0;
+	if (known)
+		__builtin_memcpy(out->comm, conn->comm, TCC_COMM_LEN);
+	else
+		__builtin_memset(out->comm, 0, TCC_COMM_LEN);
+}
+
 #endif

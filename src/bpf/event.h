@@ -14,7 +14,16 @@
 
 enum tcc_kind {
 	TCC_KIND_PROBE = 0,
-	TCC_KIND_MAX = 1,
+	TCC_KIND_STATE,
+	TCC_KIND_RETRANSMIT,
+	TCC_KIND_SYNACK_RETRANSMIT,
+	TCC_KIND_RESET_SENT,
+	TCC_KIND_RESET_RECEIVED,
+	TCC_KIND_DESTROY,
+	TCC_KIND_CONG_STATE,
+	TCC_KIND_RCV_SPACE,
+	TCC_KIND_ERROR,
+	TCC_KIND_MAX,
 };
 
 #define TCC_COMM_LEN 16
@@ -167,10 +176,141 @@ struct tcc_probe_full {
 	struct tcc_sock sock;
 };
 
+/* What every event of a socket but `probe` shows of its connection; zero where the event has no full socket. */
+struct tcc_tcp {
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 snd_cwnd;
+	__u32 snd_ssthresh;
+	__u32 snd_una;
+	__u32 snd_nxt;
+	__u32 write_seq;
+	__u32 snd_wnd;
+	__u32 rcv_wnd;
+	__u32 srtt_us;
+	__u32 packets_out;
+	__u32 sacked_out;
+	__u32 lost_out;
+	__u32 retrans_out;
+	__u32 total_retrans;
+	__u8 state;
+	__u8 ca_state;
+	__u8 retransmits;
+	__u8 present; /* 0: there is no full socket */
+};
+
+/* How every such event begins. */
+struct tcc_event {
+	struct tcc_head head;
+	struct tcc_owner owner;
+	struct tcc_tcp tcp;
+};
+
+/* sock:inet_sock_set_state */
+struct tcc_state {
+	struct tcc_event event;
+	__u64 old_state_ns; /* time in the old state; 0: not known */
+	__u8 old_state;
+	__u8 new_state;
+	__u8 unused[6];
+};
+
+enum tcc_retransmit_class {
+	TCC_RETRANSMIT_OTHER = 0,
+	TCC_RETRANSMIT_FAST,
+	TCC_RETRANSMIT_RTO,
+	TCC_RETRANSMIT_SLOW_START,
+	TCC_RETRANSMIT_TLP,
+	TCC_RETRANSMIT_SYN,
+};
+
+/* tcp:tcp_retransmit_skb */
+struct tcc_retransmit {
+	struct tcc_event event;
+	__u32 seq;
+	__u32 end_seq;
+	__u32 segs;
+	__s32 err; /* of the transmission; 0 also where the kernel does not say (before 6.17) */
+	__u8 class; /* enum tcc_retransmit_class */
+	__u8 tcp_flags;
+	__u8 unused[6];
+};
+
+/* tcp:tcp_retransmit_synack; the head's cookie is the listener's */
+struct tcc_synack_retransmit {
+	struct tcc_event event;
+	__u32 attempt;
+	__u32 unused;
+};
+
+/* tcp:tcp_send_reset; without a socket the head is made from the packet that is answered */
+struct tcc_reset_sent {
+	struct tcc_event event;
+	__u32 reason; /* enum sk_rst_reason of this kernel */
+	__u8 state;
+	__u8 has_reason;
+	__u8 unused[2];
+};
+
+/* tcp:tcp_receive_reset, tcp:tcp_destroy_sock */
+struct tcc_reset_received {
+	struct tcc_event event;
+};
+
+struct tcc_destroy {
+	struct tcc_event event;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u32 segs_in;
+	__u32 segs_out;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
+	__u32 min_rtt_us;
+	__u32 delivered;
+	__u32 lost;
+	__u32 dsack_dups;
+};
+
+/* tcp:tcp_cong_state_set */
+struct tcc_cong_state {
+	struct tcc_event event;
+	__u8 old_ca_state;
+	__u8 new_ca_state;
+	__u8 unused[6];
+};
+
+/* tcp:tcp_rcv_space_adjust */
+struct tcc_rcv_space {
+	struct tcc_event event;
+	__u32 rcv_rtt_us;
+	__u32 rcv_space;
+	__u32 rcv_ssthresh;
+	__u32 window_clamp;
+	__s32 rcvbuf;
+	__s32 rmem_alloc;
+};
+
+/* sock:inet_sk_error_report */
+struct tcc_error {
+	struct tcc_event event;
+	__u32 err; /* errno */
+	__u32 unused;
+};
+
 /* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
 union tcc_record {
 	struct tcc_probe probe;
 	struct tcc_probe_full probe_full;
+	struct tcc_state state;
+	struct tcc_retransmit retransmit;
+	struct tcc_synack_retransmit synack_retransmit;
+	struct tcc_reset_sent reset_sent;
+	struct tcc_reset_received reset_received;
+	struct tcc_destroy destroy;
+	struct tcc_cong_state cong_state;
+	struct tcc_rcv_space rcv_space;
+	struct tcc_error error;
+	enum tcc_retransmit_class retransmit_class;
 };
 
 /*
@@ -257,6 +397,15 @@ TCC_NO_PADDING(struct tcc_owner, comm);
 TCC_NO_PADDING(struct tcc_probe_std, unused);
 TCC_NO_PADDING(struct tcc_sock, ca_priv);
 TCC_NO_PADDING(struct tcc_probe_full, sock);
+TCC_NO_PADDING(struct tcc_tcp, present);
+TCC_NO_PADDING(struct tcc_state, unused);
+TCC_NO_PADDING(struct tcc_retransmit, unused);
+TCC_NO_PADDING(struct tcc_synack_retransmit, unused);
+TCC_NO_PADDING(struct tcc_reset_sent, unused);
+TCC_NO_PADDING(struct tcc_destroy, dsack_dups);
+TCC_NO_PADDING(struct tcc_cong_state, unused);
+TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
+TCC_NO_PADDING(struct tcc_error, unused);
 TCC_NO_PADDING(struct tcc_config, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, max_window) + 4, "tcc_sock has a hole");

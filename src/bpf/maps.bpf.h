@@ -120,6 +120,7 @@ struct conn {
 	__u64 owner_jiffies; /* when the owner was learnt, or asked for */
 	__u64 emitted_ns;
 	__u64 bucket_ns;
+	__u64 state_ns; /* when it came into its state; 0: not seen */
 	__u32 count;
 	__u32 snd_cwnd;
 	__u32 snd_ssthresh;

@@ -69,7 +69,8 @@ static __always_inline bool copy_skb(struct copies *copy, struct sk_buff *skb)
 	return !bpf_probe_read_kernel(copy->skb, size < sizeof(copy->skb) ? size : sizeof(copy->skb), skb);
 }
 
-static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 kind, const bool typed)
+/* `typed`: it is the socket itself, in a program where the verifier knows that. */
+static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 kind, __u16 len, const bool typed)
 {
 	h->mono_ns = bpf_ktime_get_ns();
 	if (typed && cfg.cookie_helper)
@@ -81,7 +82,7 @@ static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 
 	h->dport = bpf_ntohs(sk->__sk_common.skc_dport);
 	h->kind = kind;
 	h->full = cfg.full;
-	h->len = cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe);
+	h->len = len;
 }
 
 /* Exact for every CONFIG_HZ that divides a million; else within a millionth. */

@@ -18,5 +18,16 @@
 
 #include "probes/probe.bpf.h"
 
+#include "probes/socket.bpf.h"
+#include "probes/state.bpf.h"
+#include "probes/retransmit.bpf.h"
+#include "probes/synack_retransmit.bpf.h"
+#include "probes/reset_sent.bpf.h"
+#include "probes/reset_received.bpf.h"
+#include "probes/destroy.bpf.h"
+#include "probes/cong_state.bpf.h"
+#include "probes/rcv_space.bpf.h"
+#include "probes/error.bpf.h"
+
 /* The helpers that read kernel memory are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -38,6 +38,8 @@ pub struct Cli {
 pub enum Command {
     /// Samples of the congestion control of every connection (the default command).
     Probe(Box<TraceArgs>),
+    /// Any kinds of events in one stream, as they happened.
+    Events(Box<EventsArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
@@ -72,8 +74,17 @@ pub enum ReportFormat {
 
 #[derive(Args, Debug)]
 pub struct SchemaArgs {
-    /// Only this kind of record: probe, stats or end.
+    /// Only this kind of record: a kind of event, stats or end.
     pub kind: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct EventsArgs {
+    /// Kinds of events, or `all` that this kernel has; see docs/reference.md.
+    #[arg(required = true, value_name = "KINDS", value_delimiter = ',')]
+    pub kinds: Vec<String>,
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// The options of every tracing command.

@@ -8,5 +8,5 @@ use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: &Config) -> Result<u8> {
-    session::run(config, &tcp_probe::KIND)
+    session::run(config, &[&tcp_probe::KIND])
 }

@@ -88,9 +88,9 @@ pub fn load<'o>(
 
 impl Loaded<'_> {
     /// Attaches programs in that order; they stay as long as the links.
-    pub fn attach(&self, names: &[&'static str]) -> Result<Vec<Link>> {
+    pub fn attach<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<Vec<Link>> {
         let mut links = Vec::new();
-        for &name in names {
+        for name in names {
             let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
             let link = program
                 .attach()
@@ -195,8 +195,8 @@ fn configure(
 
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
-        let wanted = name == variant.program
-            || variant.hooks.contains(&name.as_str())
+        let wanted = variant.programs.iter().any(|(_, program)| *program == name)
+            || variant.hooks.contains(&name)
             || (plan.track_owner && name == "owner_iter");
         program.set_autoload(wanted);
     }

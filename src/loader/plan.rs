@@ -1,10 +1,12 @@
 //! Which programs to load: a pure function of what is asked and what the kernel has.
 
 use crate::config::{Reader, Transport};
+use crate::probe::{KINDS, Kind};
 
 /// What the options ask of the kernel side.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Request {
+    pub kinds: Vec<&'static Kind>,
     pub reader: Option<Reader>,
     pub transport: Option<Transport>,
     /// An option that `struct sock` is needed for, by name.
@@ -25,8 +27,8 @@ pub struct Facts {
     pub tp_btf: bool,
     pub cookie_helper: bool,
     pub ringbuf: bool,
-    /// Is tcp:tcp_probe there at all?
-    pub tcp_probe: bool,
+    /// Kinds of events whose tracepoint is not there.
+    pub lacking: Vec<&'static str>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
     /// Why a classic tracepoint program cannot be attached.
@@ -36,11 +38,12 @@ pub struct Facts {
 /// One way to do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
+    /// How `probe` is read; it also says whether the other programs are typed.
     pub reader: Reader,
-    /// Programs that must run before the reader, in attach order.
-    pub hooks: Vec<&'static str>,
-    /// The program that makes the events.
-    pub program: &'static str,
+    /// Programs that must run before those that make events, in attach order.
+    pub hooks: Vec<String>,
+    /// The programs that make the events: of which kind (its number), and their name.
+    pub programs: Vec<(usize, String)>,
     /// Why this one.
     pub why: &'static str,
     /// What the user should know of it.
@@ -77,9 +80,9 @@ impl Refusal {
 
 /// The plan, or why there is none.
 pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
-    if !facts.tcp_probe {
-        let text = "this kernel has no tracepoint tcp:tcp_probe (it came with 4.16, and needs CONFIG_INET)";
-        return Err(Refusal::Kernel(text.into()));
+    if let Some(kind) = request.kinds.iter().find(|kind| facts.lacking.contains(&kind.name)) {
+        let text = format!("{}: this kernel has no tracepoint {}", kind.name, kind.hook);
+        return Err(Refusal::Kernel(text));
     }
     let transport = match request.transport {
         Some(Transport::RingBuf) if !facts.ringbuf => {
@@ -91,24 +94,30 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         None => Transport::PerfBuf,
     };
     let track_owner = request.owner || request.tree;
+    let track_conn = track_owner
+        || request.per_connection
+        || request.kinds.iter().any(|kind| kind.name == "state");
     let variants = readers(request, facts)?
         .into_iter()
         .map(|(reader, why)| {
             let mut notes = Vec::new();
-            let hooks = hooks(reader, request, facts, track_owner, &mut notes);
-            let program = program(reader);
-            Variant { reader, hooks, program, why, notes }
+            let hooks = hooks(reader, request, facts, (track_conn, track_owner), &mut notes);
+            let programs =
+                request.kinds.iter().map(|kind| (kind.number.into(), program(kind, reader)));
+            Variant { reader, hooks, programs: programs.collect(), why, notes }
         })
         .collect();
-    let track_conn = track_owner || request.per_connection;
     Ok(Plan { variants, transport, track_conn, track_owner })
 }
 
 /// The readers in order of preference.
 fn readers(request: &Request, facts: &Facts) -> Result<Vec<(Reader, &'static str)>, Refusal> {
+    let beyond_record = request
+        .beyond_record
+        .or_else(|| (!request.kinds.iter().all(|kind| kind.is_probe())).then_some("another event"));
     let readers = match request.reader {
         Some(Reader::Record) => {
-            if let Some(option) = request.beyond_record {
+            if let Some(option) = beyond_record {
                 return Err(Refusal::Usage(format!(
                     "--reader record gives the standard fields only: {option} needs --reader sock or raw"
                 )));
@@ -133,7 +142,7 @@ fn readers(request: &Request, facts: &Facts) -> Result<Vec<(Reader, &'static str
                     "typed tracepoint programs load struct tcp_sock directly",
                 ));
             }
-            if request.beyond_record.is_none() && facts.record.is_ok() {
+            if beyond_record.is_none() && facts.record.is_ok() {
                 let why = "nothing beyond the tracepoint's own record is asked";
                 // The record costs more than typed loads, but less than those and a cookie by way of it.
                 let at = readers.len() * usize::from(facts.cookie_helper);
@@ -153,15 +162,15 @@ fn hooks(
     reader: Reader,
     request: &Request,
     facts: &Facts,
-    track_owner: bool,
+    (track_conn, track_owner): (bool, bool),
     notes: &mut Vec<String>,
-) -> Vec<&'static str> {
+) -> Vec<String> {
     let mut hooks = Vec::new();
     let needs_cookie = reader == Reader::Raw || (reader == Reader::Sock && !facts.cookie_helper);
     if needs_cookie {
         match &facts.tracefs {
             // Before the reader: probes of a tracepoint run in the order in which they came.
-            Ok(()) => hooks.push("probe_cookie"),
+            Ok(()) => hooks.push("probe_cookie".to_owned()),
             Err(why) => notes.push(format!(
                 "the {} reader cannot make socket cookies here, so `cookie` is null for sockets that have none yet ({why})",
                 reader.name()
@@ -169,28 +178,43 @@ fn hooks(
         }
     }
     if track_owner {
-        let typed = reader == Reader::Sock;
-        hooks.push("owner_set_state");
-        hooks.push(if typed { "owner_receive_btf" } else { "owner_receive_raw" });
+        hooks.push("owner_set_state".to_owned());
+        hooks.push(flavour("owner_receive", reader));
         if facts.sendmsg {
-            hooks.push(if typed { "owner_send_btf" } else { "owner_send_raw" });
+            hooks.push(flavour("owner_send", reader));
         }
     }
     if request.tree {
-        hooks.extend(["tree_fork", "tree_exit"]);
+        hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
     }
-    if track_owner || request.per_connection {
-        hooks.push("conn_destroy");
+    if track_conn {
+        // What ends the memory of a connection runs after the event that tells of that end.
+        let last = request.kinds.iter().find(|kind| kind.tracepoint() == "tcp_destroy_sock");
+        hooks.extend(last.map(|kind| program(kind, reader)));
+        hooks.push("conn_destroy".to_owned());
     }
     hooks
 }
 
-fn program(reader: Reader) -> &'static str {
+/// The program that makes a kind's events.
+fn program(kind: &Kind, reader: Reader) -> String {
     match reader {
-        Reader::Record => "probe_record",
-        Reader::Sock => "probe_sock",
-        Reader::Raw => "probe_raw",
+        _ if !kind.is_probe() => flavour(kind.name, reader),
+        Reader::Record => "probe_record".to_owned(),
+        Reader::Sock => "probe_sock".to_owned(),
+        Reader::Raw => "probe_raw".to_owned(),
     }
+}
+
+/// Of a program that there is typed and not.
+fn flavour(name: &str, reader: Reader) -> String {
+    format!("{name}_{}", if reader == Reader::Sock { "btf" } else { "raw" })
+}
+
+/// Every kind whose tracepoint is not among those that there are.
+#[must_use]
+pub fn lacking(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    KINDS.iter().filter(|kind| !has_tracepoint(kind.tracepoint())).map(|kind| kind.name).collect()
 }
 
 #[cfg(test)]
@@ -203,10 +227,14 @@ mod tests {
             tp_btf: true,
             cookie_helper: true,
             ringbuf: true,
-            tcp_probe: true,
+            lacking: Vec::new(),
             sendmsg: true,
             tracefs: Ok(()),
         }
+    }
+
+    fn request() -> Request {
+        Request { kinds: vec![&KINDS[0]], ..Request::default() }
     }
 
     fn order(plan: &Plan) -> Vec<Reader> {
@@ -215,20 +243,19 @@ mod tests {
 
     #[test]
     fn the_record_is_used_only_where_nothing_more_is_asked() {
-        let plain = plan(&Request::default(), &modern()).unwrap();
+        let plain = plan(&request(), &modern()).unwrap();
         assert_eq!(order(&plain), [Reader::Sock, Reader::Record, Reader::Raw]);
         assert!(!plain.track_conn);
         let no_cookies = Facts { cookie_helper: false, ..modern() };
-        let plain = plan(&Request::default(), &no_cookies).unwrap();
+        let plain = plan(&request(), &no_cookies).unwrap();
         assert_eq!(order(&plain), [Reader::Record, Reader::Sock, Reader::Raw]);
         let no_trampolines = Facts { tp_btf: false, ..modern() };
-        let plain = plan(&Request::default(), &no_trampolines).unwrap();
+        let plain = plan(&request(), &no_trampolines).unwrap();
         assert_eq!(order(&plain), [Reader::Record, Reader::Raw]);
-        let all =
-            Request { beyond_record: Some("--all-fields"), owner: true, ..Request::default() };
+        let all = Request { beyond_record: Some("--all-fields"), owner: true, ..request() };
         let all = plan_of(&all);
         assert_eq!(order(&all), [Reader::Sock, Reader::Raw]);
-        assert!(all.variants[0].hooks.contains(&"conn_destroy"));
+        assert!(all.variants[0].hooks.iter().any(|hook| hook == "conn_destroy"));
     }
 
     fn plan_of(request: &Request) -> Plan {
@@ -244,7 +271,7 @@ mod tests {
             ringbuf: false,
             ..modern()
         };
-        let plan = plan(&Request::default(), &facts).unwrap();
+        let plan = plan(&request(), &facts).unwrap();
         assert_eq!(order(&plan), [Reader::Raw]);
         assert_eq!(plan.transport, Transport::PerfBuf);
         assert_eq!(plan.variants[0].hooks, ["probe_cookie"]);
@@ -252,23 +279,30 @@ mod tests {
 
     #[test]
     fn what_cannot_be_had_is_refused_with_the_way_out() {
-        let all = Request {
-            reader: Some(Reader::Record),
-            beyond_record: Some("--cgroup"),
-            ..Request::default()
-        };
+        let all =
+            Request { reader: Some(Reader::Record), beyond_record: Some("--cgroup"), ..request() };
         assert!(plan(&all, &modern()).unwrap_err().text().contains("--cgroup needs --reader sock"));
-        let ring = Request { transport: Some(Transport::RingBuf), ..Request::default() };
+        let ring = Request { transport: Some(Transport::RingBuf), ..request() };
         let old = Facts { ringbuf: false, ..modern() };
         assert!(plan(&ring, &old).unwrap_err().text().contains("--transport perfbuf"));
-        let none = Facts { tcp_probe: false, ..modern() };
-        assert!(plan(&Request::default(), &none).is_err());
+        let none = Facts { lacking: vec!["probe"], ..modern() };
+        assert!(plan(&request(), &none).is_err());
+    }
+
+    #[test]
+    fn other_events_come_from_typed_programs_and_the_end_before_it_is_forgotten() {
+        let kinds = KINDS.iter().filter(|kind| ["destroy", "state"].contains(&kind.name)).collect();
+        let plan = plan_of(&Request { kinds, ..Request::default() });
+        assert_eq!(order(&plan), [Reader::Sock, Reader::Raw]);
+        assert_eq!(plan.variants[0].hooks, ["destroy_btf", "conn_destroy"]);
+        let names: Vec<&str> = plan.variants[1].programs.iter().map(|(_, name)| &**name).collect();
+        assert_eq!(names, ["state_raw", "destroy_raw"]);
     }
 
     #[test]
     fn without_tracefs_the_missing_cookies_are_said() {
         let facts = Facts { cookie_helper: false, tracefs: Err("not mounted".into()), ..modern() };
-        let request = Request { reader: Some(Reader::Sock), ..Request::default() };
+        let request = Request { reader: Some(Reader::Sock), ..request() };
         let plan = plan(&request, &facts).unwrap();
         assert!(plan.variants[0].hooks.is_empty());
         assert!(plan.variants[0].notes[0].contains("not mounted"));

@@ -6,22 +6,28 @@ use std::io;
 
 use self::clock::Clock;
 use crate::accounting::{Accounting, Counts};
-use crate::event::Event;
-use crate::probe::ca::Layouts;
+use crate::event::{self, Event};
+use crate::probe::{KINDS, Kind, Types};
 use crate::sink::{Sink, Stage};
 
 /// What happens to each record.
 pub struct Pipeline {
     pub clock: Clock,
-    layouts: Layouts,
+    types: Types,
     sink: Box<dyn Sink>,
     /// Events still to print under `--count`.
     left: Option<u64>,
     received: u64,
+    tallies: Vec<Tally>,
+    error: Option<io::Error>,
+}
+
+/// What became of one kind's records here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
     emitted: u64,
     over_count: u64,
     undecodable: u64,
-    error: Option<io::Error>,
 }
 
 /// What the kernel side counted.
@@ -39,16 +45,14 @@ pub struct KernelCounts {
 
 impl Pipeline {
     #[must_use]
-    pub fn new(sink: Box<dyn Sink>, layouts: Layouts, clock: Clock, count: Option<u64>) -> Self {
+    pub fn new(sink: Box<dyn Sink>, types: Types, clock: Clock, count: Option<u64>) -> Self {
         Pipeline {
             clock,
-            layouts,
+            types,
             sink,
             left: count,
             received: 0,
-            emitted: 0,
-            over_count: 0,
-            undecodable: 0,
+            tallies: vec![Tally::default(); KINDS.len()],
             error: None,
         }
     }
@@ -62,18 +66,21 @@ impl Pipeline {
     /// One record. After an output error records are only counted.
     pub fn record(&mut self, bytes: &[u8]) {
         self.received += 1;
+        // Bytes of no kind at all stand in the first one's books.
+        let kind = event::kind(bytes).unwrap_or_default();
+        let tally = &mut self.tallies[kind];
         if self.left == Some(0) {
-            self.over_count += 1;
+            tally.over_count += 1;
             return;
         }
         let clock = &self.clock;
-        match Event::decode(bytes, &self.layouts, |ns| clock.moment(ns)) {
-            Err(_) => self.undecodable += 1,
+        match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
+            Err(_) => tally.undecodable += 1,
             // What could not be written counts as lost: it is the difference between submitted and the rest.
             Ok(_) if self.error.is_some() => {}
             Ok(event) => match self.sink.event(&event) {
                 Ok(()) => {
-                    self.emitted += 1;
+                    tally.emitted += 1;
                     self.left = self.left.map(|left| left - 1);
                 }
                 Err(error) => self.error = Some(error),
@@ -96,8 +103,8 @@ impl Pipeline {
     }
 
     /// Another algorithm's state has become known.
-    pub fn set_layouts(&mut self, layouts: Layouts) {
-        self.layouts = layouts;
+    pub fn set_types(&mut self, types: Types) {
+        self.types = types;
     }
 
     /// Records that came so far.
@@ -113,21 +120,11 @@ impl Pipeline {
 
     /// The books. At the end, what was submitted and never came is lost; before, it is on its way.
     #[must_use]
-    pub fn accounting(&self, stage: Stage, kind: &'static str, kernel: KernelCounts) -> Accounting {
-        let ours = self.emitted + self.over_count + self.undecodable;
-        let missing = kernel.submitted.saturating_sub(ours);
-        let on_the_way = if stage == Stage::End { 0 } else { missing };
-        let counts = Counts {
-            seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way),
-            emitted: self.emitted,
-            filtered: kernel.filtered,
-            sampled_out: kernel.sampled_out,
-            limited: kernel.limited + self.over_count,
-            lost: kernel.lost + kernel.skipped + (missing - on_the_way),
-            undecodable: self.undecodable,
-            lost_nested: kernel.skipped,
-        };
-        Accounting { duration_ns: self.clock.elapsed_ns(), kinds: vec![(kind, counts)] }
+    pub fn accounting(&self, stage: Stage, kernel: &[(&'static Kind, KernelCounts)]) -> Accounting {
+        let kinds = kernel.iter().map(|(kind, counts)| {
+            (kind.name, self.tallies[usize::from(kind.number)].books(stage, *counts))
+        });
+        Accounting { duration_ns: self.clock.elapsed_ns(), kinds: kinds.collect() }
     }
 
     /// Puts the books into the stream.
@@ -143,6 +140,24 @@ impl Pipeline {
     fn keep(&mut self, result: io::Result<()>) {
         if let Err(error) = result {
             self.error.get_or_insert(error);
+        }
+    }
+}
+
+impl Tally {
+    fn books(self, stage: Stage, kernel: KernelCounts) -> Counts {
+        let ours = self.emitted + self.over_count + self.undecodable;
+        let missing = kernel.submitted.saturating_sub(ours);
+        let on_the_way = if stage == Stage::End { 0 } else { missing };
+        Counts {
+            seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way),
+            emitted: self.emitted,
+            filtered: kernel.filtered,
+            sampled_out: kernel.sampled_out,
+            limited: kernel.limited + self.over_count,
+            lost: kernel.lost + kernel.skipped + (missing - on_the_way),
+            undecodable: self.undecodable,
+            lost_nested: kernel.skipped,
         }
     }
 }

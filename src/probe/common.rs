@@ -35,6 +35,28 @@ pub(super) const fn column(
     Column { name, ty, unit, set, doc, source, need: None }
 }
 
+/// A column that every reader gives, or that stands in a kind's own lines.
+pub(super) const fn std<R>(
+    name: &'static str,
+    (ty, unit): (Type, Unit),
+    source: &'static str,
+    doc: &'static str,
+    get: for<'a> fn(&'a R) -> Value<'a>,
+) -> Field<R> {
+    Field { column: column(name, ty, unit, Set::Standard, source, doc), get }
+}
+
+/// A column for `--all-fields`.
+pub(super) const fn full<R>(
+    name: &'static str,
+    (ty, unit): (Type, Unit),
+    source: &'static str,
+    doc: &'static str,
+    get: for<'a> fn(&'a R) -> Value<'a>,
+) -> Field<R> {
+    Field { column: column(name, ty, unit, Set::Full, source, doc), get }
+}
+
 /// The common columns.
 pub static FIELDS: &[Field<Common>] = &[
     Field {

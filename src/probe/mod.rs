@@ -1,16 +1,39 @@
 //! The registry: every kind of event, its columns, and how its bytes are read.
 //!
-//! To add a probe: its record in `bpf/event.h`, its handler in `bpf/probes/`, a module here, one line in [`KINDS`] and
-//! one arm in `event.rs`. Nothing else knows the kinds one by one.
+//! To add a probe: its record in `bpf/event.h` and `skel.rs`, its handler in `bpf/probes/`, a module here, one line in
+//! [`KINDS`]. Nothing else knows the kinds one by one, but for `probe` itself, which has several readers.
 
 pub mod ca;
 pub mod ca_columns;
 pub mod ca_mainline;
 pub mod common;
+pub mod cong_state;
+pub mod destroy;
+pub mod error;
+pub mod names;
+mod owner;
+pub mod rcv_space;
+pub mod reset_received;
+pub mod reset_sent;
+pub mod retransmit;
+pub mod socket;
+pub mod state;
+pub mod synack_retransmit;
 pub mod tcp_columns;
 pub mod tcp_probe;
 
-use crate::table::Column;
+use std::collections::HashMap;
+
+use crate::table::{Column, Value};
+
+/// What is different on each kernel and looked up in its types.
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    /// Of the algorithms' private state.
+    pub layouts: ca::Layouts,
+    /// `enum sk_rst_reason`, without its prefix.
+    pub reset_reasons: HashMap<u64, String>,
+}
 
 /// One kind of event.
 pub struct Kind {
@@ -20,16 +43,50 @@ pub struct Kind {
     pub number: u8,
     /// One sentence for the schema and the reference page.
     pub doc: &'static str,
-    /// The kernel hook.
+    /// The kernel's tracepoint, `group:name`.
     pub hook: &'static str,
     /// All columns, in output order: the common ones first.
     pub columns: fn() -> Vec<&'static Column>,
     /// The text format's columns: title, column or `address:port`, least width.
     pub view: &'static [(&'static str, &'static str, usize)],
+    /// Its records; `None` for `probe`, which has two of them.
+    pub record: Option<Record>,
 }
 
-/// Every kind.
-pub const KINDS: &[Kind] = &[tcp_probe::KIND];
+/// Records of one size.
+pub struct Record {
+    pub size: usize,
+    /// A cell, counted from after the common columns. The bytes are 8-aligned and `size` long.
+    pub value: for<'a> fn(&'a [u8], &'a Types, usize) -> Value<'a>,
+}
+
+impl Kind {
+    /// The tracepoint's name without its group.
+    #[must_use]
+    pub fn tracepoint(&self) -> &'static str {
+        self.hook.split_once(':').map_or(self.hook, |(_, name)| name)
+    }
+
+    /// Is it the one that several readers serve?
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.record.is_none()
+    }
+}
+
+/// Every kind, by number.
+pub const KINDS: &[Kind] = &[
+    tcp_probe::KIND,
+    state::KIND,
+    retransmit::KIND,
+    synack_retransmit::KIND,
+    reset_sent::KIND,
+    reset_received::KIND,
+    destroy::KIND,
+    cong_state::KIND,
+    rcv_space::KIND,
+    error::KIND,
+];
 
 /// The kind of that name.
 #[must_use]

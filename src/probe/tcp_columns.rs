@@ -1,17 +1,16 @@
 //! The columns of `probe` beyond the common ones: what each means, where the kernel has it, how it is got.
 
 use super::ca;
-use super::common::{Field, column};
+use super::common::{Field, full, std};
+use super::names::{CA_STATES, INFINITE_SSTHRESH, TCP_STATES, name};
+use super::owner::owner_fields;
 use super::tcp_probe::Probe;
 use crate::skel::Sock;
-use crate::table::Set::{Full, Standard};
 use crate::table::Type::{Bool as Flag, Signed, Text, Unsigned};
 use crate::table::Unit::{self, *};
 use crate::table::Value::{self, Bool, I64, Null, Str, U64};
-use crate::table::{Column, Member, Type};
+use crate::table::{Column, Member};
 
-/// `TCP_INFINITE_SSTHRESH`.
-const INFINITE_SSTHRESH: u64 = 0x7fff_ffff;
 /// How event.h says that window scaling was not negotiated.
 const NO_WSCALE: u64 = 255;
 /// `TCP_ECN_OK`, since 6.18 `TCP_ECN_MODE_RFC3168`.
@@ -20,29 +19,6 @@ const ECN_OK: u8 = 1;
 const ECN_SEEN: u8 = 8;
 /// `TCP_ECN_MODE_ACCECN`, 6.18.
 const ECN_ACCECN: u8 = 16;
-
-/// `enum` in tcp_states.h.
-const TCP_STATES: &[&str] = &[
-    "",
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT1",
-    "FIN_WAIT2",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-    "NEW_SYN_RECV",
-];
-/// `enum tcp_ca_state`.
-const CA_STATES: &[&str] = &["Open", "Disorder", "CWR", "Recovery", "Loss"];
-
-fn name(names: &'static [&'static str], number: u8) -> Value<'static> {
-    names.get(usize::from(number)).map_or(Null, |name| Str(name))
-}
 
 fn unless(value: u64, unset: u64) -> Value<'static> {
     Value::unless(value, unset)
@@ -69,11 +45,6 @@ fn ecn(flags: u8) -> &'static str {
     }
 }
 
-/// Only where the owner is known is the name anybody's.
-fn comm(p: &Probe) -> Value<'_> {
-    if p.owner.pid == 0 { Null } else { Str(ca::text(&p.owner.comm)) }
-}
-
 fn in_flight(sock: &Sock) -> u32 {
     sock.packets_out
         .wrapping_sub(sock.sacked_out.wrapping_add(sock.lost_out))
@@ -94,40 +65,15 @@ fn delivery_rate(sock: &Sock) -> Value<'static> {
     U64((u128::from(bytes) * 1_000_000 / u128::from(sock.rate_interval_us)) as u64)
 }
 
-/// A number that 0 means "not known" for.
-fn set(value: u64) -> Value<'static> {
-    unless(value, 0)
-}
-
-const fn std(
-    name: &'static str,
-    (ty, unit): (Type, Unit),
-    source: &'static str,
-    doc: &'static str,
-    get: for<'a> fn(&'a Probe) -> Value<'a>,
-) -> Field<Probe> {
-    Field { column: column(name, ty, unit, Standard, source, doc), get }
-}
-
-const fn full(
-    name: &'static str,
-    (ty, unit): (Type, Unit),
-    source: &'static str,
-    doc: &'static str,
-    get: for<'a> fn(&'a Probe) -> Value<'a>,
-) -> Field<Probe> {
-    Field { column: column(name, ty, unit, Full, source, doc), get }
-}
-
 /// A column that reads a member of `tcp_sock` which older kernels lack.
 const fn since(member: &'static str, field: Field<Probe>) -> Field<Probe> {
     let need = Some(Member { type_name: "tcp_sock", member });
     Field { column: Column { need, ..field.column }, get: field.get }
 }
 
-/// In output order.
+/// What every reader gives, in output order.
 #[rustfmt::skip]
-pub static FIELDS: &[Field<Probe>] = &[
+pub static STANDARD: &[Field<Probe>] = &[
     std("mark", (Unsigned, Unit::None), "skb->mark", "The packet's firewall mark (the socket's own is sk_mark).", |p| U64(p.std.mark.into())),
     std("data_len", (Unsigned, Bytes), "skb->len less the TCP header", "Payload of the packet; of a coalesced one (GRO, loopback) all of it. The record reader gives 16 bits of it, which wrap above 64 KiB.", |p| U64(p.std.data_len.into())),
     std("snd_nxt", (Unsigned, Sequence), "tp->snd_nxt", "Next sequence number to send.", |p| U64(p.std.snd_nxt.into())),
@@ -138,13 +84,15 @@ pub static FIELDS: &[Field<Probe>] = &[
     std("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time; null before the first sample.", |p| unless(p.std.srtt_us.into(), 0)),
     std("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised; it does not shrink as data arrives.", |p| U64(p.std.rcv_wnd.into())),
     std("bytes_in_flight", (Unsigned, Bytes), "tp->snd_nxt - tp->snd_una", "Bytes sent and not acknowledged.", |p| U64(p.std.snd_nxt.wrapping_sub(p.std.snd_una).into())),
-    full("netns", (Unsigned, Unit::None), "sk_net->ns.inum", "Network namespace, as the inode of /proc/PID/ns/net.", |p| set(p.owner.netns.into())),
-    full("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in: the inode of its directory. 1 is the root, also on a host that uses v1 only.", |p| set(p.owner.cgroup_id)),
-    full("ifindex", (Unsigned, Unit::None), "skb->skb_iif", "The interface that the packet came in by.", |p| set(p.owner.ifindex.into())),
-    full("uid", (Unsigned, Unit::None), "sk->sk_uid", "The socket's owner.", |p| U64(p.owner.uid.into())),
-    full("pid", (Unsigned, Unit::None), "see the documentation", "The process that holds the socket and last used it, numbered as the tracer's host does; null while not known.", |p| set(p.owner.pid.into())),
-    full("comm", (Text, Unit::None), "task->group_leader->comm", "That process's name.", comm),
-    full("ino", (Unsigned, Unit::None), "SOCK_INODE(sk)", "The socket's inode, as in /proc/PID/fd; null where no file holds it (not accepted yet, or closed).", |p| set(p.owner.ino)),
+];
+
+/// Who holds the socket; with the fields below.
+pub static OWNER: &[Field<Probe>] = &owner_fields!(full, full);
+
+/// What only a reader of the socket gives, in output order after the owner.
+#[rustfmt::skip]
+pub static FULL: &[Field<Probe>] = &[
+    full("ifindex", (Unsigned, Unit::None), "skb->skb_iif", "The interface that the packet came in by.", |p| unless(p.owner.ifindex.into(), 0)),
     full("state", (Text, Unit::None), "sk->sk_state", "TCP state by name; always ESTABLISHED in a probe.", |p| name(TCP_STATES, p.sock.state)),
     full("ca_name", (Text, Unit::None), "icsk_ca_ops->name", "Congestion-control algorithm.", |p| Str(ca::name(&p.sock))),
     full("ca_state", (Text, Unit::None), "icsk_ca_state", "Open, Disorder, CWR, Recovery or Loss.", |p| name(CA_STATES, p.sock.ca_state)),

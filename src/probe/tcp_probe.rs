@@ -26,6 +26,7 @@ pub const KIND: Kind = Kind {
         ("inflight", "bytes_in_flight", 8),
         ("len", "data_len", 5),
     ],
+    record: None,
 };
 
 /// One sample. Without `full`, owner and sock are zero and their columns null.
@@ -37,11 +38,16 @@ pub struct Probe {
     pub full: bool,
 }
 
+/// Of the payload, without the algorithms' state.
+fn fields() -> impl Iterator<Item = &'static Field<Probe>> {
+    tcp_columns::STANDARD.iter().chain(tcp_columns::OWNER).chain(tcp_columns::FULL)
+}
+
 fn columns() -> Vec<&'static Column> {
     common::FIELDS
         .iter()
         .map(|f| &f.column)
-        .chain(tcp_columns::FIELDS.iter().map(|f| &f.column))
+        .chain(fields().map(|f| &f.column))
         .chain(ca_columns::FIELDS.iter().map(|f| &f.column))
         .collect()
 }
@@ -68,8 +74,18 @@ pub(crate) fn copy<T: Plain + Default>(bytes: &[u8]) -> Option<T> {
 /// The payload's cell, counted from after the common columns.
 #[must_use]
 pub fn value<'a>(probe: &'a Probe, layouts: &ca::Layouts, index: usize) -> Value<'a> {
-    match tcp_columns::FIELDS.get(index) {
+    // Three tables one after the other: an iterator's nth() would walk them for every cell.
+    let (owner, full) =
+        (tcp_columns::STANDARD.len(), tcp_columns::STANDARD.len() + tcp_columns::OWNER.len());
+    let field = if index < owner {
+        tcp_columns::STANDARD.get(index)
+    } else if index < full {
+        tcp_columns::OWNER.get(index - owner)
+    } else {
+        tcp_columns::FULL.get(index - full)
+    };
+    match field {
         Some(Field { get, .. }) => get(probe),
-        None => layouts.value(index - tcp_columns::FIELDS.len(), &probe.sock),
+        None => layouts.value(index - full - tcp_columns::FULL.len(), &probe.sock),
     }
 }

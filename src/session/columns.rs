@@ -1,17 +1,17 @@
 //! Which columns are printed.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::config::{Fields, Usage};
+use crate::config::{Fields, Format, Output, Usage};
 use crate::kernel::Kernel;
 use crate::probe::Kind;
-use crate::table::{Column, Selected, Set};
+use crate::table::{Column, Selected, Set, Table};
 
-/// The columns, in output order.
-#[derive(Clone, Debug)]
+/// The columns of each kind, in output order.
+#[derive(Clone)]
 pub struct Selection {
-    pub columns: Vec<Selected>,
-    /// One of them needs more than the standard record.
+    pub tables: Vec<(&'static Kind, Table)>,
+    /// One of `probe`'s needs more than the standard record.
     pub full: bool,
     /// One of them tells the owner's process.
     pub owner: bool,
@@ -21,55 +21,67 @@ pub struct Selection {
 const OWNER: &[&str] = &["pid", "comm"];
 
 /// Chooses and checks; an unknown name is refused with the nearest one.
-pub fn select(kind: &Kind, fields: &Fields, kernel: &Kernel) -> Result<Selection> {
+pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Result<Selection> {
+    if output.format == Format::Csv && kinds.len() > 1 {
+        let text =
+            "--output csv: a table has the columns of one kind of event; ask for one, or for jsonl";
+        bail!(Usage(text.into()));
+    }
+    if let Fields::Named(names) = &output.fields {
+        check_names(kinds, names)?;
+    }
+    let tables: Vec<(&'static Kind, Table)> =
+        kinds.iter().map(|kind| (*kind, table(kind, &output.fields, kernel))).collect();
+    let chosen =
+        || tables.iter().flat_map(|(kind, table)| table.columns.iter().map(move |s| (kind, s)));
+    let full = chosen().any(|(kind, s)| kind.is_probe() && s.column.set == Set::Full);
+    let owner = chosen().any(|(_, s)| OWNER.contains(&s.column.name));
+    Ok(Selection { tables, full, owner })
+}
+
+fn table(kind: &'static Kind, fields: &Fields, kernel: &Kernel) -> Table {
     let all = (kind.columns)();
     let chosen: Vec<usize> = match fields {
         Fields::Standard => (0..all.len()).filter(|&i| all[i].set == Set::Standard).collect(),
         Fields::All => (0..all.len()).collect(),
-        Fields::Named(names) => {
-            let mut chosen = Vec::new();
-            for name in names {
-                chosen.extend(named(kind, &all, name)?);
-            }
-            chosen
-        }
+        Fields::Named(names) => names.iter().flat_map(|name| named(&all, name)).collect(),
     };
-    let columns: Vec<Selected> = chosen
-        .into_iter()
-        .map(|index| {
-            let column = all[index];
-            Selected {
-                index,
-                column,
-                present: column.need.is_none_or(|need| kernel.has_member(need)),
-            }
-        })
-        .collect();
-    let full = columns.iter().any(|s| s.column.set == Set::Full);
-    let owner = columns.iter().any(|s| OWNER.contains(&s.column.name));
-    Ok(Selection { columns, full, owner })
+    let select = |index: usize| {
+        let column: &'static Column = all[index];
+        let present = column.need.is_none_or(|need| kernel.has_member(need));
+        Selected { index, column, present }
+    };
+    let columns = chosen.into_iter().map(select).collect();
+    Table { kind: kind.number.into(), name: kind.name, columns }
+}
+
+/// Every name must be one of at least one of the kinds.
+fn check_names(kinds: &[&'static Kind], names: &[String]) -> Result<()> {
+    let all: Vec<&'static Column> = kinds.iter().flat_map(|kind| (kind.columns)()).collect();
+    for name in names {
+        if !named(&all, name).is_empty() {
+            continue;
+        }
+        // Of equals the first in output order, so backwards: max_by takes the last.
+        let near = all
+            .iter()
+            .rev()
+            .map(|column| (likeness(name, column.name), column.name))
+            .filter(|(score, _)| *score > 0.8)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = near.map_or_else(String::new, |(_, near)| format!(" (is it {near}?)"));
+        let of = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        let where_ = if let [kind] = kinds { format!(" {}", kind.name) } else { String::new() };
+        bail!(Usage(format!(
+            "no field `{name}` in {of}{hint}; all fields: tcc-trace schema{where_}"
+        )));
+    }
+    Ok(())
 }
 
 /// A column, or all of a group (`bbr`).
-fn named(kind: &Kind, all: &[&'static Column], name: &str) -> Result<Vec<usize>> {
-    let found: Vec<usize> =
-        (0..all.len()).filter(|&i| all[i].name == name || all[i].group() == Some(name)).collect();
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    // Of equals the first in output order, so backwards: max_by takes the last.
-    let near = all
-        .iter()
-        .rev()
-        .map(|column| (likeness(name, column.name), column.name))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = near.map_or_else(String::new, |(_, near)| format!(" (is it {near}?)"));
-    Err(Usage(format!(
-        "no field `{name}` in {}{hint}; all fields: tcc-trace schema {}",
-        kind.name, kind.name
-    ))
-    .into())
+fn named(all: &[&'static Column], name: &str) -> Vec<usize> {
+    (0..all.len()).filter(|&i| all[i].name == name || all[i].group() == Some(name)).collect()
 }
 
 /// A part of a name (`cwnd`) is as good as a slip of the pen.

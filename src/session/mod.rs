@@ -16,18 +16,19 @@ use self::trace::Trace;
 use self::wait::Signals;
 use crate::config::{Config, Fields, Usage};
 use crate::kernel::{self, Kernel, Rights};
-use crate::loader::plan::{Facts, Refusal, Request, plan};
+use crate::loader::plan::{Facts, Refusal, Request, lacking, plan};
 use crate::loader::{self, Refused};
 use crate::probe::Kind;
 
-/// Traces one kind of event as the configuration says. The exit status is the command's, if one was run.
-pub fn run(config: &Config, kind: &'static Kind) -> Result<u8> {
+/// Traces those kinds of events as the configuration says. The exit status is the command's, if one was run.
+pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     let signals = Signals::new()?;
     loader::set_log(config.output.verbose);
     let kernel = Kernel::new(config.tap.btf.as_deref());
     // What is wrong with the options is said to anybody, before what is wrong here.
-    let selection = columns::select(kind, &config.output.fields, &kernel)?;
-    let plan = plan(&request(config, &selection), &facts(&kernel));
+    let selection = columns::select(kinds, &config.output, &kernel)?;
+    check_limits(config, kinds)?;
+    let plan = plan(&request(config, kinds, &selection), &facts(&kernel));
     if let Err(Refusal::Usage(text)) = plan {
         bail!(Usage(text));
     }
@@ -51,14 +52,13 @@ pub fn run(config: &Config, kind: &'static Kind) -> Result<u8> {
             .and_then(|loaded| {
                 Trace {
                     config,
-                    kind,
                     plan: &plan,
                     variant,
                     selection: &selection,
                     loaded,
                     signals: &signals,
                 }
-                .run(kernel.ca_layouts())
+                .run(kernel.types())
             });
         match started {
             Err(error) if error.is::<Refused>() => {
@@ -83,8 +83,24 @@ pub fn run(config: &Config, kind: &'static Kind) -> Result<u8> {
     bail!("no reader works here (tried {}); {hint}", refused.join(", "))
 }
 
+/// Sampling is of samples; no other event is left out by it.
+fn check_limits(config: &Config, kinds: &[&'static Kind]) -> Result<()> {
+    let limits = &config.limits;
+    let options = [
+        ("--sample", limits.sample.is_some()),
+        ("--every", limits.every.is_some()),
+        ("--on-change", limits.on_change),
+    ];
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) if !kinds.iter().any(|kind| kind.is_probe()) => {
+            bail!(Usage(format!("{option} thins the samples of `probe`, which is not asked for")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What the options ask of the kernel side.
-fn request(config: &Config, selection: &Selection) -> Request {
+fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> Request {
     let filters = &config.filters;
     let by_columns = selection.full.then_some(if config.output.fields == Fields::All {
         "--all-fields"
@@ -94,6 +110,7 @@ fn request(config: &Config, selection: &Selection) -> Request {
     let by_command = (!config.command.is_empty()).then_some("-- COMMAND");
     let by_change = config.limits.on_change.then_some("--on-change");
     Request {
+        kinds: kinds.to_vec(),
         reader: config.tap.reader,
         transport: config.tap.transport,
         beyond_record: by_columns.or(filters.by_socket()).or(by_command).or(by_change),
@@ -111,7 +128,7 @@ pub fn facts(kernel: &Kernel) -> Facts {
         tp_btf: kernel.has_tp_btf(),
         cookie_helper: kernel.has_cookie_helper(),
         ringbuf: kernel.has_ringbuf(),
-        tcp_probe: kernel.has_tracepoint("tcp_probe"),
+        lacking: lacking(|name| kernel.has_tracepoint(name)),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),
     }

@@ -17,8 +17,8 @@ use crate::loader::source::{Source, Wait};
 use crate::loader::{self, Loaded};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
-use crate::probe::Kind;
-use crate::probe::ca::{ALGORITHMS, Layouts};
+use crate::probe::ca::ALGORITHMS;
+use crate::probe::{KINDS, Kind, Types};
 use crate::sink::Stage;
 use crate::summary;
 
@@ -45,7 +45,6 @@ fn missing_modules() -> Vec<&'static str> {
 /// Programs that run, and what they run for.
 pub(super) struct Trace<'t, 'o> {
     pub(super) config: &'t Config,
-    pub(super) kind: &'static Kind,
     pub(super) plan: &'t Plan,
     pub(super) variant: &'t Variant,
     pub(super) selection: &'t Selection,
@@ -63,11 +62,11 @@ struct Timers {
 
 impl Trace<'_, '_> {
     /// Until the end; the exit status.
-    pub(super) fn run(self, layouts: Layouts) -> Result<u8> {
+    pub(super) fn run(self, types: Types) -> Result<u8> {
         let output = &self.config.output;
-        let sink = output::sink(output, self.kind, self.selection).context("standard output")?;
+        let sink = output::sink(output, self.selection).context("standard output")?;
         let clock = Clock::new(output.time);
-        let pipeline = RefCell::new(Pipeline::new(sink, layouts, clock, self.config.limits.count));
+        let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
         if !self.config.command.is_empty() {
             self.loaded.trace_children()?;
         }
@@ -82,7 +81,10 @@ impl Trace<'_, '_> {
             self.config.tap.buffer_size,
             Box::new(|bytes| pipeline.borrow_mut().record(bytes)),
         )?;
-        links.extend(self.loaded.attach(&[self.variant.program])?);
+        let programs = self.variant.programs.iter().map(|(_, name)| name);
+        links.extend(
+            self.loaded.attach(programs.filter(|name| !self.variant.hooks.contains(name)))?,
+        );
         pipeline.borrow_mut().begin();
         let mut child = match self.config.command.split_first() {
             Some((program, args)) => Some(Child::spawn(program, args)?),
@@ -107,6 +109,11 @@ impl Trace<'_, '_> {
         }
     }
 
+    /// What is traced.
+    fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+        self.variant.programs.iter().map(|&(number, _)| &KINDS[number])
+    }
+
     fn announce(&self) {
         let output = &self.config.output;
         if output.quiet {
@@ -121,16 +128,21 @@ impl Trace<'_, '_> {
         };
         output::tell(&format!(
             "tracing {} (reader {}, {} of {unit}); Ctrl-C ends it",
-            self.kind.hook,
+            self.kinds().map(|kind| kind.hook).collect::<Vec<_>>().join(", "),
             self.variant.reader.name(),
             self.plan.transport.name()
         ));
         if output.verbose {
             output::tell(&format!("reader {}: {}", self.variant.reader.name(), self.variant.why));
             output::tell(&format!(
-                "programs: {} {}",
-                self.variant.hooks.join(" "),
-                self.variant.program
+                "programs: {}",
+                self.variant
+                    .hooks
+                    .iter()
+                    .chain(self.variant.programs.iter().map(|(_, name)| name))
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(" ")
             ));
         }
     }
@@ -213,19 +225,22 @@ impl Trace<'_, '_> {
     ) -> Option<Instant> {
         let now = missing_modules();
         if now != *missing {
-            pipeline
-                .borrow_mut()
-                .set_layouts(Kernel::new(self.config.tap.btf.as_deref()).ca_layouts());
+            pipeline.borrow_mut().set_types(Kernel::new(self.config.tap.btf.as_deref()).types());
             *missing = now;
         }
         (!missing.is_empty()).then(|| Instant::now() + MODULE_TICK)
     }
 
     fn account(&self, stage: Stage, pipeline: &RefCell<Pipeline>) -> Result<()> {
-        let mut counts = summary::counters(&self.loaded.skel, self.kind)?;
-        counts.skipped = self.loaded.recursion_misses(self.variant.program);
+        let mut counts = Vec::new();
+        for (number, program) in &self.variant.programs {
+            let kind = &KINDS[*number];
+            let mut of_kind = summary::counters(&self.loaded.skel, kind)?;
+            of_kind.skipped = self.loaded.recursion_misses(program);
+            counts.push((kind, of_kind));
+        }
         let mut pipeline = pipeline.borrow_mut();
-        let accounting = pipeline.accounting(stage, self.kind.name, counts);
+        let accounting = pipeline.accounting(stage, &counts);
         pipeline.account(stage, &accounting);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::tell(line));
@@ -239,8 +254,12 @@ impl Trace<'_, '_> {
         // A program that was running when its link went may still be at work for some µs.
         for _ in 0..50 {
             while source.consume()? {}
-            let n = summary::counters(&self.loaded.skel, self.kind)?;
-            if n.seen == n.filtered + n.sampled_out + n.limited + n.lost + n.submitted {
+            let mut done = true;
+            for kind in self.kinds() {
+                let n = summary::counters(&self.loaded.skel, kind)?;
+                done &= n.seen == n.filtered + n.sampled_out + n.limited + n.lost + n.submitted;
+            }
+            if done {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -7,7 +7,7 @@ use super::jsonl::write_ip;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
-use crate::table::{Moment, Row, Selected, Value};
+use crate::table::{Moment, Row, Selected, Table, Value};
 
 /// The sink.
 pub struct Csv<W: Write> {
@@ -20,12 +20,12 @@ pub struct Csv<W: Write> {
 }
 
 impl<W: Write> Csv<W> {
-    pub fn new(out: W, kind: &'static str, columns: &[Selected], header: bool) -> Self {
+    pub fn new(out: W, table: &Table, header: bool) -> Self {
         let out = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
         Csv {
             out,
-            kind,
-            columns: columns.to_vec(),
+            kind: table.name,
+            columns: table.columns.clone(),
             header,
             time: TimeFormat::default(),
             cell: Vec::new(),

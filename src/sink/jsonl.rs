@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
-use crate::table::{Moment, Row, Selected, Value};
+use crate::table::{Moment, Row, Selected, Table, Value};
 
 /// A column, or the columns of one algorithm as an object.
 enum Item {
@@ -19,14 +19,20 @@ pub struct Jsonl<W: Write> {
     out: W,
     buffer: Vec<u8>,
     time: TimeFormat,
+    /// By the kind's number.
+    shapes: Vec<Option<Shape>>,
+}
+
+/// The objects of one kind.
+struct Shape {
     open: Vec<u8>,
     items: Vec<Item>,
 }
 
-impl<W: Write> Jsonl<W> {
-    pub fn new(out: W, kind: &str, columns: &[Selected]) -> Self {
+impl Shape {
+    fn new(table: &Table) -> Self {
         let mut items: Vec<Item> = Vec::new();
-        for &column in columns {
+        for &column in &table.columns {
             let leaf = key(column.column.leaf());
             let Some(name) = column.column.group() else {
                 items.push(Item::Column { key: leaf, column });
@@ -41,14 +47,18 @@ impl<W: Write> Jsonl<W> {
                 }
             }
         }
-        let open = format!("{{\"type\":\"{kind}\"").into_bytes();
-        Jsonl {
-            out,
-            buffer: Vec::with_capacity(64 * 1024),
-            time: TimeFormat::default(),
-            open,
-            items,
+        Shape { open: format!("{{\"type\":\"{}\"", table.name).into_bytes(), items }
+    }
+}
+
+impl<W: Write> Jsonl<W> {
+    pub fn new(out: W, tables: &[Table]) -> Self {
+        let mut shapes = Vec::new();
+        for table in tables {
+            shapes.resize_with(shapes.len().max(table.kind + 1), || None);
+            shapes[table.kind] = Some(Shape::new(table));
         }
+        Jsonl { out, buffer: Vec::with_capacity(64 * 1024), time: TimeFormat::default(), shapes }
     }
 }
 
@@ -63,9 +73,12 @@ impl<W: Write> Sink for Jsonl<W> {
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+        let Some(Some(shape)) = self.shapes.get(row.kind()) else {
+            return Ok(());
+        };
         let out = &mut self.buffer;
-        out.extend_from_slice(&self.open);
-        for item in &self.items {
+        out.extend_from_slice(&shape.open);
+        for item in &shape.items {
             match item {
                 Item::Column { key, column } => {
                     out.extend_from_slice(key);

@@ -10,7 +10,7 @@ use super::jsonl::write_ip;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
-use crate::table::{Moment, Row, Selected, Type, Unit, Value};
+use crate::table::{Moment, Row, Selected, Table, Type, Unit, Value};
 
 const TITLE: Style = Style::new().bold();
 const DETAIL: Style = AnsiColor::BrightBlack.on_default();
@@ -24,6 +24,8 @@ pub enum Part {
     Column(Selected),
     /// `address:port`, of two columns.
     Endpoint(Selected, Selected),
+    /// The kind of event.
+    Kind,
 }
 
 /// A column on the terminal; it widens when a value needs it and stays so.
@@ -42,14 +44,14 @@ impl Cell {
                 Unit::Sequence => "seq",
                 unit => unit.name(),
             },
-            Part::Endpoint(..) => "",
+            Part::Endpoint(..) | Part::Kind => "",
         }
     }
 
     fn left(&self) -> bool {
         match self.part {
             Part::Column(c) => matches!(c.column.ty, Type::Text | Type::Address | Type::Time),
-            Part::Endpoint(..) => true,
+            Part::Endpoint(..) | Part::Kind => true,
         }
     }
 }
@@ -57,8 +59,10 @@ impl Cell {
 /// How the lines look.
 pub struct Layout {
     pub cells: Vec<Cell>,
-    /// On the indented lines, `name:value`.
-    pub details: Vec<Selected>,
+    /// Of each kind, `name:value`.
+    pub details: Vec<Table>,
+    /// The details begin on the event's own line; else on an indented one below it.
+    pub inline: bool,
     pub header: bool,
     pub color: bool,
 }
@@ -93,11 +97,12 @@ impl<W: Write> Text<W> {
         }
     }
 
-    fn details(&mut self, row: &dyn Row) {
+    /// Those of the row's kind, from that column of the line on; beyond the width on lines of their own.
+    fn details(&mut self, row: &dyn Row, mut column: usize) {
         let start = self.buffer.len();
-        let mut column = WIDTH;
         let mut group_absent = None;
-        for selected in &self.layout.details {
+        let table = self.layout.details.iter().find(|table| table.kind == row.kind());
+        for selected in table.iter().flat_map(|table| &table.columns) {
             let group = selected.column.group();
             if group.is_some() && group_absent == group {
                 continue;
@@ -117,7 +122,7 @@ impl<W: Write> Text<W> {
             self.cell.push(b':');
             write_value(value, &mut self.time, &mut self.cell);
             if column + 1 + self.cell.len() > WIDTH {
-                if self.buffer.len() > start {
+                if self.layout.inline || self.buffer.len() > start {
                     self.buffer.push(b'\n');
                 }
                 self.buffer.extend_from_slice(INDENT.as_bytes());
@@ -129,15 +134,14 @@ impl<W: Write> Text<W> {
             self.buffer.extend_from_slice(&self.cell);
             column += self.cell.len();
         }
-        if self.buffer.len() == start {
-            return;
-        }
-        if self.layout.color {
+        if self.buffer.len() > start && self.layout.color {
             let lines = self.buffer.split_off(start);
             let lines = String::from_utf8_lossy(&lines).into_owned();
             self.buffer.extend_from_slice(format!("{DETAIL}{lines}{DETAIL:#}").as_bytes());
         }
-        self.buffer.push(b'\n');
+        if self.layout.inline || self.buffer.len() > start {
+            self.buffer.push(b'\n');
+        }
     }
 }
 
@@ -151,7 +155,8 @@ impl<W: Write> Sink for Text<W> {
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        let last = self.layout.cells.len().saturating_sub(1);
+        let line = self.buffer.len();
+        let last = self.layout.cells.len().saturating_sub(usize::from(!self.layout.inline));
         for (i, cell) in self.layout.cells.iter_mut().enumerate() {
             self.cell.clear();
             match cell.part {
@@ -160,6 +165,10 @@ impl<W: Write> Sink for Text<W> {
                 }
                 Part::Endpoint(addr, port) => {
                     write_endpoint(addr.value(row), port.value(row), &mut self.cell)
+                }
+                Part::Kind => {
+                    let table = self.layout.details.iter().find(|table| table.kind == row.kind());
+                    self.cell.extend_from_slice(table.map_or("", |table| table.name).as_bytes());
                 }
             }
             cell.width = cell.width.max(self.cell.len());
@@ -173,9 +182,12 @@ impl<W: Write> Sink for Text<W> {
                 self.buffer.resize(self.buffer.len() + padding, b' ');
             }
         }
-        self.buffer.push(b'\n');
-        if !self.layout.details.is_empty() {
-            self.details(row);
+        if self.layout.inline {
+            let column = self.buffer.len() - line;
+            self.details(row, column);
+        } else {
+            self.buffer.push(b'\n');
+            self.details(row, WIDTH);
         }
         if self.buffer.len() >= 60 * 1024 {
             self.flush()?;

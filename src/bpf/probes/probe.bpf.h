@@ -29,23 +29,6 @@ static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_soc
 	out->unused = 0;
 }
 
-static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, struct conn *conn, __u32 ifindex,
-				       const bool typed)
-{
-	bool known = conn && conn->tgid && !(conn->flags & CONN_LISTENER);
-
-	out->cgroup_id = sock_cgroup_id(sk, typed);
-	out->ino = FOLLOW(typed, sk, sk_socket, file, f_inode, i_ino);
-	out->netns = FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum);
-	out->ifindex = ifindex;
-	out->uid = sk->sk_uid.val;
-	out->pid = known ? conn->tgid : 0;
-	if (known)
-		__builtin_memcpy(out->comm, conn->comm, TCC_COMM_LEN);
-	else
-		__builtin_memset(out->comm, 0, TCC_COMM_LEN);
-}
-
 /* `key` is the event's socket; `sk`, `tp` and `skb` are what may be loaded from: the real ones or copies. */
 static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key, struct sock *sk, struct tcp_sock *tp,
 				    struct sk_buff *skb, const bool typed)
@@ -53,10 +36,11 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 	struct tcc_probe_full *rec;
 	struct tcc_head head;
 	struct conn *conn = NULL;
+	const __u16 size = cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe);
 	__u32 ifindex;
 	__u8 ca_state;
 
-	load_head(&head, sk, TCC_KIND_PROBE, typed);
+	load_head(&head, sk, TCC_KIND_PROBE, size, typed);
 	ifindex = skb->skb_iif;
 	if (!admit_head(&head) || !admit_sock(sk, tp, skb->mark, ifindex, typed)) {
 		COUNT(n, filtered);
@@ -80,7 +64,7 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 		return 0;
 	}
 
-	rec = emit_begin(cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe));
+	rec = emit_begin(size);
 	if (!rec) {
 		COUNT(n, lost);
 		return 0;
@@ -91,7 +75,7 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 		load_owner(&rec->owner, sk, conn, ifindex, typed);
 		load_sock(&rec->sock, sk, tp, ca_state, typed);
 	}
-	emit_end(ctx, n, rec, cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe));
+	emit_end(ctx, n, rec, size);
 	return 0;
 }
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* sock:inet_sk_error_report (5.14): the kernel tells the application that its connection failed. */
+#ifndef __TCC_ERROR_BPF_H__
+#define __TCC_ERROR_BPF_H__
+
+static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed)
+{
+	struct tcc_error *rec;
+	struct event e;
+
+	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	rec = event_begin(&e, sk, TCC_KIND_ERROR, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	rec->err = e.sk->sk_err;
+	rec->unused = 0;
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+TRACEPOINT(inet_sk_error_report, error, on_error, (struct sock *sk), (ctx, sk))
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tcp:tcp_retransmit_skb: a segment, or several at once, has been sent again. */
+#ifndef __TCC_RETRANSMIT_BPF_H__
+#define __TCC_RETRANSMIT_BPF_H__
+
+#define TCP_CA_LOSS 4
+#define ICSK_TIME_LOSS_PROBE 5
+
+/*
+ * As the kernel counts them (TCPFastRetrans, TCPSlowStartRetrans, TCPLossProbes, TCPSynRetrans). In Loss it is the timer
+ * itself while none is pending: tcp_write_timer_handler() clears it before it acts, an ACK finds it armed again. Loss
+ * probes are sent from the timer too, which is not cleared for them, and before any recovery.
+ */
+static __always_inline __u8 retransmit_class(struct inet_connection_sock *icsk, __u8 ca_state, __u16 tcp_flags)
+{
+	if (tcp_flags & TCPHDR_SYN)
+		return TCC_RETRANSMIT_SYN;
+	if (ca_state == TCP_CA_RECOVERY)
+		return TCC_RETRANSMIT_FAST;
+	if (ca_state == TCP_CA_LOSS)
+		return icsk->icsk_pending ? TCC_RETRANSMIT_SLOW_START : TCC_RETRANSMIT_RTO;
+	if (icsk->icsk_pending == ICSK_TIME_LOSS_PROBE)
+		return TCC_RETRANSMIT_TLP;
+	return TCC_RETRANSMIT_OTHER;
+}
+
+static __always_inline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+{
+	struct tcp_skb_cb *cb;
+	struct tcc_retransmit *rec;
+	struct event e;
+
+	rec = event_begin(&e, sk, TCC_KIND_RETRANSMIT, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	if (!copy_skb(e.copy, skb))
+		__builtin_memset(e.copy->skb, 0, sizeof(e.copy->skb));
+	cb = (void *)((struct sk_buff *)e.copy->skb)->cb;
+	rec->seq = cb->seq;
+	rec->end_seq = cb->end_seq;
+	rec->segs = cb->tcp_gso_segs;
+	rec->err = err;
+	rec->tcp_flags = cb->tcp_flags;
+	rec->class = retransmit_class(e.icsk, rec->event.tcp.ca_state, cb->tcp_flags);
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+/* 6.17 added the error; before, it fires for what was sent only, and a third argument is whatever the register held. */
+static __always_inline int retransmit_err(unsigned long long *args)
+{
+	return bpf_core_field_exists(((struct trace_event_raw_tcp_retransmit_skb *)0)->err) ? (int)args[2] : 0;
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int retransmit_btf(unsigned long long *args)
+{
+	return on_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), true);
+}
+
+SEC("raw_tp/tcp_retransmit_skb")
+int retransmit_raw(unsigned long long *args)
+{
+	return on_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), false);
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What all events of a socket but tcp_probe have in common: they are rare, so each copies the socket once and reads the
+ * copy, in both flavours (`typed` only makes the cookie, which other events of the connection can then be joined by).
+ */
+#ifndef __TCC_SOCKET_BPF_H__
+#define __TCC_SOCKET_BPF_H__
+
+struct event {
+	struct tcc_counters *n;
+	struct copies *copy;
+	struct sock *sk; /* the copy, as are the two below */
+	struct tcp_sock *tp;
+	struct inet_connection_sock *icsk;
+	struct conn *conn;
+};
+
+static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock *tp)
+{
+	struct inet_connection_sock *icsk = (void *)tp;
+
+	out->bytes_acked = tp->bytes_acked;
+	out->bytes_received = tp->bytes_received;
+	out->snd_cwnd = tp->snd_cwnd;
+	out->snd_ssthresh = tp->snd_ssthresh;
+	out->snd_una = tp->snd_una;
+	out->snd_nxt = tp->snd_nxt;
+	out->write_seq = tp->write_seq;
+	out->snd_wnd = tp->snd_wnd;
+	out->rcv_wnd = tp->rcv_wnd;
+	out->srtt_us = tp->srtt_us >> 3;
+	out->packets_out = tp->packets_out;
+	out->sacked_out = tp->sacked_out;
+	out->lost_out = tp->lost_out;
+	out->retrans_out = tp->retrans_out;
+	out->total_retrans = tp->total_retrans;
+	out->state = ((struct sock *)tp)->__sk_common.skc_state;
+	out->ca_state = load_ca_state(tp);
+	out->retransmits = icsk->icsk_retransmits;
+	out->present = 1;
+}
+
+/*
+ * A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is not wanted or cannot
+ * be had, which is then in the books. `real` must be a full socket.
+ */
+static __always_inline void *event_begin(struct event *e, struct sock *real, __u8 kind, const __u16 size,
+					 const bool typed)
+{
+	struct tcc_head head;
+	struct tcc_event *rec;
+
+	e->n = counters_of(kind);
+	if (!e->n)
+		return NULL;
+	COUNT(e->n, seen);
+	e->copy = copies_claim();
+	if (!e->copy) {
+		COUNT(e->n, lost);
+		return NULL;
+	}
+	if (!copy_sock(e->copy, real, 0)) {
+		COUNT(e->n, lost);
+		goto none;
+	}
+	e->sk = (void *)e->copy->sock;
+	e->tp = (void *)e->copy->sock;
+	e->icsk = (void *)e->copy->sock;
+	load_head(&head, e->sk, kind, size, false);
+	if (typed && cfg.cookie_helper)
+		head.cookie = bpf_get_socket_cookie(real);
+	if (!admit_head(&head) || !admit_sock(e->sk, e->tp, 0, 0, false)) {
+		COUNT(e->n, filtered);
+		goto none;
+	}
+	e->conn = cfg.track_conn ? conn_of(conn_key(real, head.cookie)) : NULL;
+	if (cfg.track_owner && e->conn)
+		conn_ask(e->conn);
+	if (!admit_owner(e->conn)) {
+		COUNT(e->n, filtered);
+		goto none;
+	}
+	if (!pass_rate(e->conn, head.mono_ns)) {
+		COUNT(e->n, limited);
+		goto none;
+	}
+	rec = emit_begin(size);
+	if (!rec) {
+		COUNT(e->n, lost);
+		goto none;
+	}
+	rec->head = head;
+	load_owner(&rec->owner, e->sk, e->conn, 0, false);
+	load_tcp_brief(&rec->tcp, e->tp);
+	return rec;
+none:
+	copies_release();
+	return NULL;
+}
+
+/* One that could not even be looked at. */
+static __always_inline void event_lost(__u8 kind)
+{
+	struct tcc_counters *n = counters_of(kind);
+
+	if (n) {
+		COUNT(n, seen);
+		COUNT(n, lost);
+	}
+}
+
+/* The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing in. */
+static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const __u16 size)
+{
+	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
+			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE;
+	struct tcc_event *rec;
+
+	e->n = counters_of(head->kind);
+	if (!e->n)
+		return NULL;
+	COUNT(e->n, seen);
+	if (ON(~by_head) || !admit_head(head)) {
+		COUNT(e->n, filtered);
+		return NULL;
+	}
+	if (!pass_rate(NULL, head->mono_ns)) {
+		COUNT(e->n, limited);
+		return NULL;
+	}
+	rec = emit_begin(size);
+	if (!rec) {
+		COUNT(e->n, lost);
+		return NULL;
+	}
+	rec->head = *head;
+	__builtin_memset(&rec->owner, 0, sizeof(rec->owner));
+	__builtin_memset(&rec->tcp, 0, sizeof(rec->tcp));
+	return rec;
+}
+
+static __always_inline int event_end(void *ctx, struct event *e, void *rec, const __u16 size)
+{
+	emit_end(ctx, e->n, rec, size);
+	copies_release();
+	return 0;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* sock:inet_sock_set_state: a connection changes its TCP state. The socket still holds the old one. */
+#ifndef __TCC_STATE_BPF_H__
+#define __TCC_STATE_BPF_H__
+
+/* Time in the old state, where its beginning was seen; from now on the new one's. */
+static __always_inline __u64 state_time(struct conn *conn, __u64 now)
+{
+	__u64 since;
+
+	if (!conn)
+		return 0;
+	since = conn->state_ns;
+	conn->state_ns = now;
+	return since && now > since ? now - since : 0;
+}
+
+static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	struct tcc_state *rec;
+	struct event e;
+
+	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	rec = event_begin(&e, sk, TCC_KIND_STATE, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	rec->old_state_ns = state_time(e.conn, rec->event.head.mono_ns);
+	rec->old_state = oldstate;
+	rec->new_state = newstate;
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+TRACEPOINT(inet_sock_set_state, state, on_state, (struct sock *sk, int oldstate, int newstate),
+	   (ctx, sk, oldstate, newstate))
+
+#endif

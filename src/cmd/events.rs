@@ -1,0 +1,39 @@
+//! `events`: any kinds of events in one stream, as they happened.
+
+use anyhow::{Result, bail};
+
+use crate::config::{Config, Usage};
+use crate::kernel::Kernel;
+use crate::probe::{KINDS, Kind};
+use crate::session;
+
+/// Traces until the end; the exit status.
+pub fn run(config: &Config, names: &[String]) -> Result<u8> {
+    session::run(config, &kinds(config, names)?)
+}
+
+/// By number, each once. `all` is what this kernel has, and what it lacks is said.
+fn kinds(config: &Config, names: &[String]) -> Result<Vec<&'static Kind>> {
+    for name in names {
+        if name != "all" && crate::probe::kind(name).is_none() {
+            let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+            bail!(Usage(format!("no event `{name}`; there are: all, {}", known.join(", "))));
+        }
+    }
+    let all = names.iter().any(|name| name == "all");
+    let kernel = all.then(|| Kernel::new(config.tap.btf.as_deref()));
+    let lacks = |kind: &Kind| kernel.as_ref().is_some_and(|k| !k.has_tracepoint(kind.tracepoint()));
+    let mut kinds = Vec::new();
+    for kind in KINDS {
+        let named = names.iter().any(|name| name == kind.name);
+        if named || (all && !lacks(kind)) {
+            kinds.push(kind);
+        } else if all && !config.output.quiet {
+            session::output::tell(&format!(
+                "note: left out, as this kernel has no tracepoint {}: {}",
+                kind.hook, kind.name
+            ));
+        }
+    }
+    Ok(kinds)
+}

@@ -1,0 +1,14 @@
+//! The columns of who holds the socket, which every record has that has a socket.
+
+/// Of a record with a member `owner`; `$process` makes the columns that name the process, `$field` the others.
+macro_rules! owner_fields {
+    ($field:ident, $process:ident) => { [
+        $field("netns", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "sk_net->ns.inum", "Network namespace, as the inode of /proc/PID/ns/net.", |r| $crate::table::Value::unless(r.owner.netns.into(), 0)),
+        $field("cgroup_id", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in: the inode of its directory. 1 is the root, also on a host that uses v1 only.", |r| $crate::table::Value::unless(r.owner.cgroup_id, 0)),
+        $field("uid", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "sk->sk_uid", "The socket's owner.", |r| $crate::table::Value::U64(r.owner.uid.into())),
+        $process("pid", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "see the documentation", "The process that holds the socket and last used it, numbered as the tracer's host does; null while not known.", |r| $crate::table::Value::unless(r.owner.pid.into(), 0)),
+        $process("comm", ($crate::table::Type::Text, $crate::table::Unit::None), "task->group_leader->comm", "That process's name.", |r| if r.owner.pid == 0 { $crate::table::Value::Null } else { $crate::table::Value::Str($crate::probe::ca::text(&r.owner.comm)) }),
+        $field("ino", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "SOCK_INODE(sk)", "The socket's inode, as in /proc/PID/fd; null where no file holds it (not accepted yet, or closed).", |r| $crate::table::Value::unless(r.owner.ino, 0)),
+    ] };
+}
+pub(super) use owner_fields;

@@ -1,0 +1,22 @@
+//! `synack_retransmit`: tcp:tcp_retransmit_synack.
+
+use super::common::{Field, std};
+use super::socket::{socket_kind, view};
+use crate::skel::SynackRetransmitRecord;
+use crate::table::Type::Unsigned;
+use crate::table::Unit::Count;
+use crate::table::Value::U64;
+
+#[rustfmt::skip]
+static FIELDS: &[Field<SynackRetransmitRecord>] = &[
+    std("attempt", (Unsigned, Count), "req->num_timeout", "Timeouts of this request so far.", |r| U64(r.attempt.into())),
+];
+
+socket_kind!(
+    SynackRetransmitRecord,
+    TCC_KIND_SYNACK_RETRANSMIT,
+    "synack_retransmit",
+    "tcp:tcp_retransmit_synack",
+    "A SYN-ACK is sent again. The cookie is the listener's, as there is no connection yet.",
+    view![("ATTEMPT", "attempt", 7)]
+);
