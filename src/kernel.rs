@@ -160,6 +160,10 @@ impl Kernel {
         let Ok(btf) = self.btf.as_ref() else {
             return CaState::Unknown;
         };
+        // Bits of a member are counted from the other end there, which nobody has tried.
+        if cfg!(target_endian = "big") {
+            return CaState::Unknown;
+        }
         if btf.has_struct(algorithm.type_name) {
             return CaState::Kernel;
         }
@@ -170,7 +174,8 @@ impl Kernel {
             Some(module) if module.has_struct(algorithm.type_name) => CaState::Module,
             // A kernel with BTF for other modules has left this one out: then its layout is anybody's guess.
             _ if self.has_module_btf() => CaState::Unknown,
-            _ => CaState::Mainline,
+            _ if ca_mainline::knows(algorithm.type_name) => CaState::Mainline,
+            _ => CaState::Unknown,
         }
     }
 
@@ -181,6 +186,9 @@ impl Kernel {
 
     /// Modules carry BTF since 5.11 (36e68442d1af), where the kernel is built so.
     fn has_module_btf(&self) -> bool {
+        if self.btf_path != Path::new(KERNEL_BTF) {
+            return false;
+        }
         let dir = self.btf_path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
         dir.is_some_and(|dir| dir.count() > 1)
     }
@@ -208,9 +216,18 @@ pub fn is_loaded(algorithm: &Algorithm) -> bool {
 
 /// Is that event there for classic tracepoint programs? Else why not, and what to do.
 pub fn tracefs_event(group: &str, name: &str) -> Result<(), String> {
-    let found = TRACEFS.iter().find(|dir| Path::new(dir).join("events").exists());
-    let Some(dir) = found else {
-        return Err("tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".into());
+    let look = |dir: &&&str| Path::new(dir).join("events").metadata();
+    let Some(dir) = TRACEFS.iter().find(|dir| look(dir).is_ok()) else {
+        let denied = |dir: &&&str| {
+            look(dir).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+        };
+        return Err(match TRACEFS.iter().find(denied) {
+            // Debugfs is closed to others wherever tracefs is, so that one proves nothing; the other does.
+            Some(dir) if *dir == TRACEFS[1] => {
+                format!("{dir} is closed to this user: run it as root, or chmod a+rx {dir}")
+            }
+            _ => "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".into(),
+        });
     };
     let id = Path::new(dir).join("events").join(group).join(name).join("id");
     match std::fs::read(&id) {
@@ -267,6 +284,13 @@ pub fn us_per_jiffy_q16() -> u64 {
     let ns = u64::try_from(tick.tv_sec).unwrap_or(0) * 1_000_000_000
         + u64::try_from(tick.tv_nsec).unwrap_or(0);
     (u128::from(ns) * 65536).div_ceil(1000) as u64
+}
+
+/// Are our pids those that the kernel's programs see?
+#[must_use]
+pub fn in_host_pid_namespace() -> bool {
+    // PROC_PID_INIT_INO.
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link == Path::new("pid:[4026531836]"))
 }
 
 /// CONFIG_HZ.

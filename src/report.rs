@@ -114,16 +114,12 @@ fn item(name: &str, found: Result<String, (String, Option<&str>)>) -> Item {
 }
 
 fn system(kernel: &Kernel, rights: Rights) -> Vec<Item> {
-    let split = |why: String| match why.split_once(": run it") {
-        Some((what, mend)) => (what.to_owned(), Some(format!("run it{mend}"))),
-        None => (why, None),
-    };
     let rights_item = match rights.check() {
         Ok(()) => item("rights", Ok("enough to load and attach programs".into())),
         Err(why) => {
             let (detail, mend) = why
                 .split_once("; ")
-                .map_or_else(|| split(why.clone()), |(a, b)| (a.into(), Some(b.into())));
+                .map_or_else(|| (why.clone(), None), |(a, b)| (a.into(), Some(b.into())));
             Item { name: "rights".into(), ok: false, detail, mend }
         }
     };
@@ -143,10 +139,12 @@ fn system(kernel: &Kernel, rights: Rights) -> Vec<Item> {
             kernel::tracefs_event("tcp", "tcp_probe")
                 .map(|()| "mounted, tcp:tcp_probe is in it".into())
                 .map_err(|why| {
-                    let detail = format!(
-                        "{why}; without it there is no record reader, which nothing else depends on"
-                    );
-                    (detail, Some("mount -t tracefs tracefs /sys/kernel/tracing"))
+                    let without = if kernel.has_cookie_helper() {
+                        "no record reader, which nothing else depends on"
+                    } else {
+                        "no record reader and no new cookies"
+                    };
+                    (format!("{why}; without it: {without}"), None)
                 }),
         ),
         item(
@@ -249,6 +247,7 @@ fn probe(kind: &'static Kind, kernel: &Kernel, rights: Rights) -> Probe {
             },
         })
         .collect();
+    let record = kernel.record().is_ok();
     let fields = (kind.columns)()
         .into_iter()
         .map(|column| {
@@ -256,7 +255,7 @@ fn probe(kind: &'static Kind, kernel: &Kernel, rights: Rights) -> Probe {
             Field {
                 name: column.name,
                 available: lacking.is_none(),
-                readers: if column.set == Set::Standard && kind.is_probe() {
+                readers: if column.set == Set::Standard && kind.is_probe() && record {
                     "record, sock, raw"
                 } else {
                     "sock, raw"

@@ -21,15 +21,14 @@ mod generated {
 }
 
 pub use generated::types::{
-    conn as Conn, tcc_addr_key as AddrKey, tcc_config as BpfConfig,
-    tcc_cong_state as CongStateRecord, tcc_counters as Counters, tcc_destroy as DestroyRecord,
-    tcc_error as ErrorRecord, tcc_event as Event, tcc_filter as Filter,
-    tcc_filter_key as FilterKey, tcc_head as Head, tcc_kind as Kind, tcc_owner as Owner,
-    tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
-    tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
-    tcc_reset_sent as ResetSentRecord, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
-    tcc_sock as Sock, tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord,
-    tcc_tcp as Tcp,
+    tcc_addr_key as AddrKey, tcc_config as BpfConfig, tcc_cong_state as CongStateRecord,
+    tcc_counters as Counters, tcc_destroy as DestroyRecord, tcc_error as ErrorRecord,
+    tcc_event as Event, tcc_filter as Filter, tcc_filter_key as FilterKey, tcc_head as Head,
+    tcc_kind as Kind, tcc_owner as Owner, tcc_probe as ProbeRecord,
+    tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd, tcc_rcv_space as RcvSpaceRecord,
+    tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
+    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
+    tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 

@@ -113,7 +113,7 @@ fn what_is_not_an_option_is_told() {
     refused(&["completions"], &["SHELL"]);
     refused(&["completions", "csh"], &["csh", "bash"]);
     refused(&["check", "-o", "xml"], &["xml"]);
-    refused(&["schema", "no-such-kind"], &["no-such-kind", "probe, stats, end"]);
+    refused(&["schema", "no-such-kind"], &["no-such-kind", "probe, state, ", ", stats, end"]);
 }
 
 #[test]
@@ -146,21 +146,25 @@ fn the_schema_has_every_column() {
     let schema: Value = serde_json::from_str(&printed(&["schema"])).expect("JSON");
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
-    assert_eq!(titles, ["probe", "stats", "end"]);
-    let mut names = Vec::new();
-    for (name, property) in schema["oneOf"][0]["properties"].as_object().expect("properties") {
-        match property["properties"].as_object() {
-            Some(members) => names.extend(members.keys().map(|leaf| format!("{name}.{leaf}"))),
-            None => names.push(name.clone()),
-        }
-    }
+    let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
+    assert_eq!(titles, [&kinds[..], &["stats", "end"]].concat());
     let page = printed(&["reference"]);
-    let fields = page.split("\n## probe\n").nth(1).expect("the fields");
-    let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let columns: Vec<&str> = rows.map(|(name, _)| name).collect();
-    assert!(columns.len() > 100, "{}", columns.len());
-    assert_eq!(names[0], "type");
-    assert_eq!(names[1..], columns);
+    for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {
+        let mut names = Vec::new();
+        for (name, property) in record["properties"].as_object().expect("properties") {
+            match property["properties"].as_object() {
+                Some(members) => names.extend(members.keys().map(|leaf| format!("{name}.{leaf}"))),
+                None => names.push(name.clone()),
+            }
+        }
+        let fields = page.split(&format!("\n## {kind}\n")).nth(1).expect("the fields");
+        let fields = fields.split("\n## ").next().expect("a part");
+        let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let columns: Vec<&str> = rows.map(|(name, _)| name).collect();
+        assert!(columns.len() > 20, "{kind}: {}", columns.len());
+        assert_eq!(names[0], "type");
+        assert_eq!(names[1..], columns, "{kind}");
+    }
 
     let one: Value = serde_json::from_str(&printed(&["schema", "end"])).expect("JSON");
     assert_eq!(one["oneOf"].as_array().map(Vec::len), Some(1));

@@ -168,11 +168,11 @@ struct sock {
 	u32 sk_priority;
 	u32 sk_mark;
 	kuid_t sk_uid;
+	u16 sk_type;
 	u16 sk_protocol;
 	int sk_err;
 	int sk_sndbuf;
 	struct sock_cgroup_data sk_cgrp_data;
-	struct timer_list sk_timer;
 };
 
 /* since 6.19: the retransmit timer lives in struct sock */
@@ -365,7 +365,6 @@ struct signal_struct {
 
 struct task_struct {
 	unsigned int flags;
-	int pid;
 	int tgid;
 	char comm[16];
 	struct task_struct *group_leader;

@@ -8,9 +8,9 @@
 
 /*
  * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types
- * (tp_btf), and NAME_raw (raw_tp), in which it does not. Members are plain loads in both, from the struct itself or from
- * a copy of it; they differ only where a pointer is followed. `typed` is a constant when inlined. Parameters and
- * arguments each stand in parentheses.
+ * (tp_btf), and NAME_raw (raw_tp), in which it does not. Many members are loaded from a copy of the struct, which is the
+ * same in both; a few by FOLLOW, which is a plain load or a probe read. `typed` is a constant when inlined. Parameters
+ * and arguments each stand in parentheses.
  */
 #define TRACEPOINT(tracepoint, name, handler, parameters, arguments)                                    \
 	SEC("tp_btf/" #tracepoint)                                                                       \

@@ -11,10 +11,22 @@
 #ifndef __TCC_CONN_BPF_H__
 #define __TCC_CONN_BPF_H__
 
+#define IPPROTO_TCP 6
+#define SOCK_STREAM 1
 #define PF_KTHREAD 0x00200000
 #define OWNER_FRESH cfg.hz
 #define OWNER_ASK (cfg.hz / 10)
 #define OWNER_MAX_ASKS 8
+
+/* Not every socket of that number is TCP: netlink counts its protocols too. */
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	return (family == AF_INET || family == AF_INET6) &&
+	       BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) == IPPROTO_TCP &&
+	       BPF_CORE_READ_BITFIELD_PROBED(sk, sk_type) == SOCK_STREAM;
+}
 
 static __always_inline __u64 conn_key(struct sock *sk, __u64 cookie)
 {

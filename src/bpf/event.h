@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The contract between the BPF programs and the Rust side: record kinds, record layouts, configuration.
+ * The contract between the BPF programs and the Rust side: record kinds and layouts. Configuration: config.h.
  *
  * Rust sees these types through the skeleton (BTF), so a layout is written here and nowhere else.
  * Rules: fixed-width integers only, fields from large to small, no hidden padding (checked below): every byte of a
@@ -77,6 +77,9 @@ struct tcc_sock {
 	__u64 bytes_retrans;
 	__u64 pacing_rate;
 	__u64 max_pacing_rate;
+	__u64 last_data_sent_us;
+	__u64 last_data_recv_us;
+	__u64 last_ack_recv_us;
 
 	__u32 snd_ssthresh;
 	__u32 rttvar_us;
@@ -112,9 +115,6 @@ struct tcc_sock {
 	__u32 rcv_rtt_us;
 	__u32 rcv_space;
 	__u32 rcv_ooopack;
-	__u32 last_data_sent_us;
-	__u32 last_data_recv_us;
-	__u32 last_ack_recv_us;
 	__u32 timer_us;
 	__u32 prior_cwnd;
 	__u32 prior_ssthresh;
@@ -138,6 +138,7 @@ struct tcc_sock {
 	__s32 omem_alloc;
 	__s32 backlog_len;
 	__u32 max_window;
+	__u32 unused;
 
 	__u64 busy_us;
 	__u64 rwnd_limited_us;
@@ -326,70 +327,6 @@ struct tcc_counters {
 	__u64 submitted;
 };
 
-/* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
-enum tcc_sleep {
-	TCC_AWAKE = 0,
-	TCC_NAP = 1, /* has a timer: wake it only when wake_bytes are waiting */
-	TCC_SLEEP = 2, /* has none: the next record wakes it */
-};
-
-/* What a hash filter's value means; the key of `filter_values`. */
-enum tcc_filter {
-	TCC_FILTER_PID = 1 << 0,
-	TCC_FILTER_UID = 1 << 1,
-	TCC_FILTER_COMM = 1 << 2,
-	TCC_FILTER_CGROUP = 1 << 3,
-	TCC_FILTER_NETNS = 1 << 4,
-	TCC_FILTER_IFACE = 1 << 5,
-	TCC_FILTER_MARK = 1 << 6,
-	TCC_FILTER_CC = 1 << 7,
-	TCC_FILTER_COOKIE = 1 << 8,
-	TCC_FILTER_TREE = 1 << 9, /* connections of the command that we started */
-	TCC_FILTER_PORT = 1 << 10, /* either side */
-	TCC_FILTER_LPORT = 1 << 11,
-	TCC_FILTER_RPORT = 1 << 12,
-	TCC_FILTER_ADDR = 1 << 13, /* either side */
-	TCC_FILTER_LADDR = 1 << 14,
-	TCC_FILTER_RADDR = 1 << 15,
-	TCC_FILTER_IPV4 = 1 << 16,
-	TCC_FILTER_IPV6 = 1 << 17,
-};
-
-struct tcc_filter_key {
-	__u8 value[16]; /* a number in its first 8 bytes, or a name; zero-filled */
-	enum tcc_filter filter;
-};
-
-/* LPM key: the filter is part of the prefix, so that three address lists live in one trie. */
-struct tcc_addr_key {
-	__u32 prefixlen;
-	enum tcc_filter filter;
-	__u8 addr[16];
-};
-
-/* Read-only for the programs: the verifier sees constants and drops the code of what is not asked for. */
-struct tcc_config {
-	__u64 every_ns;
-	__u64 rate_interval_ns;
-	__u64 rate_burst_ns;
-	__u64 conn_rate_interval_ns;
-	__u64 conn_rate_burst_ns;
-	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
-	__u32 filters; /* of enum tcc_filter: which are on */
-	__u32 sample;
-	__u32 hz; /* CONFIG_HZ: jiffies per second */
-	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
-	enum tcc_kind kinds; /* never read: makes the enum part of the object's BTF */
-	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
-	__u8 full; /* emit all fields */
-	__u8 on_change;
-	__u8 track_conn; /* keep an entry per connection */
-	__u8 track_owner; /* and its owner */
-	__u8 key_by_cookie; /* the record reader has no socket pointer */
-	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
-	__u8 unused[5];
-};
-
 #define TCC_NO_PADDING(type, last) \
 	_Static_assert(sizeof(type) == __builtin_offsetof(type, last) + sizeof(((type *)0)->last), #type " is padded")
 TCC_NO_PADDING(struct tcc_head, len);
@@ -406,8 +343,7 @@ TCC_NO_PADDING(struct tcc_destroy, dsack_dups);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
 TCC_NO_PADDING(struct tcc_error, unused);
-TCC_NO_PADDING(struct tcc_config, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
-_Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, max_window) + 4, "tcc_sock has a hole");
+_Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
 
 #endif

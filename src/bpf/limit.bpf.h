@@ -17,30 +17,32 @@ static __always_inline bool bucket_take(__u64 *empty_at, __u64 now, __u64 interv
 	return true;
 }
 
+/* What --on-change compares with from now on. */
+static __always_inline void conn_showed(struct conn *conn, __u32 snd_cwnd, __u32 snd_ssthresh, __u8 ca_state)
+{
+	conn->snd_cwnd = snd_cwnd;
+	conn->snd_ssthresh = snd_ssthresh;
+	conn->ca_state = ca_state;
+}
+
 /* Every Nth of a connection, beginning with its first; at most one per interval; only where something moved. */
 static __always_inline bool pass_sampling(struct conn *conn, __u64 now, __u32 snd_cwnd, __u32 snd_ssthresh,
 					  __u8 ca_state)
 {
-	if (cfg.on_change) {
-		if (conn->count && conn->snd_cwnd == snd_cwnd && conn->snd_ssthresh == snd_ssthresh &&
-		    conn->ca_state == ca_state)
-			return false;
-		conn->snd_cwnd = snd_cwnd;
-		conn->snd_ssthresh = snd_ssthresh;
-		conn->ca_state = ca_state;
-	}
+	if (cfg.on_change && conn->count && conn->snd_cwnd == snd_cwnd && conn->snd_ssthresh == snd_ssthresh &&
+	    conn->ca_state == ca_state)
+		return false;
 	if (cfg.sample > 1) {
-		if (conn->count++ % cfg.sample)
+		if (conn->count++ % cfg.sample) {
+			/* Of changes it is every Nth. */
+			conn_showed(conn, snd_cwnd, snd_ssthresh, ca_state);
 			return false;
+		}
 	} else {
 		conn->count = 1;
 	}
-	if (cfg.every_ns) {
-		if (conn->emitted_ns && now - conn->emitted_ns < cfg.every_ns)
-			return false;
-		conn->emitted_ns = now;
-	}
-	return true;
+	/* What comes too soon is shown later, if it is still so. */
+	return !cfg.every_ns || !conn->emitted_ns || now - conn->emitted_ns >= cfg.every_ns;
 }
 
 static __always_inline bool pass_rate(struct conn *conn, __u64 now)

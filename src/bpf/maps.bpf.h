@@ -133,8 +133,8 @@ struct conn {
 };
 
 /*
- * Key: the socket's address (the record reader: its cookie). Inserted by the first event that needs it and by the
- * iterator at the start; removed by tcp_destroy_sock, so that a reused address starts anew. LRU bounds it: where there
+ * Key: the socket's address (the record reader: its cookie). Inserted by the first event that needs it, where
+ * a process connects or listens, and by each run of the iterator; removed by tcp_destroy_sock, so that a reused address starts anew. LRU bounds it: where there
  * are more connections than entries the idle ones are forgotten and learnt again.
  */
 struct {

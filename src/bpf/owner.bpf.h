@@ -9,7 +9,6 @@
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_LISTEN 10
-#define IPPROTO_TCP 6
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define SOCKFS_MAGIC 0x534F434B
@@ -31,8 +30,12 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 {
 	struct listener_key key = listener_key(sk);
 	struct listener fresh = { .tgid = owner->tgid, .flags = owner->flags & CONN_TREE };
-	struct listener *known = bpf_map_lookup_elem(&listeners, &key);
+	struct listener *known;
 
+	/* listen() without bind() tells of the state before it chooses the port: a scan finds that one later. */
+	if (!key.sport)
+		return;
+	known = bpf_map_lookup_elem(&listeners, &key);
 	__builtin_memcpy(fresh.comm, owner->comm, TCC_COMM_LEN);
 	if (!known) {
 		bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY);
@@ -41,6 +44,16 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 	if (known->tgid != fresh.tgid)
 		known->tgid = 0;
 	known->flags &= fresh.flags;
+}
+
+/* Where several listen (SO_REUSEPORT) the others still do. */
+static __always_inline void listener_remove(struct sock *sk)
+{
+	struct listener_key key = listener_key(sk);
+	struct listener *known = bpf_map_lookup_elem(&listeners, &key);
+
+	if (known && known->tgid)
+		bpf_map_delete_elem(&listeners, &key);
 }
 
 /*
@@ -66,18 +79,16 @@ static __always_inline void conn_from_listener(struct sock *sk)
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 {
-	struct listener_key key;
 	struct conn *conn;
 
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+	if (!is_tcp(sk))
 		return 0;
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV) {
 		conn_from_listener(sk);
 		return 0;
 	}
 	if (oldstate == TCP_LISTEN) {
-		key = listener_key(sk);
-		bpf_map_delete_elem(&listeners, &key);
+		listener_remove(sk);
 	}
 	/* Who connects or listens owns it; who closes it need not (ss --kill). */
 	if ((newstate != TCP_SYN_SENT && newstate != TCP_LISTEN) || !held_by_process(sk, false))
@@ -141,6 +152,16 @@ int BPF_PROG(tree_exit, struct task_struct *task)
 	return 0;
 }
 
+/* The tracer itself, whose children are traced: by the number that it has outside of all pid namespaces. */
+static __always_inline void tree_root(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u8 one = 1;
+
+	if (!bpf_map_lookup_elem(&tree, &tgid))
+		bpf_map_update_elem(&tree, &tgid, &one, BPF_ANY);
+}
+
 /*
  * Every open file of every process: who holds which TCP socket. Run once at the start for the connections that were
  * there before, and again when a sample's owner was asked for. Of several holders the first in pid order is taken until
@@ -156,6 +177,8 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 	struct sock *sk;
 	struct conn *conn;
 
+	if (cfg.filters & TCC_FILTER_TREE)
+		tree_root();
 	if (!task || !file)
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK ||
@@ -163,7 +186,7 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 		return 0;
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+	if (!sk || !is_tcp(sk))
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (!conn)

@@ -7,6 +7,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "event.h"
+#include "config.h"
 #include "maps.bpf.h"
 #include "compat.bpf.h"
 #include "emit.bpf.h"

@@ -4,12 +4,13 @@ pub mod filters;
 pub mod plan;
 pub mod source;
 
+use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel, ProgramMut};
+use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramMut};
 
 use self::plan::{Plan, Variant};
 use crate::config::{Config, Reader, Transport};
@@ -92,10 +93,14 @@ impl Loaded<'_> {
         let mut links = Vec::new();
         for name in names {
             let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
-            let link = program
-                .attach()
-                .map_err(|error| Refused(format!("cannot attach {name}: {error}")))?;
-            links.push(link);
+            match program.attach() {
+                Ok(link) => links.push(link),
+                // Nothing but cookies depends on it, and perf events may be forbidden where programs are not.
+                Err(error) if name == plan::COOKIE_PROGRAM => eprintln!(
+                    "tcc-trace: note: cannot attach {name} ({error}): `cookie` is null for sockets that have none yet"
+                ),
+                Err(error) => bail!(Refused(format!("cannot attach {name}: {error}"))),
+            }
         }
         Ok(links)
     }
@@ -104,8 +109,17 @@ impl Loaded<'_> {
     pub fn scan_owners(&self) -> Result<()> {
         let link = self.skel.progs.owner_iter.attach().context("cannot attach owner_iter")?;
         let mut iter = libbpf_rs::Iter::new(&link).context("cannot run owner_iter")?;
-        std::io::copy(&mut iter, &mut std::io::sink()).context("cannot run owner_iter")?;
-        Ok(())
+        let mut nothing = [0; 64];
+        loop {
+            match iter.read(&mut nothing) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // After a million files the kernel makes a pause, and goes on where it was.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error).context("cannot run owner_iter"),
+            }
+        }
     }
 
     /// How often the kernel skipped the program because it was running on that CPU already; 0 where it does not say.
@@ -118,12 +132,6 @@ impl Loaded<'_> {
         let info = info.unwrap_or_default();
         let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
         line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
-    }
-
-    /// Lets the connections of this process's future children through.
-    pub fn trace_children(&self) -> Result<()> {
-        let pid = std::process::id().to_ne_bytes();
-        self.skel.maps.tree.update(&pid, &[1], MapFlags::ANY).context("map tree")
     }
 }
 
@@ -197,7 +205,7 @@ fn configure(
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.programs.iter().any(|(_, program)| *program == name)
             || variant.hooks.contains(&name)
-            || (plan.track_owner && name == "owner_iter");
+            || (plan.scan_owners && name == "owner_iter");
         program.set_autoload(wanted);
     }
     Ok(())

@@ -31,6 +31,8 @@ pub struct Facts {
     pub lacking: Vec<&'static str>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
+    /// Iterators, which need the kernel's own types (5.8).
+    pub iterators: bool,
     /// Why a classic tracepoint program cannot be attached.
     pub tracefs: Result<(), String>,
 }
@@ -50,6 +52,9 @@ pub struct Variant {
     pub notes: Vec<String>,
 }
 
+/// What makes cookies where the readers cannot; they work without it.
+pub const COOKIE_PROGRAM: &str = "probe_cookie";
+
 /// What will be tried, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -57,6 +62,8 @@ pub struct Plan {
     pub transport: Transport,
     pub track_conn: bool,
     pub track_owner: bool,
+    /// And the open files are looked through for owners.
+    pub scan_owners: bool,
 }
 
 /// Why there is no plan.
@@ -93,6 +100,10 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         None if facts.ringbuf => Transport::RingBuf,
         None => Transport::PerfBuf,
     };
+    if request.tree && !facts.iterators {
+        let text = "-- COMMAND needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
+        return Err(Refusal::Kernel(text.into()));
+    }
     let track_owner = request.owner || request.tree;
     let track_conn = track_owner
         || request.per_connection
@@ -107,7 +118,8 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
             Variant { reader, hooks, programs: programs.collect(), why, notes }
         })
         .collect();
-    Ok(Plan { variants, transport, track_conn, track_owner })
+    let scan_owners = track_owner && facts.iterators;
+    Ok(Plan { variants, transport, track_conn, track_owner, scan_owners })
 }
 
 /// The readers in order of preference.
@@ -170,7 +182,7 @@ fn hooks(
     if needs_cookie {
         match &facts.tracefs {
             // Before the reader: probes of a tracepoint run in the order in which they came.
-            Ok(()) => hooks.push("probe_cookie".to_owned()),
+            Ok(()) => hooks.push(COOKIE_PROGRAM.to_owned()),
             Err(why) => notes.push(format!(
                 "the {} reader cannot make socket cookies here, so `cookie` is null for sockets that have none yet ({why})",
                 reader.name()
@@ -178,6 +190,10 @@ fn hooks(
         }
     }
     if track_owner {
+        if !facts.iterators {
+            let text = "without the kernel's own types the open files cannot be looked through: owners of connections that were open before are unknown until they are used";
+            notes.push(text.to_owned());
+        }
         hooks.push("owner_set_state".to_owned());
         hooks.push(flavour("owner_receive", reader));
         if facts.sendmsg {
@@ -229,6 +245,7 @@ mod tests {
             ringbuf: true,
             lacking: Vec::new(),
             sendmsg: true,
+            iterators: true,
             tracefs: Ok(()),
         }
     }

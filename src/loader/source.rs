@@ -65,7 +65,8 @@ impl<'a> Source<'a> {
             Transport::PerfBuf => {
                 let batch = Rc::new(RefCell::new(Vec::new()));
                 let filled = Rc::clone(&batch);
-                let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1).max(1);
+                // The possible ones may be hundreds, where a few are there.
+                let cpus = online_cpus();
                 let pages = (buffer_size(size) as usize / cpus / rustix::param::page_size()).max(1);
                 let buffer = PerfBufferBuilder::new(&skel.maps.events_perf)
                     .pages(pages.next_power_of_two())
@@ -131,4 +132,15 @@ impl<'a> Source<'a> {
         let value = self.skel.maps.owner_asks.lookup(&ZERO, MapFlags::ANY).ok().flatten();
         value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
+}
+
+/// How many CPUs there are; of `0-3,8` five.
+fn online_cpus() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    text.trim().split(',').filter_map(count).sum::<usize>().max(1)
 }

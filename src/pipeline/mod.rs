@@ -43,6 +43,15 @@ pub struct KernelCounts {
     pub skipped: u64,
 }
 
+impl KernelCounts {
+    /// Events that a program is still at work on: seen, and not yet in any other book.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        let done = self.filtered + self.sampled_out + self.limited + self.lost + self.submitted;
+        self.seen.saturating_sub(done)
+    }
+}
+
 impl Pipeline {
     #[must_use]
     pub fn new(sink: Box<dyn Sink>, types: Types, clock: Clock, count: Option<u64>) -> Self {
@@ -149,8 +158,9 @@ impl Tally {
         let ours = self.emitted + self.over_count + self.undecodable;
         let missing = kernel.submitted.saturating_sub(ours);
         let on_the_way = if stage == Stage::End { 0 } else { missing };
+        let running = if stage == Stage::End { 0 } else { kernel.running() };
         Counts {
-            seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way),
+            seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way + running),
             emitted: self.emitted,
             filtered: kernel.filtered,
             sampled_out: kernel.sampled_out,

@@ -74,12 +74,6 @@ impl Layouts {
         }
     }
 
-    /// Is the state of that algorithm known at all?
-    #[must_use]
-    pub fn knows(&self, algorithm: usize) -> bool {
-        FIELDS.iter().zip(&self.fields).any(|(f, bits)| f.algorithm == algorithm && bits.is_some())
-    }
-
     /// The value of column `index` of [`FIELDS`]; null for another algorithm's socket.
     #[must_use]
     pub fn value(&self, index: usize, sock: &Sock) -> Value<'static> {
@@ -108,7 +102,7 @@ impl Layouts {
     }
 }
 
-/// Does the socket run that algorithm? DCTCP without ECN falls back to Reno under the same name and keeps no state.
+/// Does the socket run that algorithm? DCTCP without ECN is `dctcp-reno`, which keeps no state.
 fn runs(algorithm: usize, sock: &Sock) -> bool {
     name(sock) == ALGORITHMS[algorithm].name
 }

@@ -33,6 +33,12 @@ pub const MEMBERS: &[(&str, &str, u32, u32)] = &[
     ("dctcp", "loss_cwnd", 192, 32),
 ];
 
+/// Is that type's layout here?
+#[must_use]
+pub fn knows(type_name: &str) -> bool {
+    MEMBERS.iter().any(|(t, ..)| *t == type_name)
+}
+
 /// Where mainline has the member.
 #[must_use]
 pub fn locate(type_name: &str, member: &str) -> Option<Bits> {

@@ -36,20 +36,26 @@ impl Child {
             .as_fd()
             .try_clone_to_owned()
             .map_or_else(|_| Stdio::null(), Stdio::from);
-        let process = Command::new(program).args(args).stdout(stdout).spawn().map_err(|error| {
-            let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
-            CannotStart {
-                status,
-                message: format!("cannot start {}: {error}", program.to_string_lossy()),
-            }
-        })?;
+        let mut process =
+            Command::new(program).args(args).stdout(stdout).spawn().map_err(|error| {
+                let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+                CannotStart {
+                    status,
+                    message: format!("cannot start {}: {error}", program.to_string_lossy()),
+                }
+            })?;
         let pid = i32::try_from(process.id())
             .ok()
             .and_then(Pid::from_raw)
             .ok_or_else(|| anyhow!("no pid"))?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())
-            .context("cannot watch the command (pidfd_open)")?;
-        Ok(Child { process, pidfd })
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Child { process, pidfd }),
+            Err(error) => {
+                let _ = process.kill();
+                let _ = process.wait();
+                Err(anyhow!("cannot watch the command (pidfd_open): {error}"))
+            }
+        }
     }
 
     /// Readable once it has ended.
@@ -69,5 +75,12 @@ impl Child {
         let code =
             status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Ok(u8::try_from(code).unwrap_or(1))
+    }
+}
+
+/// It does not go on untraced, whatever ended the trace.
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.finish();
     }
 }

@@ -8,6 +8,7 @@ mod trace;
 pub mod wait;
 
 use std::mem::MaybeUninit;
+use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
@@ -15,7 +16,7 @@ use self::columns::Selection;
 use self::trace::Trace;
 use self::wait::Signals;
 use crate::config::{Config, Fields, Usage};
-use crate::kernel::{self, Kernel, Rights};
+use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, plan};
 use crate::loader::{self, Refused};
 use crate::probe::Kind;
@@ -45,6 +46,9 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
         );
     }
 
+    if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
+        output::tell("note: --pid: the numbers are the host's, not those of this pid namespace");
+    }
     let mut refused = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
@@ -129,6 +133,7 @@ pub fn facts(kernel: &Kernel) -> Facts {
         cookie_helper: kernel.has_cookie_helper(),
         ringbuf: kernel.has_ringbuf(),
         lacking: lacking(|name| kernel.has_tracepoint(name)),
+        iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),
     }

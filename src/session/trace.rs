@@ -8,15 +8,15 @@ use anyhow::{Context, Result, bail};
 
 use super::child::Child;
 use super::columns::Selection;
-use super::wait::{Signals, Waiter};
+use super::wait::{Signals, Waiter, Woken};
 use super::{output, priority};
 use crate::config::Config;
 use crate::kernel::{self, Kernel};
 use crate::loader::plan::{Plan, Variant};
 use crate::loader::source::{Source, Wait};
 use crate::loader::{self, Loaded};
-use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
+use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
 use crate::probe::{KINDS, Kind, Types};
 use crate::sink::Stage;
@@ -30,6 +30,8 @@ const OWNER_TICK: Duration = Duration::from_millis(100);
 const MODULE_TICK: Duration = Duration::from_secs(1);
 /// A scan of all open files may take at most one part in so many of the time.
 const SCAN_SHARE: u32 = 20;
+/// How often the counters are read again until they agree.
+const SETTLE_TRIES: usize = 20;
 /// What no timer bounds is looked at once a minute.
 const FOREVER: Duration = Duration::from_secs(60);
 
@@ -67,12 +69,9 @@ impl Trace<'_, '_> {
         let sink = output::sink(output, self.selection).context("standard output")?;
         let clock = Clock::new(output.time);
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
-        if !self.config.command.is_empty() {
-            self.loaded.trace_children()?;
-        }
         // What the reader depends on runs first, so that its first event finds all in place.
         let mut links = self.loaded.attach(&self.variant.hooks)?;
-        if self.plan.track_owner {
+        if self.plan.scan_owners {
             self.loaded.scan_owners()?;
         }
         let source = Source::new(
@@ -156,9 +155,10 @@ impl Trace<'_, '_> {
     ) -> Result<()> {
         let now = Instant::now();
         let mut timers = Timers {
-            end: self.config.limits.duration.map(|duration| now + duration),
-            stats: self.config.output.stats.map(|every| now + every),
-            scan: self.plan.track_owner.then_some(now + OWNER_TICK),
+            // Beyond the clock's range is never.
+            end: self.config.limits.duration.and_then(|duration| now.checked_add(duration)),
+            stats: self.config.output.stats.and_then(|every| now.checked_add(every)),
+            scan: self.plan.scan_owners.then_some(now + OWNER_TICK),
             modules: self.selection.full.then_some(now + MODULE_TICK),
         };
         let mut missing = missing_modules();
@@ -178,11 +178,11 @@ impl Trace<'_, '_> {
                 return Ok(());
             }
             if self.signals.take_stats() || timers.stats.is_some_and(|due| now >= due) {
-                timers.stats = self.config.output.stats.map(|every| now + every);
+                timers.stats = self.config.output.stats.and_then(|every| now.checked_add(every));
                 self.account(Stage::Interim, pipeline)?;
             }
             if timers.scan.is_some_and(|due| now >= due) {
-                timers.scan = Some(self.answer_owner_asks(source, &mut asked)?);
+                timers.scan = self.answer_owner_asks(source, &mut asked);
             }
             if timers.modules.is_some_and(|due| now >= due) {
                 timers.modules = self.look_for_modules(pipeline, &mut missing);
@@ -202,19 +202,27 @@ impl Trace<'_, '_> {
             let due =
                 [timers.end, timers.stats, timers.scan, timers.modules].into_iter().flatten().min();
             let limit = due.map_or(limit, |due| limit.min(due.saturating_duration_since(now)));
-            waiter.wait(source, limit)?;
+            if waiter.wait(source, limit)? == Woken::ByRecords {
+                // Perhaps by a record behind one that is not finished: that one wakes nobody.
+                quiet_rounds = 0;
+            }
         }
     }
 
     /// Looks through the processes' files again where a sample's owner was not known; returns when to look next.
-    fn answer_owner_asks(&self, source: &Source<'_>, asked: &mut u32) -> Result<Instant> {
+    fn answer_owner_asks(&self, source: &Source<'_>, asked: &mut u32) -> Option<Instant> {
         let started = Instant::now();
         let asks = source.owner_asks();
         if asks != *asked {
             *asked = asks;
-            self.loaded.scan_owners()?;
+            if let Err(error) = self.loaded.scan_owners() {
+                output::tell(&format!(
+                    "note: {error:#}: owners that no hook sees stay unknown from now on"
+                ));
+                return None;
+            }
         }
-        Ok(started + (started.elapsed() * SCAN_SHARE).max(OWNER_TICK))
+        Some(started + (started.elapsed() * SCAN_SHARE).max(OWNER_TICK))
     }
 
     /// An algorithm's module that was loaded since the start has made its state known; returns when to look next.
@@ -235,7 +243,7 @@ impl Trace<'_, '_> {
         let mut counts = Vec::new();
         for (number, program) in &self.variant.programs {
             let kind = &KINDS[*number];
-            let mut of_kind = summary::counters(&self.loaded.skel, kind)?;
+            let mut of_kind = self.settled(kind)?;
             of_kind.skipped = self.loaded.recursion_misses(program);
             counts.push((kind, of_kind));
         }
@@ -248,6 +256,18 @@ impl Trace<'_, '_> {
         Ok(())
     }
 
+    /// The counters at a moment when no program is at work, if there is one soon.
+    fn settled(&self, kind: &'static Kind) -> Result<KernelCounts> {
+        let mut counts = summary::counters(&self.loaded.skel, kind)?;
+        for _ in 0..SETTLE_TRIES {
+            if counts.running() == 0 {
+                break;
+            }
+            counts = summary::counters(&self.loaded.skel, kind)?;
+        }
+        Ok(counts)
+    }
+
     /// Drains, once the programs are stopped, and closes the books.
     fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
         pipeline.borrow_mut().clock.update();
@@ -257,7 +277,7 @@ impl Trace<'_, '_> {
             let mut done = true;
             for kind in self.kinds() {
                 let n = summary::counters(&self.loaded.skel, kind)?;
-                done &= n.seen == n.filtered + n.sampled_out + n.limited + n.lost + n.submitted;
+                done &= n.running() == 0;
             }
             if done {
                 break;

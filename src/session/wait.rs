@@ -86,6 +86,13 @@ fn hangup_ignored() -> bool {
         .is_some_and(|bits| bits & (1 << (SIGHUP - 1)) != 0)
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    ByRecords,
+    Otherwise,
+}
+
 /// The loop's epoll.
 pub struct Waiter<'s> {
     epoll: OwnedFd,
@@ -114,7 +121,7 @@ impl<'s> Waiter<'s> {
     }
 
     /// Until something happens, or the time is over.
-    pub fn wait(&self, source: &Source<'_>, limit: Duration) -> Result<()> {
+    pub fn wait(&self, source: &Source<'_>, limit: Duration) -> Result<Woken> {
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
@@ -136,14 +143,16 @@ impl<'s> Waiter<'s> {
             Err(rustix::io::Errno::INTR) => 0,
             Err(error) => return Err(error).context("epoll"),
         };
+        let mut woken = Woken::Otherwise;
         for event in &events[..count] {
             match event.data.u64() {
+                RING => woken = Woken::ByRecords,
                 SIGNAL => self.signals.drain(),
                 CHILD => self.child_ended.store(true, Ordering::Relaxed),
                 _ => {}
             }
         }
-        Ok(())
+        Ok(woken)
     }
 
     /// Has the command ended?

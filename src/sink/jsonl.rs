@@ -32,18 +32,25 @@ struct Shape {
 impl Shape {
     fn new(table: &Table) -> Self {
         let mut items: Vec<Item> = Vec::new();
-        for &column in &table.columns {
+        // A key stands once in an object, however often and in which order it was asked for.
+        for (i, &column) in table.columns.iter().enumerate() {
+            if table.columns[..i].iter().any(|earlier| earlier.index == column.index) {
+                continue;
+            }
             let leaf = key(column.column.leaf());
-            let Some(name) = column.column.group() else {
+            let Some(group) = column.column.group() else {
                 items.push(Item::Column { key: leaf, column });
                 continue;
             };
-            match items.last_mut() {
-                Some(Item::Group { name: last, members, .. }) if *last == name => {
-                    members.push((leaf, column))
-                }
-                _ => {
-                    items.push(Item::Group { key: key(name), name, members: vec![(leaf, column)] })
+            let known = items.iter_mut().find_map(|item| match item {
+                Item::Group { name, members, .. } if *name == group => Some(members),
+                _ => None,
+            });
+            match known {
+                Some(members) => members.push((leaf, column)),
+                None => {
+                    let members = vec![(leaf, column)];
+                    items.push(Item::Group { key: key(group), name: group, members });
                 }
             }
         }

@@ -253,3 +253,25 @@ fn the_end_is_noticed_in_a_flood() {
     assert!(start.elapsed() >= Duration::from_millis(500));
     assert_eq!(told(&stderr).len(), 4, "{stderr}");
 }
+
+/// Its children are told by what they are outside of all pid namespaces.
+#[test]
+fn in_a_pid_namespace_too_its_connections_are_traced() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let to = server.addr.to_string();
+    let program = traffic_program();
+    let launch = Launch::here().within(&["unshare", "-p", "-f"]);
+    let command = [program.to_str().expect("UTF-8"), "pingpong", "--to", &to, "--count", "5"];
+    let trace = Tracer::spawn(&launch, &[&["-o", "jsonl", "--"], &command[..]].concat()).wait();
+    assert_eq!(cookies(&trace), told(&trace.stderr), "{}", trace.stderr);
+    assert!(!trace.events.is_empty(), "{}", trace.end);
+}
+
+/// No moment is so far away.
+#[test]
+fn a_trace_may_be_asked_to_last_for_ever() {
+    need!(is_root(), "not root");
+    let ages = ["--duration", "300000000000years", "--stats", "300000000000years", "-P", "1"];
+    assert_eq!(start(&ages, &["true"]).wait_raw().status.code(), Some(0));
+}

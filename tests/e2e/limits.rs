@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Server, Sides, Trace, Tracer, flooding, is_root, traffic, traffic_in, u64_of,
+    Launch, Puppet, Server, Sides, Trace, Tracer, flooding, is_root, traffic, traffic_in, u64_of,
 };
 
 const TRANSPORTS: [&str; 2] = ["ringbuf", "perfbuf"];
@@ -223,5 +223,33 @@ fn duration_ends_it() {
         assert!(start.elapsed() >= Duration::from_millis(300));
         trace.check_account();
         assert!(u64_of(&trace.end, "duration_ns") >= 300_000_000, "{}", trace.end);
+    }
+}
+
+/// A change that comes too soon after the last one shown is shown once its time has come.
+#[test]
+fn no_change_is_swallowed_by_the_interval() {
+    need!(is_root(), "not root");
+    for reader in ["sock", "raw"] {
+        let (mut client, mut server) = (Puppet::start(), Puppet::start());
+        let addr = server.listen("127.0.0.1:0");
+        let ours = client.connect("a", addr);
+        server.accept("a");
+        let cookie = ours.cookie.to_string();
+        let args =
+            ["--reader", reader, "--cookie", &cookie, "--on-change", "--every", "100ms", "-a"];
+        let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
+        let all = ["--reader", reader, "--cookie", &cookie, "-a"];
+        let reference = Tracer::start_in(&Launch::here().with_tracefs(), &all);
+        client.transfer("a", &mut server, 3_000_000);
+        // From here on the window stays: a byte does not fill it.
+        let quiet = Instant::now();
+        while quiet.elapsed() < Duration::from_millis(300) {
+            client.transfer("a", &mut server, 1);
+        }
+        let (traces, all) = (tracer.stop(), reference.stop());
+        let (shown, last) = (traces.events.last().expect("one"), all.events.last().expect("some"));
+        assert!(!moved(last, Some(shown)), "{shown}\n{last}");
+        assert!(traces.events.len() < all.events.len(), "{}", traces.end);
     }
 }

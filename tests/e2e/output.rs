@@ -208,6 +208,21 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     }
 }
 
+/// However often and in which order its parts are asked for.
+#[test]
+fn a_key_stands_once_in_an_object() {
+    need!(is_root(), "not root");
+    let text =
+        output_of(&["-o", "jsonl", "--fields", "cubic.cnt,snd_cwnd,cubic.bic_k,snd_cwnd,cubic"]);
+    let line = text.lines().next().expect("an event");
+    for key in ["\"cubic\":", "\"snd_cwnd\":", "\"cnt\":", "\"bic_k\":"] {
+        assert!(line.matches(key).count() <= 1, "{key}: {line}");
+    }
+    let event: Value = serde_json::from_str(line).expect("JSON");
+    let keys: Vec<&String> = event.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["type", "cubic", "snd_cwnd"]);
+}
+
 #[test]
 fn a_full_disk_is_said_in_one_line() {
     need!(is_root(), "not root");

@@ -226,3 +226,21 @@ fn papers_are_printed_for_anybody() {
         assert!(!output.stdout.is_empty());
     }
 }
+
+/// What was started for a trace does not outlive the trace that never began.
+#[test]
+fn a_priority_that_may_not_be_had_is_refused_and_the_command_ended() {
+    need!(is_root(), "not root");
+    let script = "echo pid $$ >&2; exec sleep 1000";
+    let output =
+        run(&nobody(&["bpf", "perfmon"]), &["-P", "1", "--nice", "-5", "--", "sh", "-c", script]);
+    assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
+    let refusal = output.stderr.lines().find(|line| line.starts_with("tcc-trace: --nice -5: "));
+    assert!(refusal.is_some_and(|line| line.contains("CAP_SYS_NICE")), "{}", output.stderr);
+    if let Some(pid) = output.stderr.lines().find_map(|line| line.strip_prefix("pid ")) {
+        assert!(!std::path::Path::new("/proc").join(pid).exists(), "{}", output.stderr);
+    }
+    // Nobody asked for more than there is: then it stays as it is.
+    let quiet = run(&nobody(&["bpf", "perfmon"]), &["-P", "1", "-d", "50ms"]);
+    assert_eq!(quiet.status.code(), Some(0), "{}", quiet.stderr);
+}

@@ -8,7 +8,7 @@ static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed
 	struct tcc_error *rec;
 	struct event e;
 
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+	if (!is_tcp(sk))
 		return 0;
 	rec = event_begin(&e, sk, TCC_KIND_ERROR, sizeof(*rec), typed);
 	if (!rec)

@@ -63,6 +63,10 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 		COUNT(n, limited);
 		return 0;
 	}
+	if (conn) {
+		conn_showed(conn, tp->snd_cwnd, tp->snd_ssthresh, ca_state);
+		conn->emitted_ns = head.mono_ns;
+	}
 
 	rec = emit_begin(size);
 	if (!rec) {
@@ -92,7 +96,11 @@ int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
 	COUNT(n, seen);
 	if (!cfg.full) {
 		tp = bpf_skc_to_tcp_sock(sk);
-		return tp ? on_probe(ctx, n, sk, sk, tp, skb, true) : 0;
+		if (tp)
+			on_probe(ctx, n, sk, sk, tp, skb, true);
+		else
+			COUNT(n, lost);
+		return 0;
 	}
 	copy = copies_claim();
 	if (!copy || !copy_sock(copy, sk, bpf_core_type_size(struct sock)))
@@ -169,6 +177,8 @@ int probe_record(struct trace_event_raw_tcp_probe *ctx)
 		COUNT(n, limited);
 		return 0;
 	}
+	if (conn)
+		conn->emitted_ns = head.mono_ns;
 
 	rec = emit_begin(sizeof(*rec));
 	if (!rec) {

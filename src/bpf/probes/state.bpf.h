@@ -20,7 +20,7 @@ static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, in
 	struct tcc_state *rec;
 	struct event e;
 
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
+	if (!is_tcp(sk))
 		return 0;
 	rec = event_begin(&e, sk, TCC_KIND_STATE, sizeof(*rec), typed);
 	if (!rec)

@@ -184,6 +184,12 @@ impl Trace {
         let n = |key: &str| u64_of(&self.end, key);
         let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
         assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{}", self.end);
+        for (kind, books) in self.end["kinds"].as_object().expect("kinds") {
+            let sum: u64 = parts.iter().map(|part| u64_of(books, part)).sum();
+            assert_eq!(u64_of(books, "seen"), sum, "{kind}: {}", self.end);
+            let printed = self.events.iter().filter(|event| event["type"] == **kind).count();
+            assert_eq!(u64_of(books, "emitted"), printed as u64, "{kind}: {}", self.end);
+        }
         assert_eq!(n("emitted"), self.events.len() as u64, "{}", self.end);
         assert_eq!(n("undecodable"), 0, "{}", self.end);
     }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the Rust side tells the BPF programs: how to wait, what to let through, how to emit. Rules as in event.h. */
+#ifndef __TCC_CONFIG_H__
+#define __TCC_CONFIG_H__
+
+/* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
+enum tcc_sleep {
+	TCC_AWAKE = 0,
+	TCC_NAP = 1, /* has a timer: wake it only when wake_bytes are waiting */
+	TCC_SLEEP = 2, /* has none: the next record wakes it */
+};
+
+/* What a hash filter's value means; the key of `filter_values`. */
+enum tcc_filter {
+	TCC_FILTER_PID = 1 << 0,
+	TCC_FILTER_UID = 1 << 1,
+	TCC_FILTER_COMM = 1 << 2,
+	TCC_FILTER_CGROUP = 1 << 3,
+	TCC_FILTER_NETNS = 1 << 4,
+	TCC_FILTER_IFACE = 1 << 5,
+	TCC_FILTER_MARK = 1 << 6,
+	TCC_FILTER_CC = 1 << 7,
+	TCC_FILTER_COOKIE = 1 << 8,
+	TCC_FILTER_TREE = 1 << 9, /* connections of the command that we started */
+	TCC_FILTER_PORT = 1 << 10, /* either side */
+	TCC_FILTER_LPORT = 1 << 11,
+	TCC_FILTER_RPORT = 1 << 12,
+	TCC_FILTER_ADDR = 1 << 13, /* either side */
+	TCC_FILTER_LADDR = 1 << 14,
+	TCC_FILTER_RADDR = 1 << 15,
+	TCC_FILTER_IPV4 = 1 << 16,
+	TCC_FILTER_IPV6 = 1 << 17,
+};
+
+struct tcc_filter_key {
+	__u8 value[16]; /* a number in its first 8 bytes, or a name; zero-filled */
+	enum tcc_filter filter;
+};
+
+/* LPM key: the filter is part of the prefix, so that three address lists live in one trie. */
+struct tcc_addr_key {
+	__u32 prefixlen;
+	enum tcc_filter filter;
+	__u8 addr[16];
+};
+
+/* Read-only for the programs: the verifier sees constants and drops the code of what is not asked for. */
+struct tcc_config {
+	__u64 every_ns;
+	__u64 rate_interval_ns;
+	__u64 rate_burst_ns;
+	__u64 conn_rate_interval_ns;
+	__u64 conn_rate_burst_ns;
+	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
+	__u32 filters; /* of enum tcc_filter: which are on */
+	__u32 sample;
+	__u32 hz; /* CONFIG_HZ: jiffies per second */
+	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
+	enum tcc_kind kinds; /* never read: makes the enum part of the object's BTF */
+	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
+	__u8 full; /* emit all fields */
+	__u8 on_change;
+	__u8 track_conn; /* keep an entry per connection */
+	__u8 track_owner; /* and its owner */
+	__u8 key_by_cookie; /* the record reader has no socket pointer */
+	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
+	__u8 unused[5];
+};
+
+TCC_NO_PADDING(struct tcc_config, unused);
+
+#endif
