@@ -138,6 +138,11 @@ fn the_books_are_told_when_asked() {
 #[track_caller]
 fn check_stats(stats: &[Value], end: &Value) {
     let all: Vec<&Value> = stats.iter().chain([end]).collect();
+    let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
+    for books in &all {
+        let sum: u64 = parts.iter().map(|part| u64_of(books, part)).sum();
+        assert_eq!(u64_of(books, "seen"), sum, "{books}");
+    }
     for pair in all.windows(2) {
         for key in ["seen", "emitted", "filtered", "duration_ns"] {
             assert!(u64_of(pair[0], key) <= u64_of(pair[1], key), "{key}: {pair:?}");
