@@ -168,13 +168,13 @@ pub struct LimitArgs {
     /// End after this many events.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
-    /// One of N events of each connection.
+    /// One of N samples (`probe`) of each connection.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: Option<u32>,
-    /// At most one event of each connection in this time: 10ms.
+    /// At most one sample of each connection in this time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub every: Option<Duration>,
-    /// Only where snd_cwnd, snd_ssthresh or ca_state moved since the connection's last event.
+    /// Only where snd_cwnd, snd_ssthresh or ca_state moved since the connection's last sample.
     #[arg(long)]
     pub on_change: bool,
     /// At most so many events: 200/s.

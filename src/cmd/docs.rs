@@ -35,15 +35,23 @@ pub fn reference() -> String {
         // Writing to a String does not fail.
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(page, "# tcc-trace {}\n\n{about}\n", command.get_name());
-        if command.get_name() != "probe" {
-            options("Options", command, &mut page);
-        }
+        options("Options", command, &mut page);
     }
     page + &super::schema::fields()
 }
 
+/// The commands that have the common options, which stand at the page's beginning.
+const TRACING: &[&str] = &["probe", "events"];
+
 fn options(title: &str, command: &Command, page: &mut String) {
-    let shown: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_hide_set()).collect();
+    let tracing = Cli::command();
+    let common = |arg: &Arg| {
+        command.get_name() != tracing.get_name()
+            && TRACING.contains(&command.get_name())
+            && tracing.get_arguments().any(|other| other.get_id() == arg.get_id())
+    };
+    let shown: Vec<&Arg> =
+        command.get_arguments().filter(|arg| !arg.is_hide_set() && !common(arg)).collect();
     if shown.is_empty() {
         return;
     }

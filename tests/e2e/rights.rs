@@ -59,16 +59,20 @@ fn mistakes_are_told_before_missing_rights() {
     check_refused(&run(&nobody(&[]), &["-P", "70000"]), 2, &["70000"]);
 }
 
+/// Nobody, with what it takes.
+fn two_capabilities() -> Launch {
+    let launch = nobody(&["bpf", "perfmon"]);
+    // Before 5.11 maps count against RLIMIT_MEMLOCK, which nobody may not raise.
+    if kernel() >= (5, 11) {
+        return launch;
+    }
+    launch.within(&["sh", "-c", "ulimit -l unlimited && exec \"$0\" \"$@\""])
+}
+
 #[test]
 fn two_capabilities_are_enough() {
     need!(is_root(), "not root");
-    // Before 5.11 maps count against RLIMIT_MEMLOCK, which nobody may not raise.
-    let launch = nobody(&["bpf", "perfmon"]);
-    let launch = if kernel() < (5, 11) {
-        launch.within(&["sh", "-c", "ulimit -l unlimited && exec \"$0\" \"$@\""])
-    } else {
-        launch
-    };
+    let launch = two_capabilities();
     // Debian's level 3 keeps perf events from all but CAP_SYS_ADMIN.
     let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
     let perf_allowed = paranoid.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|n| n < 3));
@@ -232,8 +236,8 @@ fn papers_are_printed_for_anybody() {
 fn a_priority_that_may_not_be_had_is_refused_and_the_command_ended() {
     need!(is_root(), "not root");
     let script = "echo pid $$ >&2; exec sleep 1000";
-    let output =
-        run(&nobody(&["bpf", "perfmon"]), &["-P", "1", "--nice", "-5", "--", "sh", "-c", script]);
+    let launch = two_capabilities();
+    let output = run(&launch, &["-P", "1", "--nice", "-5", "--", "sh", "-c", script]);
     assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
     let refusal = output.stderr.lines().find(|line| line.starts_with("tcc-trace: --nice -5: "));
     assert!(refusal.is_some_and(|line| line.contains("CAP_SYS_NICE")), "{}", output.stderr);
@@ -241,6 +245,6 @@ fn a_priority_that_may_not_be_had_is_refused_and_the_command_ended() {
         assert!(!std::path::Path::new("/proc").join(pid).exists(), "{}", output.stderr);
     }
     // Nobody asked for more than there is: then it stays as it is.
-    let quiet = run(&nobody(&["bpf", "perfmon"]), &["-P", "1", "-d", "50ms"]);
+    let quiet = run(&launch, &["-P", "1", "-d", "50ms"]);
     assert_eq!(quiet.status.code(), Some(0), "{}", quiet.stderr);
 }
