@@ -29,7 +29,7 @@ memory_open() {
     memory_port=$((memory_port + 1))
     start_server "$memory_port"
     servers+=("$started")
-    "$traffic" hold --to "127.0.0.1:$memory_port" --connections "$count" --bind-list 127.0.0.2,127.0.0.3,127.0.0.4 \
+    "$traffic" hold --to "127.0.0.1:$memory_port" --connections "$count" --bind-list 127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5,127.0.0.6,127.0.0.7 \
       >"$temporary/hold.$memory_port" 2>&1 </dev/null &
     holder=$!
     processes[$holder]=1
