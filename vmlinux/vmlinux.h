@@ -187,6 +187,7 @@ struct sock___5_10 {
 
 struct inet_sock {
 	struct sock sk;
+	__be16 inet_sport;
 	__u8 tos;
 };
 

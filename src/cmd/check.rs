@@ -35,7 +35,7 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
     writeln!(out, "\nsystem")?;
     report.system.iter().try_for_each(|item| text_item(item, out))?;
     for probe in &report.probes {
-        writeln!(out, "\nprobe {} ({})", probe.name, probe.hook)?;
+        writeln!(out, "\n{} ({})", probe.name, probe.hook)?;
         for usage in &probe.uses {
             if let Some(why) = &usage.refused {
                 writeln!(out, "  no   {}: {why}", usage.request)?;
@@ -54,7 +54,9 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
                     reader.name, reader.why
                 )?;
                 reader.error.iter().try_for_each(|error| writeln!(out, "         {error}"))?;
-                reader.notes.iter().try_for_each(|note| writeln!(out, "         {note}"))?;
+                // Of what would not be used they are in the JSON form.
+                let notes = reader.notes.iter().filter(|_| i == 0);
+                notes.into_iter().try_for_each(|note| writeln!(out, "         {note}"))?;
             }
         }
         let missing: Vec<&Field> = probe.fields.iter().filter(|field| !field.available).collect();

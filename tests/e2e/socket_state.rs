@@ -27,17 +27,23 @@ impl Scene {
         Scene { ns, client, server, ports: (ours.local.port(), addr.port()), cookie: ours.cookie }
     }
 
-    /// The client's state, as the server's next byte finds it.
+    /// Traces the client's end from now on.
     #[track_caller]
-    fn sample(&mut self, reader: &str) -> Value {
+    fn trace(&self, reader: &str) -> Tracer {
         let (netns, cookie) = (self.ns.inode().to_string(), self.cookie.to_string());
         let args = ["--all-fields", "--reader", reader, "--netns", &netns, "--cookie", &cookie];
-        let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
+        Tracer::start_in(&Launch::here().with_tracefs(), &args)
+    }
+
+    /// The client's state, as the server's next byte finds it.
+    #[track_caller]
+    fn sample(&mut self, tracer: Tracer) -> Value {
+        let is_it = |event: &Value| u64_of(event, "data_len") == 1;
         self.server.send("a", 1);
-        tracer.wait_events("the sample", |events| !events.is_empty());
-        let mut trace = tracer.stop();
+        tracer.wait_events("the sample", |events| events.iter().any(is_it));
+        let trace = tracer.stop();
         trace.check_account();
-        trace.events.swap_remove(0)
+        trace.events.into_iter().find(is_it).expect("it was there")
     }
 
     /// Drops what the server's end sends.
@@ -73,14 +79,15 @@ impl Scene {
     /// The sample's timer is the one that ss showed, and has run on since.
     #[track_caller]
     fn check_timer(&mut self, reader: &str, theirs: &str, ours: &str, retransmits: u64) {
-        // Long enough to run that both look at the same one.
+        // Started before, as that takes long on an emulated CPU; and long enough to run that both look at the same one.
+        let tracer = self.trace(reader);
         let (before_us, after_us, (_, time_us, count)) = wait_for("a long timer", || {
             let before_us = mono_us();
             let timer = self.timer().filter(|timer| timer.0 == theirs && timer.1 > 1_000_000)?;
             (timer.2 >= retransmits).then_some((before_us, mono_us(), timer))
         });
         self.speak();
-        let sample = self.sample(reader);
+        let sample = self.sample(tracer);
         assert_eq!(sample["timer"], ours, "{sample}");
         let now_us = u64_of(&sample, "mono_ns") / 1000;
         // Ticks, which come late on an emulated CPU.
@@ -104,7 +111,8 @@ fn check_options(reader: &str) {
     let mut scene = Scene::new();
     // The kernel derives the priority from the type of service: low delay is TC_PRIO_INTERACTIVE.
     scene.client.ask("set a 77 16");
-    let sample = scene.sample(reader);
+    let tracer = scene.trace(reader);
+    let sample = scene.sample(tracer);
     let read: Vec<u64> =
         ["sk_mark", "sk_priority", "tos"].iter().map(|name| u64_of(&sample, name)).collect();
     assert_eq!(read, [77, 6, 16], "{sample}");

@@ -67,6 +67,9 @@ static __always_inline void *event_begin(struct event *e, struct sock *real, __u
 	e->tp = (void *)e->copy->sock;
 	e->icsk = (void *)e->copy->sock;
 	load_head(&head, e->sk, kind, size, false);
+	/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
+	if (!head.sport)
+		head.sport = bpf_ntohs(((struct inet_sock *)e->tp)->inet_sport);
 	if (typed && cfg.cookie_helper)
 		head.cookie = bpf_get_socket_cookie(real);
 	if (!admit_head(&head) || !admit_sock(e->sk, e->tp, 0, 0, false)) {
