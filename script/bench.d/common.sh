@@ -125,7 +125,7 @@ stop_tracer() {
 start_perf() {
   rm -f "$temporary/control" "$temporary/ack"
   mkfifo "$temporary/control" "$temporary/ack"
-  taskset -c "$tracer_cpu" perf record -q -a -e tcp:tcp_probe -D -1 \
+  taskset -c "$tracer_cpu" perf record -a -e tcp:tcp_probe -D -1 \
     --control "fifo:$temporary/control,$temporary/ack" -o "$1" >/dev/null 2>"$temporary/perf.err" </dev/null &
   started=$!
   processes[$started]=1

@@ -145,7 +145,7 @@ user_perf() {
   end_spent "$started"
   stop_tool
   TIMEFORMAT='%U %S'
-  times=$({ time perf script -i "$temporary/perf.data" >"$temporary/user.out" 2>/dev/null; } 2>&1)
+  times=$({ time perf script -i "$temporary/perf.data" >"$temporary/user.out" 2>"$temporary/script.err"; } 2>&1)
   events=$(wc -l <"$temporary/user.out")
   per_event "$spent" "$events" "$share"
   record_user=$user record_whole=$whole
