@@ -355,9 +355,14 @@ struct trace_event_raw_tcp_retransmit_skb {
 	int err;
 };
 
+/* Of its own type: an int would not be the same member. */
+enum sk_rst_reason {
+	SK_RST_REASON_NOT_SPECIFIED = 0,
+};
+
 /* Its own struct since 6.10; asked only whether it has the reason. */
 struct trace_event_raw_tcp_send_reset {
-	int reason;
+	enum sk_rst_reason reason;
 };
 
 struct signal_struct {

@@ -56,14 +56,30 @@ static __always_inline void listener_remove(struct sock *sk)
 		bpf_map_delete_elem(&listeners, &key);
 }
 
+/* Most listen at any address: of their own family or, for an IPv4 connection, by IPv6. The new socket has its own by now. */
+static __always_inline struct listener *listener_of(struct sock *sk)
+{
+	struct listener_key key = listener_key(sk);
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+
+	if (!listener && is_mapped(key.saddr)) {
+		mapped(key.saddr, 0);
+		listener = bpf_map_lookup_elem(&listeners, &key);
+	}
+	if (!listener) {
+		__builtin_memset(key.saddr, 0, sizeof(key.saddr));
+		listener = bpf_map_lookup_elem(&listeners, &key);
+	}
+	return listener;
+}
+
 /*
  * A new connection is a copy of its listener, and nobody's until it is accepted. For the filters it is the listener's:
  * `--pid`, `--comm` and `-- CMD` then see it from its first packet. In the records its owner stays unknown.
  */
 static __always_inline void conn_from_listener(struct sock *sk)
 {
-	struct listener_key key = listener_key(sk);
-	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	struct listener *listener = listener_of(sk);
 	struct conn *conn;
 
 	if (!listener)

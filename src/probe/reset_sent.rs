@@ -13,7 +13,7 @@ use crate::table::Value::{self, Null, Str};
 static FIELDS: &[Field<ResetSentRecord>] = &[
     // Its name stands in this kernel's types: see value().
     std("reason", (Text, None), "enum sk_rst_reason", "Why, by this kernel's name; null before 6.10, and for a number that it has no name for.", |_| Null),
-    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state; null where there is no socket.", |r| name(TCP_STATES, r.state)),
+    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state; null where there is no socket.", |r| if r.state == 0 { Null } else { name(TCP_STATES, r.state) }),
 ];
 
 const REASON: usize = 0;

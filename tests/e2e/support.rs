@@ -5,10 +5,13 @@
 #![allow(dead_code)]
 
 mod cgroup;
+mod drives;
 mod ftrace;
+mod ftrace_events;
 mod netns;
 mod puppet;
 pub mod run;
+mod scene;
 mod schema;
 #[macro_use]
 mod side;
@@ -22,10 +25,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use self::cgroup::Cgroup;
+pub use self::drives::drive;
 pub use self::ftrace::{Ftrace, Seen};
+pub use self::ftrace_events::{EVENTS, FtraceEvents, has_tracepoint, hook};
 pub use self::netns::{Netns, Pair};
 pub use self::puppet::{Puppet, Socket};
 pub use self::run::{Launch, Running};
+pub use self::scene::{FAMILIES, Scene};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
 pub use self::ss::Ss;

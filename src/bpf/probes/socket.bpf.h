@@ -40,6 +40,12 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->present = 1;
 }
 
+/* A RST may be sent after tcp_destroy_sock: an entry made for it would never go. */
+static __always_inline struct conn *event_conn(__u64 key, __u8 kind)
+{
+	return kind == TCC_KIND_RESET_SENT ? bpf_map_lookup_elem(&conns, &key) : conn_of(key);
+}
+
 /*
  * A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is not wanted or cannot
  * be had, which is then in the books. `real` must be a full socket.
@@ -76,7 +82,7 @@ static __always_inline void *event_begin(struct event *e, struct sock *real, __u
 		COUNT(e->n, filtered);
 		goto none;
 	}
-	e->conn = cfg.track_conn ? conn_of(conn_key(real, head.cookie)) : NULL;
+	e->conn = cfg.track_conn ? event_conn(conn_key(real, head.cookie), kind) : NULL;
 	if (cfg.track_owner && e->conn)
 		conn_ask(e->conn);
 	if (!admit_owner(e->conn)) {

@@ -15,6 +15,16 @@ static __always_inline __u64 state_time(struct conn *conn, __u64 now)
 	return since && now > since ? now - since : 0;
 }
 
+/* One that is not shown ends a state, too. */
+static __always_inline void state_passed(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
+
+	if (conn && conn->state_ns)
+		conn->state_ns = bpf_ktime_get_ns();
+}
+
 static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	struct tcc_state *rec;
@@ -23,8 +33,10 @@ static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, in
 	if (!is_tcp(sk))
 		return 0;
 	rec = event_begin(&e, sk, TCC_KIND_STATE, sizeof(*rec), typed);
-	if (!rec)
+	if (!rec) {
+		state_passed(sk);
 		return 0;
+	}
 	rec->old_state_ns = state_time(e.conn, rec->event.head.mono_ns);
 	rec->old_state = oldstate;
 	rec->new_state = newstate;

@@ -1,4 +1,4 @@
-//! The kernel's own trace of tcp:tcp_probe: an instance of tracefs for one test.
+//! The kernel's own trace: an instance of tracefs for one test, and what it tells of tcp:tcp_probe.
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
@@ -17,11 +17,14 @@ cd "$0" && echo 0 >events/enable; cd ..
 until rmdir "$0" 2>/dev/null || [ ! -d "$0" ]; do sleep 0.01; done
 "#;
 
-/// A running trace of the connections of one port.
-pub struct Ftrace {
+/// An instance of tracefs, gone with its owner.
+pub struct Instance {
     holder: Running,
     dir: PathBuf,
 }
+
+/// A running trace of the connections of one port.
+pub struct Ftrace(Instance);
 
 /// One call of the tracepoint, as the kernel prints it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,9 +44,9 @@ pub struct Seen {
     pub rcv_wnd: u64,
 }
 
-impl Ftrace {
+impl Instance {
     #[track_caller]
-    pub fn start(port: u16) -> Self {
+    pub fn start(buffer_kb: u32) -> Self {
         let name = unique("tcc-");
         let mut command = Command::new("unshare");
         command
@@ -60,34 +63,32 @@ impl Ftrace {
             "/proc/{}/root/sys/kernel/tracing/instances/{name}",
             holder.pid()
         ));
-        let trace = Ftrace { holder, dir };
+        let trace = Instance { holder, dir };
         trace.write("trace_clock", "mono");
-        trace.write("buffer_size_kb", "16384");
-        trace.write("events/tcp/tcp_probe/filter", &format!("sport == {port} || dport == {port}"));
-        trace.write("events/tcp/tcp_probe/enable", "1");
+        trace.write("buffer_size_kb", &buffer_kb.to_string());
         trace
     }
 
     #[track_caller]
-    fn write(&self, file: &str, text: &str) {
+    pub fn write(&self, file: &str, text: &str) {
         let path = self.dir.join(file);
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
-    /// All calls so far, in order.
+    /// A file's text; `None` where this kernel has no such file.
     #[track_caller]
-    pub fn seen(&self) -> Vec<Seen> {
-        let text = std::fs::read_to_string(self.dir.join("trace")).expect("the trace");
+    pub fn read(&self, file: &str) -> Option<String> {
+        let path = self.dir.join(file);
+        path.exists()
+            .then(|| std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file}: {e}")))
+    }
+
+    /// All lines so far, which are all that there were.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<String> {
+        let text = self.read("trace").expect("the trace");
         assert_eq!(self.overruns(), 0, "the kernel's own trace is not complete");
-        let mut seen: Vec<Seen> = text
-            .lines()
-            .filter_map(|line| line.split_once(": tcp_probe: "))
-            .map(|(head, fields)| {
-                parse(head, fields).unwrap_or_else(|| panic!("not understood: {head}: {fields}"))
-            })
-            .collect();
-        seen.sort_by_key(|seen| seen.time_us);
-        seen
+        text.lines().map(str::to_owned).collect()
     }
 
     fn overruns(&self) -> u64 {
@@ -103,7 +104,33 @@ impl Ftrace {
     }
 }
 
-impl Drop for Ftrace {
+impl Ftrace {
+    #[track_caller]
+    pub fn start(port: u16) -> Self {
+        let trace = Instance::start(16384);
+        trace.write("events/tcp/tcp_probe/filter", &format!("sport == {port} || dport == {port}"));
+        trace.write("events/tcp/tcp_probe/enable", "1");
+        Ftrace(trace)
+    }
+
+    /// All calls so far, in order.
+    #[track_caller]
+    pub fn seen(&self) -> Vec<Seen> {
+        let mut seen: Vec<Seen> = self
+            .0
+            .lines()
+            .iter()
+            .filter_map(|line| line.split_once(": tcp_probe: "))
+            .map(|(head, fields)| {
+                parse(head, fields).unwrap_or_else(|| panic!("not understood: {head}: {fields}"))
+            })
+            .collect();
+        seen.sort_by_key(|seen| seen.time_us);
+        seen
+    }
+}
+
+impl Drop for Instance {
     fn drop(&mut self) {
         drop(self.holder.child().stdin.take());
         if !std::thread::panicking() {
@@ -117,12 +144,8 @@ impl Drop for Ftrace {
 
 /// `comm-pid [cpu] flags seconds.micros` and `key=value …`.
 fn parse(head: &str, fields: &str) -> Option<Seen> {
-    let (seconds, micros) = head.rsplit(' ').next()?.split_once('.')?;
-    let time_us = seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?;
-    let get = |key: &str| {
-        let mut pairs = fields.split_whitespace().filter_map(|pair| pair.split_once('='));
-        pairs.find_map(|(name, value)| (name == key).then_some(value))
-    };
+    let time_us = time_us(head)?;
+    let get = |key: &str| pairs(fields).find_map(|(name, value)| (name == key).then_some(value));
     let number = |key: &str| match get(key)?.split_at_checked(2) {
         Some(("0x", hex)) => u64::from_str_radix(hex, 16).ok(),
         _ => get(key)?.parse().ok(),
@@ -144,8 +167,19 @@ fn parse(head: &str, fields: &str) -> Option<Seen> {
     })
 }
 
+/// The moment at a line's beginning.
+pub fn time_us(head: &str) -> Option<u64> {
+    let (seconds, micros) = head.rsplit(' ').next()?.split_once('.')?;
+    Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
+}
+
+/// `key=value …`
+pub fn pairs(fields: &str) -> impl Iterator<Item = (&str, &str)> {
+    fields.split_whitespace().filter_map(|pair| pair.split_once('='))
+}
+
 /// A mapped address is the IPv4 one.
-fn canonical(text: &str) -> Option<SocketAddr> {
+pub fn canonical(text: &str) -> Option<SocketAddr> {
     let addr: SocketAddr = text.parse().ok()?;
     let ip: IpAddr = addr.ip().to_canonical();
     Some(SocketAddr::new(ip, addr.port()))

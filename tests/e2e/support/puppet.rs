@@ -147,6 +147,13 @@ impl Puppet {
         self.ask(&format!("close {name}"));
     }
 
+    /// Ends the connection by a RST.
+    #[track_caller]
+    pub fn reset(&mut self, name: &str) {
+        self.ask(&format!("linger {name}"));
+        self.close(name);
+    }
+
     /// A child of the puppet's that inherits its listener.
     #[track_caller]
     pub fn fork_listener(&mut self) -> Puppet {
@@ -255,6 +262,22 @@ impl Stage {
                 let socket = SockRef::from(self.named(name)?);
                 socket.set_tos_v4(tos.parse()?)?;
                 socket.set_mark(mark.parse()?)?;
+            }
+            // Its error's name, or nothing.
+            ["attempt", addr] => {
+                let error = TcpStream::connect(addr.parse::<SocketAddr>()?).err();
+                return Ok(error.map_or(String::new(), |error| format!("{:?}", error.kind())));
+            }
+            // Sends nothing more.
+            ["shutdown", name] => self.named(name)?.shutdown(std::net::Shutdown::Write)?,
+            // Its end will be a RST.
+            ["linger", name] => {
+                let zero = std::time::Duration::ZERO;
+                SockRef::from(self.named(name)?).set_linger(Some(zero))?;
+            }
+            ["patience", name, ms] => {
+                let patience = std::time::Duration::from_millis(ms.parse()?);
+                SockRef::from(self.named(name)?).set_tcp_user_timeout(Some(patience))?;
             }
             ["cc", name] => self.cc = Some((*name).to_owned()),
             ["close", name] => drop(self.connections.remove(*name)),

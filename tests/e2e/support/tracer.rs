@@ -1,6 +1,6 @@
 //! tcc-trace itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -28,6 +28,14 @@ impl Tracer {
     #[track_caller]
     pub fn start_in(launch: &Launch, args: &[&str]) -> Self {
         let mut tracer = Tracer::spawn(launch, &[&["-o", "jsonl"], args].concat());
+        tracer.wait_ready();
+        tracer
+    }
+
+    /// `events` of these kinds, with `-o jsonl`; waits until it traces.
+    #[track_caller]
+    pub fn events_in(launch: &Launch, kinds: &str, args: &[&str]) -> Self {
+        let mut tracer = Tracer::spawn(launch, &[&["events", kinds, "-o", "jsonl"], args].concat());
         tracer.wait_ready();
         tracer
     }
@@ -78,19 +86,23 @@ impl Tracer {
 
     /// The events so far.
     pub fn events(&self) -> Vec<Value> {
-        self.lines("probe")
+        self.lines(|kind| kind != "stats" && kind != "end")
     }
 
     /// The books that were told so far.
     pub fn stats(&self) -> Vec<Value> {
-        self.lines("stats")
+        self.lines(|kind| kind == "stats")
     }
 
-    fn lines(&self, kind: &str) -> Vec<Value> {
+    fn lines(&self, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
         let text = self.stdout();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let start = format!("{{\"type\":\"{kind}\"");
-        whole.lines().filter(|line| line.starts_with(&start)).map(parse).collect()
+        let kind = |line: &str| line.split('"').nth(3).map(str::to_owned);
+        whole
+            .lines()
+            .filter(|line| kind(line).is_some_and(|kind| wanted(&kind)))
+            .map(parse)
+            .collect()
     }
 
     /// Waits until the events so far satisfy the condition.
@@ -181,18 +193,34 @@ impl Trace {
     /// Every event that the hook saw is accounted for, and what is printed is what was emitted.
     #[track_caller]
     pub fn check_account(&self) {
-        let n = |key: &str| u64_of(&self.end, key);
-        let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
-        assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{}", self.end);
-        for (kind, books) in self.end["kinds"].as_object().expect("kinds") {
-            let sum: u64 = parts.iter().map(|part| u64_of(books, part)).sum();
-            assert_eq!(u64_of(books, "seen"), sum, "{kind}: {}", self.end);
-            let printed = self.events.iter().filter(|event| event["type"] == **kind).count();
-            assert_eq!(u64_of(books, "emitted"), printed as u64, "{kind}: {}", self.end);
-        }
-        assert_eq!(n("emitted"), self.events.len() as u64, "{}", self.end);
-        assert_eq!(n("undecodable"), 0, "{}", self.end);
+        check_books(&self.end, self.events.len());
     }
+
+    /// The same for each of these kinds, of which there are books and of no others.
+    #[track_caller]
+    pub fn check_accounts(&self, kinds: &[&str]) {
+        self.check_account();
+        let books = self.end["kinds"].as_object().unwrap_or_else(|| panic!("{}", self.end));
+        let told: BTreeSet<&str> = books.keys().map(String::as_str).collect();
+        assert_eq!(told, kinds.iter().copied().collect(), "{}", self.end);
+        for (kind, books) in books {
+            check_books(books, self.of_kind(kind).len());
+        }
+    }
+
+    /// The events of one kind, in order.
+    pub fn of_kind(&self, kind: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["type"] == kind).collect()
+    }
+}
+
+#[track_caller]
+fn check_books(books: &Value, printed: usize) {
+    let n = |key: &str| u64_of(books, key);
+    let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
+    assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{books}");
+    assert_eq!(n("emitted"), printed as u64, "{books}");
+    assert_eq!(n("undecodable"), 0, "{books}");
 }
 
 fn parse(line: &str) -> Value {

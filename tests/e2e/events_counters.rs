@@ -1,0 +1,221 @@
+//! Retransmissions against the namespace's own counters in /proc/net/snmp and netstat: as many segments in all, and of
+//! each class as many as the kernel counted at the place in its code that sent them.
+
+use std::collections::BTreeMap;
+
+use crate::support::{
+    FAMILIES, Launch, Netns, Scene, Server, Trace, Tracer, is_root, text, traffic_in, u64_of,
+};
+
+const KINDS: &[&str] = &["retransmit", "synack_retransmit"];
+
+type Counters = BTreeMap<String, u64>;
+
+/// `Tcp: RetransSegs …` and `Tcp: 0 …`, of both files.
+#[track_caller]
+fn counters(ns: &Netns) -> Counters {
+    let text = ns.run(&["cat", "/proc/net/snmp", "/proc/net/netstat"]);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut counters = Counters::new();
+    for pair in lines.chunks(2) {
+        let [names, numbers] = pair else { panic!("{text}") };
+        for (name, number) in names.split(' ').zip(numbers.split(' ')).skip(1) {
+            // Some are -1.
+            counters.insert(name.to_owned(), number.parse().unwrap_or(0));
+        }
+    }
+    counters
+}
+
+/// What the namespace's counters grew by while it was traced, and the trace.
+struct Account {
+    trace: Trace,
+    before: Counters,
+    after: Counters,
+}
+
+impl Account {
+    #[track_caller]
+    fn of(scene: &mut Scene, reader: &str, drive: impl FnOnce(&mut Scene, &Tracer)) -> Self {
+        let launch = Launch::here().with_tracefs();
+        let port = scene.port.to_string();
+        let args = ["--all-fields", "--reader", reader, "--port", &port];
+        let tracer = Tracer::events_in(&launch, &KINDS.join(","), &args);
+        let before = counters(&scene.ns);
+        drive(scene, &tracer);
+        scene.settle();
+        let after = counters(&scene.ns);
+        let trace = tracer.stop();
+        trace.check_accounts(KINDS);
+        assert_eq!(trace.end["lost"], 0, "{}", trace.end);
+        Account { trace, before, after }
+    }
+
+    /// By how much it grew.
+    #[track_caller]
+    fn grew(&self, name: &str) -> u64 {
+        let of = |counters: &Counters| *counters.get(name).unwrap_or_else(|| panic!("no {name}"));
+        of(&self.after) - of(&self.before)
+    }
+
+    /// Segments of the retransmissions of one class; those that were not sent count nowhere but in RetransSegs.
+    fn segs(&self, class: &str) -> u64 {
+        let of = self.trace.of_kind("retransmit").into_iter();
+        let of = of.filter(|event| event["class"] == class && event["err"] == 0);
+        of.map(|event| u64_of(event, "segs")).sum()
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let trace = &self.trace;
+        let all: u64 = trace.of_kind("retransmit").iter().map(|e| u64_of(e, "segs")).sum();
+        let synacks = trace.of_kind("synack_retransmit").len() as u64;
+        let classes = ["other", "fast", "rto", "slow_start", "tlp", "syn"];
+        let segs: Vec<_> = classes.iter().map(|class| (*class, self.segs(class))).collect();
+        let said = format!(
+            "{segs:?}, {synacks} SYN-ACKs, {} failed, {}; Fast {} SlowStart {} LossProbes {} Syn {} Timeouts {}",
+            trace.of_kind("retransmit").iter().filter(|event| event["err"] != 0).count(),
+            trace.end,
+            self.grew("TCPFastRetrans"),
+            self.grew("TCPSlowStartRetrans"),
+            self.grew("TCPLossProbes"),
+            self.grew("TCPSynRetrans"),
+            self.grew("TCPTimeouts")
+        );
+        // A SYN-ACK counts as one of them.
+        assert_eq!(all + synacks, self.grew("RetransSegs"), "{said}");
+        assert_eq!(self.segs("fast"), self.grew("TCPFastRetrans"), "{said}");
+        assert_eq!(self.segs("slow_start"), self.grew("TCPSlowStartRetrans"), "{said}");
+        // Here too.
+        assert_eq!(self.segs("syn") + synacks, self.grew("TCPSynRetrans"), "{said}");
+        // A probe may send new data instead: no retransmission then.
+        assert!(self.segs("tlp") <= self.grew("TCPLossProbes"), "{said}");
+        // A timeout sends one skb again, of one segment; in SYN_SENT that is the SYN, of a request the SYN-ACK.
+        let timeouts = self.segs("rto") + self.segs("syn") + synacks;
+        assert_eq!(timeouts, self.grew("TCPTimeouts"), "{said}");
+        assert_eq!(self.segs("other"), 0, "{said}");
+        for event in trace.of_kind("retransmit") {
+            let (class, state) = (text(event, "class"), text(event, "ca_state"));
+            let fits = match class {
+                "fast" => state == "Recovery",
+                "rto" | "slow_start" => state == "Loss",
+                "syn" => event["state"] == "SYN_SENT",
+                // Never in Loss: its queue is the timer's.
+                "tlp" => state != "Loss",
+                _ => false,
+            };
+            assert!(fits, "{event}");
+        }
+    }
+}
+
+/// Bulk both ways through losses of data and of ACKs. Handshakes are left alone.
+fn lossy(scene: &mut Scene, cc: &str) {
+    let port = scene.port;
+    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    for (side, percent) in [("dport", 4), ("sport", 4)] {
+        scene.rule(&format!(
+            "tcp {side} {port} tcp flags & syn == 0 numgen random mod 100 < {percent} drop"
+        ));
+    }
+    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), Some(cc));
+    for (family, more) in FAMILIES.into_iter().zip([&[][..], &["--download"], &["--parallel", "2"]])
+    {
+        let to = scene.addr(family).to_string();
+        let args = [&["bulk", "--to", &to, "--bytes", "2000000", "--cc", cc], more].concat();
+        traffic_in(&scene.ns.launch(), &args);
+    }
+    scene.speak();
+    scene.settle();
+    drop(server);
+}
+
+#[track_caller]
+fn check_lossy(reader: &str, cc: &str, sack: bool) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    let set = format!("echo {} >/proc/sys/net/ipv4/tcp_sack", u8::from(sack));
+    scene.ns.run(&["sh", "-c", &set]);
+    let account = Account::of(&mut scene, reader, |scene, _| lossy(scene, cc));
+    account.check();
+    // Which of the others there are is left to chance.
+    assert!(account.segs("fast") > 0, "{}", account.trace.end);
+}
+
+/// With SACK recovery goes by RACK and there are loss probes.
+fn check_sack(reader: &str) {
+    check_lossy(reader, "cubic", true);
+}
+
+/// Without it, by duplicate ACKs.
+fn check_no_sack(reader: &str) {
+    check_lossy(reader, "reno", false);
+}
+
+/// The whole of a flight is lost: a probe, the timer, and when ACKs come again the rest in slow start.
+fn check_timeouts(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    // bbr would send all of it at the first timeout's pace, and reno has no other ideas than the timer's.
+    scene.client.ask("cc reno");
+    scene.listen();
+    let account = Account::of(&mut scene, reader, |scene, tracer| {
+        for (i, family) in FAMILIES.into_iter().enumerate() {
+            let name = format!("c{i}");
+            let end = scene.connect(&name, family).0;
+            scene.silence();
+            // Within the first window, so that no probe sends new data.
+            scene.client.send(&name, 10_000);
+            tracer.wait_events("timeouts", |events| {
+                let of = events.iter().filter(|e| e["cookie"] == end.cookie && e["class"] == "rto");
+                of.count() >= 2
+            });
+            scene.speak();
+            scene.server.receive(&name, 10_000);
+            scene.client.close(&name);
+            scene.server.close(&name);
+        }
+    });
+    account.check();
+    assert_eq!(account.segs("tlp"), account.grew("TCPLossProbes"));
+    assert!(account.segs("tlp") >= 1 && account.segs("slow_start") >= 3);
+}
+
+/// SYNs are lost, and the last ACK of the handshake.
+fn check_handshakes(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let port = scene.port;
+    let account = Account::of(&mut scene, reader, |scene, tracer| {
+        for family in FAMILIES {
+            // The first of two.
+            scene.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
+            scene.connect("a", family);
+            scene.speak();
+            scene.client.close("a");
+            scene.server.close("a");
+        }
+        scene.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
+        let addr = scene.addr(FAMILIES[0]);
+        scene.client.connect("b", addr);
+        tracer.wait_events("a SYN-ACK", |events| {
+            events.iter().any(|event| event["type"] == "synack_retransmit")
+        });
+        scene.speak();
+        scene.client.send("b", 1);
+        scene.server.accept("b");
+        scene.client.close("b");
+        scene.server.close("b");
+    });
+    account.check();
+    assert!(account.segs("syn") >= FAMILIES.len() as u64);
+}
+
+by_sock_and_raw! {
+    check_sack: losses_with_sack_by_sock losses_with_sack_by_raw;
+    check_no_sack: losses_without_sack_by_sock losses_without_sack_by_raw;
+    check_timeouts: timeouts_by_sock timeouts_by_raw;
+    check_handshakes: handshakes_by_sock handshakes_by_raw;
+}

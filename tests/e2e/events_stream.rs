@@ -1,0 +1,397 @@
+//! `events`: kinds in one stream. Which there are, what is refused, the lines' form and order, filters, owners, and how
+//! long a state lasted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::support::{
+    EVENTS, FAMILIES, Launch, Output, Scene, Trace, Tracer, drive, has_tracepoint, hook, invalid,
+    is_root, kernel, record, schema, text, u64_of, wait_until,
+};
+
+/// Those that this kernel has.
+fn kinds() -> Vec<&'static str> {
+    EVENTS.iter().copied().filter(|kind| has_tracepoint(kind)).collect()
+}
+
+fn here() -> Launch {
+    Launch::here().with_tracefs()
+}
+
+#[track_caller]
+fn ended(args: &[&str]) -> (Option<i32>, Output) {
+    let output = Tracer::spawn(&here(), args).wait_raw();
+    (output.status.code(), output)
+}
+
+#[test]
+fn all_is_what_this_kernel_has() {
+    need!(is_root(), "not root");
+    let trace = Tracer::events_in(&here(), "all", &["--port", "1"]).stop();
+    let has = kinds();
+    trace.check_accounts(&[&["probe"], &has[..]].concat());
+    let notes: Vec<&str> =
+        trace.stderr.lines().filter(|line| line.starts_with("tcc-trace: note: left out")).collect();
+    let lacking: Vec<&&str> = EVENTS.iter().filter(|kind| !has.contains(kind)).collect();
+    assert_eq!(notes.len(), lacking.len(), "{}", trace.stderr);
+    for (note, kind) in notes.iter().zip(&lacking) {
+        assert!(note.ends_with(&format!(" {}: {kind}", hook(kind).replace('/', ":"))), "{note}");
+    }
+    // One that was asked for by name is not left out: it is refused, in a line.
+    for kind in lacking {
+        let (status, output) = ended(&["events", kind]);
+        assert_eq!(status, Some(1), "{}", output.stderr);
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert!(output.stderr.contains(kind) && output.stdout.is_empty(), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    need!(is_root(), "not root");
+    for (args, words) in [
+        (&["events", "state,nothing"][..], &["`nothing`", "all, probe"][..]),
+        (&["events", "state,destroy", "-o", "csv"], &["--output csv"]),
+        (&["events", "state", "--reader", "record"], &["--reader record"]),
+        (&["events", "state", "--sample", "2"], &["--sample"]),
+    ] {
+        let (status, output) = ended(args);
+        assert_eq!(status, Some(2), "{args:?}: {}", output.stderr);
+        assert_eq!(output.stderr.lines().count(), 1, "{args:?}: {}", output.stderr);
+        let says = words.iter().all(|word| output.stderr.contains(word));
+        assert!(says && output.stdout.is_empty(), "{args:?}: {}", output.stderr);
+        if words.len() > 1 {
+            assert!(EVENTS.iter().all(|kind| output.stderr.contains(kind)), "{}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_line_begins_with_time_kind_and_ends() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    let kinds = "state,rcv_space,destroy";
+    let ports = scene.ports();
+    let mut tracer = Tracer::spawn(&here(), &["events", kinds, "--port", &ports, "-o", "text"]);
+    tracer.wait_ready();
+    // Its wait is another's business.
+    drive(&mut scene, "state", &tracer);
+    let output = tracer.stop_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    let mut lines = output.stdout.lines();
+    let titles: Vec<&str> = lines.next().expect("titles").split_whitespace().collect();
+    assert_eq!(titles, ["TIME", "EVENT", "LOCAL", "PEER"]);
+    let mut seen = BTreeSet::new();
+    for line in lines.filter(|line| !line.trim().is_empty()) {
+        assert!(line.chars().count() <= 100, "{line}");
+        // What does not fit stands below.
+        if line.starts_with("    ") {
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [time, kind, local, peer, ..] = words[..] else { panic!("{line}") };
+        let digits = |c: char| c.is_ascii_digit() || c == ':' || c == '.';
+        assert!(time.len() == 15 && time.chars().all(digits), "{line}");
+        assert!(kinds.split(',').any(|name| name == kind), "{line}");
+        for end in [local, peer] {
+            end.parse::<std::net::SocketAddr>().unwrap_or_else(|error| panic!("{error}: {line}"));
+        }
+        seen.insert(kind.to_owned());
+    }
+    assert_eq!(seen.len(), 3, "{}", output.stdout);
+}
+
+/// All kinds of a lossy connection, by that reader.
+#[track_caller]
+fn lossy(kinds: &str, options: &[&str]) -> Trace {
+    let mut scene = Scene::new();
+    let ports = scene.ports();
+    let tracer = Tracer::events_in(&here(), kinds, &[&["--port", &ports], options].concat());
+    drive(&mut scene, "retransmit", &tracer);
+    tracer.stop()
+}
+
+#[test]
+fn every_record_is_what_the_schema_says() {
+    need!(is_root(), "not root");
+    let schema = schema();
+    let mut seen = BTreeSet::new();
+    for (drive_of, options) in [
+        ("retransmit", &["--stats", "50ms"][..]),
+        ("synack_retransmit", &["--all-fields"]),
+        ("reset_sent", &["--all-fields", "--time", "rel"]),
+        ("error", &["--time", "mono"]),
+    ] {
+        let mut scene = Scene::new();
+        let ports = scene.ports();
+        let tracer = Tracer::events_in(&here(), "all", &[&["--port", &ports], options].concat());
+        if has_tracepoint(drive_of) {
+            drive(&mut scene, drive_of, &tracer);
+        }
+        let output = tracer.stop_raw();
+        for line in output.stdout.lines() {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            let own = record(&schema, text(&value, "type"));
+            invalid(own, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
+            invalid(&schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if options[0] == "--all-fields" && value["type"] != "end" && value["type"] != "probe" {
+                let keys: Vec<&String> = value.as_object().expect("an object").keys().collect();
+                let all = own["properties"].as_object().expect("properties");
+                assert_eq!(keys, all.keys().collect::<Vec<_>>(), "all are there, in order");
+            }
+            seen.insert(text(&value, "type").to_owned());
+        }
+    }
+    let all = [&["probe", "stats", "end"], &kinds()[..]].concat();
+    assert_eq!(seen, all.into_iter().map(str::to_owned).collect());
+}
+
+/// A connection's events share one cookie, whatever their kind, and come as they happened.
+fn check_order(reader: &str) {
+    need!(is_root(), "not root");
+    let trace = lossy("all", &["--reader", reader]);
+    trace.check_account();
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut cookies: BTreeMap<[String; 4], BTreeSet<u64>> = BTreeMap::new();
+    let mut kinds: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+    for event in &trace.events {
+        let Some(cookie) = event["cookie"].as_u64() else {
+            // Of a socket that the program cannot give one, before anybody else did.
+            assert!(reader == "raw" || kernel() < (5, 12), "{event}");
+            continue;
+        };
+        let before = last.insert(cookie, u64_of(event, "mono_ns"));
+        assert!(before < Some(u64_of(event, "mono_ns")), "{event}");
+        kinds.entry(cookie).or_default().insert(text(event, "type"));
+        // On its way to SYN_SENT it has no port yet.
+        if event["sport"] != 0 {
+            let ends = ["saddr", "sport", "daddr", "dport"].map(|key| event[key].to_string());
+            cookies.entry(ends).or_default().insert(cookie);
+        }
+    }
+    for (ends, cookies) in &cookies {
+        assert_eq!(cookies.len(), 1, "{ends:?}: {cookies:?}");
+    }
+    let clients = kinds.values().filter(|kinds| kinds.contains("retransmit"));
+    let has = ["probe", "state", "retransmit", "destroy"];
+    let whole = clients.filter(|kinds| has.iter().all(|kind| kinds.contains(kind))).count();
+    assert_eq!(whole, FAMILIES.len(), "{kinds:?}");
+}
+
+/// What tracers tell alike of one event; when the raw reader's cookies begin depends on who else makes some.
+fn sketch(event: &Value) -> String {
+    let keys = ["type", "saddr", "sport", "daddr", "dport", "snd_cwnd", "old_state", "seq"];
+    keys.map(|key| event[key].to_string()).join(" ")
+}
+
+/// What one with `--pid` tells is what one without tells of that process's ends; nobody's is told by neither.
+fn check_pid(reader: &str) {
+    need!(is_root(), "not root");
+    let kinds = kinds();
+    let mut told = BTreeSet::new();
+    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error"] {
+        if !kinds.contains(&drive_of) {
+            continue;
+        }
+        let mut scene = Scene::new();
+        let ports = scene.ports();
+        let pids = [scene.client.pid.to_string(), scene.server.pid.to_string()];
+        let start = |filter: &[&str]| {
+            let args = [&["--reader", reader, "--port", &ports], filter].concat();
+            Tracer::events_in(&here(), &kinds.join(","), &args)
+        };
+        let reference = start(&[]);
+        let [client, server] = [0, 1].map(|i| start(&["--pid", &pids[i]]));
+        drive(&mut scene, drive_of, &reference);
+        let reference = reference.stop();
+        // The listener's own is the server's, and a socket with no peer any more the client's.
+        let port = u64::from(scene.port);
+        let of_server = |event: &Value| event["sport"] == port;
+        for (tracer, is_ours) in [(client, false), (server, true)] {
+            let trace = tracer.stop();
+            trace.check_account();
+            let of_sockets = |event: &&Value| !event["snd_cwnd"].is_null();
+            let wanted = reference.events.iter().filter(of_sockets);
+            let wanted: Vec<_> = wanted.filter(|event| of_server(event) == is_ours).collect();
+            let found: Vec<String> = trace.events.iter().map(sketch).collect();
+            let told_of: Vec<String> = wanted.iter().map(|event| sketch(event)).collect();
+            // A closed one answers data by a RST after its end, when it is nobody's any more.
+            let nobodys = |event: &Value| event["type"] == "reset_sent" && event["pid"].is_null();
+            let missing: Vec<_> = wanted
+                .iter()
+                .filter(|event| !nobodys(event) && !found.contains(&sketch(event)))
+                .collect();
+            let more: Vec<_> = found.iter().filter(|event| !told_of.contains(event)).collect();
+            let lost = |trace: &Trace| u64_of(&trace.end, "lost");
+            assert!(missing.len() as u64 <= lost(&trace), "{drive_of} {is_ours}: {missing:#?}");
+            assert!(more.len() as u64 <= lost(&reference), "{drive_of} {is_ours}: {more:#?}");
+            assert!(!wanted.is_empty());
+            told.extend(trace.events.iter().map(|event| text(event, "type").to_owned()));
+        }
+    }
+    // That one is nobody's.
+    let all = kinds.iter().filter(|kind| **kind != "synack_retransmit");
+    assert_eq!(told, all.map(|kind| (*kind).to_owned()).collect());
+}
+
+/// Two scenes at once: `--port` tells of one.
+#[test]
+fn a_port_lets_only_its_own_through() {
+    need!(is_root(), "not root");
+    let kinds = kinds();
+    let mut told = BTreeSet::new();
+    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error"] {
+        if !kinds.contains(&drive_of) {
+            continue;
+        }
+        let (mut scene, mut other) = (Scene::new(), Scene::new());
+        let (ports, others) = (scene.ports(), other.ports());
+        let start = |ports: &str| Tracer::events_in(&here(), &kinds.join(","), &["--port", ports]);
+        let (tracer, beside) = (start(&ports), start(&others));
+        drive(&mut scene, drive_of, &tracer);
+        drive(&mut other, drive_of, &beside);
+        for (trace, scene) in [(tracer.stop(), &scene), (beside.stop(), &other)] {
+            trace.check_account();
+            let ours = [u64::from(scene.port), u64::from(scene.closed)];
+            for event in &trace.events {
+                let ends = [u64_of(event, "sport"), u64_of(event, "dport")];
+                assert!(ends.iter().any(|port| ours.contains(port)), "{event}");
+                told.insert(text(event, "type").to_owned());
+            }
+        }
+    }
+    assert_eq!(told, kinds.iter().map(|kind| (*kind).to_owned()).collect());
+}
+
+/// FIN and ACK are handled in whoever is interrupted, here mostly the other end.
+fn check_owner(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let ports = scene.ports();
+    let args = ["--all-fields", "--reader", reader, "--port", &ports];
+    let tracer = Tracer::events_in(&here(), "state,destroy", &args);
+    let mut ends = Vec::new();
+    for family in FAMILIES {
+        let (client, server) = scene.connect("a", family);
+        scene.client.transfer("a", &mut scene.server, 1000);
+        scene.ns.run(&["ss", "-tin"]);
+        scene.client.close("a");
+        scene.server.close("a");
+        ends.extend([(client, scene.client.pid, true), (server, scene.server.pid, false)]);
+    }
+    scene.settle();
+    let trace = tracer.stop();
+    trace.check_account();
+    for (socket, pid, at_once) in ends {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).expect("comm");
+        let events = trace.of_cookie(socket.cookie);
+        assert!(events.len() >= 4, "{events:?}");
+        for event in &events {
+            let known = event["pid"] == pid && event["comm"] == comm.trim_end();
+            let unknown = event["pid"].is_null() && event["comm"].is_null();
+            // Before it is accepted it is nobody's.
+            let early =
+                ["SYN_RECV", "ESTABLISHED"].iter().any(|state| event["new_state"] == *state);
+            assert!(known || (unknown && !at_once && early), "{pid}: {event}");
+        }
+        assert_eq!(events.last().expect("one")["type"], "destroy");
+    }
+}
+
+/// By the times of the records themselves; null at first.
+#[track_caller]
+fn check_durations(events: &[&Value], what: &str) {
+    let mut before: Option<u64> = None;
+    for event in events {
+        let now = u64_of(event, "mono_ns");
+        let expected = before.map(|before| (now - before) / 1000);
+        assert_eq!(event["old_state_us"].as_u64(), expected, "{what}: {event}");
+        before = Some(now);
+    }
+}
+
+fn check_state_time(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let ports = scene.ports();
+    let args = ["--reader", reader, "--port", &ports];
+    // First, so that it makes the cookies that the raw reader cannot make.
+    let whole =
+        Tracer::events_in(&here(), "state,retransmit", &["--reader", "sock", "--port", &ports]);
+    let early = Tracer::events_in(&here(), "state", &args);
+    let (client, server) = scene.connect("a", FAMILIES[0]);
+    let late = Tracer::events_in(&here(), "state", &args);
+    let marked = Tracer::events_in(&here(), "state", &[&args[..], &["--mark", "77"]].concat());
+
+    // It comes into FIN_WAIT1 with the mark, into FIN_WAIT2 without, and leaves that with it.
+    scene.client.ask("set a 77 0");
+    scene.silence();
+    scene.client.ask("shutdown a");
+    whole.wait_events("FIN once more", |events| events.iter().any(|e| e["type"] == "retransmit"));
+    scene.client.ask("set a 0 0");
+    scene.speak();
+    whole.wait_events("its ACK", |events| events.iter().any(|e| e["new_state"] == "FIN_WAIT2"));
+    scene.client.ask("set a 77 0");
+    scene.server.close("a");
+    scene.client.close("a");
+    scene.settle();
+
+    let [whole, early, late, marked] = [whole, early, late, marked].map(Tracer::stop);
+    for trace in [&whole, &early, &late, &marked] {
+        trace.check_account();
+        assert_eq!(trace.end["lost"], 0, "{}", trace.end);
+    }
+    for (end, count) in [(client, 5), (server, 5)] {
+        // Where the program cannot make the first cookie, the socket's first event has none.
+        let first = early.of_cookie(end.cookie);
+        if kernel() >= (5, 12) {
+            assert_eq!(first.len(), count, "{first:?}");
+            check_durations(&first, "from the beginning");
+        }
+        check_durations(&late.of_cookie(end.cookie), "from the middle");
+        assert_eq!(late.of_cookie(end.cookie).len(), 3);
+    }
+    let of = |trace: &Trace, state: &str| {
+        let of = trace.of_cookie(client.cookie).into_iter();
+        let mut of = of.filter(|event| event["old_state"] == state);
+        of.next().and_then(|event| event["old_state_us"].as_u64())
+    };
+    assert_eq!(marked.of_cookie(client.cookie).len(), 2, "{:?}", marked.events);
+    let (first, second) = (of(&late, "FIN_WAIT1"), of(&late, "FIN_WAIT2"));
+    let (first, second) = (first.expect("a time"), second.expect("a time"));
+    // Not of the one that was not shown as well; unknown would be true too.
+    let shown = of(&marked, "FIN_WAIT2").unwrap_or(second);
+    assert!(shown.abs_diff(second) < first / 2, "{shown}: {first} and {second}");
+}
+
+by_sock_and_raw! {
+    check_order: order_by_sock order_by_raw;
+    check_pid: pid_by_sock pid_by_raw;
+    check_owner: owner_by_sock owner_by_raw;
+    check_state_time: state_time_by_sock state_time_by_raw;
+}
+
+/// Several kinds end the run at once, whichever comes.
+#[test]
+fn a_count_is_of_all_kinds_together() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    let ports = scene.ports();
+    let args = ["--port", &ports, "--count", "5"];
+    let mut tracer = Tracer::events_in(&here(), "state,destroy", &args);
+    // The tracer's part is over before the traffic's is.
+    scene.listen();
+    let addr = scene.addr(FAMILIES[0]);
+    for _ in 0..2 {
+        scene.client.connect("a", addr);
+        scene.server.accept("a");
+        scene.client.close("a");
+        scene.server.close("a");
+    }
+    wait_until("the end", || tracer.ended());
+    let trace = tracer.wait();
+    assert_eq!(trace.events.len(), 5);
+}

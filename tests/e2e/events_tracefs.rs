@@ -1,0 +1,194 @@
+//! Every event equals what the kernel's own trace prints for the same call of the same tracepoint: as many, in the same
+//! order, all values alike.
+
+use serde_json::Value;
+
+use crate::support::{
+    EVENTS, FAMILIES, FtraceEvents, Launch, Scene, Trace, Tracer, drive, has_tracepoint, is_root,
+    kernel, text, u64_of,
+};
+
+fn values<'t>(trace: &'t Trace, kind: &str, column: &str) -> Vec<&'t str> {
+    trace.of_kind(kind).iter().filter_map(|event| event[column].as_str()).collect()
+}
+
+/// What `drive` must have made, and what the kernel's trace does not tell.
+#[track_caller]
+fn check(trace: &Trace, kind: &str) {
+    let events = trace.of_kind(kind);
+    match kind {
+        "state" => check_states(trace),
+        // One for each end of each connection, and the listener. A failed attempt is disconnected before it is closed,
+        // and a socket that has no peer any more does not pass the filter.
+        "destroy" => {
+            assert_eq!(events.len(), 7);
+            for (i, bytes) in [1000, 2000, 3000].into_iter().enumerate() {
+                let sent = |event: &&&Value| u64_of(event, "bytes_sent") == bytes;
+                let end = events.iter().find(sent).unwrap_or_else(|| panic!("{i}: {events:?}"));
+                // Data, SYN, FIN and the ACKs.
+                assert!(u64_of(end, "segs_out") >= 3 && u64_of(end, "segs_in") >= 3, "{end}");
+                assert_eq!(end["bytes_retrans"], 0, "{end}");
+                assert_eq!(u64_of(end, "bytes_acked"), bytes + 2, "SYN and FIN count: {end}");
+                assert!(u64_of(end, "data_segs_out") >= 1, "{end}");
+            }
+        }
+        "retransmit" => {
+            for event in &events {
+                let (seq, una) = (u64_of(event, "seq"), u64_of(event, "snd_una"));
+                let nxt = u64_of(event, "snd_nxt") as u32;
+                let end = (seq + u64_of(event, "data_len")) as u32;
+                // All of it is unacknowledged.
+                assert!((seq as u32).wrapping_sub(una as u32) < 1 << 31, "{event}");
+                assert!(nxt.wrapping_sub(end) < 1 << 31, "{event}");
+                assert!(["rto", "tlp", "slow_start"].contains(&text(event, "class")), "{event}");
+            }
+        }
+        "synack_retransmit" => {
+            // Of each request the first, the second …; the timer alone sends them.
+            for (i, event) in events.iter().enumerate() {
+                let before = events[..i].iter().filter(|e| e["dport"] == event["dport"]).count();
+                assert_eq!(u64_of(event, "attempt"), before as u64, "{event}");
+                assert!(event["pid"].is_null() && event["snd_cwnd"].is_null(), "{event}");
+            }
+        }
+        "reset_sent" => {
+            let states = values(trace, kind, "sk_state");
+            // A socket that lingers for no time is closed already.
+            assert!(states.contains(&"CLOSE"), "{states:?}");
+            let bare: Vec<_> = events.iter().filter(|e| e["sk_state"].is_null()).collect();
+            // The fact that the kernel tells of them is younger.
+            assert_eq!(bare.is_empty(), kernel() < (6, 10), "{events:?}");
+            for event in bare {
+                assert!(event["pid"].is_null() && event["snd_cwnd"].is_null(), "{event}");
+                assert_eq!(event["reason"], "NO_SOCKET", "{event}");
+            }
+        }
+        "reset_received" => assert!(events.len() >= FAMILIES.len() * 4, "{}", events.len()),
+        "cong_state" => {
+            let states = values(trace, kind, "new_ca_state");
+            assert!(states.contains(&"Recovery") && states.contains(&"Open"), "{states:?}");
+            // Each begins where the last one ended.
+            for (cookie, events) in trace.by_cookie() {
+                let mut now = "Open";
+                for event in events {
+                    assert_eq!(text(event, "old_ca_state"), now, "{cookie}: {event}");
+                    now = text(event, "new_ca_state");
+                }
+            }
+        }
+        "rcv_space" => {
+            let taken: u64 =
+                events.iter().map(|event| u64_of(event, "rcv_space")).max().unwrap_or(0);
+            assert!(taken > 1000 && events.len() > FAMILIES.len() * 5, "{} {taken}", events.len());
+        }
+        "error" => {
+            // Who resets by closing is told so as well.
+            let kinds = [(111, "ECONNREFUSED", 1), (104, "ECONNRESET", 2), (32, "EPIPE", 1)];
+            for (number, name, count) in kinds.into_iter().chain([(110, "ETIMEDOUT", 1)]) {
+                let of: Vec<_> = events.iter().filter(|e| e["errno"] == number).collect();
+                assert_eq!(of.len(), FAMILIES.len() * count, "{name}: {of:?}");
+                assert!(of.iter().all(|e| e["error"] == name), "{of:?}");
+            }
+            assert_eq!(events.len(), FAMILIES.len() * 5);
+        }
+        _ => panic!("{kind}"),
+    }
+}
+
+/// The ways of RFC 793.
+#[track_caller]
+fn check_states(trace: &Trace) {
+    // The first events of a socket have no cookie where the program cannot make one.
+    if trace.events.iter().any(|event| event["cookie"].is_null()) {
+        assert!(trace.stderr.contains("(reader raw,") || kernel() < (5, 12), "{}", trace.stderr);
+        return;
+    }
+    let mut ways: Vec<String> = Vec::new();
+    for events in trace.by_cookie().values() {
+        let first = text(events[0], "old_state");
+        let next = events.iter().map(|event| text(event, "new_state"));
+        ways.push([first].into_iter().chain(next).collect::<Vec<_>>().join(" "));
+    }
+    let client = "CLOSE SYN_SENT ESTABLISHED";
+    let server = "LISTEN SYN_RECV ESTABLISHED";
+    let (active, passive) = ("FIN_WAIT1 FIN_WAIT2 CLOSE", "CLOSE_WAIT LAST_ACK CLOSE");
+    for (way, count) in [
+        (format!("{client} {active}"), 2),
+        (format!("{client} {passive}"), 1),
+        (format!("{server} {active}"), 1),
+        (format!("{server} {passive}"), 2),
+        ("CLOSE SYN_SENT CLOSE".to_owned(), 3),
+        ("CLOSE LISTEN CLOSE".to_owned(), 1),
+    ] {
+        assert_eq!(ways.iter().filter(|w| **w == way).count(), count, "{way}: {ways:#?}");
+    }
+    assert_eq!(ways.len(), 10, "{ways:#?}");
+}
+
+#[track_caller]
+fn trace_and_compare(kinds: &[&str], drives: &[&str], options: &[&str]) -> Vec<Trace> {
+    let mut traces = Vec::new();
+    for drive_of in drives {
+        let mut scene = Scene::new();
+        let ftrace = FtraceEvents::start(kinds, &[scene.port, scene.closed]);
+        let ports = scene.ports();
+        let args = [&["--all-fields", "--port", &ports], options].concat();
+        let launch = Launch::here().with_tracefs();
+        let tracer = Tracer::events_in(&launch, &kinds.join(","), &args);
+        drive(&mut scene, drive_of, &tracer);
+        let trace = tracer.stop();
+        trace.check_accounts(kinds);
+        for kind in kinds {
+            let told = ftrace.compare(&trace, kind);
+            assert!(told > 0 || kind != drive_of, "no {kind}");
+        }
+        traces.push(trace);
+    }
+    traces
+}
+
+fn check_kind(kind: &str, reader: &str) {
+    need!(is_root(), "not root");
+    need!(has_tracepoint(kind), "this kernel has no such tracepoint", legitimate: true);
+    let traces = trace_and_compare(&[kind], &[kind], &["--reader", reader]);
+    check(&traces[0], kind);
+}
+
+macro_rules! cases {
+    ($($kind:literal: $sock:ident $raw:ident;)+) => { $(
+        #[test]
+        fn $sock() {
+            check_kind($kind, "sock");
+        }
+
+        #[test]
+        fn $raw() {
+            check_kind($kind, "raw");
+        }
+    )+ };
+}
+
+cases! {
+    "state": state_by_sock state_by_raw;
+    "retransmit": retransmit_by_sock retransmit_by_raw;
+    "synack_retransmit": synack_retransmit_by_sock synack_retransmit_by_raw;
+    "reset_sent": reset_sent_by_sock reset_sent_by_raw;
+    "reset_received": reset_received_by_sock reset_received_by_raw;
+    "destroy": destroy_by_sock destroy_by_raw;
+    "cong_state": cong_state_by_sock cong_state_by_raw;
+    "rcv_space": rcv_space_by_sock rcv_space_by_raw;
+    "error": error_by_sock error_by_raw;
+}
+
+/// All kinds at once, by perf buffers.
+fn check_perfbuf(reader: &str) {
+    need!(is_root(), "not root");
+    let kinds: Vec<&str> = EVENTS.iter().copied().filter(|kind| has_tracepoint(kind)).collect();
+    let drives = ["state", "retransmit", "reset_sent", "cong_state", "rcv_space"];
+    let drives: Vec<&str> = drives.into_iter().filter(|kind| kinds.contains(kind)).collect();
+    trace_and_compare(&kinds, &drives, &["--transport", "perfbuf", "--reader", reader]);
+}
+
+by_sock_and_raw! {
+    check_perfbuf: perfbuf_by_sock perfbuf_by_raw;
+}

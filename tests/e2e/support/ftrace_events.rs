@@ -1,0 +1,197 @@
+//! The kernel's own trace of the events of `tcc-trace events`, and ours in the same form.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde_json::{Value, json};
+
+use super::ftrace::{Instance, canonical, pairs, time_us};
+use super::tracer::{Trace, text, u64_of};
+
+/// Kinds, their tracepoints, and which of a line's keys is which of our columns.
+type Keys = &'static [(&'static str, &'static str)];
+const COOKIE: Keys = &[("sock_cookie", "cookie")];
+const HOOKS: &[(&str, &str, Keys)] = &[
+    ("state", "sock/inet_sock_set_state", &[("oldstate", "old_state"), ("newstate", "new_state")]),
+    ("retransmit", "tcp/tcp_retransmit_skb", &[("state", "state"), ("err", "err")]),
+    ("synack_retransmit", "tcp/tcp_retransmit_synack", &[]),
+    ("reset_sent", "tcp/tcp_send_reset", &[("state", "sk_state"), ("reason", "reason")]),
+    ("reset_received", "tcp/tcp_receive_reset", COOKIE),
+    ("destroy", "tcp/tcp_destroy_sock", COOKIE),
+    ("cong_state", "tcp/tcp_cong_state_set", &[("cong_state", "new_ca_state")]),
+    ("rcv_space", "tcp/tcp_rcv_space_adjust", COOKIE),
+    ("error", "sock/inet_sk_error_report", &[("error", "errno")]),
+];
+
+/// Every kind but `probe`, in the program's order.
+pub const EVENTS: &[&str] = &[
+    "state",
+    "retransmit",
+    "synack_retransmit",
+    "reset_sent",
+    "reset_received",
+    "destroy",
+    "cong_state",
+    "rcv_space",
+    "error",
+];
+
+/// A kind's tracepoint, as tracefs has it.
+#[track_caller]
+pub fn hook(kind: &str) -> &'static str {
+    find(kind).1
+}
+
+#[track_caller]
+fn find(kind: &str) -> &'static (&'static str, &'static str, Keys) {
+    HOOKS.iter().find(|(name, ..)| *name == kind).unwrap_or_else(|| panic!("no kind {kind}"))
+}
+
+/// Does this kernel have the kind's tracepoint?
+#[track_caller]
+pub fn has_tracepoint(kind: &str) -> bool {
+    Instance::start(64).read(&format!("events/{}/format", hook(kind))).is_some()
+}
+
+/// What both sides tell of an event, in a form in which equal is equal. The order of time among those of one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+    /// By the names of our columns.
+    pub values: Vec<(&'static str, Value)>,
+}
+
+type Facts = BTreeMap<(SocketAddr, SocketAddr), Vec<Fact>>;
+
+impl Fact {
+    fn ours(event: &Value, keys: &[(&str, &'static str)]) -> Self {
+        let addr = |ip: &str, port: &str| {
+            let ip: IpAddr = text(event, ip).parse().expect("an address");
+            SocketAddr::new(ip, u64_of(event, port) as u16)
+        };
+        Fact {
+            local: addr("saddr", "sport"),
+            peer: addr("daddr", "dport"),
+            values: keys.iter().map(|(_, column)| (*column, event[*column].clone())).collect(),
+        }
+    }
+
+    fn theirs(fields: &str, keys: &[(&str, &'static str)]) -> Option<Self> {
+        let get = |key: &str| pairs(fields).find_map(|(k, value)| (k == key).then_some(value));
+        let addr = |ip: &str, port: &str, both: &str| match get(both) {
+            Some(text) => canonical(text),
+            // An IPv4 one is there as a mapped one too, and the other member is not always the address.
+            None => canonical(&format!("[{}]:{}", get(ip)?, get(port)?)),
+        };
+        let value = |key: &str| {
+            let text = get(key)?;
+            Some(match key {
+                "sock_cookie" => json!(u64::from_str_radix(text, 16).ok()?),
+                "cong_state" => {
+                    json!(
+                        ["Open", "Disorder", "CWR", "Recovery", "Loss"]
+                            [text.parse::<usize>().ok()?]
+                    )
+                }
+                "err" | "error" => json!(text.parse::<i64>().ok()?),
+                _ if text == "UNKNOWN" => Value::Null,
+                _ => json!(text.strip_prefix("TCP_").filter(|_| key != "reason").unwrap_or(text)),
+            })
+        };
+        let values = keys.iter().map(|(key, column)| Some((*column, value(key)?)));
+        Some(Fact {
+            local: addr("saddrv6", "sport", "src")?,
+            peer: addr("daddrv6", "dport", "dest")?,
+            values: values.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// A running trace of these kinds of events of the connections of these ports.
+pub struct FtraceEvents {
+    instance: Instance,
+    ports: Vec<u16>,
+    /// What this kernel's lines have of each kind.
+    keys: BTreeMap<&'static str, Vec<(&'static str, &'static str)>>,
+}
+
+impl FtraceEvents {
+    #[track_caller]
+    pub fn start(kinds: &[&str], ports: &[u16]) -> Self {
+        let instance = Instance::start(4096);
+        let mut keys = BTreeMap::new();
+        for &(kind, hook, all) in HOOKS.iter().filter(|(kind, ..)| kinds.contains(kind)) {
+            let format = instance.read(&format!("events/{hook}/format")).expect("the tracepoint");
+            let prints = |key: &str| format.contains(&format!(" {key}=%"));
+            keys.insert(kind, all.iter().filter(|(key, _)| prints(key)).copied().collect());
+            if format.contains(" sport;") {
+                let parts = ports.iter().map(|port| format!("sport == {port} || dport == {port}"));
+                let filter = parts.collect::<Vec<_>>().join(" || ");
+                instance.write(&format!("events/{hook}/filter"), &filter);
+            }
+            instance.write(&format!("events/{hook}/enable"), "1");
+        }
+        FtraceEvents { instance, ports: ports.to_vec(), keys }
+    }
+
+    /// What the kernel told of that kind, in order.
+    #[track_caller]
+    pub fn facts(&self, kind: &str) -> Vec<Fact> {
+        let name = hook(kind).split_once('/').expect("a group").1;
+        let mut facts = Vec::new();
+        for line in self.instance.lines() {
+            let Some((head, fields)) = line.split_once(&format!(": {name}: ")) else { continue };
+            let parsed = time_us(head).zip(Fact::theirs(fields, &self.keys[kind]));
+            let (time, fact) = parsed.unwrap_or_else(|| panic!("not understood: {line}"));
+            let of_ours = |addr: SocketAddr| self.ports.contains(&addr.port());
+            if of_ours(fact.local) || of_ours(fact.peer) {
+                facts.push((time, fact));
+            }
+        }
+        facts.sort_by_key(|(time, _)| *time);
+        facts.into_iter().map(|(_, fact)| fact).collect()
+    }
+
+    /// Every event that the kernel tells of that kind is among ours with all values equal, or accounted for as lost (the
+    /// kernel does not run a program that it has interrupted), and none of ours is one that it does not tell. In each
+    /// connection they come in the same order. How many there were.
+    #[track_caller]
+    pub fn compare(&self, trace: &Trace, kind: &str) -> usize {
+        let keys = &self.keys[kind];
+        let of_kind = trace.of_kind(kind).into_iter();
+        let ours = by_connection(of_kind.map(|event| Fact::ours(event, keys)));
+        let theirs = by_connection(self.facts(kind).into_iter());
+        let mut missing = 0;
+        for (connection, theirs) in &theirs {
+            let mut ours = ours.get(connection).into_iter().flatten().peekable();
+            for fact in theirs {
+                if ours.peek() == Some(&fact) {
+                    ours.next();
+                } else {
+                    missing += 1;
+                    eprintln!("{kind}: the kernel has {fact:?}\n   we have next {:?}", ours.peek());
+                }
+            }
+            let more = ours.next();
+            assert!(more.is_none(), "{kind}: not as the kernel tells it: {more:?}\n{theirs:?}");
+        }
+        let more: Vec<_> = ours.iter().filter(|(key, _)| !theirs.contains_key(key)).collect();
+        assert!(more.is_empty(), "{kind}: the kernel does not tell these: {more:?}");
+        let books = &trace.end["kinds"][kind];
+        let lost = u64_of(books, "lost");
+        assert!(missing <= lost, "{kind}: {missing} are missing, {lost} accounted for as lost");
+        // Where this happens at all it is rare.
+        let told: usize = theirs.values().map(Vec::len).sum();
+        assert!(lost * 20 <= told as u64, "{kind}: {books}");
+        told
+    }
+}
+
+fn by_connection(facts: impl Iterator<Item = Fact>) -> Facts {
+    let mut connections = Facts::new();
+    for fact in facts {
+        connections.entry((fact.local, fact.peer)).or_default().push(fact);
+    }
+    connections
+}
