@@ -37,6 +37,9 @@ static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, in
 		state_passed(sk);
 		return 0;
 	}
+	/* Before the new socket has its peer it has the listener's cookie, too (up to 6.12 at least). */
+	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !rec->event.head.dport)
+		rec->event.head.cookie = 0;
 	rec->old_state_ns = state_time(e.conn, rec->event.head.mono_ns);
 	rec->old_state = oldstate;
 	rec->new_state = newstate;
