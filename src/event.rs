@@ -29,6 +29,8 @@ const LARGEST: usize = 256;
 #[repr(C, align(8))]
 struct Aligned([u8; LARGEST]);
 
+// Probe is by far the most frequent one, and an event lives on the stack for as long as it takes to print it.
+#[allow(clippy::large_enum_variant)]
 enum Payload {
     Probe(Probe),
     Record(&'static Record, Aligned),
