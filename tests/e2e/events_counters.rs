@@ -2,6 +2,7 @@
 //! each class as many as the kernel counted at the place in its code that sent them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use crate::support::{
     FAMILIES, Launch, Netns, Scene, Server, Trace, Tracer, is_root, text, traffic_in, u64_of,
@@ -51,6 +52,28 @@ impl Account {
         Account { trace, before, after }
     }
 
+    /// One in which no event is missing. Now and then, and only on some hosts, one reaches the kernel's own trace and no
+    /// BPF program, and nothing counts it (recursion_misses neither): of classes such an account says nothing. It is told,
+    /// and must not happen every time.
+    #[track_caller]
+    fn complete(once: impl Fn() -> Account) -> Account {
+        for _ in 0..3 {
+            let account = once();
+            if account.sent_again() == account.grew("RetransSegs") {
+                return account;
+            }
+            let told = format!("{} of {}", account.sent_again(), account.grew("RetransSegs"));
+            let _ = writeln!(std::io::stderr(), "segments sent again that were seen: {told}");
+        }
+        panic!("events are missing in each of the accounts");
+    }
+
+    /// Segments of all retransmissions. A SYN-ACK is one of them.
+    fn sent_again(&self) -> u64 {
+        let all: u64 = self.trace.of_kind("retransmit").iter().map(|e| u64_of(e, "segs")).sum();
+        all + self.trace.of_kind("synack_retransmit").len() as u64
+    }
+
     /// By how much it grew.
     #[track_caller]
     fn grew(&self, name: &str) -> u64 {
@@ -68,7 +91,6 @@ impl Account {
     #[track_caller]
     fn check(&self) {
         let trace = &self.trace;
-        let all: u64 = trace.of_kind("retransmit").iter().map(|e| u64_of(e, "segs")).sum();
         let synacks = trace.of_kind("synack_retransmit").len() as u64;
         let classes = ["other", "fast", "rto", "slow_start", "tlp", "syn"];
         let segs: Vec<_> = classes.iter().map(|class| (*class, self.segs(class))).collect();
@@ -82,11 +104,10 @@ impl Account {
             self.grew("TCPSynRetrans"),
             self.grew("TCPTimeouts")
         );
-        // A SYN-ACK counts as one of them.
-        assert_eq!(all + synacks, self.grew("RetransSegs"), "{said}");
+        assert_eq!(self.sent_again(), self.grew("RetransSegs"), "{said}");
         assert_eq!(self.segs("fast"), self.grew("TCPFastRetrans"), "{said}");
         assert_eq!(self.segs("slow_start"), self.grew("TCPSlowStartRetrans"), "{said}");
-        // Here too.
+        // A SYN-ACK counts here too.
         assert_eq!(self.segs("syn") + synacks, self.grew("TCPSynRetrans"), "{said}");
         // A probe may send new data instead: no retransmission then.
         assert!(self.segs("tlp") <= self.grew("TCPLossProbes"), "{said}");
@@ -133,10 +154,12 @@ fn lossy(scene: &mut Scene, cc: &str) {
 #[track_caller]
 fn check_lossy(reader: &str, cc: &str, sack: bool) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    let set = format!("echo {} >/proc/sys/net/ipv4/tcp_sack", u8::from(sack));
-    scene.ns.run(&["sh", "-c", &set]);
-    let account = Account::of(&mut scene, reader, |scene, _| lossy(scene, cc));
+    let account = Account::complete(|| {
+        let mut scene = Scene::new();
+        let set = format!("echo {} >/proc/sys/net/ipv4/tcp_sack", u8::from(sack));
+        scene.ns.run(&["sh", "-c", &set]);
+        Account::of(&mut scene, reader, |scene, _| lossy(scene, cc))
+    });
     account.check();
     // Which of the others there are is left to chance.
     assert!(account.segs("fast") > 0, "{}", account.trace.end);
@@ -155,27 +178,30 @@ fn check_no_sack(reader: &str) {
 /// The whole of a flight is lost: a probe, the timer, and when ACKs come again the rest in slow start.
 fn check_timeouts(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-    // bbr would send all of it at the first timeout's pace, and reno has no other ideas than the timer's.
-    scene.client.ask("cc reno");
-    scene.listen();
-    let account = Account::of(&mut scene, reader, |scene, tracer| {
-        for (i, family) in FAMILIES.into_iter().enumerate() {
-            let name = format!("c{i}");
-            let end = scene.connect(&name, family).0;
-            scene.silence();
-            // Within the first window, so that no probe sends new data.
-            scene.client.send(&name, 10_000);
-            tracer.wait_events("timeouts", |events| {
-                let of = events.iter().filter(|e| e["cookie"] == end.cookie && e["class"] == "rto");
-                of.count() >= 2
-            });
-            scene.speak();
-            scene.server.receive(&name, 10_000);
-            scene.client.close(&name);
-            scene.server.close(&name);
-        }
+    let account = Account::complete(|| {
+        let mut scene = Scene::new();
+        scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+        // bbr would send all of it at the first timeout's pace, and reno has no other ideas than the timer's.
+        scene.client.ask("cc reno");
+        scene.listen();
+        Account::of(&mut scene, reader, |scene, tracer| {
+            for (i, family) in FAMILIES.into_iter().enumerate() {
+                let name = format!("c{i}");
+                let end = scene.connect(&name, family).0;
+                scene.silence();
+                // Within the first window, so that no probe sends new data.
+                scene.client.send(&name, 10_000);
+                tracer.wait_events("timeouts", |events| {
+                    let of =
+                        events.iter().filter(|e| e["cookie"] == end.cookie && e["class"] == "rto");
+                    of.count() >= 2
+                });
+                scene.speak();
+                scene.server.receive(&name, 10_000);
+                scene.client.close(&name);
+                scene.server.close(&name);
+            }
+        })
     });
     account.check();
     assert_eq!(account.segs("tlp"), account.grew("TCPLossProbes"));
@@ -185,29 +211,31 @@ fn check_timeouts(reader: &str) {
 /// SYNs are lost, and the last ACK of the handshake.
 fn check_handshakes(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let port = scene.port;
-    let account = Account::of(&mut scene, reader, |scene, tracer| {
-        for family in FAMILIES {
-            // The first of two.
-            scene.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
-            scene.connect("a", family);
+    let account = Account::complete(|| {
+        let mut scene = Scene::new();
+        scene.listen();
+        let port = scene.port;
+        Account::of(&mut scene, reader, |scene, tracer| {
+            for family in FAMILIES {
+                // The first of two.
+                scene.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
+                scene.connect("a", family);
+                scene.speak();
+                scene.client.close("a");
+                scene.server.close("a");
+            }
+            scene.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
+            let addr = scene.addr(FAMILIES[0]);
+            scene.client.connect("b", addr);
+            tracer.wait_events("a SYN-ACK", |events| {
+                events.iter().any(|event| event["type"] == "synack_retransmit")
+            });
             scene.speak();
-            scene.client.close("a");
-            scene.server.close("a");
-        }
-        scene.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
-        let addr = scene.addr(FAMILIES[0]);
-        scene.client.connect("b", addr);
-        tracer.wait_events("a SYN-ACK", |events| {
-            events.iter().any(|event| event["type"] == "synack_retransmit")
-        });
-        scene.speak();
-        scene.client.send("b", 1);
-        scene.server.accept("b");
-        scene.client.close("b");
-        scene.server.close("b");
+            scene.client.send("b", 1);
+            scene.server.accept("b");
+            scene.client.close("b");
+            scene.server.close("b");
+        })
     });
     account.check();
     assert!(account.segs("syn") >= FAMILIES.len() as u64);
