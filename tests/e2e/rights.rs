@@ -248,3 +248,20 @@ fn a_priority_that_may_not_be_had_is_refused_and_the_command_ended() {
     let quiet = run(&launch, &["-P", "1", "-d", "50ms"]);
     assert_eq!(quiet.status.code(), Some(0), "{}", quiet.stderr);
 }
+
+/// In confidentiality mode no program may read kernel memory: what needs that is refused, and said why.
+#[test]
+fn a_locked_down_kernel_is_told() {
+    need!(is_root(), "not root");
+    let mount = ["-t", "securityfs", "none", "/sys/kernel/security"];
+    let _ = std::process::Command::new("mount").args(mount).output();
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let on = lockdown.contains("[confidentiality]");
+    need!(on, "boot with lockdown=confidentiality", legitimate: true);
+    let refused = run(&Launch::here(), &["-a", "-d", "1s", "-P", "1"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the kernel is locked down"), "{}", refused.stderr);
+    let (_, report) = check(&Launch::here(), &[]);
+    let item = report["system"].as_array().expect("items").iter().find(|i| i["name"] == "lockdown");
+    assert_eq!(item.map(|item| &item["ok"]), Some(&false.into()), "{report}");
+}
