@@ -52,9 +52,9 @@ impl Account {
         Account { trace, before, after }
     }
 
-    /// One in which no event is missing. Now and then, and only on some hosts, one reaches the kernel's own trace and no
-    /// BPF program, and nothing counts it (recursion_misses neither): of classes such an account says nothing. It is told,
-    /// and must not happen every time.
+    /// One in which no event is missing. There are hosts (sandboxes) whose kernel runs no BPF program while a thread of
+    /// init is current: what a timer then sends again on top of that thread is in the kernel's own trace and in no
+    /// program's, bpftrace's neither, and recursion_misses does not tell. Of classes such an account says nothing.
     #[track_caller]
     fn complete(once: impl Fn() -> Account) -> Account {
         for _ in 0..3 {
