@@ -1,0 +1,115 @@
+//! From clap's types to [`Config`].
+
+use std::io::IsTerminal;
+
+use anyhow::{Result, bail};
+
+use super::args::{
+    ColorArg, FilterArgs, OutputFormat, ReaderArg, TimeArg, TraceArgs, TransportArg,
+};
+use super::resolve;
+use crate::config::{
+    Config, Fields, Filters, Format, Limits, Output, Reader, Tap, TimeMode, Transport,
+};
+
+impl TraceArgs {
+    /// Checks what clap cannot, and looks up names.
+    pub fn into_config(self) -> Result<Config> {
+        let fields = match (self.output.all_fields, self.output.fields) {
+            (true, _) => Fields::All,
+            (false, names) if names.is_empty() => Fields::Standard,
+            (false, names) if names.iter().any(String::is_empty) => {
+                bail!("--fields: a name is empty")
+            }
+            (false, names) => Fields::Named(names),
+        };
+        let color = match self.output.color {
+            ColorArg::Always => true,
+            ColorArg::Never => false,
+            ColorArg::Auto => {
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        Ok(Config {
+            filters: self.filters.resolve()?,
+            limits: Limits {
+                duration: self.limits.duration,
+                count: self.limits.count,
+                sample: self.limits.sample,
+                every: self.limits.every,
+                on_change: self.limits.on_change,
+                rate: self.limits.rate,
+                rate_per_conn: self.limits.rate_per_conn,
+            },
+            output: Output {
+                format: match self.output.output {
+                    OutputFormat::Text => Format::Text,
+                    OutputFormat::Jsonl => Format::Jsonl,
+                    OutputFormat::Csv => Format::Csv,
+                },
+                fields,
+                time: match self.output.time {
+                    TimeArg::Wall => TimeMode::Wall,
+                    TimeArg::Mono => TimeMode::Mono,
+                    TimeArg::Rel => TimeMode::Relative,
+                },
+                header: !self.output.no_header,
+                color,
+                quiet: self.output.quiet,
+                verbose: self.output.verbose,
+                stats: self.output.stats,
+            },
+            tap: Tap {
+                reader: match self.tap.reader {
+                    ReaderArg::Auto => None,
+                    ReaderArg::Record => Some(Reader::Record),
+                    ReaderArg::Sock => Some(Reader::Sock),
+                    ReaderArg::Raw => Some(Reader::Raw),
+                },
+                transport: match self.tap.transport {
+                    TransportArg::Auto => None,
+                    TransportArg::Ringbuf => Some(Transport::RingBuf),
+                    TransportArg::Perfbuf => Some(Transport::PerfBuf),
+                },
+                buffer_size: self.tap.buffer_size,
+                btf: self.tap.btf,
+                nice: self.tap.nice,
+            },
+            command: self.command,
+        })
+    }
+}
+
+impl FilterArgs {
+    fn resolve(self) -> Result<Filters> {
+        let mut netns = Vec::new();
+        for name in &self.netns {
+            netns.push(resolve::netns(name)?);
+        }
+        let mut cgroup = Vec::new();
+        for path in &self.cgroup {
+            cgroup.push(resolve::cgroup(path)?);
+        }
+        let ifindex = resolve::ifaces(&self.iface, &mut netns)?;
+        Ok(Filters {
+            port: self.port,
+            lport: self.lport,
+            rport: self.rport,
+            addr: self.addr,
+            laddr: self.laddr,
+            raddr: self.raddr,
+            ipv4_only: self.ipv4,
+            ipv6_only: self.ipv6,
+            pid: self.pid,
+            uid: self.uid,
+            comm: self.comm,
+            cgroup,
+            netns: netns.into_iter().map(|netns| netns.inode).collect(),
+            ifindex,
+            mark: self.mark,
+            cc: self.cc,
+            cookie: self.cookie,
+        })
+    }
+}
