@@ -1,11 +1,15 @@
 //! What the user asked for, checked: the only thing the rest of the program sees of the command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use crate::probe::View;
+use crate::sink::template::Piece;
 
 /// How the kernel's tcp_probe is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub struct Filters {
     pub mark: Vec<u32>,
     pub cc: Vec<String>,
     pub cookie: Vec<u64>,
+    /// The two ends of a connection.
+    pub follow: Option<[SocketAddr; 2]>,
 }
 
 impl Filters {
@@ -171,6 +177,10 @@ pub enum Fields {
 pub struct Output {
     pub format: Format,
     pub fields: Fields,
+    /// Lines of the user's own making, instead of the format; `fields` are then what it names.
+    pub template: Option<Vec<Piece>>,
+    /// The command's own columns in the text format, instead of those of the kind.
+    pub view: Option<View>,
     pub time: TimeMode,
     pub header: bool,
     pub color: bool,

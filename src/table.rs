@@ -166,3 +166,38 @@ impl Selected {
         if self.present { row.value(self.index) } else { Value::Null }
     }
 }
+
+/// One name's column in the tables of several kinds.
+#[derive(Clone, Debug)]
+pub struct Across(Vec<(usize, Selected)>);
+
+impl Across {
+    /// None where no kind has it.
+    #[must_use]
+    pub fn new<'t>(tables: impl IntoIterator<Item = &'t Table>, name: &str) -> Option<Self> {
+        let of: Vec<_> = tables
+            .into_iter()
+            .filter_map(|table| {
+                let selected = table.columns.iter().find(|s| s.column.name == name)?;
+                Some((table.kind, *selected))
+            })
+            .collect();
+        (!of.is_empty()).then_some(Across(of))
+    }
+
+    /// The column as the first kind that has it describes it.
+    #[must_use]
+    pub fn column(&self) -> &'static Column {
+        self.0[0].1.column
+    }
+
+    /// The row's cell; null where its kind has no such column.
+    #[must_use]
+    pub fn value<'a>(&self, row: &'a dyn Row) -> Value<'a> {
+        let kind = row.kind();
+        match self.0.iter().find(|(of, _)| *of == kind) {
+            Some((_, selected)) => selected.value(row),
+            None => Value::Null,
+        }
+    }
+}

@@ -60,6 +60,11 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--mark", "0x100000000"], &["32 bits"]),
         (["--mark", "red"], &["red", "0x4d"]),
         (["--cookie", "0xg"], &["0xg"]),
+        (["--follow", "10.0.0.1:80"], &["10.0.0.1:80", "neither"]),
+        (["--follow", "10.0.0.1:80-10.0.0.2"], &["`10.0.0.2`", "ADDRESS:PORT"]),
+        (["--follow", "[::1]:80-10.0.0.2:1"], &["IPv4", "IPv6"]),
+        (["--format", "{time"], &["`{time`"]),
+        (["--format", "time"], &["no column"]),
         (["--count", "0"], &["0"]),
         (["--sample", "0"], &["0"]),
         (["--duration", "0s"], &["longer than nothing"]),
@@ -91,6 +96,10 @@ fn a_field_that_is_not_there_is_told_with_the_nearest() {
     refused(&["--fields", "bbr.bww"], &["bbr.bw"]);
     refused(&["--fields", "qqqqqqqq"], &["`qqqqqqqq`"]);
     refused(&["--fields", "cookie,,family"], &["empty"]);
+    refused(&["--fields", "type"], &["`type`"]);
+    refused(&["--format", "{sprot}"], &["`sprot`", "is it sport?"]);
+    refused(&["--format", "{bbr}"], &["`bbr`", "bbr.bw"]);
+    refused(&["events", "state,error", "--format", "{class}"], &["`class` in state, error"]);
 }
 
 #[test]
@@ -98,6 +107,9 @@ fn what_does_not_go_together_is_told() {
     refused(&["-4", "-6"], &["--ipv4", "--ipv6"]);
     refused(&["-q", "-v"], &["--quiet", "--verbose"]);
     refused(&["-a", "--fields", "cookie"], &["--all-fields", "--fields"]);
+    refused(&["--format", "{time}", "-o", "csv"], &["--format", "--output"]);
+    refused(&["--format", "{time}", "-a"], &["--format", "--all-fields"]);
+    refused(&["--follow", "1", "--cookie", "1"], &["--follow", "--cookie"]);
     refused(&["--iface", "lo", "--netns", "1", "--netns", "2"], &["lo", "number"]);
     refused(&["--iface", "lo", "--netns", "1"], &["lo", "number"]);
     refused(&["-P", "1", "probe"], &["probe"]);

@@ -30,6 +30,7 @@ enum tcc_filter {
 	TCC_FILTER_RADDR = 1 << 15,
 	TCC_FILTER_IPV4 = 1 << 16,
 	TCC_FILTER_IPV6 = 1 << 17,
+	TCC_FILTER_FOLLOW = 1 << 18, /* both ends of one connection */
 };
 
 struct tcc_filter_key {
@@ -52,6 +53,8 @@ struct tcc_config {
 	__u64 conn_rate_interval_ns;
 	__u64 conn_rate_burst_ns;
 	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
+	__u8 follow_addr[2][16]; /* as in tcc_head */
+	__u16 follow_port[2];
 	__u32 filters; /* of enum tcc_filter: which are on */
 	__u32 sample;
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
@@ -64,7 +67,7 @@ struct tcc_config {
 	__u8 track_owner; /* and its owner */
 	__u8 key_by_cookie; /* the record reader has no socket pointer */
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
-	__u8 unused[5];
+	__u8 unused[1];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

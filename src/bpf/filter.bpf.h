@@ -44,6 +44,21 @@ static __always_inline bool is_mapped(const __u8 addr[16])
 	return !word[0] && !word[1] && word[2] == bpf_htonl(0xffff);
 }
 
+static __always_inline bool end_is(int end, const __u8 addr[16], __u16 port)
+{
+	const volatile __u64 *one = (const volatile void *)cfg.follow_addr[end];
+	const __u64 *other = (const void *)addr;
+
+	return port == cfg.follow_port[end] && one[0] == other[0] && one[1] == other[1];
+}
+
+/* Whichever end it is that we see; on one host both are there. */
+static __always_inline bool admit_follow(const struct tcc_head *h)
+{
+	return (end_is(0, h->saddr, h->sport) && end_is(1, h->daddr, h->dport)) ||
+	       (end_is(1, h->saddr, h->sport) && end_is(0, h->daddr, h->dport));
+}
+
 /* What the head alone decides; the only filters of the record reader. */
 static __always_inline bool admit_head(const struct tcc_head *h)
 {
@@ -56,6 +71,8 @@ static __always_inline bool admit_head(const struct tcc_head *h)
 	if (ON(TCC_FILTER_LPORT) && !port_in(ports_local, h->sport))
 		return false;
 	if (ON(TCC_FILTER_RPORT) && !port_in(ports_peer, h->dport))
+		return false;
+	if (ON(TCC_FILTER_FOLLOW) && !admit_follow(h))
 		return false;
 	if (ON(TCC_FILTER_COOKIE) && !value_in(TCC_FILTER_COOKIE, h->cookie))
 		return false;

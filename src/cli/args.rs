@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::parse;
+use super::template::Template;
+use super::{parse, template};
 use crate::config::Rate;
 
 /// The options of every tracing command.
@@ -81,6 +82,9 @@ pub struct FilterArgs {
     /// These connections (SO_COOKIE; 0x… as ss prints them).
     #[arg(long, value_name = "COOKIES", value_delimiter = ',', value_parser = parse::number64)]
     pub cookie: Vec<u64>,
+    /// One connection: its cookie, or both of its ends, which shows either: 10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321.
+    #[arg(long, value_name = "CONN", value_parser = parse::follow, conflicts_with = "cookie")]
+    pub follow: Option<parse::Follow>,
 }
 
 #[derive(Args, Debug)]
@@ -121,6 +125,9 @@ pub struct OutputArgs {
     /// Everything that the kernel knows of the connection.
     #[arg(short, long)]
     pub all_fields: bool,
+    /// A line for each event: '{time} {saddr}:{sport} {snd_cwnd:>6}'. Columns as in tcc-trace schema, and `type`.
+    #[arg(long, value_name = "TEMPLATE", value_parser = template::template, conflicts_with_all = ["output", "fields", "all_fields"])]
+    pub format: Option<Template>,
     /// What `time` holds.
     #[arg(long, value_enum, default_value_t = TimeArg::Wall)]
     pub time: TimeArg,

@@ -7,7 +7,9 @@ use anyhow::{Result, bail};
 use super::args::{
     ColorArg, FilterArgs, OutputFormat, ReaderArg, TimeArg, TraceArgs, TransportArg,
 };
+use super::parse::Follow;
 use super::resolve;
+use super::template::Template;
 use crate::config::{
     Config, Fields, Filters, Format, Limits, Output, Reader, Tap, TimeMode, Transport,
 };
@@ -15,7 +17,9 @@ use crate::config::{
 impl TraceArgs {
     /// Checks what clap cannot, and looks up names.
     pub fn into_config(self) -> Result<Config> {
-        let fields = match (self.output.all_fields, self.output.fields) {
+        let template = self.output.format;
+        let names = template.as_ref().map_or(self.output.fields, Template::names);
+        let fields = match (self.output.all_fields, names) {
             (true, _) => Fields::All,
             (false, names) if names.is_empty() => Fields::Standard,
             (false, names) if names.iter().any(String::is_empty) => {
@@ -49,6 +53,8 @@ impl TraceArgs {
                     OutputFormat::Csv => Format::Csv,
                 },
                 fields,
+                template: template.map(|template| template.0),
+                view: None,
                 time: match self.output.time {
                     TimeArg::Wall => TimeMode::Wall,
                     TimeArg::Mono => TimeMode::Mono,
@@ -92,6 +98,11 @@ impl FilterArgs {
             cgroup.push(resolve::cgroup(path)?);
         }
         let ifindex = resolve::ifaces(&self.iface, &mut netns)?;
+        let (cookie, follow) = match self.follow {
+            Some(Follow::Cookie(cookie)) => (vec![cookie], None),
+            Some(Follow::Ends(ends)) => (Vec::new(), Some(ends)),
+            None => (self.cookie, None),
+        };
         Ok(Filters {
             port: self.port,
             lport: self.lport,
@@ -109,7 +120,8 @@ impl FilterArgs {
             ifindex,
             mark: self.mark,
             cc: self.cc,
-            cookie: self.cookie,
+            cookie,
+            follow,
         })
     }
 }

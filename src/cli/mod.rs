@@ -4,6 +4,7 @@ mod args;
 mod convert;
 mod parse;
 mod resolve;
+mod template;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
 //! Values of options: each a function that clap calls, with an error that says what would be right.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -46,6 +47,33 @@ pub fn net(text: &str) -> Result<IpNet, String> {
             .map_err(|error| error.to_string());
     }
     Ok(net)
+}
+
+/// `--follow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    Cookie(u64),
+    Ends([SocketAddr; 2]),
+}
+
+/// A cookie, or the two ends of a connection as `ss` prints them with a `-` between them.
+pub fn follow(text: &str) -> Result<Follow, String> {
+    let Some((one, other)) = text.split_once('-') else {
+        return number64(text).map(Follow::Cookie).map_err(|_| {
+            format!("`{text}` is neither a cookie nor two ends (10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321)")
+        });
+    };
+    let end = |text: &str| {
+        text.trim()
+            .parse::<SocketAddr>()
+            .map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()))
+            .map_err(|_| format!("`{text}` is no ADDRESS:PORT (10.0.0.1:80, [2001:db8::1]:80)"))
+    };
+    let ends = [end(one)?, end(other)?];
+    if ends[0].is_ipv4() != ends[1].is_ipv4() {
+        return Err("one end is IPv4 and the other IPv6".into());
+    }
+    Ok(Follow::Ends(ends))
 }
 
 /// A process or algorithm name: the kernel keeps 15 bytes.

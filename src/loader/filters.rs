@@ -1,6 +1,6 @@
 //! From the filter options to what the programs look them up in.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use libbpf_rs::{MapCore, MapFlags};
 
 use crate::config::{Config, Filters};
-use crate::skel::{AddrKey, Filter, FilterKey, TccTraceSkel};
+use crate::skel::{AddrKey, BpfConfig, Filter, FilterKey, TccTraceSkel};
 
 /// Which filters are on.
 #[must_use]
@@ -21,6 +21,7 @@ pub fn mask(filters: &Filters) -> u32 {
         (Filter::TCC_FILTER_RPORT, !filters.rport.is_empty()),
         (Filter::TCC_FILTER_IPV4, filters.ipv4_only),
         (Filter::TCC_FILTER_IPV6, filters.ipv6_only),
+        (Filter::TCC_FILTER_FOLLOW, filters.follow.is_some()),
     ];
     values
         .into_iter()
@@ -67,13 +68,24 @@ pub fn fill(skel: &TccTraceSkel<'_>, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// The trie's keys are IPv6: an IPv4 network is the mapped one.
+/// As records have it: an IPv4 address is the mapped one.
+fn octets(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// Writes the ends of the connection that is followed.
+pub fn set_follow(cfg: &mut BpfConfig, ends: &[SocketAddr; 2]) {
+    cfg.follow_addr = ends.map(|end| octets(end.ip()));
+    cfg.follow_port = ends.map(|end| end.port());
+}
+
 fn addr_key(filter: Filter, net: IpNet) -> AddrKey {
-    let (addr, len) = match net.addr() {
-        IpAddr::V4(ip) => (ip.to_ipv6_mapped(), 96 + u32::from(net.prefix_len())),
-        IpAddr::V6(ip) => (ip, u32::from(net.prefix_len())),
-    };
-    AddrKey { prefixlen: 32 + len, filter, addr: addr.octets() }
+    let more = if net.addr().is_ipv4() { 96 } else { 0 };
+    let prefixlen = 32 + more + u32::from(net.prefix_len());
+    AddrKey { prefixlen, filter, addr: octets(net.addr()) }
 }
 
 fn number(value: u64) -> [u8; 16] {

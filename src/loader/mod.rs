@@ -173,6 +173,9 @@ fn configure(
     if !config.command.is_empty() {
         cfg.filters |= Filter::TCC_FILTER_TREE.0;
     }
+    if let Some(ends) = &config.filters.follow {
+        filters::set_follow(cfg, ends);
+    }
     cfg.ringbuf = ring.into();
     cfg.full = full.into();
     cfg.on_change = limits.on_change.into();

@@ -35,6 +35,9 @@ pub struct Types {
     pub reset_reasons: HashMap<u64, String>,
 }
 
+/// Columns on a terminal: title, column or `address:port`, least width. `type` is the kind's name.
+pub type View = &'static [(&'static str, &'static str, usize)];
+
 /// One kind of event.
 pub struct Kind {
     /// As in `"type"`.
@@ -47,8 +50,8 @@ pub struct Kind {
     pub hook: &'static str,
     /// All columns, in output order: the common ones first.
     pub columns: fn() -> Vec<&'static Column>,
-    /// The text format's columns: title, column or `address:port`, least width.
-    pub view: &'static [(&'static str, &'static str, usize)],
+    /// The text format's columns.
+    pub view: View,
     /// Its records; `None` for `probe`, which has two of them.
     pub record: Option<Record>,
 }

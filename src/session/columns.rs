@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use crate::config::{Fields, Format, Output, Usage};
 use crate::kernel::Kernel;
 use crate::probe::Kind;
+use crate::sink::template::KIND;
 use crate::table::{Column, Selected, Set, Table};
 
 /// The columns of each kind, in output order.
@@ -28,10 +29,10 @@ pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Resu
         bail!(Usage(text.into()));
     }
     if let Fields::Named(names) = &output.fields {
-        check_names(kinds, names)?;
+        check_names(kinds, names, output.template.is_some())?;
     }
     let tables: Vec<(&'static Kind, Table)> =
-        kinds.iter().map(|kind| (*kind, table(kind, &output.fields, kernel))).collect();
+        kinds.iter().map(|kind| (*kind, table(kind, output, kernel))).collect();
     let chosen =
         || tables.iter().flat_map(|(kind, table)| table.columns.iter().map(move |s| (kind, s)));
     let full = chosen().any(|(kind, s)| kind.is_probe() && s.column.set == Set::Full);
@@ -39,10 +40,14 @@ pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Resu
     Ok(Selection { tables, full, owner })
 }
 
-fn table(kind: &'static Kind, fields: &Fields, kernel: &Kernel) -> Table {
+fn table(kind: &'static Kind, output: &Output, kernel: &Kernel) -> Table {
     let all = (kind.columns)();
-    let chosen: Vec<usize> = match fields {
-        Fields::Standard => (0..all.len()).filter(|&i| all[i].set == Set::Standard).collect(),
+    // The columns of the command's view are its standard ones too.
+    let view =
+        |name: &str| output.view.is_some_and(|view| view.iter().any(|(_, of, _)| *of == name));
+    let standard = |column: &Column| column.set == Set::Standard || view(column.name);
+    let chosen: Vec<usize> = match &output.fields {
+        Fields::Standard => (0..all.len()).filter(|&i| standard(all[i])).collect(),
         Fields::All => (0..all.len()).collect(),
         Fields::Named(names) => names.iter().flat_map(|name| named(&all, name)).collect(),
     };
@@ -55,11 +60,18 @@ fn table(kind: &'static Kind, fields: &Fields, kernel: &Kernel) -> Table {
     Table { kind: kind.number.into(), name: kind.name, columns }
 }
 
-/// Every name must be one of at least one of the kinds.
-fn check_names(kinds: &[&'static Kind], names: &[String]) -> Result<()> {
+/// Every name must be one of at least one of the kinds; in a line template, of one column.
+fn check_names(kinds: &[&'static Kind], names: &[String], in_line: bool) -> Result<()> {
     let all: Vec<&'static Column> = kinds.iter().flat_map(|kind| (kind.columns)()).collect();
     for name in names {
-        if !named(&all, name).is_empty() {
+        let known = named(&all, name);
+        if in_line && known.len() > 1 && all.iter().all(|column| column.name != name) {
+            let first = all[known[0]].name;
+            bail!(Usage(format!(
+                "--format: `{name}` is several fields; name one, such as {first}"
+            )));
+        }
+        if !known.is_empty() || (in_line && name == KIND) {
             continue;
         }
         // Of equals the first in output order, so backwards: max_by takes the last.

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use super::columns::Selection;
 use crate::config::{Fields, Format, Output};
-use crate::probe::Kind;
+use crate::probe::{Kind, View};
 use crate::sink::csv::Csv;
 use crate::sink::jsonl::Jsonl;
+use crate::sink::template::{KIND, Template};
 use crate::sink::text::{Cell, Layout, Part, Text};
 use crate::sink::{Sink, Stdout};
-use crate::table::{Selected, Set, Table, Type};
+use crate::table::{Across, Selected, Set, Table, Type};
 
 /// A line on standard error, in one piece: the command that is traced writes there too.
 pub fn tell(line: &str) {
@@ -20,29 +21,38 @@ pub fn tell(line: &str) {
 pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>> {
     let out = Stdout::new()?;
     let tables: Vec<Table> = selection.tables.iter().map(|(_, table)| table.clone()).collect();
+    if let Some(template) = &output.template {
+        return Ok(Box::new(Template::new(out, &tables, template)));
+    }
     Ok(match (output.format, &tables[..]) {
         (Format::Jsonl, _) => Box::new(Jsonl::new(out, &tables)),
         (Format::Csv, [table]) => Box::new(Csv::new(out, table, output.header)),
         (Format::Csv, _) => return Err(io::Error::other("csv has the columns of one kind only")),
-        (Format::Text, _) => Box::new(Text::new(out, text_layout(output, selection))),
+        (Format::Text, _) => {
+            Box::new(Text::new(out, text_layout(output, selection, &tables), &tables))
+        }
     })
 }
 
-/// Of one kind its own view, and what goes beyond the standard fields below; named fields in their order. Of several what
-/// they have in common, and the rest of each one's view behind it.
-fn text_layout(output: &Output, selection: &Selection) -> Layout {
-    let (cells, details, inline) = match &selection.tables[..] {
-        [(_, table)] if matches!(output.fields, Fields::Named(_)) => {
-            let cells = table.columns.iter().map(|&s| cell(s.column.name, 0, s)).collect();
+/// Of one kind its own view, or the command's, and what goes beyond the standard fields below; named fields in their
+/// order. Of several what they have in common, and the rest of each one's view behind it.
+fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layout {
+    let named = matches!(output.fields, Fields::Named(_));
+    let (cells, details, inline) = match (&selection.tables[..], output.view) {
+        ([(_, table)], _) if named => {
+            let names = table.columns.iter().map(|s| s.column.name);
+            let cells = names.filter_map(|name| cell(tables, name, name, 0)).collect();
             (cells, Vec::new(), false)
         }
-        [(kind, table)] => (view(kind.view, table), vec![beyond(table)], false),
-        several => {
-            let common = several.first().map_or(Vec::new(), |(kind, table)| {
-                view(kind.view.get(..COMMON).unwrap_or_default(), table)
-            });
+        ([(kind, table)], None) => (view(kind.view, tables), vec![beyond(table, &[])], false),
+        (_, Some(of_command)) if !named => {
+            let details = tables.iter().map(|table| beyond(table, of_command)).collect();
+            (view(of_command, tables), details, false)
+        }
+        (several, _) => {
+            let common = several.first().and_then(|(kind, _)| kind.view.get(..COMMON));
+            let mut cells = view(common.unwrap_or_default(), tables);
             let kind = Cell { title: "EVENT".into(), part: Part::Kind, width: 14 };
-            let mut cells = common;
             cells.insert(cells.len().min(1), kind);
             let details = several.iter().map(|(kind, table)| rest(kind, table, output)).collect();
             (cells, details, true)
@@ -54,21 +64,15 @@ fn text_layout(output: &Output, selection: &Selection) -> Layout {
 /// How many cells every kind's view begins with: time and the two ends.
 const COMMON: usize = 3;
 
-fn view(view: &[(&str, &str, usize)], table: &Table) -> Vec<Cell> {
-    let find = |name: &str| table.columns.iter().find(|s| s.column.name == name).copied();
-    view.iter()
-        .filter_map(|&(title, name, width)| match name.split_once(':') {
-            Some((addr, port)) => {
-                let part = Part::Endpoint(find(addr)?, find(port)?);
-                Some(Cell { title: title.into(), part, width })
-            }
-            None => Some(cell(title, width, find(name)?)),
-        })
-        .collect()
+fn view(view: View, tables: &[Table]) -> Vec<Cell> {
+    view.iter().filter_map(|&(title, name, width)| cell(tables, title, name, width)).collect()
 }
 
-fn beyond(table: &Table) -> Table {
-    let full = |s: &&Selected| s.column.set == Set::Full;
+/// What goes beyond the standard fields, and beyond that view.
+fn beyond(table: &Table, view: View) -> Table {
+    let full = |s: &&Selected| {
+        s.column.set == Set::Full && !view.iter().any(|(_, name, _)| *name == s.column.name)
+    };
     Table { columns: table.columns.iter().filter(full).copied().collect(), ..table.clone() }
 }
 
@@ -85,16 +89,21 @@ fn rest(kind: &Kind, table: &Table, output: &Output) -> Table {
     Table { columns: table.columns.iter().filter(shown).copied().collect(), ..table.clone() }
 }
 
-fn cell(title: &str, width: usize, selected: Selected) -> Cell {
-    let least = if width > 0 {
-        width
-    } else {
-        match selected.column.ty {
-            Type::Time => 15,
-            Type::Address => 15,
+/// `None` where no table has such a column.
+fn cell(tables: &[Table], title: &str, name: &str, width: usize) -> Option<Cell> {
+    let find = |name: &str| Across::new(tables, name);
+    let part = match name.split_once(':') {
+        Some((addr, port)) => Part::Endpoint(find(addr)?, find(port)?),
+        None if name == KIND => Part::Kind,
+        None => Part::Column(find(name)?),
+    };
+    let least = match &part {
+        Part::Column(of) if width == 0 => match of.column().ty {
+            Type::Time | Type::Address => 15,
             Type::Unsigned | Type::Signed => 6,
             _ => 4,
-        }
+        },
+        _ => width,
     };
-    Cell { title: title.into(), part: Part::Column(selected), width: least.max(title.len()) }
+    Some(Cell { title: title.into(), part, width: least.max(title.len()) })
 }

@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod jsonl;
+pub mod template;
 pub mod text;
 mod time;
 

@@ -10,7 +10,7 @@ use super::jsonl::write_ip;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
-use crate::table::{Moment, Row, Selected, Table, Type, Unit, Value};
+use crate::table::{Across, Moment, Row, Table, Type, Unit, Value};
 
 const TITLE: Style = Style::new().bold();
 const DETAIL: Style = AnsiColor::BrightBlack.on_default();
@@ -19,11 +19,11 @@ const WIDTH: usize = 100;
 const INDENT: &str = "    ";
 
 /// What a cell shows.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Part {
-    Column(Selected),
+    Column(Across),
     /// `address:port`, of two columns.
-    Endpoint(Selected, Selected),
+    Endpoint(Across, Across),
     /// The kind of event.
     Kind,
 }
@@ -38,8 +38,8 @@ pub struct Cell {
 
 impl Cell {
     fn unit(&self) -> &'static str {
-        match self.part {
-            Part::Column(c) => match c.column.unit {
+        match &self.part {
+            Part::Column(c) => match c.column().unit {
                 Unit::Segments => "segs",
                 Unit::Sequence => "seq",
                 unit => unit.name(),
@@ -49,11 +49,16 @@ impl Cell {
     }
 
     fn left(&self) -> bool {
-        match self.part {
-            Part::Column(c) => matches!(c.column.ty, Type::Text | Type::Address | Type::Time),
+        match &self.part {
+            Part::Column(c) => is_left(c.column().ty),
             Part::Endpoint(..) | Part::Kind => true,
         }
     }
+}
+
+/// Words begin at the left, numbers end at the right.
+pub(super) fn is_left(ty: Type) -> bool {
+    matches!(ty, Type::Text | Type::Address | Type::Time)
 }
 
 /// How the lines look.
@@ -71,14 +76,22 @@ pub struct Layout {
 pub struct Text<W: Write> {
     out: W,
     layout: Layout,
+    names: Vec<(usize, &'static str)>,
     buffer: Vec<u8>,
     cell: Vec<u8>,
     time: TimeFormat,
 }
 
 impl<W: Write> Text<W> {
-    pub fn new(out: W, layout: Layout) -> Self {
-        Text { out, layout, buffer: Vec::new(), cell: Vec::new(), time: TimeFormat::default() }
+    pub fn new(out: W, layout: Layout, tables: &[Table]) -> Self {
+        Text {
+            out,
+            layout,
+            names: tables.iter().map(|table| (table.kind, table.name)).collect(),
+            buffer: Vec::new(),
+            cell: Vec::new(),
+            time: TimeFormat::default(),
+        }
     }
 
     fn header_line(&mut self, text: impl Fn(&Cell) -> String) {
@@ -159,7 +172,7 @@ impl<W: Write> Sink for Text<W> {
         let last = self.layout.cells.len().saturating_sub(usize::from(!self.layout.inline));
         for (i, cell) in self.layout.cells.iter_mut().enumerate() {
             self.cell.clear();
-            match cell.part {
+            match &cell.part {
                 Part::Column(column) => {
                     write_cell(column.value(row), &mut self.time, &mut self.cell)
                 }
@@ -167,8 +180,8 @@ impl<W: Write> Sink for Text<W> {
                     write_endpoint(addr.value(row), port.value(row), &mut self.cell)
                 }
                 Part::Kind => {
-                    let table = self.layout.details.iter().find(|table| table.kind == row.kind());
-                    self.cell.extend_from_slice(table.map_or("", |table| table.name).as_bytes());
+                    let name = self.names.iter().find(|(kind, _)| *kind == row.kind());
+                    self.cell.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());
                 }
             }
             cell.width = cell.width.max(self.cell.len());
@@ -206,7 +219,7 @@ impl<W: Write> Sink for Text<W> {
     }
 }
 
-fn write_cell(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+pub(super) fn write_cell(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(b'-'),
         Value::Time(moment) => time.short(moment, out),

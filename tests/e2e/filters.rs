@@ -1,7 +1,7 @@
 //! Filters by what every reader knows: ports, addresses, families, cookies. Each lets through exactly its part of what
 //! a tracer without it prints.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -115,16 +115,18 @@ fn check_addresses(reader: &str) {
     sides.stop();
 }
 
-fn check_cookies(reader: &str) {
+fn check_connections(reader: &str) {
     need!(is_root(), "not root");
     let (mut server, mut client) = (Puppet::start(), Puppet::start());
-    let to = server.listen("127.0.0.1:0");
+    let any = server.listen("[::]:0");
+    // The server's end is a mapped one.
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, any.port()));
     let mut sockets = Vec::new();
     for name in ["a", "b", "c"] {
         sockets.push((client.connect(name, to), server.accept(name)));
     }
     let ports = to.port().to_string();
-    let ((a, at_a), (b, _)) = (sockets[0], sockets[1]);
+    let ((a, at_a), (b, at_b)) = (sockets[0], sockets[1]);
     // Hexadecimal is how ss prints them.
     let list = format!("{},{:#x}", a.cookie, b.cookie);
     let sides = Sides::start(
@@ -134,6 +136,10 @@ fn check_cookies(reader: &str) {
             format!("--cookie {:#x}", at_a.cookie),
             format!("--cookie {list}"),
             format!("--cookie {list} -L {}", b.local.port()),
+            format!("--follow {}", b.cookie),
+            format!("--follow {to}-{}", b.local),
+            format!("--follow {}-[::ffff:127.0.0.1]:{} -R {}", b.local, to.port(), to.port()),
+            format!("--follow 127.0.0.2:{}-{}", to.port(), b.local),
         ],
     );
     for name in ["a", "b", "c"] {
@@ -147,6 +153,10 @@ fn check_cookies(reader: &str) {
     sides.expect(0, |e| e["cookie"] == at_a.cookie);
     sides.expect(1, |e| e["cookie"] == a.cookie || e["cookie"] == b.cookie);
     sides.expect(2, |e| e["cookie"] == b.cookie);
+    sides.expect(3, |e| e["cookie"] == b.cookie);
+    sides.expect(4, |e| e["cookie"] == b.cookie || e["cookie"] == at_b.cookie);
+    sides.expect(5, |e| e["cookie"] == b.cookie);
+    sides.expect_of(6, |_| Vec::new(), false);
     sides.stop();
 }
 
@@ -181,16 +191,16 @@ fn addresses_by_raw() {
 }
 
 #[test]
-fn cookies_in_the_record() {
-    check_cookies("record");
+fn connections_in_the_record() {
+    check_connections("record");
 }
 
 #[test]
-fn cookies_by_sock() {
-    check_cookies("sock");
+fn connections_by_sock() {
+    check_connections("sock");
 }
 
 #[test]
-fn cookies_by_raw() {
-    check_cookies("raw");
+fn connections_by_raw() {
+    check_connections("raw");
 }

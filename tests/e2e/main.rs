@@ -15,6 +15,7 @@ mod filters;
 mod filters_process;
 mod filters_socket;
 mod limits;
+mod line_template;
 mod output;
 mod owner;
 mod readers_agree;

@@ -122,7 +122,7 @@ static __always_inline void event_lost(__u8 kind)
 static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const __u16 size)
 {
 	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
-			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE;
+			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW;
 	struct tcc_event *rec;
 
 	e->n = counters_of(head->kind);

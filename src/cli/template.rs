@@ -1,0 +1,150 @@
+//! `--format`: `{time} {saddr}:{sport} {old_state:<12}`.
+
+use crate::sink::template::{Align, Piece};
+
+/// What `--format` holds; a type of its own, as clap takes a bare list for an option that may be given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<Piece>);
+
+impl Template {
+    /// The names of the columns, each once.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for piece in &self.0 {
+            if let Piece::Column { name, .. } = piece
+                && !names.contains(name)
+            {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+}
+
+/// Text and columns. Braces double for themselves; `\t`, `\n` and `\\` are what they are in C.
+pub fn template(text: &str) -> Result<Template, String> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '{' | '}' if rest.next_if_eq(&c).is_some() => plain.push(c),
+            '{' => {
+                let mut inner = String::new();
+                loop {
+                    match rest.next() {
+                        Some('}') => break,
+                        Some(c) => inner.push(c),
+                        None => return Err(format!("`{{{inner}` has no `}}`")),
+                    }
+                }
+                if !plain.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                }
+                pieces.push(column(&inner)?);
+            }
+            '}' => return Err("a lone `}`; for the character itself: `}}`".into()),
+            '\\' => plain.push(match rest.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('\\') => '\\',
+                _ => return Err("a lone `\\`; there are: \\t, \\n, \\\\".into()),
+            }),
+            c => plain.push(c),
+        }
+    }
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) {
+        return Err("it names no column ({time}, {saddr} …)".into());
+    }
+    Ok(Template(pieces))
+}
+
+/// `name`, `name:12`, `name:<12` or `name:>12`.
+fn column(text: &str) -> Result<Piece, String> {
+    let (name, width) = text.split_once(':').unwrap_or((text, ""));
+    let (align, width) = match width.strip_prefix('<') {
+        Some(width) => (Align::Left, width),
+        None => match width.strip_prefix('>') {
+            Some(width) => (Align::Right, width),
+            None => (Align::ByType, width),
+        },
+    };
+    if name.is_empty() {
+        return Err(format!("`{{{text}}}` names no column"));
+    }
+    let width = match width {
+        "" if !text.contains(':') => 0,
+        width => width
+            .parse::<u8>()
+            .map_err(|_| format!("`{{{text}}}`: a width is a number up to 255"))?
+            .into(),
+    };
+    Ok(Piece::Column { name: name.to_owned(), align, width })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(text: &str) -> Piece {
+        Piece::Text(text.into())
+    }
+
+    fn col(name: &str, align: Align, width: usize) -> Piece {
+        Piece::Column { name: name.into(), align, width }
+    }
+
+    #[test]
+    fn columns_stand_in_braces() {
+        let pieces = template(r"{{{saddr}:{sport:>5}}}\t{a:<3}{b:9}").unwrap().0;
+        let expected = [
+            text("{"),
+            col("saddr", Align::ByType, 0),
+            text(":"),
+            col("sport", Align::Right, 5),
+            text("}\t"),
+            col("a", Align::Left, 3),
+            col("b", Align::ByType, 9),
+        ];
+        assert_eq!(pieces, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (wrong, words) in [
+            ("{time", "`{time` has no `}`"),
+            ("time}", "lone `}`"),
+            ("{}", "names no column"),
+            ("{time:}", "up to 255"),
+            ("{time:<999}", "up to 255"),
+            (r"{time}\x", r"\t"),
+            ("time", "names no column"),
+            ("", "names no column"),
+        ] {
+            let told = template(wrong).unwrap_err();
+            assert!(told.contains(words), "{wrong}: {told}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_template_or_an_error(text in "[{}\\\\:<>a-z0-9]{0,24}|\\PC{0,24}") {
+            if let Ok(Template(pieces)) = template(&text) {
+                // No two texts in a row, and none empty.
+                let texts: Vec<bool> = pieces.iter().map(|p| matches!(p, Piece::Text(_))).collect();
+                prop_assert!(!texts.windows(2).any(|pair| pair[0] && pair[1]));
+                prop_assert!(!pieces.contains(&Piece::Text(String::new())));
+            }
+        }
+
+        #[test]
+        fn plain_text_stands_for_itself(plain in "[^{}\\\\]{1,24}") {
+            let template = template(&format!("{plain}{{time}}")).unwrap();
+            prop_assert_eq!(template.0.first(), Some(&Piece::Text(plain)));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A line of the user's own making for each event (`--format`).
+
+use std::io::{self, Write};
+
+use super::text::{is_left, write_cell};
+use super::time::TimeFormat;
+use super::{Sink, Stage};
+use crate::accounting::Accounting;
+use crate::table::{Across, Moment, Row, Table, Value};
+
+/// The name of the kind, which is no column.
+pub const KIND: &str = "type";
+
+/// How a column is padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Words begin at the left, numbers end at the right.
+    ByType,
+    Left,
+    Right,
+}
+
+/// A piece of the template, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    /// Of that name, or [`KIND`].
+    Column {
+        name: String,
+        align: Align,
+        width: usize,
+    },
+}
+
+/// A piece that is ready to print.
+enum Part {
+    Text(String),
+    /// The kind's name (`None`) or a column, and how it is padded.
+    Cell {
+        of: Option<Across>,
+        left: bool,
+        width: usize,
+    },
+}
+
+/// The sink.
+pub struct Template<W: Write> {
+    out: W,
+    parts: Vec<Part>,
+    names: Vec<(usize, &'static str)>,
+    buffer: Vec<u8>,
+    cell: Vec<u8>,
+    time: TimeFormat,
+}
+
+impl<W: Write> Template<W> {
+    /// Names that none of the tables has show nothing: they were refused before.
+    pub fn new(out: W, tables: &[Table], template: &[Piece]) -> Self {
+        let parts = template.iter().map(|piece| match piece {
+            Piece::Text(text) => Part::Text(text.clone()),
+            Piece::Column { name, align, width } => {
+                let of = Across::new(tables, name);
+                let left = match align {
+                    Align::Left => true,
+                    Align::Right => false,
+                    Align::ByType => of.as_ref().is_none_or(|of| is_left(of.column().ty)),
+                };
+                Part::Cell { of, left, width: *width }
+            }
+        });
+        Template {
+            out,
+            parts: parts.collect(),
+            names: tables.iter().map(|table| (table.kind, table.name)).collect(),
+            buffer: Vec::new(),
+            cell: Vec::new(),
+            time: TimeFormat::default(),
+        }
+    }
+}
+
+impl<W: Write> Sink for Template<W> {
+    fn begin(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+        for part in &self.parts {
+            let (of, left, width) = match part {
+                Part::Text(text) => {
+                    self.buffer.extend_from_slice(text.as_bytes());
+                    continue;
+                }
+                Part::Cell { of, left, width } => (of, *left, *width),
+            };
+            let value = match of {
+                Some(column) => column.value(row),
+                None => {
+                    let kind = self.names.iter().find(|(kind, _)| *kind == row.kind());
+                    kind.map_or(Value::Null, |(_, name)| Value::Str(name))
+                }
+            };
+            self.cell.clear();
+            write_cell(value, &mut self.time, &mut self.cell);
+            let padding = width.saturating_sub(self.cell.len());
+            if !left {
+                self.buffer.resize(self.buffer.len() + padding, b' ');
+            }
+            self.buffer.extend_from_slice(&self.cell);
+            if left {
+                self.buffer.resize(self.buffer.len() + padding, b' ');
+            }
+        }
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= 60 * 1024 {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        self.out.flush()
+    }
+}
