@@ -185,6 +185,24 @@ impl Across {
         (!of.is_empty()).then_some(Across(of))
     }
 
+    /// Of one kind only.
+    #[must_use]
+    pub fn one(kind: usize, selected: Selected) -> Self {
+        Across(vec![(kind, selected)])
+    }
+
+    /// Every name of those tables, in the order in which they come.
+    #[must_use]
+    pub fn all(tables: &[Table]) -> Vec<Self> {
+        let mut names: Vec<&str> = Vec::new();
+        for selected in tables.iter().flat_map(|table| &table.columns) {
+            if !names.contains(&selected.column.name) {
+                names.push(selected.column.name);
+            }
+        }
+        names.iter().filter_map(|name| Across::new(tables, name)).collect()
+    }
+
     /// The column as the first kind that has it describes it.
     #[must_use]
     pub fn column(&self) -> &'static Column {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::config::{Fields, Format, Output, Usage};
+use crate::config::{Fields, Output, Usage};
 use crate::kernel::Kernel;
 use crate::probe::Kind;
 use crate::sink::template::KIND;
@@ -23,11 +23,6 @@ const OWNER: &[&str] = &["pid", "comm"];
 
 /// Chooses and checks; an unknown name is refused with the nearest one.
 pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Result<Selection> {
-    if output.format == Format::Csv && kinds.len() > 1 {
-        let text =
-            "--output csv: a table has the columns of one kind of event; ask for one, or for jsonl";
-        bail!(Usage(text.into()));
-    }
     if let Fields::Named(names) = &output.fields {
         check_names(kinds, names, output.template.is_some())?;
     }

@@ -24,13 +24,10 @@ pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>>
     if let Some(template) = &output.template {
         return Ok(Box::new(Template::new(out, &tables, template)));
     }
-    Ok(match (output.format, &tables[..]) {
-        (Format::Jsonl, _) => Box::new(Jsonl::new(out, &tables)),
-        (Format::Csv, [table]) => Box::new(Csv::new(out, table, output.header)),
-        (Format::Csv, _) => return Err(io::Error::other("csv has the columns of one kind only")),
-        (Format::Text, _) => {
-            Box::new(Text::new(out, text_layout(output, selection, &tables), &tables))
-        }
+    Ok(match output.format {
+        Format::Jsonl => Box::new(Jsonl::new(out, &tables)),
+        Format::Csv => Box::new(Csv::new(out, &tables, output.header)),
+        Format::Text => Box::new(Text::new(out, text_layout(output, selection, &tables), &tables)),
     })
 }
 

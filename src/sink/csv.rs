@@ -1,5 +1,5 @@
-//! CSV as RFC 4180 has it: a header line, then one line an event, all of one width. A null is an empty cell. The books
-//! have another shape and are said on stderr.
+//! CSV as RFC 4180 has it: a header line, then one line an event, all of one width. A null is an empty cell, and so is a
+//! column that another kind has. The books have another shape and are said on stderr.
 
 use std::io::{self, Write};
 
@@ -7,25 +7,31 @@ use super::jsonl::write_ip;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
-use crate::table::{Moment, Row, Selected, Table, Value};
+use crate::table::{Across, Moment, Row, Table, Value};
 
 /// The sink.
 pub struct Csv<W: Write> {
     out: csv::Writer<W>,
-    kind: &'static str,
-    columns: Vec<Selected>,
+    names: Vec<(usize, &'static str)>,
+    columns: Vec<Across>,
     header: bool,
     time: TimeFormat,
     cell: Vec<u8>,
 }
 
 impl<W: Write> Csv<W> {
-    pub fn new(out: W, table: &Table, header: bool) -> Self {
+    /// Of several tables all columns, in the order in which they come.
+    pub fn new(out: W, tables: &[Table], header: bool) -> Self {
         let out = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
+        let columns = match tables {
+            // A name that was asked for twice is printed twice.
+            [table] => table.columns.iter().map(|s| Across::one(table.kind, *s)).collect(),
+            several => Across::all(several),
+        };
         Csv {
             out,
-            kind: table.name,
-            columns: table.columns.clone(),
+            names: tables.iter().map(|table| (table.kind, table.name)).collect(),
+            columns,
             header,
             time: TimeFormat::default(),
             cell: Vec::new(),
@@ -38,7 +44,7 @@ impl<W: Write> Sink for Csv<W> {
         if self.header {
             self.out.write_field("type")?;
             for column in &self.columns {
-                self.out.write_field(column.column.name)?;
+                self.out.write_field(column.column().name)?;
             }
             self.out.write_record(None::<&[u8]>)?;
         }
@@ -46,7 +52,8 @@ impl<W: Write> Sink for Csv<W> {
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        self.out.write_field(self.kind)?;
+        let name = self.names.iter().find(|(kind, _)| *kind == row.kind());
+        self.out.write_field(name.map_or("", |(_, name)| name))?;
         for column in &self.columns {
             self.cell.clear();
             write_value(column.value(row), &mut self.time, &mut self.cell);

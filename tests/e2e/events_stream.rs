@@ -52,7 +52,6 @@ fn what_makes_no_sense_is_refused() {
     need!(is_root(), "not root");
     for (args, words) in [
         (&["events", "state,nothing"][..], &["`nothing`", "all, probe"][..]),
-        (&["events", "state,destroy", "-o", "csv"], &["--output csv"]),
         (&["events", "state", "--reader", "record"], &["--reader record"]),
         (&["events", "state", "--sample", "2"], &["--sample"]),
     ] {
