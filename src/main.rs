@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Some(Command::Events(args)) => {
             config(args.trace).and_then(|c| cmd::events::run(&c, &args.kinds))
         }
+        Some(Command::Retrans(args)) => config(*args).and_then(cmd::retrans::run),
+        Some(Command::Reset(args)) => config(*args).and_then(cmd::reset::run),
+        Some(Command::Cong(args)) => config(*args).and_then(|c| cmd::cong::run(&c)),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

@@ -45,6 +45,15 @@ static __always_inline struct conn *conn_of(__u64 key)
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
+/* Time since `since`, which is 0 where it was not seen, and from now on counts anew. */
+static __always_inline __u64 lap(__u64 *since, __u64 now)
+{
+	__u64 last = *since;
+
+	*since = now;
+	return last && now > last ? now - last : 0;
+}
+
 static __always_inline bool in_tree(__u32 tgid)
 {
 	return (cfg.filters & TCC_FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid);

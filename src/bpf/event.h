@@ -275,6 +275,9 @@ struct tcc_destroy {
 /* tcp:tcp_cong_state_set */
 struct tcc_cong_state {
 	struct tcc_event event;
+	__u64 old_ca_state_ns; /* time in the old state; 0: not known */
+	__u32 prior_cwnd;
+	__u32 prior_ssthresh;
 	__u8 old_ca_state;
 	__u8 new_ca_state;
 	__u8 unused[6];

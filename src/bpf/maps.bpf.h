@@ -121,6 +121,7 @@ struct conn {
 	__u64 emitted_ns;
 	__u64 bucket_ns;
 	__u64 state_ns; /* when it came into its state; 0: not seen */
+	__u64 ca_state_ns; /* the same of its recovery state */
 	__u32 count;
 	__u32 snd_cwnd;
 	__u32 snd_ssthresh;

@@ -35,6 +35,12 @@ pub enum Command {
     Probe(Box<TraceArgs>),
     /// Any kinds of events in one stream, as they happened.
     Events(Box<EventsArgs>),
+    /// Segments that are sent again, and why (bcc's tcpretrans).
+    Retrans(Box<TraceArgs>),
+    /// RSTs that are sent and received, and why.
+    Reset(Box<TraceArgs>),
+    /// The senders' recovery states, and how long each lasted (tcpcong).
+    Cong(Box<TraceArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.

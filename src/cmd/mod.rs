@@ -1,9 +1,12 @@
 //! The commands, one file each.
 
 pub mod check;
+pub mod cong;
 pub mod docs;
 pub mod events;
 pub mod probe;
+pub mod reset;
+pub mod retrans;
 pub mod schema;
 
 use std::io::{ErrorKind, Write};

@@ -55,6 +55,9 @@ pub struct Variant {
 /// What makes cookies where the readers cannot; they work without it.
 pub const COOKIE_PROGRAM: &str = "probe_cookie";
 
+/// Kinds that tell of the time since the connection's last event of that kind.
+const REMEMBERS: &[&str] = &["state", "cong_state"];
+
 /// What will be tried, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -107,7 +110,7 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
     let track_owner = request.owner || request.tree;
     let track_conn = track_owner
         || request.per_connection
-        || request.kinds.iter().any(|kind| kind.name == "state");
+        || request.kinds.iter().any(|kind| REMEMBERS.contains(&kind.name));
     let variants = readers(request, facts)?
         .into_iter()
         .map(|(reader, why)| {

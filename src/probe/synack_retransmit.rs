@@ -3,12 +3,13 @@
 use super::common::{Field, std};
 use super::socket::{socket_kind, view};
 use crate::skel::SynackRetransmitRecord;
-use crate::table::Type::Unsigned;
-use crate::table::Unit::Count;
-use crate::table::Value::U64;
+use crate::table::Type::{Text, Unsigned};
+use crate::table::Unit::{Count, None};
+use crate::table::Value::{Str, U64};
 
 #[rustfmt::skip]
 static FIELDS: &[Field<SynackRetransmitRecord>] = &[
+    std("class", (Text, None), "this event", "synack: what it is among the classes of `retransmit`.", |_| Str("synack")),
     std("attempt", (Unsigned, Count), "req->num_timeout", "Timeouts of this request so far.", |r| U64(r.attempt.into())),
 ];
 

@@ -8,6 +8,7 @@ mod accounting;
 mod algorithms;
 mod big_tcp;
 mod command;
+mod commands_view;
 mod events_counters;
 mod events_stream;
 mod events_tracefs;

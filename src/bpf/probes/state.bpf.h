@@ -3,18 +3,6 @@
 #ifndef __TCC_STATE_BPF_H__
 #define __TCC_STATE_BPF_H__
 
-/* Time in the old state, where its beginning was seen; from now on the new one's. */
-static __always_inline __u64 state_time(struct conn *conn, __u64 now)
-{
-	__u64 since;
-
-	if (!conn)
-		return 0;
-	since = conn->state_ns;
-	conn->state_ns = now;
-	return since && now > since ? now - since : 0;
-}
-
 /* One that is not shown ends a state, too. */
 static __always_inline void state_passed(struct sock *sk)
 {
@@ -40,7 +28,7 @@ static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, in
 	/* Before the new socket has its peer it has the listener's cookie, too (up to 6.12 at least). */
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !rec->event.head.dport)
 		rec->event.head.cookie = 0;
-	rec->old_state_ns = state_time(e.conn, rec->event.head.mono_ns);
+	rec->old_state_ns = e.conn ? lap(&e.conn->state_ns, rec->event.head.mono_ns) : 0;
 	rec->old_state = oldstate;
 	rec->new_state = newstate;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));

@@ -35,7 +35,13 @@ impl Tracer {
     /// `events` of these kinds, with `-o jsonl`; waits until it traces.
     #[track_caller]
     pub fn events_in(launch: &Launch, kinds: &str, args: &[&str]) -> Self {
-        let mut tracer = Tracer::spawn(launch, &[&["events", kinds, "-o", "jsonl"], args].concat());
+        Tracer::command_in(launch, &["events", kinds], args)
+    }
+
+    /// A command with `-o jsonl`; waits until it traces.
+    #[track_caller]
+    pub fn command_in(launch: &Launch, command: &[&str], args: &[&str]) -> Self {
+        let mut tracer = Tracer::spawn(launch, &[command, &["-o", "jsonl"], args].concat());
         tracer.wait_ready();
         tracer
     }

@@ -1,0 +1,12 @@
+//! `cong`: the senders' recovery states, and how long each lasted.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::cong_state;
+use crate::session;
+
+/// Traces until the end; the exit status.
+pub fn run(config: &Config) -> Result<u8> {
+    session::run(config, &[&cong_state::KIND])
+}

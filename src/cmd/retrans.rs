@@ -1,0 +1,27 @@
+//! `retrans`: what is sent again and why, in the columns of bcc's tcpretrans and a few more.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::{Kind, View, retransmit, synack_retransmit};
+use crate::session;
+
+const KINDS: &[&Kind] = &[&retransmit::KIND, &synack_retransmit::KIND];
+
+const VIEW: View = &[
+    ("TIME", "time", 15),
+    ("PID", "pid", 6),
+    ("LADDR:LPORT", "saddr:sport", 15),
+    ("T>", "class", 10),
+    ("RADDR:RPORT", "daddr:dport", 15),
+    ("STATE", "state", 11),
+    ("segs", "segs", 4),
+    ("len", "data_len", 5),
+    ("cwnd", "snd_cwnd", 4),
+];
+
+/// Traces until the end; the exit status.
+pub fn run(mut config: Config) -> Result<u8> {
+    config.output.view = Some(VIEW);
+    session::run(&config, KINDS)
+}

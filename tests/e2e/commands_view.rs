@@ -1,0 +1,128 @@
+//! `retrans`, `reset` and `cong`: the events of their kinds, in their own columns.
+
+use serde_json::Value;
+
+use crate::support::{
+    FAMILIES, Launch, Scene, Server, Tracer, cells, drive, has_tracepoint, is_root, text,
+    traffic_in, u64_of, wait_until,
+};
+
+/// Uploads through losses: a packet in ten, of 64 KB or less.
+fn lossy(scene: &mut Scene) {
+    let port = scene.port;
+    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    scene.rule(&format!("tcp dport {port} meta length > 100 numgen inc mod 10 == 5 drop"));
+    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), Some("cubic"));
+    for family in FAMILIES {
+        let to = scene.addr(family).to_string();
+        let args = ["bulk", "--to", &to, "--bytes", "4000000", "--cc", "cubic"];
+        traffic_in(&scene.ns.launch(), &args);
+    }
+    scene.speak();
+    scene.settle();
+    drop(server);
+}
+
+/// What the command prints is what `events` prints of those kinds, in that many of its columns.
+#[track_caller]
+fn check_same(command: &str, kinds: &str, titles: &[&str], traffic: impl Fn(&mut Scene, &Tracer)) {
+    let mut scene = Scene::new();
+    let port = scene.port.to_string();
+    let events = Tracer::events_in(&Launch::here(), kinds, &["-a", "-P", &port]);
+    let json = Tracer::command_in(&Launch::here(), &[command], &["-P", &port]);
+    let mut lines = Tracer::spawn(&Launch::here(), &[command, "-P", &port, "-o", "text"]);
+    lines.wait_ready();
+    traffic(&mut scene, &events);
+    scene.settle();
+    let events = events.stop().events;
+    wait_until("as many events", || json.events().len() >= events.len());
+    wait_until("as many lines", || lines.stdout().lines().count() >= events.len() + 2);
+    let json = json.stop();
+    json.check_account();
+    // Each tracer reads the clock for itself, and sees the two ends of a connection in an order of its own.
+    let of = |events: &[Value], cookie: &Value| -> Vec<Value> {
+        events.iter().filter(|event| event["cookie"] == *cookie).cloned().collect()
+    };
+    assert!(!events.is_empty() && events.len() == json.events.len());
+    for event in &events {
+        let (theirs, ours) = (of(&events, &event["cookie"]), of(&json.events, &event["cookie"]));
+        assert_eq!(theirs.len(), ours.len());
+        for (their, our) in theirs.iter().zip(&ours) {
+            let their = cells(their);
+            for (name, value) in cells(our) {
+                if !["time", "mono_ns"].contains(&&*name) && !name.ends_with("state_us") {
+                    assert_eq!(their.get(&name), Some(&value), "{name} of {our}");
+                }
+            }
+        }
+    }
+    let output = lines.stop_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    let mut text = output.stdout.lines();
+    let header: Vec<&str> = text.next().expect("titles").split_whitespace().collect();
+    assert_eq!(header, titles);
+    assert_eq!(text.skip(1).count(), events.len(), "{}", output.stdout);
+    let width = output.stdout.lines().map(|line| line.chars().count()).max();
+    assert!(width <= Some(100), "{}", output.stdout);
+}
+
+#[test]
+fn retrans_is_what_is_sent_again() {
+    need!(is_root(), "not root");
+    let titles =
+        ["TIME", "PID", "LADDR:LPORT", "T>", "RADDR:RPORT", "STATE", "segs", "len", "cwnd"];
+    check_same("retrans", "retransmit,synack_retransmit", &titles, |scene, _| lossy(scene));
+}
+
+#[test]
+fn reset_is_both_directions() {
+    need!(is_root(), "not root");
+    let titles = ["TIME", "PID", "LOCAL", "EVENT", "PEER", "STATE", "REASON"];
+    check_same("reset", "reset_sent,reset_received", &titles, |scene, tracer| {
+        drive(scene, "reset_sent", tracer);
+    });
+}
+
+/// The time in a state is the time between the events, and what was before a reduction is what the socket remembers.
+#[test]
+fn cong_tells_how_long_and_from_what() {
+    need!(is_root(), "not root");
+    need!(has_tracepoint("cong_state"), "no tcp_cong_state_set (5.19)", legitimate: true);
+    let titles = ["TIME", "LOCAL", "PEER", "PID", "OLD", "NEW", "us", "cwnd", "ssthr", "flight"];
+    check_same("cong", "cong_state", &titles, |scene, _| lossy(scene));
+
+    let mut scene = Scene::new();
+    let port = scene.port.to_string();
+    let tracer = Tracer::events_in(&Launch::here(), "cong_state,probe", &["-a", "-P", &port]);
+    lossy(&mut scene);
+    let trace = tracer.stop();
+    let (mut timed, mut reduced) = (0, 0);
+    for (_, events) in trace.by_cookie() {
+        let mut last: Option<&Value> = None;
+        for (i, event) in events.iter().enumerate() {
+            if event["type"] != "cong_state" {
+                continue;
+            }
+            if let Some(last) = last {
+                let ns = u64_of(event, "mono_ns") - u64_of(last, "mono_ns");
+                assert_eq!(u64_of(event, "old_ca_state_us"), ns / 1000, "{event}");
+                assert_eq!(event["old_ca_state"], last["new_ca_state"]);
+                timed += 1;
+            } else {
+                assert!(event["old_ca_state_us"].is_null(), "{event}");
+            }
+            last = Some(event);
+            // The next sample has the same, if nothing came between.
+            if let Some(next) = events.get(i + 1).filter(|next| next["type"] == "probe")
+                && ["Recovery", "Loss"].contains(&text(event, "new_ca_state"))
+            {
+                assert_eq!(next["ca_state"], event["new_ca_state"]);
+                assert_eq!(next["prior_cwnd"], event["prior_cwnd"], "{event} {next}");
+                assert_eq!(next["prior_ssthresh"], event["prior_ssthresh"], "{event} {next}");
+                assert!(u64_of(event, "prior_cwnd") > 0);
+                reduced += 1;
+            }
+        }
+    }
+    assert!(timed > 10 && reduced > 5, "{timed} {reduced}");
+}
