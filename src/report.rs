@@ -281,6 +281,7 @@ fn reader(variant: &Variant, plan: &Plan, kernel: &Kernel, rights: Rights, full:
             .hooks
             .iter()
             .chain(variant.programs.iter().map(|(_, name)| name))
+            .chain(&variant.seconds)
             .cloned()
             .collect(),
         notes: variant.notes.clone(),

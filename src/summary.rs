@@ -24,6 +24,7 @@ pub fn counters(skel: &TccTraceSkel<'_>, kind: &Kind) -> Result<KernelCounts> {
         sum.limited += n.limited;
         sum.lost += n.lost;
         sum.submitted += n.submitted;
+        sum.caught += n.caught;
     }
     Ok(sum)
 }

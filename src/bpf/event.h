@@ -328,6 +328,7 @@ struct tcc_counters {
 	__u64 limited;
 	__u64 lost;
 	__u64 submitted;
+	__u64 caught; /* of the seen: by the second program, as the kernel had skipped the first */
 };
 
 #define TCC_NO_PADDING(type, last) \

@@ -70,6 +70,25 @@ struct {
 	__type(value, struct tcc_counters);
 } counters SEC(".maps");
 
+/* Packets that the first program of `probe` has taken and the second has not come to yet; see mark_taken(). */
+#define MARKS 256
+
+struct mark {
+	__u64 skb;
+	__u64 end_seq; /* another packet in the same memory has another one */
+};
+
+struct marks {
+	struct mark mark[MARKS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct marks);
+} marks SEC(".maps");
+
 /* Written by the reader before it waits, cleared here by the record that wakes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

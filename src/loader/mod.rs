@@ -208,6 +208,7 @@ fn configure(
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.programs.iter().any(|(_, program)| *program == name)
             || variant.hooks.contains(&name)
+            || variant.seconds.contains(&name)
             || (plan.scan_owners && name == "owner_iter");
         program.set_autoload(wanted);
     }

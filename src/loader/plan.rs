@@ -46,6 +46,8 @@ pub struct Variant {
     pub hooks: Vec<String>,
     /// The programs that make the events: of which kind (its number), and their name.
     pub programs: Vec<(usize, String)>,
+    /// Programs that take what the kernel skipped one of those for: behind them, with whose names theirs begin.
+    pub seconds: Vec<String>,
     /// Why this one.
     pub why: &'static str,
     /// What the user should know of it.
@@ -118,7 +120,14 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
             let hooks = hooks(reader, request, facts, (track_conn, track_owner), &mut notes);
             let programs =
                 request.kinds.iter().map(|kind| (kind.number.into(), program(kind, reader)));
-            Variant { reader, hooks, programs: programs.collect(), why, notes }
+            // The rest are rare, or run in softirq only.
+            let second = request.kinds.iter().any(|kind| kind.is_probe()).then(|| match reader {
+                Reader::Record => None,
+                Reader::Sock => Some("probe_sock_second".to_owned()),
+                Reader::Raw => Some("probe_raw_second".to_owned()),
+            });
+            let seconds = second.flatten().into_iter().collect();
+            Variant { reader, hooks, programs: programs.collect(), seconds, why, notes }
         })
         .collect();
     let scan_owners = track_owner && facts.iterators;

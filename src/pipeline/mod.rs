@@ -39,7 +39,9 @@ pub struct KernelCounts {
     pub limited: u64,
     pub lost: u64,
     pub submitted: u64,
-    /// Not seen by the program: the kernel did not run it.
+    /// Of the seen: by the second program, for which the first was skipped.
+    pub caught: u64,
+    /// Not seen by any program: the kernel did not run it.
     pub skipped: u64,
 }
 

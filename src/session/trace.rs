@@ -84,6 +84,7 @@ impl Trace<'_, '_> {
         links.extend(
             self.loaded.attach(programs.filter(|name| !self.variant.hooks.contains(name)))?,
         );
+        links.extend(self.loaded.attach(&self.variant.seconds)?);
         pipeline.borrow_mut().begin();
         let mut child = match self.config.command.split_first() {
             Some((program, args)) => Some(Child::spawn(program, args)?),
@@ -96,7 +97,8 @@ impl Trace<'_, '_> {
         let waiter = Waiter::new(source.ring_fd(), self.signals, child.as_ref())?;
         let followed = self.follow(&source, &pipeline, &waiter);
 
-        drop(links);
+        // Second programs before the first: else they would take everything for missed.
+        links.into_iter().rev().for_each(drop);
         let status = child.as_mut().map(Child::finish).transpose()?;
         followed?;
         self.finish(&source, &pipeline)?;
@@ -139,6 +141,7 @@ impl Trace<'_, '_> {
                     .hooks
                     .iter()
                     .chain(self.variant.programs.iter().map(|(_, name)| name))
+                    .chain(&self.variant.seconds)
                     .map(String::as_str)
                     .collect::<Vec<_>>()
                     .join(" ")
@@ -244,7 +247,8 @@ impl Trace<'_, '_> {
         for (number, program) in &self.variant.programs {
             let kind = &KINDS[*number];
             let mut of_kind = self.settled(kind)?;
-            of_kind.skipped = self.loaded.recursion_misses(program);
+            let misses = self.loaded.recursion_misses(program);
+            of_kind.skipped = misses.saturating_sub(of_kind.caught);
             counts.push((kind, of_kind));
         }
         let mut pipeline = pipeline.borrow_mut();

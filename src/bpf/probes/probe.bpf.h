@@ -83,17 +83,71 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 	return 0;
 }
 
-/* The argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
-SEC("tp_btf/tcp_probe")
-int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
+/*
+ * tcp_probe fires in process context, too (a backlog that its owner works off), where a softirq can interrupt the program
+ * with an event of its own. From 6.1 (05b24ff9b2cf) the kernel skips a program that is at work on that CPU already. So a
+ * second one is attached behind each, and takes what the first was skipped for: packets that it has not left a mark of.
+ * The first leaves it before all else, the second takes it away. A softirq that comes between the two programs, with a
+ * packet for the same slot, would have an event taken twice: that is one of some ten million where all CPUs are busy.
+ */
+static __always_inline struct mark *mark_of(__u32 slot)
 {
-	struct tcc_counters *n = counters_of(TCC_KIND_PROBE);
+	__u32 zero = 0;
+	struct marks *of_cpu = bpf_map_lookup_elem(&marks, &zero);
+
+	return of_cpu ? &of_cpu->mark[slot % MARKS] : NULL;
+}
+
+static __always_inline void mark_taken(__u32 slot, struct sk_buff *skb, __u32 end_seq)
+{
+	struct mark *mark = mark_of(slot);
+
+	if (mark) {
+		mark->end_seq = end_seq;
+		mark->skb = (__u64)skb;
+	}
+}
+
+static __always_inline bool taken_before(__u32 slot, struct sk_buff *skb, __u32 end_seq)
+{
+	struct mark *mark = mark_of(slot);
+
+	if (!mark || mark->skb != (__u64)skb || mark->end_seq != end_seq)
+		return false;
+	mark->skb = 0;
+	return true;
+}
+
+/*
+ * The counters of an event that is this program's to take. `slot` and `end_seq` are what tells it from another: of the
+ * connection, and of the packet; where a load is cheap.
+ */
+static __always_inline struct tcc_counters *take(__u32 slot, struct sk_buff *skb, __u32 end_seq, const bool second)
+{
+	struct tcc_counters *n;
+
+	if (second && taken_before(slot, skb, end_seq))
+		return NULL;
+	if (!second)
+		mark_taken(slot, skb, end_seq);
+	n = counters_of(TCC_KIND_PROBE);
+	if (!n)
+		return NULL;
+	COUNT(n, seen);
+	if (second)
+		COUNT(n, caught);
+	return n;
+}
+
+/* The argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
+static __always_inline int on_probe_sock(void *ctx, struct sock *sk, struct sk_buff *skb, const bool second)
+{
+	struct tcc_counters *n = take(sk->__sk_common.skc_hash, skb, ((struct tcp_skb_cb *)skb->cb)->end_seq, second);
 	struct copies *copy;
 	struct tcp_sock *tp;
 
 	if (!n)
 		return 0;
-	COUNT(n, seen);
 	if (!cfg.full) {
 		tp = bpf_skc_to_tcp_sock(sk);
 		if (tp)
@@ -112,15 +166,25 @@ int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
 	return 0;
 }
 
-SEC("raw_tp/tcp_probe")
-int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
 {
-	struct tcc_counters *n = counters_of(TCC_KIND_PROBE);
+	return on_probe_sock(ctx, sk, skb, false);
+}
+
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(probe_sock_second, struct sock *sk, struct sk_buff *skb)
+{
+	return on_probe_sock(ctx, sk, skb, true);
+}
+
+static __always_inline int on_probe_raw(void *ctx, struct sock *sk, struct sk_buff *skb, const bool second)
+{
+	struct tcc_counters *n = take((__u64)skb >> 6, skb, 0, second);
 	struct copies *copy;
 
 	if (!n)
 		return 0;
-	COUNT(n, seen);
 	copy = copies_claim();
 	if (!copy || !copy_sock(copy, sk, 0) || !copy_skb(copy, skb))
 		COUNT(n, lost);
@@ -129,6 +193,18 @@ int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
 	if (copy)
 		copies_release();
 	return 0;
+}
+
+SEC("raw_tp/tcp_probe")
+int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
+{
+	return on_probe_raw(ctx, sk, skb, false);
+}
+
+SEC("raw_tp/tcp_probe")
+int BPF_PROG(probe_raw_second, struct sock *sk, struct sk_buff *skb)
+{
+	return on_probe_raw(ctx, sk, skb, true);
 }
 
 /* From a sockaddr of the record; the record itself says the family from 5.12 (3dd344ea84e1) only, the sockaddr always. */
