@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Launch, Puppet, Tracer, cells, is_root, text, wait_until};
 
 /// Each kind has columns that the others have not.
-const TEMPLATE: &str = r"{cookie}|{type:<12}|{sport:>6}|{pid:7}|{old_state}->{new_state:11}|{bytes_retrans}|{{{ino}}}\t{bbr.bw}";
+const TEMPLATE: &str = r"{cookie}|{type:<12}|{sport:>6}|{uid:7}|{old_state}->{new_state:11}|{bytes_retrans}|{{{ino}}}\t{bbr.bw}";
 const KINDS: &str = "state,destroy,probe";
 
 /// The JSON of the events of a connection, and what a tracer with those arguments wrote.
@@ -40,9 +40,9 @@ fn by_connection<T>(mut of: Vec<T>, cookie: impl Fn(&T) -> String) -> Vec<T> {
     of
 }
 
-/// Each tracer reads the clock for itself.
-fn is_clock(column: &str) -> bool {
-    ["time", "mono_ns"].contains(&column) || column.ends_with("_us")
+/// Each tracer reads the clock for itself, and learns in its own time who holds a socket.
+fn is_its_own(column: &str) -> bool {
+    ["time", "mono_ns", "pid", "comm"].contains(&column) || column.ends_with("_us")
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn a_table_has_the_columns_of_all_kinds() {
     let at = header.iter().position(|title| title == "cookie").expect("a cookie");
     let rows: Vec<_> = reader.records().map(|row| row.expect("of that width")).collect();
     let rows = by_connection(rows, |row| row[at].to_owned());
-    let events = by_connection(events, |event| event["cookie"].to_string());
+    let events = by_connection(events, |event| plain(&event["cookie"]));
     assert_eq!(rows.len(), events.len());
     for (row, event) in rows.iter().zip(&events) {
         let cells = cells(event);
-        for (title, cell) in header.iter().zip(row).filter(|(title, _)| !is_clock(title)) {
+        for (title, cell) in header.iter().zip(row).filter(|(title, _)| !is_its_own(title)) {
             let value = cells.get(title).map_or(String::new(), plain);
             assert_eq!(cell, value, "{title} of {event}");
         }
@@ -108,7 +108,7 @@ fn line(event: &Value) -> String {
         cell("cookie"),
         text(event, "type"),
         cell("sport"),
-        cell("pid"),
+        cell("uid"),
         cell("old_state"),
         cell("new_state"),
         cell("bytes_retrans"),
