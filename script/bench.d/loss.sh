@@ -29,7 +29,7 @@ loss_run() {
   peak=$(awk '/^tcc-trace: probe: / { if ($3 - seen > peak) peak = $3 - seen; seen = $3 } END { print peak + 0 }' "$temporary/tracer.err")
   size=$(stat -c %s "$temporary/loss.out")
   row "$title" "$seen" "$emitted" "$lost" "$nested" "$sum" "$peak" "$((size >> 20))" "$budget" \
-    "$(verdict "$((lost - nested))" "$budget")"
+    "$(verdict "$lost" "$budget")"
   rm -f "$temporary/loss.out"
 }
 
@@ -48,5 +48,5 @@ section_loss() {
   stop "$server"
   table 'Events lost on saturated CPUs (--all-fields -o jsonl)' "$temporary/table"
   line
-  line "Nested: the kernel skips a program that has interrupted its own run. The budget is for what the buffer loses."
+  line "Nested: of the lost, runs that the kernel skipped because they interrupted another, and that the second program missed."
 }

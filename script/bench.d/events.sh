@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# (g) Kernel time of every program of `events all`, per event; sourced by script/bench.
+#
+# By the kernel's own run-time statistics, as most kinds are too rare to show in the time of any traffic. Their own cost,
+# that of an empty program, is in each.
+# shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
+
+# A bulk transfer through losses, requests, connections that are refused, and handshakes whose last packet is lost.
+events_traffic() {
+  local i
+  nft add table inet bench
+  nft add chain inet bench in '{ type filter hook input priority 0; }'
+  nft add rule inet bench in tcp dport 6001 meta length '>' 100 numgen inc mod 20 == 7 drop
+  nft add rule inet bench in tcp dport 6002 tcp flags '& (syn | ack) == ack' numgen inc mod 3 == 0 drop
+  "$traffic" bulk --to 127.0.0.1:6001 --cc cubic --bytes 20000000 --parallel 4 >/dev/null
+  for ((i = 0; i < 100; i++)); do
+    "$traffic" pingpong --to 127.0.0.1:6002 --count 3 --interval 0ms >/dev/null
+    "$traffic" pingpong --to 127.0.0.1:6003 --count 1 >/dev/null 2>&1 || true
+  done
+  nft delete table inet bench
+}
+
+section_events() {
+  local servers=() counting process id time count name
+  start_server 6001
+  servers+=("$started")
+  start_server 6002
+  servers+=("$started")
+  exec {counting}> >(exec "$bench" stats >"$temporary/stats")
+  process=$!
+  processes[$process]=1
+  wait_for "$temporary/stats" '^counting' "$process" || die "no BPF run-time statistics"
+  start_tracer /dev/null events all -o jsonl
+  events_traffic
+  while read -r id time count; do
+    name=$(bpftool prog show id "$id" 2>/dev/null | sed -n 's/.* name \([^ ]*\).*/\1/p')
+    row "$name" "$count" "$((time / count))"
+  done < <(awk '
+    FNR == 1 { id = "" }
+    $1 == "prog_id:" { id = $2 }
+    $1 == "run_time_ns:" { time = $2 }
+    $1 == "run_cnt:" && $2 && id != "" && !(id in done) { done[id]; print id, time, $2 }' /proc/"$started"/fdinfo/* 2>/dev/null) |
+    sort >"$temporary/programs"
+  kill -INT "$started"
+  ended "$started" || true
+  exec {counting}>&-
+  ended "$process" || true
+  for process in "${servers[@]}"; do stop "$process"; done
+  { row program runs 'ns per run'; cat "$temporary/programs"; } >"$temporary/table"
+  table 'Kernel time of each program of events all' "$temporary/table"
+}
