@@ -1,5 +1,7 @@
 //! Values and columns: the only language between probes, which make records, and sinks, which print them.
 
+pub mod summary;
+
 use std::net::IpAddr;
 
 /// One cell of a record.

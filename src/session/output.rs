@@ -55,7 +55,7 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
             (cells, details, true)
         }
     };
-    Layout { cells, details, inline, header: output.header, color: output.color }
+    Layout { cells, details, inline, header: output.header, color: output.color, redraw: false }
 }
 
 /// How many cells every kind's view begins with: time and the two ends.

@@ -1,5 +1,6 @@
 //! CSV as RFC 4180 has it: a header line, then one line an event, all of one width. A null is an empty cell, and so is a
-//! column that another kind has. The books have another shape and are said on stderr.
+//! column that another kind has. A summary has a line a row, or where there are buckets one a bucket. The books have
+//! another shape and are said on stderr.
 
 use std::io::{self, Write};
 
@@ -7,6 +8,7 @@ use super::jsonl::write_ip;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
+use crate::table::summary::{BUCKET, Shape, Summary};
 use crate::table::{Across, Moment, Row, Table, Value};
 
 /// The sink.
@@ -41,7 +43,7 @@ impl<W: Write> Csv<W> {
 
 impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self) -> io::Result<()> {
-        if self.header {
+        if self.header && !self.columns.is_empty() {
             self.out.write_field("type")?;
             for column in &self.columns {
                 self.out.write_field(column.column().name)?;
@@ -63,12 +65,61 @@ impl<W: Write> Sink for Csv<W> {
         Ok(())
     }
 
+    fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        // Once: all summaries of a run have one shape.
+        if std::mem::take(&mut self.header) {
+            self.summary_header(summary.shape)?;
+        }
+        let shape = summary.shape;
+        for line in &summary.lines {
+            let buckets = line
+                .buckets
+                .iter()
+                .map(|bucket| [bucket.from, bucket.to, bucket.count].map(Value::U64).to_vec());
+            let rows: Vec<Vec<Value<'_>>> =
+                if shape.has_buckets() { buckets.collect() } else { vec![Vec::new()] };
+            for bucket in rows {
+                self.out.write_field("summary")?;
+                self.out.write_field(shape.command)?;
+                self.write_cell(Value::Time(summary.time))?;
+                self.write_cell(Value::U64(summary.interval_ns))?;
+                match &line.key {
+                    Some(key) => key.iter().try_for_each(|&value| self.write_cell(value))?,
+                    None => shape.key.iter().try_for_each(|_| self.write_cell(Value::Null))?,
+                }
+                line.values.iter().chain(&bucket).try_for_each(|&value| self.write_cell(value))?;
+                self.out.write_record(None::<&[u8]>)?;
+            }
+        }
+        Ok(())
+    }
+
     fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {
         Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+impl<W: Write> Csv<W> {
+    fn summary_header(&mut self, shape: &Shape) -> io::Result<()> {
+        let buckets = BUCKET.iter().filter(|_| shape.has_buckets());
+        let names = shape.key.iter().chain(&shape.columns).copied().chain(buckets);
+        for name in ["type", "command", "time", "interval_ns"] {
+            self.out.write_field(name)?;
+        }
+        for column in names {
+            self.out.write_field(column.name)?;
+        }
+        Ok(self.out.write_record(None::<&[u8]>)?)
+    }
+
+    fn write_cell(&mut self, value: Value<'_>) -> io::Result<()> {
+        self.cell.clear();
+        write_value(value, &mut self.time, &mut self.cell);
+        Ok(self.out.write_field(&self.cell)?)
     }
 }
 

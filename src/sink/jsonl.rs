@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
+use crate::table::summary::{BUCKET, Line, Summary};
 use crate::table::{Moment, Row, Selected, Table, Value};
 
 /// A column, or the columns of one algorithm as an object.
@@ -115,6 +116,13 @@ impl<W: Write> Sink for Jsonl<W> {
         Ok(())
     }
 
+    fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        for line in &summary.lines {
+            self.summary_line(summary, line)?;
+        }
+        Ok(())
+    }
+
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()> {
         let out = &mut self.buffer;
         out.extend_from_slice(if stage == Stage::End {
@@ -143,6 +151,45 @@ impl<W: Write> Sink for Jsonl<W> {
         self.out.write_all(&self.buffer)?;
         self.buffer.clear();
         self.out.flush()
+    }
+}
+
+impl<W: Write> Jsonl<W> {
+    fn summary_line(&mut self, summary: &Summary<'_>, line: &Line<'_>) -> io::Result<()> {
+        let (shape, out) = (summary.shape, &mut self.buffer);
+        write!(out, "{{\"type\":\"summary\",\"command\":\"{}\",\"time\":", shape.command)?;
+        write_value(Value::Time(summary.time), &mut self.time, out);
+        write!(out, ",\"interval_ns\":{},\"key\":", summary.interval_ns)?;
+        match &line.key {
+            None => out.extend_from_slice(b"null"),
+            Some(values) => {
+                out.push(b'{');
+                for (i, (column, value)) in shape.key.iter().zip(values).enumerate() {
+                    write!(out, "{}\"{}\":", if i == 0 { "" } else { "," }, column.name)?;
+                    write_value(*value, &mut self.time, out);
+                }
+                out.push(b'}');
+            }
+        }
+        for (column, value) in shape.columns.iter().zip(&line.values) {
+            write!(out, ",\"{}\":", column.name)?;
+            write_value(*value, &mut self.time, out);
+        }
+        if shape.has_buckets() {
+            out.extend_from_slice(b",\"buckets\":[");
+            for (i, bucket) in line.buckets.iter().enumerate() {
+                out.extend_from_slice(if i == 0 { b"{" } else { b",{" });
+                let values = [bucket.from, bucket.to, bucket.count];
+                for (i, (column, value)) in BUCKET.iter().zip(values).enumerate() {
+                    let name = column.name.trim_start_matches("bucket_");
+                    write!(out, "{}\"{name}\":{value}", if i == 0 { "" } else { "," })?;
+                }
+                out.push(b'}');
+            }
+            out.push(b']');
+        }
+        out.extend_from_slice(b"}\n");
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod jsonl;
+mod summary;
 pub mod template;
 pub mod text;
 mod time;
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use crate::accounting::Accounting;
+use crate::table::summary::Summary;
 use crate::table::{Moment, Row};
 
 /// Standard output without its line buffer: the sinks write in large pieces and know when.
@@ -47,6 +49,9 @@ pub trait Sink {
 
     /// One event.
     fn event(&mut self, row: &dyn Row) -> io::Result<()>;
+
+    /// What was counted in a time.
+    fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()>;
 
     /// The books, where the format can carry them; they are said on stderr too.
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()>;

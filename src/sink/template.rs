@@ -6,6 +6,7 @@ use super::text::{is_left, write_cell};
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
+use crate::table::summary::Summary;
 use crate::table::{Across, Moment, Row, Table, Value};
 
 /// The name of the kind, which is no column.
@@ -116,6 +117,11 @@ impl<W: Write> Sink for Template<W> {
             self.flush()?;
         }
         Ok(())
+    }
+
+    fn summary(&mut self, _: &Summary<'_>) -> io::Result<()> {
+        // Refused before anything was counted.
+        Err(io::Error::other("a line template is for events"))
     }
 
     fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {

@@ -7,16 +7,20 @@ use anstyle::{AnsiColor, Style};
 
 use super::csv::write_value;
 use super::jsonl::write_ip;
+use super::summary::Look;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
+use crate::table::summary::Summary;
 use crate::table::{Across, Moment, Row, Table, Type, Unit, Value};
 
-const TITLE: Style = Style::new().bold();
+pub(super) const TITLE: Style = Style::new().bold();
 const DETAIL: Style = AnsiColor::BrightBlack.on_default();
 /// Where detail lines wrap.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 const INDENT: &str = "    ";
+/// To the upper left, and nothing from there on.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 
 /// What a cell shows.
 #[derive(Clone)]
@@ -70,6 +74,8 @@ pub struct Layout {
     pub inline: bool,
     pub header: bool,
     pub color: bool,
+    /// A summary takes the place of the one before it.
+    pub redraw: bool,
 }
 
 /// The sink.
@@ -160,7 +166,8 @@ impl<W: Write> Text<W> {
 
 impl<W: Write> Sink for Text<W> {
     fn begin(&mut self) -> io::Result<()> {
-        if self.layout.header {
+        // Summaries have titles of their own.
+        if self.layout.header && !self.layout.cells.is_empty() {
             self.header_line(|cell| cell.title.clone());
             self.header_line(|cell| cell.unit().to_owned());
         }
@@ -208,6 +215,15 @@ impl<W: Write> Sink for Text<W> {
         Ok(())
     }
 
+    fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let look = Look { header: self.layout.header, color: self.layout.color };
+        if self.layout.redraw {
+            self.buffer.extend_from_slice(CLEAR);
+        }
+        super::summary::write(summary, look, &mut self.time, &mut self.buffer);
+        Ok(())
+    }
+
     fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {
         Ok(())
     }
@@ -238,7 +254,7 @@ fn write_plain(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     }
 }
 
-fn write_endpoint(addr: Value<'_>, port: Value<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_endpoint(addr: Value<'_>, port: Value<'_>, out: &mut Vec<u8>) {
     if let (Value::Ip(ip), Value::U64(port)) = (addr, port) {
         if ip.is_ipv6() {
             out.push(b'[');

@@ -1,0 +1,310 @@
+//! Summaries for people: aligned lines, or bars as bcc's tools draw them.
+
+use super::text::{TITLE, WIDTH, write_cell, write_endpoint};
+use super::time::TimeFormat;
+use crate::table::summary::{Bucket, Form, Line, Scale, Shape, Summary, View};
+use crate::table::{Type, Value};
+
+/// As the layout has it.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    pub(super) header: bool,
+    pub(super) color: bool,
+}
+
+/// How long the longest bar is.
+const BAR: u64 = 40;
+
+pub(super) fn write(summary: &Summary<'_>, look: Look, time: &mut TimeFormat, out: &mut Vec<u8>) {
+    if look.header {
+        let mut moment = Vec::new();
+        time.short(summary.time, &mut moment);
+        let moment = String::from_utf8_lossy(&moment).into_owned();
+        push(out, look, format!("{moment} {}", summary.title).trim_end());
+    }
+    match summary.shape.form {
+        Form::Lines(views) => lines(summary, views, look, time, out),
+        Form::Histogram(scale) => {
+            for line in &summary.lines {
+                histogram(summary.shape, line, scale, look, time, out);
+            }
+        }
+    }
+    // What follows is another reading.
+    out.push(b'\n');
+}
+
+fn push(out: &mut Vec<u8>, look: Look, text: &str) {
+    if look.color {
+        out.extend_from_slice(format!("{TITLE}{text}{TITLE:#}\n").as_bytes());
+    } else {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+fn lines(
+    summary: &Summary<'_>,
+    views: &[View],
+    look: Look,
+    time: &mut TimeFormat,
+    out: &mut Vec<u8>,
+) {
+    let shape = summary.shape;
+    let rows: Vec<Vec<String>> = summary
+        .lines
+        .iter()
+        .map(|line| views.iter().map(|view| cell(shape, line, view, time)).collect())
+        .collect();
+    let widths: Vec<usize> = views
+        .iter()
+        .enumerate()
+        .map(|(i, view)| {
+            let longest = rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count());
+            longest.max().unwrap_or(0).max(view.width).max(view.title.len())
+        })
+        .collect();
+    let pad = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for ((view, width), cell) in views.iter().zip(&widths).zip(cells) {
+            text += &if left(shape, view) {
+                format!("{cell:<width$} ")
+            } else {
+                format!("{cell:>width$} ")
+            };
+        }
+        text.trim_end().to_owned()
+    };
+    if look.header {
+        push(out, look, &pad(&mut views.iter().map(|view| view.title)));
+    }
+    for row in &rows {
+        out.extend_from_slice(pad(&mut row.iter().map(String::as_str)).as_bytes());
+        out.push(b'\n');
+    }
+}
+
+fn left(shape: &Shape, view: &View) -> bool {
+    view.column.contains(':')
+        || shape
+            .column(view.column)
+            .is_some_and(|column| matches!(column.ty, Type::Text | Type::Address))
+}
+
+fn cell(shape: &Shape, line: &Line<'_>, view: &View, time: &mut TimeFormat) -> String {
+    let find = |name: &str| shape.find(line, name).unwrap_or(Value::Null);
+    let mut text = Vec::new();
+    match view.column.split_once(':') {
+        Some((addr, port)) => write_endpoint(find(addr), find(port), &mut text),
+        None => match find(view.column) {
+            Value::U64(n) => {
+                write_cell(Value::U64((n + view.per / 2) / view.per.max(1)), time, &mut text);
+            }
+            value => write_cell(value, time, &mut text),
+        },
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn histogram(
+    shape: &Shape,
+    line: &Line<'_>,
+    scale: Scale,
+    look: Look,
+    time: &mut TimeFormat,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'\n');
+    let text = |value: Value<'_>, time: &mut TimeFormat| {
+        let mut text = Vec::new();
+        write_cell(value, time, &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let name = match &line.key {
+        None => "all others".to_owned(),
+        Some(key) => {
+            let parts = shape.key.iter().zip(key);
+            let parts =
+                parts.map(|(column, value)| format!("{}={}", column.name, text(*value, time)));
+            parts.collect::<Vec<_>>().join(" ")
+        }
+    };
+    if !name.is_empty() {
+        push(out, look, &name);
+    }
+    bars(&line.buckets, scale, out);
+    let values = shape.columns.iter().zip(&line.values);
+    let mut told = String::new();
+    for (column, value) in values {
+        let cell = format!("{}:{}", column.name, text(*value, time));
+        if !told.is_empty() {
+            told.push(if told.len() + 1 + cell.len() > WIDTH { '\n' } else { ' ' });
+        }
+        told += &cell;
+    }
+    out.extend_from_slice(told.as_bytes());
+    out.push(b'\n');
+}
+
+/// A row for each power of two from nothing up to the last that has something in it.
+fn bars(buckets: &[Bucket], scale: Scale, out: &mut Vec<u8>) {
+    let mut rows: Vec<u64> = Vec::new();
+    for bucket in buckets {
+        let row = power(bucket.from);
+        rows.resize(rows.len().max(row + 1), 0);
+        rows[row] += bucket.count;
+    }
+    let most = rows.iter().copied().max().unwrap_or(0);
+    if most == 0 {
+        return;
+    }
+    let unit = if scale == Scale::Microseconds { "us" } else { "ms" };
+    out.extend_from_slice(format!("{unit:>20}{:<15}: count     distribution\n", "").as_bytes());
+    for (row, &count) in rows.iter().enumerate() {
+        let (from, to) = (if row == 0 { 0 } else { 1_u64 << row }, (2_u64 << row) - 1);
+        let length = u128::from(count) * u128::from(BAR) / u128::from(most);
+        let stars = "*".repeat(usize::try_from(length).unwrap_or(0));
+        let (from, to) = (label(from, scale), label(to, scale));
+        let line = format!("{from:>14} -> {to:<14}   : {count:<8} |{stars:<40}|\n");
+        out.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// The power of two that the value's row begins with; 0 stands beside 1.
+fn power(value: u64) -> usize {
+    value.max(1).ilog2() as usize
+}
+
+fn label(us: u64, scale: Scale) -> String {
+    match scale {
+        Scale::Microseconds => us.to_string(),
+        Scale::Milliseconds => format!("{}.{:03}", us / 1000, us % 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sink;
+    use super::super::csv::Csv;
+    use super::super::jsonl::Jsonl;
+    use super::super::text::{Layout, Text};
+    use super::*;
+    use crate::table::{Column, Moment, Set, Unit};
+
+    const fn column(name: &'static str, ty: Type) -> Column {
+        Column { name, ty, unit: Unit::None, set: Set::Standard, doc: "", source: "", need: None }
+    }
+
+    static KEY: [Column; 2] = [column("saddr", Type::Address), column("sport", Type::Unsigned)];
+    static COLUMNS: [Column; 3] = [
+        column("comm", Type::Text),
+        column("tx_bytes", Type::Unsigned),
+        column("srtt_us", Type::Unsigned),
+    ];
+    const VIEW: &[View] = &[
+        View { title: "COMM", column: "comm", width: 8, per: 1 },
+        View { title: "LOCAL", column: "saddr:sport", width: 12, per: 1 },
+        View { title: "TX_KB", column: "tx_bytes", width: 6, per: 1024 },
+        View { title: "SRTT_US", column: "srtt_us", width: 4, per: 1 },
+    ];
+
+    /// The same two rows in that form; the second one has no key.
+    fn written(form: Form, format: &str) -> String {
+        let (key, columns) = (KEY.iter().collect(), COLUMNS.iter().collect());
+        let shape = Shape { command: "demo", key, columns, form };
+        let bucket = |from, to, count| Bucket { from, to, count };
+        let lines = vec![
+            Line {
+                key: Some(vec![Value::Ip([192, 0, 2, 1].into()), Value::U64(443)]),
+                values: vec![Value::Str("a\x1bb"), Value::U64(2_097_152 + 600), Value::U64(70)],
+                buckets: vec![bucket(0, 0, 1), bucket(1, 1, 1), bucket(8, 8, 4), bucket(9, 9, 4)],
+            },
+            Line {
+                key: None,
+                values: vec![Value::Null, Value::U64(0), Value::Null],
+                buckets: vec![bucket(2, 2, 1)],
+            },
+        ];
+        let (time, title) = (Moment::Elapsed(1_500_000_000), "1.000 s".to_owned());
+        let summary = Summary { shape: &shape, time, interval_ns: 1_000_000_000, title, lines };
+        let mut out = Vec::new();
+        let mut sink: Box<dyn Sink + '_> = match format {
+            "csv" => Box::new(Csv::new(&mut out, None, true)),
+            "jsonl" => Box::new(Jsonl::new(&mut out, &[])),
+            _ => Box::new(Text::new(
+                &mut out,
+                Layout {
+                    cells: Vec::new(),
+                    details: Vec::new(),
+                    inline: false,
+                    header: true,
+                    color: false,
+                    redraw: false,
+                },
+            )),
+        };
+        sink.begin().unwrap();
+        sink.summary(&summary).unwrap();
+        sink.flush().unwrap();
+        drop(sink);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_are_aligned_and_a_missing_value_is_a_dash() {
+        let text = "\
+1.500000 1.000 s
+COMM     LOCAL          TX_KB SRTT_US
+a\u{fffd}b      192.0.2.1:443   2049      70
+-                           0       -
+
+";
+        assert_eq!(written(Form::Lines(VIEW), "text"), text);
+    }
+
+    #[test]
+    fn a_bar_for_each_power_of_two() {
+        let text = "\
+1.500000 1.000 s
+
+saddr=192.0.2.1 sport=443
+                  us               : count     distribution
+             0 -> 1                : 2        |**********                              |
+             2 -> 3                : 0        |                                        |
+             4 -> 7                : 0        |                                        |
+             8 -> 15               : 8        |****************************************|
+comm:a\u{fffd}b tx_bytes:2097752 srtt_us:70
+
+all others
+                  us               : count     distribution
+             0 -> 1                : 0        |                                        |
+             2 -> 3                : 1        |****************************************|
+comm:- tx_bytes:0 srtt_us:-
+
+";
+        assert_eq!(written(Form::Histogram(Scale::Microseconds), "text"), text);
+        let ms = written(Form::Histogram(Scale::Milliseconds), "text");
+        let row = "         0.008 -> 0.015            : 8        |****************************************|";
+        assert!(ms.lines().any(|line| line == row), "{ms}");
+    }
+
+    #[test]
+    fn machines_get_every_bucket_with_its_row() {
+        let csv = "\
+type,command,time,interval_ns,saddr,sport,comm,tx_bytes,srtt_us,bucket_from_us,bucket_to_us,bucket_count
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,0,0,1
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,1,1,1
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,8,8,4
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,9,9,4
+summary,demo,1.500000000,1000000000,,,,0,,2,2,1
+";
+        assert_eq!(written(Form::Histogram(Scale::Microseconds), "csv"), csv);
+        let lines = written(Form::Lines(VIEW), "csv");
+        assert!(lines.ends_with("summary,demo,1.500000000,1000000000,,,,0,\n"), "{lines}");
+        let jsonl = written(Form::Histogram(Scale::Microseconds), "jsonl");
+        let second = r#"{"type":"summary","command":"demo","time":1.500000000,"interval_ns":1000000000,"key":null,"comm":null,"tx_bytes":0,"srtt_us":null,"buckets":[{"from_us":2,"to_us":2,"count":1}]}"#;
+        assert_eq!(jsonl.lines().nth(1), Some(second));
+        assert!(jsonl.contains(r#""key":{"saddr":"192.0.2.1","sport":443},"comm":"a\u001bb""#));
+        assert!(!written(Form::Lines(VIEW), "jsonl").contains("buckets"));
+    }
+}
