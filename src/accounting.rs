@@ -9,6 +9,8 @@ pub struct Counts {
     pub seen: u64,
     /// Printed.
     pub emitted: u64,
+    /// Counted in a summary.
+    pub summarised: u64,
     /// Not asked for.
     pub filtered: u64,
     /// Left out by `--sample`, `--every` or `--on-change`.
@@ -28,6 +30,7 @@ impl Counts {
     #[must_use]
     pub fn accounted(&self) -> u64 {
         self.emitted
+            + self.summarised
             + self.filtered
             + self.sampled_out
             + self.limited
@@ -38,6 +41,7 @@ impl Counts {
     fn add(&mut self, other: &Counts) {
         self.seen += other.seen;
         self.emitted += other.emitted;
+        self.summarised += other.summarised;
         self.filtered += other.filtered;
         self.sampled_out += other.sampled_out;
         self.limited += other.limited;
@@ -76,6 +80,7 @@ impl Accounting {
 fn line(kind: &str, counts: &Counts) -> String {
     let parts = [
         ("emitted", counts.emitted),
+        ("summarised", counts.summarised),
         ("filtered", counts.filtered),
         ("sampled out", counts.sampled_out),
         ("limited", counts.limited),
@@ -85,7 +90,8 @@ fn line(kind: &str, counts: &Counts) -> String {
     let mut text = format!("{kind}: {} seen", counts.seen);
     let mut mark = " = ";
     for (name, count) in parts {
-        if count > 0 || name == "emitted" || name == "lost" {
+        let always = name == "lost" || (name == "emitted" && counts.summarised == 0);
+        if count > 0 || always {
             text += &format!("{mark}{count} {name}");
             mark = " + ";
         }

@@ -1,5 +1,7 @@
 //! What the user asked for, checked: the only thing the rest of the program sees of the command line.
 
+pub mod summary;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::summary::Summarise;
 use crate::probe::View;
 use crate::sink::template::Piece;
 
@@ -209,6 +212,8 @@ pub struct Config {
     pub tap: Tap,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,
+    /// Count, and print no events.
+    pub summarise: Option<Summarise>,
 }
 
 /// A mistake in what was asked, in one line.

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Some(Command::Retrans(args)) => config(*args).and_then(cmd::retrans::run),
         Some(Command::Reset(args)) => config(*args).and_then(cmd::reset::run),
         Some(Command::Cong(args)) => config(*args).and_then(|c| cmd::cong::run(&c)),
+        Some(Command::Rtt(args)) => {
+            args.into_config().map_err(usage).and_then(|c| cmd::rtt::run(&c))
+        }
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),
@@ -45,7 +48,11 @@ fn main() -> ExitCode {
 }
 
 fn config(args: TraceArgs) -> anyhow::Result<Config> {
-    args.into_config().map_err(|error| Usage(format!("{error:#}")).into())
+    args.into_config().map_err(usage)
+}
+
+fn usage(error: anyhow::Error) -> anyhow::Error {
+    Usage(format!("{error:#}")).into()
 }
 
 /// Help and version are asked for; all else is a mistake, and clap's account of it is put into one line.

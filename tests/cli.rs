@@ -116,6 +116,22 @@ fn what_does_not_go_together_is_told() {
 }
 
 #[test]
+fn a_summary_has_no_events_to_choose_from() {
+    refused(&["rtt", "--by", "all,raddr"], &["--by all"]);
+    refused(&["rtt", "--by", "conn,cc"], &["--by conn"]);
+    refused(&["rtt", "--by", "moon"], &["moon", "raddr"]);
+    refused(&["rtt", "--by", "rport", "--prefix", "24"], &["--prefix", "raddr"]);
+    refused(&["rtt", "--by", "raddr", "--prefix", "33"], &["33"]);
+    refused(&["rtt", "--field", "cwnd"], &["cwnd", "min_rtt_us"]);
+    refused(&["rtt", "--unit", "ms", "-o", "csv"], &["--unit", "microseconds"]);
+    refused(&["rtt", "--reader", "record"], &["--reader record", "--reader sock"]);
+    refused(&["rtt", "--max-rows", "0"], &["0"]);
+    for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
+        refused(&[&["rtt"], option].concat(), &["printed events", "`rtt`"]);
+    }
+}
+
+#[test]
 fn what_is_not_an_option_is_told() {
     refused(&["--no-such-option"], &["--no-such-option"]);
     refused(&["--ports", "1"], &["--ports", "--port"]);
@@ -130,7 +146,14 @@ fn what_is_not_an_option_is_told() {
 
 #[test]
 fn help_and_version_are_asked_for() {
-    for args in [&["--help"][..], &["-h"], &["probe", "--help"], &["check", "--help"], &["help"]] {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["probe", "--help"],
+        &["rtt", "--help"],
+        &["check", "--help"],
+        &["help"],
+    ] {
         let help = printed(args);
         assert!(help.contains("Usage: tcc-trace"), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
@@ -159,7 +182,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
     let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
-    assert_eq!(titles, [&kinds[..], &["stats", "end"]].concat());
+    assert_eq!(titles, [&kinds[..], &["rtt", "stats", "end"]].concat());
     let page = printed(&["reference"]);
     for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {
         let mut names = Vec::new();

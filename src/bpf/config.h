@@ -59,6 +59,10 @@ struct tcc_config {
 	__u32 sample;
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
+	enum tcc_value value; /* that is counted in histograms */
+	enum tcc_by by; /* their rows, several bits */
+	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
+	__u32 prefix6[4];
 	enum tcc_kind kinds; /* never read: makes the enum part of the object's BTF */
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
 	__u8 full; /* emit all fields */
@@ -67,7 +71,7 @@ struct tcc_config {
 	__u8 track_owner; /* and its owner */
 	__u8 key_by_cookie; /* the record reader has no socket pointer */
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
-	__u8 unused[1];
+	__u8 unused[5];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

@@ -329,6 +329,7 @@ struct tcc_counters {
 	__u64 lost;
 	__u64 submitted;
 	__u64 caught; /* of the seen: by the second program, as the kernel had skipped the first */
+	__u64 summarised; /* counted in a summary, in place of a record */
 };
 
 #define TCC_NO_PADDING(type, last) \

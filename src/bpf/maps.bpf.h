@@ -113,6 +113,29 @@ struct {
 	__type(value, __u64);
 } rate_bucket SEC(".maps");
 
+/*
+ * A row for each key; inserted by its first event, read by the reader at any time, and removed by it when it has been idle.
+ * The reader makes it a per-CPU one where all CPUs would work on few rows. Not LRU: that one throws rows away long before
+ * it is full where there are many CPUs (before 6.16, d4adf1c9ee77), and tells nobody.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH); /* * */
+	__uint(max_entries, 1); /* * */
+	__type(key, struct tcc_key);
+	__type(value, struct tcc_histogram);
+} histograms SEC(".maps");
+
+/* What found no room there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcc_histogram);
+} histogram_rest SEC(".maps");
+
+/* What a new row begins as: too large for the stack. */
+const volatile struct tcc_histogram no_events = {};
+
 /* Filter lists: written before attach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -7,6 +7,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "event.h"
+#include "summary.h"
 #include "config.h"
 #include "maps.bpf.h"
 #include "compat.bpf.h"
@@ -15,6 +16,7 @@
 #include "conn.bpf.h"
 #include "filter.bpf.h"
 #include "limit.bpf.h"
+#include "histogram.bpf.h"
 #include "owner.bpf.h"
 
 #include "probes/probe.bpf.h"

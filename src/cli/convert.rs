@@ -83,6 +83,7 @@ impl TraceArgs {
                 nice: self.tap.nice,
             },
             command: self.command,
+            summarise: None,
         })
     }
 }

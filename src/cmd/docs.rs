@@ -33,21 +33,21 @@ pub fn reference() -> String {
     options("Options of every tracing command", &Cli::command(), &mut page);
     for command in Cli::command().get_subcommands().filter(|c| !c.is_hide_set()) {
         // Writing to a String does not fail.
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let about = command.get_long_about().or_else(|| command.get_about());
+        let about = about.map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(page, "# tcc-trace {}\n\n{about}\n", command.get_name());
         options("Options", command, &mut page);
     }
     page + &super::schema::fields()
 }
 
-/// The commands that have the common options, which stand at the page's beginning.
-const TRACING: &[&str] = &["probe", "events"];
-
 fn options(title: &str, command: &Command, page: &mut String) {
     let tracing = Cli::command();
+    // What traces has a reader; the common options stand at the page's beginning.
+    let traces = command.get_arguments().any(|arg| arg.get_id() == "reader");
     let common = |arg: &Arg| {
         command.get_name() != tracing.get_name()
-            && TRACING.contains(&command.get_name())
+            && traces
             && tracing.get_arguments().any(|other| other.get_id() == arg.get_id())
     };
     let shown: Vec<&Arg> =

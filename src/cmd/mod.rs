@@ -7,6 +7,7 @@ pub mod events;
 pub mod probe;
 pub mod reset;
 pub mod retrans;
+pub mod rtt;
 pub mod schema;
 
 use std::io::{ErrorKind, Write};

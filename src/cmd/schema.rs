@@ -9,6 +9,8 @@ use crate::accounting::Counts;
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
+use crate::summary::rtt;
+use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
 /// Records that are not events.
@@ -16,6 +18,23 @@ const ACCOUNTS: &[(&str, &str)] = &[
     ("stats", "What became of the events so far (--stats, SIGUSR1)."),
     ("end", "What became of all events; the last line."),
 ];
+
+/// Records of the commands that count: command, meaning, all columns of a key, columns, are there buckets?
+struct Counting {
+    command: &'static str,
+    doc: &'static str,
+    key: &'static [Column],
+    columns: &'static [Column],
+    buckets: bool,
+}
+
+static COUNTING: &[Counting] = &[Counting {
+    command: "rtt",
+    doc: rtt::DOC,
+    key: &rtt::KEY,
+    columns: &rtt::COLUMNS,
+    buckets: true,
+}];
 
 /// Prints it.
 pub fn run(args: &SchemaArgs) -> Result<u8> {
@@ -27,9 +46,17 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
         .iter()
         .filter(|(name, _)| args.kind.as_deref().is_none_or(|asked| asked == *name))
         .collect();
-    if kinds.is_empty() && accounts.is_empty() {
-        let known: Vec<&str> =
-            KINDS.iter().map(|k| k.name).chain(ACCOUNTS.iter().map(|(name, _)| *name)).collect();
+    let counting: Vec<_> = COUNTING
+        .iter()
+        .filter(|counting| args.kind.as_deref().is_none_or(|asked| asked == counting.command))
+        .collect();
+    if kinds.is_empty() && accounts.is_empty() && counting.is_empty() {
+        let known: Vec<&str> = KINDS
+            .iter()
+            .map(|k| k.name)
+            .chain(COUNTING.iter().map(|counting| counting.command))
+            .chain(ACCOUNTS.iter().map(|(name, _)| *name))
+            .collect();
         bail!(Usage(format!(
             "no record `{}`; there are: {}",
             args.kind.as_deref().unwrap_or_default(),
@@ -39,6 +66,7 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
     let records = kinds
         .iter()
         .map(|kind| record(kind))
+        .chain(counting.iter().map(|counting| summary(counting)))
         .chain(accounts.iter().map(|(name, doc)| account(name, doc)));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -82,6 +110,56 @@ fn record(kind: &Kind) -> Value {
         "type": "object",
         "properties": properties,
         "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn properties<'c>(columns: impl IntoIterator<Item = &'c Column>) -> Map<String, Value> {
+    columns.into_iter().map(|column| (column.name.to_owned(), property(column))).collect()
+}
+
+fn summary(counting: &Counting) -> Value {
+    let key = json!({
+        "type": ["object", "null"],
+        "description": "What the row is of; null: all that there was no room for.",
+        "properties": properties(counting.key),
+        "additionalProperties": false,
+    });
+    let mut members = Map::new();
+    members.insert("type".into(), json!({ "const": "summary" }));
+    members.insert("command".into(), json!({ "const": counting.command }));
+    members.insert(
+        "time".into(),
+        json!({ "type": ["string", "number"], "description": "The end of the interval." }),
+    );
+    members.insert("interval_ns".into(), json!({ "type": "integer", "minimum": 0, "x-unit": "ns", "description": "Its length: the row is of what came in it, and of nothing before." }));
+    members.insert("key".into(), key);
+    members.extend(properties(counting.columns));
+    if counting.buckets {
+        let bucket = BUCKET
+            .iter()
+            .map(|column| (column.name.trim_start_matches("bucket_").to_owned(), property(column)));
+        let bucket: Map<String, Value> = bucket.collect();
+        members.insert(
+            "buckets".into(),
+            json!({
+                "type": "array",
+                "description": "Those that are not empty, ascending; both ends belong to it.",
+                "items": {
+                    "type": "object",
+                    "required": bucket.keys().collect::<Vec<_>>(),
+                    "properties": bucket,
+                    "additionalProperties": false,
+                },
+            }),
+        );
+    }
+    json!({
+        "title": counting.command,
+        "description": counting.doc,
+        "type": "object",
+        "required": members.keys().collect::<Vec<_>>(),
+        "properties": members,
         "additionalProperties": false,
     })
 }
@@ -137,28 +215,40 @@ pub fn fields() -> String {
     for kind in KINDS {
         // Writing to a String does not fail.
         let _ = writeln!(page, "\n## {}\n\n{} Hook: `{}`.\n", kind.name, kind.doc, kind.hook);
-        page +=
-            "| field | type | unit | set | meaning | in the kernel |\n|---|---|---|---|---|---|\n";
-        for column in (kind.columns)() {
-            let set = if column.set == Set::Standard { "standard" } else { "all" };
-            let source = column.need.map_or_else(
-                || format!("`{}`", column.source),
-                |need| {
-                    format!(
-                        "`{}`; null where `{}.{}` is missing",
-                        column.source, need.type_name, need.member
-                    )
-                },
-            );
-            let _ = writeln!(
-                page,
-                "| `{}` | {:?} | {} | {set} | {} | {source} |",
-                column.name,
-                column.ty,
-                column.unit.name(),
-                column.doc.replace('|', "\\|"),
-            );
-        }
+        table((kind.columns)(), &mut page);
+    }
+    page += "\n# Summaries\n\nOne object a row in JSONL: `type` is `summary`, then `command`, `time` (the end), `interval_ns`, `key` and the fields. In CSV the key's fields stand before them";
+    page += " and, where there are buckets, a row is a line a bucket.\n";
+    for counting in COUNTING {
+        let _ = writeln!(page, "\n## {}\n\n{}\n\nKey:\n", counting.command, counting.doc);
+        table(counting.key, &mut page);
+        page += "\nFields:\n\n";
+        let buckets = BUCKET.iter().filter(|_| counting.buckets);
+        table(counting.columns.iter().chain(buckets), &mut page);
     }
     page
+}
+
+fn table<'c>(columns: impl IntoIterator<Item = &'c Column>, page: &mut String) {
+    *page += "| field | type | unit | set | meaning | in the kernel |\n|---|---|---|---|---|---|\n";
+    for column in columns {
+        let set = if column.set == Set::Standard { "standard" } else { "all" };
+        let source = column.need.map_or_else(
+            || format!("`{}`", column.source),
+            |need| {
+                format!(
+                    "`{}`; null where `{}.{}` is missing",
+                    column.source, need.type_name, need.member
+                )
+            },
+        );
+        let _ = writeln!(
+            page,
+            "| `{}` | {:?} | {} | {set} | {} | {source} |",
+            column.name,
+            column.ty,
+            column.unit.name(),
+            column.doc.replace('|', "\\|"),
+        );
+    }
 }

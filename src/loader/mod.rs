@@ -3,6 +3,7 @@
 pub mod filters;
 pub mod plan;
 pub mod source;
+mod summaries;
 
 use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;
@@ -182,11 +183,13 @@ fn configure(
     cfg.track_conn = plan.track_conn.into();
     cfg.track_owner = plan.track_owner.into();
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
+    summaries::set(cfg, config.summarise.as_ref());
     cfg.cookie_helper = kernel.has_cookie_helper().into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
 
+    summaries::size(open, config.summarise.as_ref())?;
     let maps = &mut open.maps;
     maps.events_ring.set_autocreate(ring)?;
     maps.events_perf.set_autocreate(!ring)?;

@@ -9,6 +9,7 @@ use crate::accounting::{Accounting, Counts};
 use crate::event::{self, Event};
 use crate::probe::{KINDS, Kind, Types};
 use crate::sink::{Sink, Stage};
+use crate::table::summary::Summary;
 
 /// What happens to each record.
 pub struct Pipeline {
@@ -39,6 +40,7 @@ pub struct KernelCounts {
     pub limited: u64,
     pub lost: u64,
     pub submitted: u64,
+    pub summarised: u64,
     /// Of the seen: by the second program, for which the first was skipped.
     pub caught: u64,
     /// Not seen by any program: the kernel did not run it.
@@ -49,7 +51,8 @@ impl KernelCounts {
     /// Events that a program is still at work on: seen, and not yet in any other book.
     #[must_use]
     pub fn running(&self) -> u64 {
-        let done = self.filtered + self.sampled_out + self.limited + self.lost + self.submitted;
+        let out = self.filtered + self.sampled_out + self.limited + self.lost;
+        let done = out + self.submitted + self.summarised;
         self.seen.saturating_sub(done)
     }
 }
@@ -96,6 +99,14 @@ impl Pipeline {
                 }
                 Err(error) => self.error = Some(error),
             },
+        }
+    }
+
+    /// What was counted in a time.
+    pub fn summary(&mut self, summary: &Summary<'_>) {
+        if self.error.is_none() {
+            let done = self.sink.summary(summary).and_then(|()| self.sink.flush());
+            self.keep(done);
         }
     }
 
@@ -164,6 +175,7 @@ impl Tally {
         Counts {
             seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way + running),
             emitted: self.emitted,
+            summarised: kernel.summarised,
             filtered: kernel.filtered,
             sampled_out: kernel.sampled_out,
             limited: kernel.limited + self.over_count,

@@ -7,6 +7,7 @@ pub mod priority;
 mod trace;
 pub mod wait;
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
@@ -20,6 +21,7 @@ use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, plan};
 use crate::loader::{self, Refused};
 use crate::probe::Kind;
+use crate::summary;
 
 /// Traces those kinds of events as the configuration says. The exit status is the command's, if one was run.
 pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
@@ -27,7 +29,10 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     loader::set_log(config.output.verbose);
     let kernel = Kernel::new(config.tap.btf.as_deref());
     // What is wrong with the options is said to anybody, before what is wrong here.
-    let selection = columns::select(kinds, &config.output, &kernel)?;
+    let selection = match config.summarise {
+        Some(_) => Selection { tables: Vec::new(), full: false, owner: false },
+        None => columns::select(kinds, &config.output, &kernel)?,
+    };
     check_limits(config, kinds)?;
     let plan = plan(&request(config, kinds, &selection), &facts(&kernel));
     if let Err(Refusal::Usage(text)) = plan {
@@ -61,6 +66,8 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                     selection: &selection,
                     loaded,
                     signals: &signals,
+                    reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
+                    read_ns: Cell::new(0),
                 }
                 .run(kernel.types())
             });
@@ -112,12 +119,17 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         "--fields"
     });
     let by_command = (!config.command.is_empty()).then_some("-- COMMAND");
+    let by_summary = config.summarise.is_some().then_some("a summary");
     let by_change = config.limits.on_change.then_some("--on-change");
     Request {
         kinds: kinds.to_vec(),
         reader: config.tap.reader,
         transport: config.tap.transport,
-        beyond_record: by_columns.or(filters.by_socket()).or(by_command).or(by_change),
+        beyond_record: by_columns
+            .or(filters.by_socket())
+            .or(by_command)
+            .or(by_change)
+            .or(by_summary),
         per_connection: config.limits.per_connection(),
         owner: selection.owner || filters.by_owner(),
         tree: !config.command.is_empty(),

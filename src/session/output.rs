@@ -36,6 +36,7 @@ pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>>
 fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layout {
     let named = matches!(output.fields, Fields::Named(_));
     let (cells, details, inline) = match (&selection.tables[..], output.view) {
+        ([], _) => Default::default(),
         ([(_, table)], _) if named => {
             let names = table.columns.iter().map(|s| s.column.name);
             let cells = names.filter_map(|name| cell(tables, name, name, 0)).collect();

@@ -1,6 +1,6 @@
 //! The loop: take records, answer what the programs ask, stop, account.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ use crate::kernel::{self, Kernel};
 use crate::loader::plan::{Plan, Variant};
 use crate::loader::source::{Source, Wait};
 use crate::loader::{self, Loaded};
-use crate::pipeline::clock::Clock;
+use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
 use crate::probe::{KINDS, Kind, Types};
 use crate::sink::Stage;
-use crate::summary;
+use crate::summary::{self, Reading, Span};
 
 /// The reader's timer: how long records may pile up while many come.
 const NAP: Duration = Duration::from_millis(10);
@@ -52,6 +52,9 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) selection: &'t Selection,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'t Signals,
+    /// What is counted in place of events, and when it was read last.
+    pub(super) reading: Option<RefCell<Box<dyn Reading>>>,
+    pub(super) read_ns: Cell<u64>,
 }
 
 /// When things are due.
@@ -60,6 +63,7 @@ struct Timers {
     stats: Option<Instant>,
     scan: Option<Instant>,
     modules: Option<Instant>,
+    summary: Option<Instant>,
 }
 
 impl Trace<'_, '_> {
@@ -86,6 +90,7 @@ impl Trace<'_, '_> {
         );
         links.extend(self.loaded.attach(&self.variant.seconds)?);
         pipeline.borrow_mut().begin();
+        self.read_ns.set(mono_ns());
         let mut child = match self.config.command.split_first() {
             Some((program, args)) => Some(Child::spawn(program, args)?),
             None => None,
@@ -127,11 +132,14 @@ impl Trace<'_, '_> {
         } else {
             format!("{} KiB", size >> 10)
         };
+        let way = match &self.reading {
+            Some(_) => "counted in the kernel".to_owned(),
+            None => format!("{} of {unit}", self.plan.transport.name()),
+        };
         output::tell(&format!(
-            "tracing {} (reader {}, {} of {unit}); Ctrl-C ends it",
+            "tracing {} (reader {}, {way}); Ctrl-C ends it",
             self.kinds().map(|kind| kind.hook).collect::<Vec<_>>().join(", "),
             self.variant.reader.name(),
-            self.plan.transport.name()
         ));
         if output.verbose {
             output::tell(&format!("reader {}: {}", self.variant.reader.name(), self.variant.why));
@@ -163,6 +171,7 @@ impl Trace<'_, '_> {
             stats: self.config.output.stats.and_then(|every| now.checked_add(every)),
             scan: self.plan.scan_owners.then_some(now + OWNER_TICK),
             modules: self.selection.full.then_some(now + MODULE_TICK),
+            summary: self.interval().and_then(|every| now.checked_add(every)),
         };
         let mut missing = missing_modules();
         let mut asked = source.owner_asks();
@@ -190,6 +199,12 @@ impl Trace<'_, '_> {
             if timers.modules.is_some_and(|due| now >= due) {
                 timers.modules = self.look_for_modules(pipeline, &mut missing);
             }
+            if let Some(due) = timers.summary.filter(|&due| now >= due) {
+                // At a steady pace; what was missed is not made up for.
+                let after = |from: Instant| from.checked_add(self.interval()?);
+                timers.summary = after(due).filter(|&next| next > now).or_else(|| after(now));
+                self.summarise(pipeline)?;
+            }
             if more {
                 continue;
             }
@@ -202,14 +217,31 @@ impl Trace<'_, '_> {
                 _ => (Wait::Sleep, FOREVER),
             };
             source.announce(how)?;
-            let due =
-                [timers.end, timers.stats, timers.scan, timers.modules].into_iter().flatten().min();
+            let Timers { end, stats, scan, modules, summary } = timers;
+            let due = [end, stats, scan, modules, summary].into_iter().flatten().min();
             let limit = due.map_or(limit, |due| limit.min(due.saturating_duration_since(now)));
             if waiter.wait(source, limit)? == Woken::ByRecords {
                 // Perhaps by a record behind one that is not finished: that one wakes nobody.
                 quiet_rounds = 0;
             }
         }
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        self.config.summarise.as_ref().and_then(|summarise| summarise.interval)
+    }
+
+    /// Prints what was counted since the last time.
+    fn summarise(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
+        let Some(reading) = &self.reading else {
+            return Ok(());
+        };
+        let mut pipeline = pipeline.borrow_mut();
+        pipeline.clock.update();
+        let now = mono_ns();
+        let interval_ns = now.saturating_sub(self.read_ns.replace(now));
+        let span = Span { time: pipeline.clock.moment(now), interval_ns };
+        reading.borrow_mut().read(&self.loaded.skel, span, &mut |summary| pipeline.summary(summary))
     }
 
     /// Looks through the processes' files again where a sample's owner was not known; returns when to look next.
@@ -257,6 +289,13 @@ impl Trace<'_, '_> {
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::tell(line));
         }
+        let told = self.reading.as_ref().map(|reading| reading.borrow().told());
+        let summarised = accounting.total().summarised;
+        if let Some(told) = told.filter(|&told| stage == Stage::End && told != summarised) {
+            output::tell(&format!(
+                "note: {summarised} events were summarised, {told} were told of"
+            ));
+        }
         Ok(())
     }
 
@@ -290,6 +329,7 @@ impl Trace<'_, '_> {
         }
         while source.consume()? {}
         pipeline.borrow_mut().flush();
+        self.summarise(pipeline)?;
         self.account(Stage::End, pipeline)
     }
 }

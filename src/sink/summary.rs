@@ -134,15 +134,17 @@ fn histogram(
     }
     bars(&line.buckets, scale, out);
     let values = shape.columns.iter().zip(&line.values);
-    let mut told = String::new();
-    for (column, value) in values {
+    let mut column_at = 0;
+    for (i, (column, value)) in values.enumerate() {
         let cell = format!("{}:{}", column.name, text(*value, time));
-        if !told.is_empty() {
-            told.push(if told.len() + 1 + cell.len() > WIDTH { '\n' } else { ' ' });
+        if i > 0 {
+            let fits = column_at + 1 + cell.len() <= WIDTH;
+            out.push(if fits { b' ' } else { b'\n' });
+            column_at = if fits { column_at + 1 } else { 0 };
         }
-        told += &cell;
+        column_at += cell.len();
+        out.extend_from_slice(cell.as_bytes());
     }
-    out.extend_from_slice(told.as_bytes());
     out.push(b'\n');
 }
 
@@ -229,7 +231,7 @@ mod tests {
         let summary = Summary { shape: &shape, time, interval_ns: 1_000_000_000, title, lines };
         let mut out = Vec::new();
         let mut sink: Box<dyn Sink + '_> = match format {
-            "csv" => Box::new(Csv::new(&mut out, None, true)),
+            "csv" => Box::new(Csv::new(&mut out, &[], true)),
             "jsonl" => Box::new(Jsonl::new(&mut out, &[])),
             _ => Box::new(Text::new(
                 &mut out,
@@ -241,6 +243,7 @@ mod tests {
                     color: false,
                     redraw: false,
                 },
+                &[],
             )),
         };
         sink.begin().unwrap();

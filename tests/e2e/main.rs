@@ -21,6 +21,7 @@ mod output;
 mod owner;
 mod readers_agree;
 mod rights;
+mod rtt;
 mod signals;
 mod socket_state;
 mod ss;

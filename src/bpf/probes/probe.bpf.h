@@ -67,6 +67,13 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 		conn_showed(conn, tp->snd_cwnd, tp->snd_ssthresh, ca_state);
 		conn->emitted_ns = head.mono_ns;
 	}
+	if (cfg.value) {
+		if (histogram_add(&head, sk, tp, typed))
+			COUNT(n, summarised);
+		else
+			COUNT(n, lost);
+		return 0;
+	}
 
 	rec = emit_begin(size);
 	if (!rec) {

@@ -64,6 +64,9 @@ pub fn invalid(schema: &Value, value: &Value) -> Result<(), String> {
                 let all = rule.as_array().ok_or("anyOf is a list")?;
                 all.iter().any(|one| invalid(one, value).is_ok())
             }
+            "items" => {
+                value.as_array().is_none_or(|all| all.iter().all(|one| invalid(rule, one).is_ok()))
+            }
             "format" => match (rule.as_str(), value.as_str()) {
                 (Some("ipv4"), Some(text)) => text.parse::<std::net::Ipv4Addr>().is_ok(),
                 (Some("ipv6"), Some(text)) => text.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -95,6 +98,7 @@ fn members(schema: &Value, value: &Value) -> Result<(), String> {
 fn of_type(rule: &Value, value: &Value) -> bool {
     let is = |name: &Value| match name.as_str() {
         Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
         Some("null") => value.is_null(),
         Some("boolean") => value.is_boolean(),
         Some("string") => value.is_string(),

@@ -214,6 +214,14 @@ impl Trace {
         }
     }
 
+    /// Of a command that counts: every event that the hook saw is accounted for, and none was printed; those counted.
+    #[track_caller]
+    pub fn summarised(&self) -> u64 {
+        check_books(&self.end, 0);
+        assert!(!self.stderr.contains("were told of"), "{}", self.stderr);
+        u64_of(&self.end, "summarised")
+    }
+
     /// The events of one kind, in order.
     pub fn of_kind(&self, kind: &str) -> Vec<&Value> {
         self.events.iter().filter(|event| event["type"] == kind).collect()
@@ -223,7 +231,8 @@ impl Trace {
 #[track_caller]
 fn check_books(books: &Value, printed: usize) {
     let n = |key: &str| u64_of(books, key);
-    let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
+    let parts =
+        ["emitted", "summarised", "filtered", "sampled_out", "limited", "lost", "undecodable"];
     assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{books}");
     assert_eq!(n("emitted"), printed as u64, "{books}");
     assert_eq!(n("undecodable"), 0, "{books}");

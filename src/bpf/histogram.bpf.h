@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Samples counted here in place of records to the reader. */
+#ifndef __TCC_HISTOGRAM_BPF_H__
+#define __TCC_HISTOGRAM_BPF_H__
+
+#define BY(part) (cfg.by & TCC_BY_##part)
+
+/* The network of an address, if rows are networks. */
+static __always_inline void load_net(__u8 out[16], const __u8 addr[16])
+{
+	const __u32 *from = (const void *)addr;
+	__u32 *to = (void *)out;
+
+	if (is_mapped(addr)) {
+		mapped(out, from[3] & cfg.prefix4);
+		return;
+	}
+	to[0] = from[0] & cfg.prefix6[0];
+	to[1] = from[1] & cfg.prefix6[1];
+	to[2] = from[2] & cfg.prefix6[2];
+	to[3] = from[3] & cfg.prefix6[3];
+}
+
+static __always_inline void load_key(struct tcc_key *key, const struct tcc_head *head, struct sock *sk,
+				     struct tcp_sock *tp, const bool typed)
+{
+	const struct tcp_congestion_ops *ca_ops;
+
+	if (BY(COOKIE))
+		key->cookie = head->cookie;
+	if (BY(SADDR))
+		load_net(key->saddr, head->saddr);
+	if (BY(DADDR))
+		load_net(key->daddr, head->daddr);
+	if (BY(SPORT))
+		key->sport = head->sport;
+	if (BY(DPORT))
+		key->dport = head->dport;
+	if (BY(CGROUP))
+		key->cgroup_id = sock_cgroup_id(sk, typed);
+	if (BY(NETNS))
+		key->netns = FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum);
+	if (BY(CA)) {
+		ca_ops = ((struct inet_connection_sock *)tp)->icsk_ca_ops;
+		bpf_core_read_str(key->ca_name, sizeof(key->ca_name), &ca_ops->name);
+	}
+}
+
+/* The key's row, made if need be; where there is no room for it, the one for all that have none. */
+static __always_inline struct tcc_histogram *histogram_of(const struct tcc_key *key)
+{
+	struct tcc_histogram *row = bpf_map_lookup_elem(&histograms, key);
+	__u32 zero = 0;
+
+	if (row)
+		return row;
+	bpf_map_update_elem(&histograms, key, (const void *)&no_events, BPF_NOEXIST);
+	row = bpf_map_lookup_elem(&histograms, key);
+	return row ?: bpf_map_lookup_elem(&histogram_rest, &zero);
+}
+
+/* Unscaled as tcp_get_info() does; `unset` is what the kernel has before it knows. */
+static __always_inline bool load_value(struct tcp_sock *tp, __u32 *value)
+{
+	switch (cfg.value) {
+	case TCC_VALUE_MIN_RTT:
+		*value = tp->rtt_min.s[0].v;
+		return *value != ~0U;
+	case TCC_VALUE_RTTVAR:
+		*value = tp->rttvar_us >> 2;
+		break;
+	case TCC_VALUE_MDEV:
+		*value = tp->mdev_us >> 2;
+		break;
+	default:
+		*value = tp->srtt_us >> 3;
+	}
+	/* All three are set by the first sample of the RTT. */
+	return tp->srtt_us >> 3;
+}
+
+/* Without branches, which the verifier would multiply with all that follows: a number that is too small borrows. */
+static __always_inline __u32 bucket_of(__u32 value)
+{
+	__u64 left = value >> (TCC_SUB_BITS + 1);
+	__u32 shift = 0, step;
+
+#pragma unroll
+	for (int bits = 16; bits; bits >>= 1) {
+		step = (((1ULL << (bits - 1)) - 1 - left) >> 63) * bits;
+		barrier_var(step);
+		shift += step;
+		left >>= step;
+	}
+	return (shift << TCC_SUB_BITS) + (value >> shift);
+}
+
+/*
+ * Atomic adds: a nested run on the same CPU (see `scratch`) or, where CPUs share the rows, another CPU may be at the same
+ * one. Of two that find a new extreme at the same time one may be forgotten; the reader holds it against the buckets.
+ */
+static __always_inline bool histogram_add(const struct tcc_head *head, struct sock *sk, struct tcp_sock *tp,
+					  const bool typed)
+{
+	struct tcc_key key = {};
+	struct tcc_histogram *row;
+	__u32 value, bucket;
+
+	load_key(&key, head, sk, tp, typed);
+	row = histogram_of(&key);
+	if (!row)
+		return false;
+	if (!load_value(tp, &value)) {
+		__sync_fetch_and_add(&row->unset, 1);
+		return true;
+	}
+	bucket = bucket_of(value);
+	barrier_var(bucket);
+	if (bucket >= TCC_BUCKETS)
+		return false;
+	__sync_fetch_and_add(&row->buckets[bucket], 1);
+	__sync_fetch_and_add(&row->sum, value);
+	if (value > row->max)
+		row->max = value;
+	if (~value > row->not_min)
+		row->not_min = ~value;
+	return true;
+}
+
+#endif

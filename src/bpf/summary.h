@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What is counted in the kernel, and by what. Rules as in event.h. */
+#ifndef __TCC_SUMMARY_H__
+#define __TCC_SUMMARY_H__
+
+/* Which value of a sample is counted. */
+enum tcc_value {
+	TCC_VALUE_NONE = 0, /* none: samples are records */
+	TCC_VALUE_SRTT,
+	TCC_VALUE_MIN_RTT,
+	TCC_VALUE_RTTVAR,
+	TCC_VALUE_MDEV,
+};
+
+/* What makes a row of its own; any of them together. */
+enum tcc_by {
+	TCC_BY_COOKIE = 1 << 0,
+	TCC_BY_SADDR = 1 << 1,
+	TCC_BY_SPORT = 1 << 2,
+	TCC_BY_DADDR = 1 << 3,
+	TCC_BY_DPORT = 1 << 4,
+	TCC_BY_CGROUP = 1 << 5,
+	TCC_BY_NETNS = 1 << 6,
+	TCC_BY_CA = 1 << 7,
+};
+
+/* A row's key; what it is not made of is zero. */
+struct tcc_key {
+	__u64 cookie;
+	__u64 cgroup_id;
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u8 ca_name[TCC_CA_NAME_LEN];
+	__u32 netns;
+	__u16 sport;
+	__u16 dport;
+};
+
+/* 16 buckets for each power of two: those below 32 hold one value each, the others are up to 1/16 wide. Any __u32 has one. */
+#define TCC_SUB_BITS 4
+#define TCC_BUCKETS ((33 - TCC_SUB_BITS) << TCC_SUB_BITS)
+
+/* All zero is an empty one. Everything but min and max only grows, so the reader takes differences and resets nothing. */
+struct tcc_histogram {
+	__u64 sum;
+	__u64 unset; /* events whose value the kernel had not set yet */
+	__u32 max;
+	__u32 not_min; /* ~min */
+	__u64 buckets[TCC_BUCKETS];
+};
+
+TCC_NO_PADDING(struct tcc_key, dport);
+TCC_NO_PADDING(struct tcc_histogram, buckets);
+
+#endif

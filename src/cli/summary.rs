@@ -1,0 +1,159 @@
+//! The commands that count in the kernel: their options, and which of the common ones are about printed events only.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::args::{OutputFormat, TraceArgs, TransportArg};
+use super::parse;
+use crate::config::Config;
+use crate::config::summary::{By, Rtt, RttField, Summarise, What};
+use crate::table::summary::Scale;
+
+#[derive(Args, Debug)]
+pub struct RttArgs {
+    /// What has a histogram of its own: one of these, or several together (raddr,rport).
+    #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', default_value = "all", help_heading = HEADING)]
+    pub by: Vec<ByArg>,
+    /// Put IPv4 addresses together by the first N bits: 24.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32), help_heading = HEADING)]
+    pub prefix: Option<u8>,
+    /// Put IPv6 addresses together by the first N bits: 64.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=128), help_heading = HEADING)]
+    pub prefix6: Option<u8>,
+    /// Which time is counted.
+    #[arg(long, value_enum, default_value_t = FieldArg::Srtt, help_heading = HEADING)]
+    pub field: FieldArg,
+    /// The unit of the text format's bars; jsonl and csv have microseconds.
+    #[arg(long, value_enum, help_heading = HEADING)]
+    pub unit: Option<UnitArg>,
+    /// Print this often what came since the last time; else all of it at the end.
+    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, help_heading = HEADING)]
+    pub interval: Option<Duration>,
+    /// Room for so many histograms of 3.7 kB; what finds none is counted together.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = HEADING)]
+    pub max_rows: Option<u32>,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+const HEADING: &str = "Summary";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ByArg {
+    /// One histogram.
+    All,
+    /// Each connection.
+    Conn,
+    /// Local address.
+    Laddr,
+    /// The peer's address.
+    Raddr,
+    /// Local port.
+    Lport,
+    /// The peer's port.
+    Rport,
+    /// The socket's v2 cgroup.
+    Cgroup,
+    /// Network namespace.
+    Netns,
+    /// Congestion-control algorithm.
+    Cc,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FieldArg {
+    /// Smoothed.
+    #[value(name = "srtt_us")]
+    Srtt,
+    /// Smallest in the window of tcp_min_rtt_wlen.
+    #[value(name = "min_rtt_us")]
+    MinRtt,
+    /// The kernel's variation, for the timeout.
+    #[value(name = "rttvar_us")]
+    Rttvar,
+    /// Mean deviation, which ss calls rttvar.
+    #[value(name = "mdev_us")]
+    Mdev,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UnitArg {
+    Us,
+    Ms,
+}
+
+impl RttArgs {
+    pub fn into_config(self) -> Result<Config> {
+        let all = self.by.contains(&ByArg::All);
+        if all && self.by.len() > 1 {
+            bail!("--by all has one histogram: it does not go with others");
+        }
+        let by: Vec<By> = self.by.iter().filter_map(|by| key(*by)).collect();
+        if by.contains(&By::Conn) && by.len() > 1 {
+            bail!("--by conn has all that tells connections apart: it does not go with others");
+        }
+        let networks = by.contains(&By::Laddr) || by.contains(&By::Raddr);
+        if (self.prefix.is_some() || self.prefix6.is_some()) && !networks {
+            bail!("--prefix and --prefix6 are of addresses: they need --by laddr or raddr");
+        }
+        if self.unit.is_some() && self.trace.output.output != OutputFormat::Text {
+            bail!("--unit is of the text format: jsonl and csv have microseconds");
+        }
+        let scale = match self.unit {
+            Some(UnitArg::Ms) => Scale::Milliseconds,
+            Some(UnitArg::Us) | None => Scale::Microseconds,
+        };
+        let field = match self.field {
+            FieldArg::Srtt => RttField::Srtt,
+            FieldArg::MinRtt => RttField::MinRtt,
+            FieldArg::Rttvar => RttField::Rttvar,
+            FieldArg::Mdev => RttField::Mdev,
+        };
+        let what = What::Rtt(Rtt {
+            field,
+            by,
+            prefix: self.prefix.unwrap_or(32),
+            prefix6: self.prefix6.unwrap_or(128),
+            scale,
+            max_rows: self.max_rows,
+        });
+        summarise(self.trace, "rtt", Summarise { interval: self.interval, what })
+    }
+}
+
+fn key(by: ByArg) -> Option<By> {
+    Some(match by {
+        ByArg::All => return None,
+        ByArg::Conn => By::Conn,
+        ByArg::Laddr => By::Laddr,
+        ByArg::Raddr => By::Raddr,
+        ByArg::Lport => By::Lport,
+        ByArg::Rport => By::Rport,
+        ByArg::Cgroup => By::Cgroup,
+        ByArg::Netns => By::Netns,
+        ByArg::Cc => By::Cc,
+    })
+}
+
+/// No record comes from there.
+const SMALLEST_BUFFER: u32 = 4096;
+
+fn summarise(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<Config> {
+    let of_events = [
+        ("--count", trace.limits.count.is_some()),
+        ("--format", trace.output.format.is_some()),
+        ("--fields", !trace.output.fields.is_empty()),
+        ("--all-fields", trace.output.all_fields),
+        ("--transport", trace.tap.transport != TransportArg::Auto),
+        ("--buffer-size", trace.tap.buffer_size.is_some()),
+    ];
+    if let Some((option, _)) = of_events.iter().find(|(_, given)| *given) {
+        bail!("{option} is about printed events, of which `{command}` has none");
+    }
+    let mut config = trace.into_config()?;
+    config.tap.buffer_size = Some(SMALLEST_BUFFER);
+    config.summarise = Some(summarise);
+    Ok(config)
+}

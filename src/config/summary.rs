@@ -1,0 +1,87 @@
+//! What is counted instead of printed.
+
+use std::time::Duration;
+
+use crate::table::summary::Scale;
+
+/// Summaries, in place of events.
+#[derive(Clone, Debug)]
+pub struct Summarise {
+    /// One each; else one, at the end.
+    pub interval: Option<Duration>,
+    pub what: What,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    Rtt(Rtt),
+}
+
+/// `rtt`
+#[derive(Clone, Debug)]
+pub struct Rtt {
+    pub field: RttField,
+    /// What a row is of; none: one row.
+    pub by: Vec<By>,
+    /// Lengths of the networks that addresses are put together in.
+    pub prefix: u8,
+    pub prefix6: u8,
+    pub scale: Scale,
+    /// Rows that there is room for; none: as many as fit that key.
+    pub max_rows: Option<u32>,
+}
+
+/// A part of a row's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Conn,
+    Laddr,
+    Raddr,
+    Lport,
+    Rport,
+    Cgroup,
+    Netns,
+    Cc,
+}
+
+/// Which time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RttField {
+    Srtt,
+    MinRtt,
+    Rttvar,
+    Mdev,
+}
+
+impl RttField {
+    /// As the column of `probe` is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RttField::Srtt => "srtt_us",
+            RttField::MinRtt => "min_rtt_us",
+            RttField::Rttvar => "rttvar_us",
+            RttField::Mdev => "mdev_us",
+        }
+    }
+}
+
+impl Rtt {
+    /// Few rows, at which all CPUs work: then each has its own.
+    #[must_use]
+    pub fn per_cpu(&self) -> bool {
+        use By::{Cc, Cgroup, Laddr, Netns};
+        self.by.iter().all(|by| matches!(by, Laddr | Cgroup | Netns | Cc))
+    }
+
+    /// How many rows there is room for.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        let fitting = match (self.by.is_empty(), self.per_cpu()) {
+            (true, _) => 1,
+            (false, true) => 256,
+            (false, false) => 8192,
+        };
+        self.max_rows.unwrap_or(fitting)
+    }
+}

@@ -1,0 +1,59 @@
+//! What is counted, as the programs are told.
+
+use anyhow::Result;
+use libbpf_rs::MapType;
+
+use crate::config::summary::{By, Rtt, RttField, Summarise, What};
+use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
+
+/// The constants.
+pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
+    let Some(Summarise { what: What::Rtt(rtt), .. }) = summarise else {
+        return;
+    };
+    cfg.value = match rtt.field {
+        RttField::Srtt => Value::TCC_VALUE_SRTT,
+        RttField::MinRtt => Value::TCC_VALUE_MIN_RTT,
+        RttField::Rttvar => Value::TCC_VALUE_RTTVAR,
+        RttField::Mdev => Value::TCC_VALUE_MDEV,
+    };
+    cfg.by = Bits(rtt.by.iter().fold(0, |bits, by| bits | part(*by)));
+    let mask6 = u128::MAX.checked_shl(128 - u32::from(rtt.prefix6)).unwrap_or(0).to_be_bytes();
+    for (word, bytes) in cfg.prefix6.iter_mut().zip(mask6.as_chunks::<4>().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    let mask4 = u32::MAX.checked_shl(32 - u32::from(rtt.prefix)).unwrap_or(0);
+    cfg.prefix4 = u32::from_ne_bytes(mask4.to_be_bytes());
+}
+
+/// The maps, before they are made.
+pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> Result<()> {
+    let maps = &mut open.maps;
+    let rtt: Option<&Rtt> = summarise.map(|summarise| match &summarise.what {
+        What::Rtt(rtt) => rtt,
+    });
+    maps.histograms.set_autocreate(rtt.is_some())?;
+    maps.histogram_rest.set_autocreate(rtt.is_some())?;
+    if let Some(rtt) = rtt {
+        maps.histograms.set_max_entries(rtt.rows())?;
+        if rtt.per_cpu() {
+            maps.histograms.set_type(MapType::PercpuHash)?;
+        }
+    }
+    Ok(())
+}
+
+fn part(by: By) -> u32 {
+    let (saddr, sport) = (Bits::TCC_BY_SADDR.0, Bits::TCC_BY_SPORT.0);
+    let (daddr, dport) = (Bits::TCC_BY_DADDR.0, Bits::TCC_BY_DPORT.0);
+    match by {
+        By::Conn => Bits::TCC_BY_COOKIE.0 | saddr | sport | daddr | dport,
+        By::Laddr => saddr,
+        By::Raddr => daddr,
+        By::Lport => sport,
+        By::Rport => dport,
+        By::Cgroup => Bits::TCC_BY_CGROUP.0,
+        By::Netns => Bits::TCC_BY_NETNS.0,
+        By::Cc => Bits::TCC_BY_CA.0,
+    }
+}

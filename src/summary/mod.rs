@@ -1,0 +1,66 @@
+//! From BPF maps to numbers: what became of the events, and what was counted of them.
+
+pub mod counted;
+pub mod rtt;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{MapCore, MapFlags};
+
+use crate::config::summary::{Summarise, What};
+use crate::pipeline::KernelCounts;
+use crate::probe::Kind;
+use crate::probe::tcp_probe::copy;
+use crate::skel::{Counters, TccTraceSkel};
+use crate::table::Moment;
+use crate::table::summary::Summary;
+
+/// The counters of a kind, over all CPUs.
+pub fn counters(skel: &TccTraceSkel<'_>, kind: &Kind) -> Result<KernelCounts> {
+    let key = u32::from(kind.number).to_ne_bytes();
+    let cpus = skel
+        .maps
+        .counters
+        .lookup_percpu(&key, MapFlags::ANY)
+        .context("cannot read the counters")?;
+    let mut sum = KernelCounts::default();
+    for n in cpus.unwrap_or_default().iter().filter_map(|bytes| copy::<Counters>(bytes)) {
+        sum.seen += n.seen;
+        sum.filtered += n.filtered;
+        sum.sampled_out += n.sampled_out;
+        sum.limited += n.limited;
+        sum.lost += n.lost;
+        sum.submitted += n.submitted;
+        sum.summarised += n.summarised;
+        sum.caught += n.caught;
+    }
+    Ok(sum)
+}
+
+/// From the last reading to this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub time: Moment,
+    pub interval_ns: u64,
+}
+
+/// What a command counts.
+pub trait Reading {
+    /// Reads, and hands what came since the last time to `print`.
+    fn read(
+        &mut self,
+        skel: &TccTraceSkel<'_>,
+        span: Span,
+        print: &mut dyn FnMut(&Summary<'_>),
+    ) -> Result<()>;
+
+    /// Events in what was printed so far, which must be those that were summarised.
+    fn told(&self) -> u64;
+}
+
+/// The command's.
+#[must_use]
+pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
+    match &summarise.what {
+        What::Rtt(rtt) => Box::new(rtt::Histograms::new(rtt, summarise.interval.is_some())),
+    }
+}

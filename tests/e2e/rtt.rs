@@ -1,0 +1,380 @@
+//! `rtt` against the samples that it is made of, which another tracer prints.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+use tcc_trace::skel::Histogram;
+use tcc_trace::summary::counted::{ERROR_PERCENT, bounds};
+
+use crate::support::{
+    Launch, Netns, QUICK, Server, Trace, Tracer, flooding, invalid, is_root, schema, text,
+    traffic_in, u64_of, unique_port, wait_until,
+};
+
+const FIELDS: &str =
+    "cookie,saddr,sport,daddr,dport,netns,cgroup_id,ca_name,srtt_us,min_rtt_us,rttvar_us,mdev_us";
+const ALL_FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
+
+/// Counts of each bucket by its bounds.
+type Buckets = BTreeMap<(u64, u64), u64>;
+/// Row's key, as printed; its values, sorted; how many had none.
+type Rows = BTreeMap<String, (Vec<u64>, u64)>;
+
+fn bucket_of(value: u64) -> (u64, u64) {
+    (0..Histogram::BUCKETS).map(bounds).find(|(from, to)| (*from..=*to).contains(&value)).unwrap()
+}
+
+fn buckets(values: &[u64]) -> Buckets {
+    let mut buckets = Buckets::new();
+    values.iter().for_each(|value| *buckets.entry(bucket_of(*value)).or_default() += 1);
+    buckets
+}
+
+/// What was printed of one row.
+fn printed(row: &Value) -> Buckets {
+    let all = row["buckets"].as_array().expect("buckets");
+    let one = |bucket: &Value| {
+        let n = |key: &str| u64_of(bucket, key);
+        ((n("from_us"), n("to_us")), n("count"))
+    };
+    all.iter().map(one).collect()
+}
+
+/// An address as a row by networks has it.
+fn network(event: &Value, name: &str, prefix: Option<(u8, u8)>) -> Value {
+    let ip: IpAddr = text(event, name).parse().expect("an address");
+    let Some((v4, v6)) = prefix else { return json!(ip.to_string()) };
+    let len = if ip.is_ipv4() { v4 } else { v6 };
+    json!(format!("{}/{len}", ipnet::IpNet::new(ip, len).expect("a length").network()))
+}
+
+/// The rows that the samples make.
+fn expected(events: &[Value], keys: &[&str], prefix: Option<(u8, u8)>, field: &str) -> Rows {
+    let mut rows = Rows::new();
+    for event in events {
+        let value = |name: &&str| match *name {
+            "saddr" | "daddr" => ((*name).to_owned(), network(event, name, prefix)),
+            name => (name.to_owned(), event[name].clone()),
+        };
+        let key: serde_json::Map<String, Value> = keys.iter().map(value).collect();
+        let row = rows.entry(Value::Object(key).to_string()).or_default();
+        let none = event[field].is_null() || (field != "min_rtt_us" && event["srtt_us"].is_null());
+        if none {
+            row.1 += 1;
+        } else {
+            row.0.push(u64_of(event, field));
+        }
+    }
+    rows.values_mut().for_each(|(values, _)| values.sort_unstable());
+    rows
+}
+
+/// One row is exactly what those values make, its percentiles within the error.
+#[track_caller]
+fn check_row(row: &Value, values: &[u64], unset: u64) {
+    assert_eq!(printed(row), buckets(values), "{row}");
+    let (count, sum) = (values.len() as u64, values.iter().sum::<u64>());
+    let told = ["count", "unset", "sum_us"].map(|name| u64_of(row, name));
+    assert_eq!(told, [count, unset, sum], "{row}");
+    if values.is_empty() {
+        assert!(["avg_us", "min_us", "p50_us", "max_us"].iter().all(|name| row[name].is_null()));
+        return;
+    }
+    let average = row["avg_us"].as_f64().expect("a number");
+    assert!((average - sum as f64 / count as f64).abs() <= 0.0006, "{row}");
+    assert_eq!(u64_of(row, "min_us"), values[0], "{row}");
+    assert_eq!(Some(&u64_of(row, "max_us")), values.last(), "{row}");
+    for (name, share) in [("p50_us", 500), ("p90_us", 900), ("p99_us", 990), ("p999_us", 999)] {
+        let truth = values[(values.len() * share).div_ceil(1000).max(1) - 1] as f64;
+        let off = (u64_of(row, name) as f64 - truth).abs();
+        assert!(off <= truth * ERROR_PERCENT / 100.0, "{name} {truth}: {row}");
+    }
+}
+
+/// Every line is what the schema says.
+#[track_caller]
+fn check_schema(trace: &Trace) {
+    let schema = schema();
+    for line in trace.events.iter().chain([&trace.end]) {
+        invalid(&schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
+
+/// Tracers on one port: the samples, and summaries of them.
+struct Beside {
+    samples: Tracer,
+    others: Vec<Tracer>,
+}
+
+impl Beside {
+    #[track_caller]
+    fn start(port: &str, reader: &str, others: &[&[&str]]) -> Self {
+        let here = Launch::here().with_tracefs();
+        // First, so that it makes the cookies that the raw reader cannot make.
+        let args = ["--port", port, "--reader", "sock", "--fields", FIELDS, "--buffer-size", "4M"];
+        let samples = Tracer::start_in(&here, &args);
+        let start = |more: &&[&str]| {
+            let args =
+                [&["rtt", "-o", "jsonl", "--port", port, "--reader", reader], *more].concat();
+            let mut tracer = Tracer::spawn(&here, &args);
+            tracer.wait_ready();
+            tracer
+        };
+        Beside { samples, others: others.iter().map(start).collect() }
+    }
+
+    /// The samples, and the others' lines.
+    #[track_caller]
+    fn stop(self) -> (Vec<Value>, Vec<Trace>) {
+        let samples = self.samples.stop();
+        samples.check_account();
+        assert_eq!(u64_of(&samples.end, "lost"), 0, "{}", samples.end);
+        let others: Vec<Trace> = self.others.into_iter().map(Tracer::stop).collect();
+        for trace in &others {
+            assert_eq!(trace.summarised(), samples.events.len() as u64, "{}", trace.end);
+            check_schema(trace);
+        }
+        (samples.events, others)
+    }
+}
+
+/// Connections of all families, here and in a namespace, under two algorithms.
+fn connections(port: u16, ns: &Netns) {
+    let listen = format!("[::]:{port}");
+    for launch in [Launch::here(), ns.launch()] {
+        let server = Server::start_in(&launch, &listen, Some("reno"));
+        for addr in ALL_FAMILIES {
+            let to = format!("{addr}:{port}");
+            let many = ["--count", "20", "--interval", "0ms"];
+            traffic_in(&launch, &[&["pingpong", "--to", &to, "--cc", "cubic"], &many[..]].concat());
+        }
+        server.settle();
+    }
+}
+
+fn check_keys(reader: &str) {
+    need!(is_root(), "not root");
+    let _quiet = flooding();
+    let (port, ns) = (unique_port(), Netns::new());
+    // What it is by, what the keys are, whether addresses are put together, which time it is.
+    type Case = (&'static str, &'static [&'static str], Option<(u8, u8)>, &'static str);
+    let cases: [Case; 10] = [
+        ("all", &[], None, "srtt_us"),
+        ("conn", &["cookie", "saddr", "sport", "daddr", "dport"], None, "srtt_us"),
+        ("laddr", &["saddr"], None, "min_rtt_us"),
+        ("raddr", &["daddr"], Some((8, 64)), "mdev_us"),
+        ("raddr", &["daddr"], Some((0, 0)), "rttvar_us"),
+        ("lport", &["sport"], None, "rttvar_us"),
+        ("rport,netns", &["netns", "dport"], None, "srtt_us"),
+        ("cgroup", &["cgroup_id"], None, "srtt_us"),
+        ("netns", &["netns"], None, "mdev_us"),
+        ("cc,laddr", &["ca_name", "saddr"], None, "srtt_us"),
+    ];
+    let mut options = Vec::new();
+    for (by, _, prefix, field) in &cases {
+        let mut words = ["--by", by, "--field", field].join(" ");
+        if let Some((v4, v6)) = prefix {
+            words += &format!(" --prefix {v4} --prefix6 {v6}");
+        }
+        options.push(words);
+    }
+    let options: Vec<Vec<&str>> = options.iter().map(|words| words.split(' ').collect()).collect();
+    let options: Vec<&[&str]> = options.iter().map(Vec::as_slice).collect();
+    let beside = Beside::start(&port.to_string(), reader, &options);
+    connections(port, &ns);
+    let (samples, traces) = beside.stop();
+    assert!(samples.len() > 100, "{} samples", samples.len());
+    for (trace, (by, keys, prefix, field)) in traces.iter().zip(&cases) {
+        let rows = expected(&samples, keys, *prefix, field);
+        assert_eq!(trace.events.len(), rows.len(), "--by {by}");
+        for row in &trace.events {
+            assert_eq!(text(row, "field"), *field);
+            // Maps are equal whatever the order of their members.
+            let same =
+                |key: &&String| serde_json::from_str::<Value>(key).expect("JSON") == row["key"];
+            let key = rows.keys().find(same).unwrap_or_else(|| panic!("--by {by}: {row}"));
+            check_row(row, &rows[key].0, rows[key].1);
+        }
+    }
+}
+
+by_sock_and_raw! {
+    check_keys: every_row_is_that_of_its_samples_sock every_row_is_that_of_its_samples_raw;
+}
+
+#[test]
+fn intervals_sum_to_the_whole() {
+    need!(is_root(), "not root");
+    let _quiet = flooding();
+    let port = unique_port();
+    let port_text = port.to_string();
+    let all: &[&str] = &["--interval", "30ms"];
+    let by_conn: &[&str] = &["--interval", "30ms", "--by", "conn"];
+    let beside = Beside::start(&port_text, "sock", &[all, by_conn]);
+    let server = Server::start(&format!("127.0.0.1:{port}"), None);
+    let to = server.addr.to_string();
+    let seen = |n: usize| {
+        let tracer = &beside.others[n];
+        tracer.events().iter().map(|row| u64_of(row, "interval_ns")).collect::<Vec<_>>()
+    };
+    while seen(0).len() < 5 || seen(1).len() < 5 {
+        traffic_in(&Launch::here(), &[&["pingpong", "--to", &to], QUICK].concat());
+    }
+    server.settle();
+    let (samples, traces) = beside.stop();
+    for (trace, keys) in
+        traces.iter().zip([&[][..], &["cookie", "saddr", "sport", "daddr", "dport"]])
+    {
+        for (key, (values, unset)) in expected(&samples, keys, None, "srtt_us") {
+            let key: Value = serde_json::from_str(&key).expect("JSON");
+            let rows: Vec<&Value> = trace.events.iter().filter(|row| row["key"] == key).collect();
+            let sum = |name: &str| rows.iter().map(|row| u64_of(row, name)).sum::<u64>();
+            assert_eq!(
+                [sum("count"), sum("unset"), sum("sum_us")],
+                [values.len() as u64, unset, values.iter().sum()]
+            );
+            let mut whole = Buckets::new();
+            for (bucket, count) in rows.iter().flat_map(|row| printed(row)) {
+                *whole.entry(bucket).or_default() += count;
+            }
+            assert_eq!(whole, buckets(&values), "{key}");
+            for row in rows {
+                let filled = printed(row);
+                let (least, most) = (u64_of(row, "min_us"), u64_of(row, "max_us"));
+                assert_eq!(filled.keys().next(), Some(&bucket_of(least)), "{row}");
+                assert_eq!(filled.keys().last(), Some(&bucket_of(most)), "{row}");
+            }
+        }
+    }
+}
+
+/// What finds no room is counted together, and nothing is lost.
+#[test]
+fn what_has_no_room_is_one_row() {
+    need!(is_root(), "not root");
+    let _quiet = flooding();
+    let (port, ns) = (unique_port(), Netns::new());
+    let beside = Beside::start(
+        &port.to_string(),
+        "sock",
+        &[&["--by", "conn", "--max-rows", "3"], &["--by", "laddr", "--max-rows", "1"]],
+    );
+    connections(port, &ns);
+    let (samples, traces) = beside.stop();
+    for (trace, rows) in traces.iter().zip([3, 1]) {
+        let (own, rest): (Vec<_>, Vec<_>) =
+            trace.events.iter().partition(|row| row["key"].is_object());
+        assert_eq!((own.len(), rest.len()), (rows, 1), "{:?}", trace.events);
+        let sum: u64 =
+            trace.events.iter().map(|row| u64_of(row, "count") + u64_of(row, "unset")).sum();
+        assert_eq!(sum, samples.len() as u64);
+        let mut whole = Buckets::new();
+        for (bucket, count) in trace.events.iter().flat_map(printed) {
+            *whole.entry(bucket).or_default() += count;
+        }
+        assert_eq!(whole, buckets(&expected(&samples, &[], None, "srtt_us")["{}"].0));
+    }
+}
+
+/// Rows that have been idle make room for new ones.
+#[test]
+fn idle_rows_make_room() {
+    need!(is_root(), "not root");
+    let port = unique_port();
+    let port_text = port.to_string();
+    let server = Server::start(&format!("127.0.0.1:{port}"), None);
+    let to = server.addr.to_string();
+    let args = ["rtt", "-o", "jsonl", "-P", &port_text, "--by", "conn", "--interval", "50ms"];
+    let mut tracer = Tracer::spawn(&Launch::here(), &[&args[..], &["--max-rows", "8"]].concat());
+    tracer.wait_ready();
+    for _ in 0..12 {
+        let lines = traffic_in(&Launch::here(), &[&["pingpong", "--to", &to], QUICK].concat());
+        let local = text(&lines[0], "local").rsplit_once(':').expect("a port").1;
+        let local: u64 = local.parse().expect("a number");
+        // The client's and the server's, each with all that it will ever have.
+        server.settle();
+        tracer.wait_events("both rows", |rows| {
+            let has = |name: &str| rows.iter().any(|row| row["key"][name] == local);
+            has("sport") && has("dport")
+        });
+    }
+    let trace = tracer.stop();
+    let told: u64 = trace.events.iter().map(|r| u64_of(r, "count") + u64_of(r, "unset")).sum();
+    assert_eq!(trace.summarised(), told);
+    assert!(trace.events.iter().all(|row| row["key"].is_object()), "{:?}", trace.events);
+}
+
+/// Fewer samples by the limits that `probe` has, too; all in the books.
+#[test]
+fn limits_thin_the_samples() {
+    need!(is_root(), "not root");
+    let _quiet = flooding();
+    let (port, ns) = (unique_port(), Netns::new());
+    let port_text = port.to_string();
+    let tracers = [["--sample", "3"], ["--rate", "5/s"], ["--every", "1h"]].map(|limit| {
+        let args = [&["rtt", "-o", "jsonl", "-P", &port_text], &limit[..]].concat();
+        let mut tracer = Tracer::spawn(&Launch::here(), &args);
+        tracer.wait_ready();
+        tracer
+    });
+    connections(port, &ns);
+    let traces = tracers.map(Tracer::stop);
+    for (trace, kept) in traces.iter().zip(["sampled_out", "limited", "sampled_out"]) {
+        let summarised = trace.summarised();
+        assert!(summarised > 0 && u64_of(&trace.end, kept) > summarised, "{}", trace.end);
+        let row = &trace.events[0];
+        assert_eq!(u64_of(row, "count") + u64_of(row, "unset"), summarised);
+    }
+    // Two ends of three connections in two namespaces.
+    assert_eq!(traces[2].summarised(), 12);
+}
+
+#[test]
+fn people_get_bars_and_tables_one_header() {
+    need!(is_root(), "not root");
+    let port = unique_port();
+    let port_text = port.to_string();
+    let start = |more: &[&str]| {
+        let args = [&["rtt", "-P", &port_text], more].concat();
+        let mut tracer = Tracer::spawn(&Launch::here(), &args);
+        tracer.wait_ready();
+        tracer
+    };
+    let text = start(&["--unit", "ms"]);
+    let csv = start(&["-o", "csv", "--by", "rport", "--interval", "20ms"]);
+    let server = Server::start(&format!("127.0.0.1:{port}"), None);
+    let to = server.addr.to_string();
+    wait_until("two summaries", || {
+        traffic_in(&Launch::here(), &[&["pingpong", "--to", &to], QUICK].concat());
+        let intervals: std::collections::BTreeSet<String> =
+            csv.stdout().lines().filter_map(|l| l.split(',').nth(2).map(str::to_owned)).collect();
+        intervals.len() > 3
+    });
+    server.settle();
+    let (text, csv) = (text.stop_raw(), csv.stop_raw());
+
+    assert!(text.status.success(), "{}", text.stderr);
+    let bars = text.stdout.lines().filter(|line| line.ends_with('|') && line.contains(" -> "));
+    let count =
+        |line: &str| line.split(':').nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let sum: u64 = bars.map(|line| count(line).parse::<u64>().unwrap()).sum();
+    assert!(text.stdout.contains(&format!("count:{sum} ")) && sum > 0, "{}", text.stdout);
+    assert!(text.stdout.contains("ms               : count     distribution"), "{}", text.stdout);
+    assert!(text.stdout.contains(" 0.004 -> 0.007 ") || text.stdout.contains(" 0.016 -> "));
+    assert!(text.stdout.lines().all(|line| line.len() <= 100), "{}", text.stdout);
+    assert!(text.stderr.contains(" seen = "), "{}", text.stderr);
+
+    let mut lines = csv.stdout.lines();
+    let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let at = |name: &str| header.iter().position(|column| *column == name).expect("a column");
+    let (rows, widths): (u64, Vec<usize>) =
+        lines.fold((0, Vec::new()), |(sum, mut widths), line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            widths.push(cells.len());
+            assert_eq!((cells[0], cells[1]), ("summary", "rtt"));
+            (sum + cells[at("bucket_count")].parse::<u64>().expect("a number"), widths)
+        });
+    assert!(widths.iter().all(|width| *width == header.len()), "{}", csv.stdout);
+    assert_eq!(rows, sum);
+}
