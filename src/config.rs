@@ -190,6 +190,8 @@ pub struct Output {
     pub quiet: bool,
     pub verbose: bool,
     pub stats: Option<Duration>,
+    /// A summary takes the place of the one before it on the screen.
+    pub redraw: bool,
 }
 
 /// How the kernel is tapped; `None`: what fits best.

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         Some(Command::Rtt(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::rtt::run(&c))
         }
+        Some(Command::Top(args)) => {
+            args.into_config().map_err(usage).and_then(|c| cmd::top::run(&c))
+        }
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

@@ -24,8 +24,8 @@ pub use generated::types::{
     tcc_addr_key as AddrKey, tcc_by as By, tcc_config as BpfConfig,
     tcc_cong_state as CongStateRecord, tcc_counters as Counters, tcc_destroy as DestroyRecord,
     tcc_error as ErrorRecord, tcc_event as Event, tcc_filter as Filter,
-    tcc_filter_key as FilterKey, tcc_head as Head, tcc_histogram as Histogram, tcc_key as Key,
-    tcc_kind as Kind, tcc_owner as Owner, tcc_probe as ProbeRecord,
+    tcc_filter_key as FilterKey, tcc_flow as Flow, tcc_head as Head, tcc_histogram as Histogram,
+    tcc_key as Key, tcc_kind as Kind, tcc_owner as Owner, tcc_probe as ProbeRecord,
     tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd, tcc_rcv_space as RcvSpaceRecord,
     tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
     tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
@@ -52,6 +52,7 @@ unsafe impl Plain for ErrorRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}
+unsafe impl Plain for Flow {}
 unsafe impl Plain for FilterKey {}
 unsafe impl Plain for AddrKey {}
 

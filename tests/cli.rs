@@ -126,6 +126,12 @@ fn a_summary_has_no_events_to_choose_from() {
     refused(&["rtt", "--unit", "ms", "-o", "csv"], &["--unit", "microseconds"]);
     refused(&["rtt", "--reader", "record"], &["--reader record", "--reader sock"]);
     refused(&["rtt", "--max-rows", "0"], &["0"]);
+    refused(&["top", "--sort", "name"], &["name", "retrans"]);
+    refused(&["top", "--rows", "0"], &["0"]);
+    refused(&["top", "--every", "1s"], &["--every", "probe"]);
+    for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--rate", "1/s"]] {
+        refused(&[&["top"], option].concat(), &["printed events", "`top`"]);
+    }
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
         refused(&[&["rtt"], option].concat(), &["printed events", "`rtt`"]);
     }
@@ -182,7 +188,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
     let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
-    assert_eq!(titles, [&kinds[..], &["rtt", "stats", "end"]].concat());
+    assert_eq!(titles, [&kinds[..], &["rtt", "top", "stats", "end"]].concat());
     let page = printed(&["reference"]);
     for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {
         let mut names = Vec::new();

@@ -378,7 +378,11 @@ struct task_struct {
 	struct signal_struct *signal;
 };
 
-struct bpf_iter_meta;
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
 
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;

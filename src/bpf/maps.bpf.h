@@ -136,6 +136,19 @@ struct {
 /* What a new row begins as: too large for the stack. */
 const volatile struct tcc_histogram no_events = {};
 
+/* Where the iterator over connections builds its records; it runs for one reader at a time. */
+struct flow_copy {
+	__u8 sock[4096];
+	struct tcc_flow flow;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_copy);
+} flow_copies SEC(".maps");
+
 /* Filter lists: written before attach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -154,6 +167,7 @@ struct {
 
 enum {
 	CONN_TREE = 1, /* belongs to the command that we started */
+	CONN_BORN = 4, /* seen to become established */
 	CONN_LISTENER = 2, /* tgid is that of the listener: not accepted yet, as far as we saw */
 };
 

@@ -179,13 +179,11 @@ static __always_inline void tree_root(void)
 }
 
 /*
- * Every open file of every process: who holds which TCP socket. Run once at the start for the connections that were
- * there before, and again when a sample's owner was asked for. Of several holders the first in pid order is taken until
- * one of them is seen using the socket. The file is held while this runs, so the socket cannot go and its address
- * cannot be another's.
+ * The TCP socket of an open file, and what is remembered of it, its owner among that; NULL for any other file. Of several
+ * holders the first in pid order is taken until one of them is seen using the socket. The file is held while the iterator
+ * runs, so the socket cannot go and its address cannot be another's.
  */
-SEC("iter/task_file")
-int owner_iter(struct bpf_iter__task_file *ctx)
+static __always_inline struct conn *owner_found(struct bpf_iter__task_file *ctx, struct sock **found)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
@@ -193,23 +191,38 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 	struct sock *sk;
 	struct conn *conn;
 
-	if (cfg.filters & TCC_FILTER_TREE)
-		tree_root();
 	if (!task || !file)
-		return 0;
+		return NULL;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK ||
 	    BPF_CORE_READ(file, f_inode, i_sb, s_magic) != SOCKFS_MAGIC)
-		return 0;
+		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
 	if (!sk || !is_tcp(sk))
-		return 0;
+		return NULL;
 	conn = conn_of((__u64)sk);
 	if (!conn)
-		return 0;
+		return NULL;
 	if (!conn->tgid || (conn->flags & CONN_LISTENER))
 		conn_set_owner(conn, task);
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
+	*found = sk;
+	return conn;
+}
+
+/*
+ * Every open file of every process: who holds which TCP socket. Run once at the start for the connections that were
+ * there before, and again when a sample's owner was asked for.
+ */
+SEC("iter/task_file")
+int owner_iter(struct bpf_iter__task_file *ctx)
+{
+	struct sock *sk = NULL;
+	struct conn *conn;
+
+	if (cfg.filters & TCC_FILTER_TREE)
+		tree_root();
+	conn = owner_found(ctx, &sk);
+	if (conn && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
 		listener_add(sk, conn);
 	return 0;
 }

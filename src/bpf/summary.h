@@ -49,6 +49,16 @@ struct tcc_histogram {
 	__u64 buckets[TCC_BUCKETS];
 };
 
+/* A connection at one moment. */
+struct tcc_flow {
+	struct tcc_event event;
+	__u64 sk; /* which tells those that live at a time apart */
+	__u8 born; /* established since we look: its counters began at zero */
+	__u8 closed; /* this is its end */
+	__u8 unused[6];
+};
+
+TCC_NO_PADDING(struct tcc_flow, unused);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
 

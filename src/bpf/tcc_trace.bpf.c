@@ -32,5 +32,7 @@
 #include "probes/rcv_space.bpf.h"
 #include "probes/error.bpf.h"
 
+#include "flow.bpf.h"
+
 /* The helpers that read kernel memory are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -65,6 +65,7 @@ impl TraceArgs {
                 quiet: self.output.quiet,
                 verbose: self.output.verbose,
                 stats: self.output.stats,
+                redraw: false,
             },
             tap: Tap {
                 reader: match self.tap.reader {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
-pub use self::summary::RttArgs;
+pub use self::summary::{RttArgs, TopArgs};
 
 /// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
 ///
@@ -50,6 +50,13 @@ pub enum Command {
     /// each CPU. A row that was idle for an interval makes room; what finds none is counted in a row for all others.
     /// Options of printed events are refused: --count, --fields, --all-fields, --transport, --buffer-size.
     Rtt(Box<RttArgs>),
+    /// Which connections move how much: received and acknowledged bytes of each interval.
+    ///
+    /// As the kernel counts them (ss: bytes_received, bytes_acked), of the sockets of all processes in all network
+    /// namespaces, and of those that came and went in the interval. Each table is of its interval only. A connection that
+    /// was there before begins with its first reading. On a terminal a table takes the place of the one before.
+    /// Options of printed events are refused: --count, --rate, --rate-per-conn, --fields, --all-fields.
+    Top(Box<TopArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.

@@ -1,5 +1,6 @@
 //! The commands that count in the kernel: their options, and which of the common ones are about printed events only.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -8,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::args::{OutputFormat, TraceArgs, TransportArg};
 use super::parse;
 use crate::config::Config;
-use crate::config::summary::{By, Rtt, RttField, Summarise, What};
+use crate::config::summary::{By, Rtt, RttField, Sort, Summarise, Top, What};
 use crate::table::summary::Scale;
 
 #[derive(Args, Debug)]
@@ -39,6 +40,66 @@ pub struct RttArgs {
 }
 
 const HEADING: &str = "Summary";
+
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// Read this often.
+    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, default_value = "1s", help_heading = HEADING)]
+    pub interval: Duration,
+    /// What stands first.
+    #[arg(long, value_enum, default_value_t = SortArg::All, help_heading = HEADING)]
+    pub sort: SortArg,
+    /// At most so many connections an interval: 20 in the text format, else all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = HEADING)]
+    pub rows: Option<u32>,
+    /// On a terminal, too, one table below the other.
+    #[arg(long, help_heading = HEADING)]
+    pub no_clear: bool,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortArg {
+    /// Bytes both ways.
+    All,
+    /// Bytes sent and acknowledged.
+    Tx,
+    /// Bytes received.
+    Rx,
+    /// Segments sent again.
+    Retrans,
+    /// Round-trip time.
+    Rtt,
+}
+
+impl TopArgs {
+    pub fn into_config(self) -> Result<Config> {
+        let of_limits = [
+            ("--rate", self.trace.limits.rate.is_some()),
+            ("--rate-per-conn", self.trace.limits.rate_per_conn.is_some()),
+        ];
+        refuse("top", &of_limits)?;
+        let text = self.trace.output.output == OutputFormat::Text;
+        let sort = match self.sort {
+            SortArg::All => Sort::All,
+            SortArg::Tx => Sort::Tx,
+            SortArg::Rx => Sort::Rx,
+            SortArg::Retrans => Sort::Retrans,
+            SortArg::Rtt => Sort::Rtt,
+        };
+        let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
+        let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
+        let what = What::Top(Top { sort, rows });
+        let summarise = Summarise { interval: Some(self.interval), what };
+        let mut config = summarised(self.trace, "top", summarise)?;
+        config.output.redraw = redraw;
+        Ok(config)
+    }
+}
+
+/// Rows that fit most terminals.
+const SCREEN: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ByArg {
@@ -119,7 +180,15 @@ impl RttArgs {
             scale,
             max_rows: self.max_rows,
         });
-        summarise(self.trace, "rtt", Summarise { interval: self.interval, what })
+        let of_records = [
+            ("--transport", self.trace.tap.transport != TransportArg::Auto),
+            ("--buffer-size", self.trace.tap.buffer_size.is_some()),
+        ];
+        refuse("rtt", &of_records)?;
+        let summarise = Summarise { interval: self.interval, what };
+        let mut config = summarised(self.trace, "rtt", summarise)?;
+        config.tap.buffer_size = Some(SMALLEST_BUFFER);
+        Ok(config)
     }
 }
 
@@ -140,20 +209,24 @@ fn key(by: ByArg) -> Option<By> {
 /// No record comes from there.
 const SMALLEST_BUFFER: u32 = 4096;
 
-fn summarise(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<Config> {
+fn summarised(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<Config> {
     let of_events = [
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
         ("--fields", !trace.output.fields.is_empty()),
         ("--all-fields", trace.output.all_fields),
-        ("--transport", trace.tap.transport != TransportArg::Auto),
-        ("--buffer-size", trace.tap.buffer_size.is_some()),
     ];
-    if let Some((option, _)) = of_events.iter().find(|(_, given)| *given) {
-        bail!("{option} is about printed events, of which `{command}` has none");
-    }
+    refuse(command, &of_events)?;
     let mut config = trace.into_config()?;
-    config.tap.buffer_size = Some(SMALLEST_BUFFER);
     config.summarise = Some(summarise);
     Ok(config)
+}
+
+fn refuse(command: &str, options: &[(&str, bool)]) -> Result<()> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            bail!("{option} is about printed events, of which `{command}` has none")
+        }
+        None => Ok(()),
+    }
 }

@@ -9,7 +9,7 @@ use crate::accounting::Counts;
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
-use crate::summary::rtt;
+use crate::summary::{rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
@@ -28,13 +28,22 @@ struct Counting {
     buckets: bool,
 }
 
-static COUNTING: &[Counting] = &[Counting {
-    command: "rtt",
-    doc: rtt::DOC,
-    key: &rtt::KEY,
-    columns: &rtt::COLUMNS,
-    buckets: true,
-}];
+static COUNTING: &[Counting] = &[
+    Counting {
+        command: "rtt",
+        doc: rtt::DOC,
+        key: &rtt::KEY,
+        columns: &rtt::COLUMNS,
+        buckets: true,
+    },
+    Counting {
+        command: "top",
+        doc: top::DOC,
+        key: &top::KEY,
+        columns: &top::COLUMNS,
+        buckets: false,
+    },
+];
 
 /// Prints it.
 pub fn run(args: &SchemaArgs) -> Result<u8> {

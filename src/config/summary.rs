@@ -15,6 +15,7 @@ pub struct Summarise {
 #[derive(Clone, Debug)]
 pub enum What {
     Rtt(Rtt),
+    Top(Top),
 }
 
 /// `rtt`
@@ -29,6 +30,25 @@ pub struct Rtt {
     pub scale: Scale,
     /// Rows that there is room for; none: as many as fit that key.
     pub max_rows: Option<u32>,
+}
+
+/// `top`
+#[derive(Clone, Debug)]
+pub struct Top {
+    pub sort: Sort,
+    /// So many rows at most.
+    pub rows: Option<usize>,
+}
+
+/// What stands first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Bytes both ways.
+    All,
+    Tx,
+    Rx,
+    Retrans,
+    Rtt,
 }
 
 /// A part of a row's key.

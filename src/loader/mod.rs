@@ -27,6 +27,9 @@ const PROCESSES: u32 = 16_384;
 /// The smallest buffer that the kernel takes is a page.
 const PAGE: u32 = 4096;
 
+/// What is asked of an iterator at a time; the kernel has 8 pages for it.
+const CHUNK: usize = 32 << 10;
+
 /// Lines of libbpf's messages that are worth printing: the verifier gives its reasons last.
 const LAST_LINES: usize = 40;
 
@@ -108,19 +111,12 @@ impl Loaded<'_> {
 
     /// Runs the iterator over all open files, which tells the owners of all sockets.
     pub fn scan_owners(&self) -> Result<()> {
-        let link = self.skel.progs.owner_iter.attach().context("cannot attach owner_iter")?;
-        let mut iter = libbpf_rs::Iter::new(&link).context("cannot run owner_iter")?;
-        let mut nothing = [0; 64];
-        loop {
-            match iter.read(&mut nothing) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                // After a million files the kernel makes a pause, and goes on where it was.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) => return Err(error).context("cannot run owner_iter"),
-            }
-        }
+        run(&self.skel.progs.owner_iter, "owner_iter").map(drop)
+    }
+
+    /// The connections of all processes as they are now: records, one after the other.
+    pub fn flows(&self) -> Result<Vec<u8>> {
+        run(&self.skel.progs.flow_iter, "flow_iter")
     }
 
     /// How often the kernel skipped the program because it was running on that CPU already; 0 where it does not say.
@@ -133,6 +129,23 @@ impl Loaded<'_> {
         let info = info.unwrap_or_default();
         let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
         line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Runs an iterator to its end; what it wrote.
+fn run(program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
+    let link = program.attach().with_context(|| format!("cannot attach {name}"))?;
+    let mut iter = libbpf_rs::Iter::new(&link).with_context(|| format!("cannot run {name}"))?;
+    let (mut written, mut chunk) = (Vec::new(), vec![0; CHUNK]);
+    loop {
+        match iter.read(&mut chunk) {
+            Ok(0) => return Ok(written),
+            Ok(n) => written.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            // After a million files the kernel makes a pause, and goes on where it was.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot run {name}")),
+        }
     }
 }
 
@@ -212,7 +225,8 @@ fn configure(
         let wanted = variant.programs.iter().any(|(_, program)| *program == name)
             || variant.hooks.contains(&name)
             || variant.seconds.contains(&name)
-            || (plan.scan_owners && name == "owner_iter");
+            || (plan.scan_owners && name == "owner_iter")
+            || (summaries::of_flows(config.summarise.as_ref()) && name == "flow_iter");
         program.set_autoload(wanted);
     }
     Ok(())

@@ -17,6 +17,8 @@ pub struct Request {
     pub owner: bool,
     /// A command's connections are traced.
     pub tree: bool,
+    /// Connections are read as a whole, and `destroy` is a connection's last reading.
+    pub flows: bool,
 }
 
 /// What the kernel has.
@@ -109,6 +111,10 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         let text = "-- COMMAND needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
         return Err(Refusal::Kernel(text.into()));
     }
+    if request.flows && !facts.iterators {
+        let text = "reading all connections needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
+        return Err(Refusal::Kernel(text.into()));
+    }
     let track_owner = request.owner || request.tree;
     let track_conn = track_owner
         || request.per_connection
@@ -118,8 +124,10 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         .map(|(reader, why)| {
             let mut notes = Vec::new();
             let hooks = hooks(reader, request, facts, (track_conn, track_owner), &mut notes);
-            let programs =
-                request.kinds.iter().map(|kind| (kind.number.into(), program(kind, reader)));
+            let programs = request
+                .kinds
+                .iter()
+                .map(|kind| (kind.number.into(), program(kind, reader, request)));
             // The rest are rare, or run in softirq only.
             let second = request.kinds.iter().any(|kind| kind.is_probe()).then(|| match reader {
                 Reader::Record => None,
@@ -212,21 +220,25 @@ fn hooks(
             hooks.push(flavour("owner_send", reader));
         }
     }
+    if request.flows {
+        hooks.push(flavour("flow_born", reader));
+    }
     if request.tree {
         hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
     }
     if track_conn {
         // What ends the memory of a connection runs after the event that tells of that end.
         let last = request.kinds.iter().find(|kind| kind.tracepoint() == "tcp_destroy_sock");
-        hooks.extend(last.map(|kind| program(kind, reader)));
+        hooks.extend(last.map(|kind| program(kind, reader, request)));
         hooks.push("conn_destroy".to_owned());
     }
     hooks
 }
 
 /// The program that makes a kind's events.
-fn program(kind: &Kind, reader: Reader) -> String {
+fn program(kind: &Kind, reader: Reader, request: &Request) -> String {
     match reader {
+        _ if request.flows => flavour("flow_end", reader),
         _ if !kind.is_probe() => flavour(kind.name, reader),
         Reader::Record => "probe_record".to_owned(),
         Reader::Sock => "probe_sock".to_owned(),
@@ -326,6 +338,18 @@ mod tests {
         assert_eq!(plan.variants[0].hooks, ["destroy_btf", "conn_destroy"]);
         let names: Vec<&str> = plan.variants[1].programs.iter().map(|(_, name)| &**name).collect();
         assert_eq!(names, ["state_raw", "destroy_raw"]);
+    }
+
+    #[test]
+    fn connections_are_read_by_the_iterator_and_their_end_before_they_are_forgotten() {
+        let kinds = KINDS.iter().filter(|kind| kind.name == "destroy").collect();
+        let request = Request { kinds, owner: true, flows: true, ..Request::default() };
+        let hooks = &plan_of(&request).variants[0].hooks;
+        assert!(
+            hooks.ends_with(&["flow_born_btf", "flow_end_btf", "conn_destroy"].map(str::to_owned))
+        );
+        let old = Facts { iterators: false, ..modern() };
+        assert!(plan(&request, &old).unwrap_err().text().contains("CONFIG_DEBUG_INFO_BTF"));
     }
 
     #[test]

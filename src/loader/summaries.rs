@@ -29,9 +29,11 @@ pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
 /// The maps, before they are made.
 pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> Result<()> {
     let maps = &mut open.maps;
-    let rtt: Option<&Rtt> = summarise.map(|summarise| match &summarise.what {
-        What::Rtt(rtt) => rtt,
+    let rtt: Option<&Rtt> = summarise.and_then(|summarise| match &summarise.what {
+        What::Rtt(rtt) => Some(rtt),
+        What::Top(_) => None,
     });
+    maps.flow_copies.set_autocreate(of_flows(summarise))?;
     maps.histograms.set_autocreate(rtt.is_some())?;
     maps.histogram_rest.set_autocreate(rtt.is_some())?;
     if let Some(rtt) = rtt {
@@ -41,6 +43,11 @@ pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> R
         }
     }
     Ok(())
+}
+
+/// Are connections read as a whole?
+pub fn of_flows(summarise: Option<&Summarise>) -> bool {
+    summarise.is_some_and(|summarise| matches!(summarise.what, What::Top(_)))
 }
 
 fn part(by: By) -> u32 {

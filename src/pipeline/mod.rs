@@ -29,6 +29,7 @@ struct Tally {
     emitted: u64,
     over_count: u64,
     undecodable: u64,
+    summarised: u64,
 }
 
 /// What the kernel side counted.
@@ -102,6 +103,17 @@ impl Pipeline {
         }
     }
 
+    /// One record that a summary has taken, or could not.
+    pub fn taken(&mut self, bytes: &[u8], taken: bool) {
+        self.received += 1;
+        let tally = &mut self.tallies[event::kind(bytes).unwrap_or_default()];
+        if taken {
+            tally.summarised += 1;
+        } else {
+            tally.undecodable += 1;
+        }
+    }
+
     /// What was counted in a time.
     pub fn summary(&mut self, summary: &Summary<'_>) {
         if self.error.is_none() {
@@ -168,14 +180,14 @@ impl Pipeline {
 
 impl Tally {
     fn books(self, stage: Stage, kernel: KernelCounts) -> Counts {
-        let ours = self.emitted + self.over_count + self.undecodable;
+        let ours = self.emitted + self.over_count + self.undecodable + self.summarised;
         let missing = kernel.submitted.saturating_sub(ours);
         let on_the_way = if stage == Stage::End { 0 } else { missing };
         let running = if stage == Stage::End { 0 } else { kernel.running() };
         Counts {
             seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way + running),
             emitted: self.emitted,
-            summarised: kernel.summarised,
+            summarised: kernel.summarised + self.summarised,
             filtered: kernel.filtered,
             sampled_out: kernel.sampled_out,
             limited: kernel.limited + self.over_count,

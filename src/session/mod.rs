@@ -16,6 +16,7 @@ use anyhow::{Result, anyhow, bail};
 use self::columns::Selection;
 use self::trace::Trace;
 use self::wait::Signals;
+use crate::config::summary::What;
 use crate::config::{Config, Fields, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, plan};
@@ -30,7 +31,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     let kernel = Kernel::new(config.tap.btf.as_deref());
     // What is wrong with the options is said to anybody, before what is wrong here.
     let selection = match config.summarise {
-        Some(_) => Selection { tables: Vec::new(), full: false, owner: false },
+        Some(_) => Selection { tables: Vec::new(), full: false, owner: of_flows(config) },
         None => columns::select(kinds, &config.output, &kernel)?,
     };
     check_limits(config, kinds)?;
@@ -110,6 +111,11 @@ fn check_limits(config: &Config, kinds: &[&'static Kind]) -> Result<()> {
     }
 }
 
+/// Are connections read as a whole?
+fn of_flows(config: &Config) -> bool {
+    config.summarise.as_ref().is_some_and(|summarise| matches!(summarise.what, What::Top(_)))
+}
+
 /// What the options ask of the kernel side.
 fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> Request {
     let filters = &config.filters;
@@ -133,6 +139,7 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         per_connection: config.limits.per_connection(),
         owner: selection.owner || filters.by_owner(),
         tree: !config.command.is_empty(),
+        flows: of_flows(config),
     }
 }
 

@@ -56,7 +56,14 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
             (cells, details, true)
         }
     };
-    Layout { cells, details, inline, header: output.header, color: output.color, redraw: false }
+    Layout {
+        cells,
+        details,
+        inline,
+        header: output.header,
+        color: output.color,
+        redraw: output.redraw,
+    }
 }
 
 /// How many cells every kind's view begins with: time and the two ends.

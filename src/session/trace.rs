@@ -82,13 +82,22 @@ impl Trace<'_, '_> {
             &self.loaded.skel,
             self.plan.transport,
             self.config.tap.buffer_size,
-            Box::new(|bytes| pipeline.borrow_mut().record(bytes)),
+            Box::new(|bytes| match &self.reading {
+                Some(reading) => {
+                    let taken = reading.borrow_mut().record(bytes);
+                    pipeline.borrow_mut().taken(bytes, taken);
+                }
+                None => pipeline.borrow_mut().record(bytes),
+            }),
         )?;
         let programs = self.variant.programs.iter().map(|(_, name)| name);
         links.extend(
             self.loaded.attach(programs.filter(|name| !self.variant.hooks.contains(name)))?,
         );
         links.extend(self.loaded.attach(&self.variant.seconds)?);
+        if let Some(reading) = &self.reading {
+            reading.borrow_mut().begin(&self.loaded)?;
+        }
         pipeline.borrow_mut().begin();
         self.read_ns.set(mono_ns());
         let mut child = match self.config.command.split_first() {
@@ -100,7 +109,7 @@ impl Trace<'_, '_> {
         self.announce();
 
         let waiter = Waiter::new(source.ring_fd(), self.signals, child.as_ref())?;
-        let followed = self.follow(&source, &pipeline, &waiter);
+        let followed = self.follow(&source, &pipeline, &waiter).and_then(|()| self.look(&source));
 
         // Second programs before the first: else they would take everything for missed.
         links.into_iter().rev().for_each(drop);
@@ -203,6 +212,7 @@ impl Trace<'_, '_> {
                 // At a steady pace; what was missed is not made up for.
                 let after = |from: Instant| from.checked_add(self.interval()?);
                 timers.summary = after(due).filter(|&next| next > now).or_else(|| after(now));
+                self.look(source)?;
                 self.summarise(pipeline)?;
             }
             if more {
@@ -231,6 +241,17 @@ impl Trace<'_, '_> {
         self.config.summarise.as_ref().and_then(|summarise| summarise.interval)
     }
 
+    /// Takes in what there is, and the records from before and meanwhile.
+    fn look(&self, source: &Source<'_>) -> Result<()> {
+        let Some(reading) = &self.reading else {
+            return Ok(());
+        };
+        while source.consume()? {}
+        reading.borrow_mut().look(&self.loaded)?;
+        while source.consume()? {}
+        Ok(())
+    }
+
     /// Prints what was counted since the last time.
     fn summarise(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
         let Some(reading) = &self.reading else {
@@ -241,7 +262,7 @@ impl Trace<'_, '_> {
         let now = mono_ns();
         let interval_ns = now.saturating_sub(self.read_ns.replace(now));
         let span = Span { time: pipeline.clock.moment(now), interval_ns };
-        reading.borrow_mut().read(&self.loaded.skel, span, &mut |summary| pipeline.summary(summary))
+        reading.borrow_mut().print(&self.loaded, span, &mut |summary| pipeline.summary(summary))
     }
 
     /// Looks through the processes' files again where a sample's owner was not known; returns when to look next.

@@ -241,7 +241,7 @@ mod tests {
                     inline: false,
                     header: true,
                     color: false,
-                    redraw: false,
+                    redraw: format == "screen",
                 },
                 &[],
             )),
@@ -289,6 +289,13 @@ comm:- tx_bytes:0 srtt_us:-
         let ms = written(Form::Histogram(Scale::Milliseconds), "text");
         let row = "         0.008 -> 0.015            : 8        |****************************************|";
         assert!(ms.lines().any(|line| line == row), "{ms}");
+    }
+
+    #[test]
+    fn on_a_screen_one_takes_the_place_of_the_other() {
+        let text = written(Form::Lines(VIEW), "screen");
+        assert!(text.starts_with("\x1b[H\x1b[2J1.500000 1.000 s\n"), "{text:?}");
+        assert_eq!(text.matches('\x1b').count(), 2, "{text:?}");
     }
 
     #[test]

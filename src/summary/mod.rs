@@ -2,11 +2,13 @@
 
 pub mod counted;
 pub mod rtt;
+pub mod top;
 
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
 
 use crate::config::summary::{Summarise, What};
+use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
 use crate::probe::Kind;
 use crate::probe::tcp_probe::copy;
@@ -45,10 +47,26 @@ pub struct Span {
 
 /// What a command counts.
 pub trait Reading {
-    /// Reads, and hands what came since the last time to `print`.
-    fn read(
+    /// Before the first interval, with the programs at work.
+    fn begin(&mut self, _: &Loaded<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// At the end of an interval, with the programs at work: what there is now. Records that came before are taken first,
+    /// those that came meanwhile afterwards.
+    fn look(&mut self, _: &Loaded<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// A record for it; false: it makes no sense.
+    fn record(&mut self, _: &[u8]) -> bool {
+        false
+    }
+
+    /// Hands what came since the last time to `print`.
+    fn print(
         &mut self,
-        skel: &TccTraceSkel<'_>,
+        loaded: &Loaded<'_>,
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()>;
@@ -62,5 +80,6 @@ pub trait Reading {
 pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
     match &summarise.what {
         What::Rtt(rtt) => Box::new(rtt::Histograms::new(rtt, summarise.interval.is_some())),
+        What::Top(top) => Box::new(top::Connections::new(top)),
     }
 }

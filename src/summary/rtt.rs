@@ -9,6 +9,7 @@ use libbpf_rs::MapCore;
 use super::counted::{Counted, ERROR_PERCENT};
 use super::{Reading, Span};
 use crate::config::summary::{By, Rtt};
+use crate::loader::Loaded;
 use crate::probe::tcp_probe::copy;
 use crate::skel::{Key, TccTraceSkel};
 use crate::table::Type::{Float, Text, Unsigned};
@@ -20,7 +21,7 @@ use crate::table::{Column, Set, Type, Unit, Value};
 pub const DOC: &str =
     "How often which round-trip time was seen, of the samples of `probe`; of one row.";
 
-const fn column(
+pub(super) const fn column(
     name: &'static str,
     (ty, unit): (Type, Unit),
     source: &'static str,
@@ -174,12 +175,13 @@ impl Histograms {
 }
 
 impl Reading for Histograms {
-    fn read(
+    fn print(
         &mut self,
-        skel: &TccTraceSkel<'_>,
+        loaded: &Loaded<'_>,
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()> {
+        let skel = &loaded.skel;
         let mut rows = self.rows(skel)?;
         let rest = Counted::read(&skel.maps.histogram_rest, &0_u32.to_ne_bytes(), true)
             .context("cannot read the histograms")?;

@@ -26,4 +26,5 @@ mod signals;
 mod socket_state;
 mod ss;
 mod tcp_info;
+mod top;
 mod tracefs;

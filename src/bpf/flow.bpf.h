@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections as they are now and as they ended, for who takes differences: the sockets of all processes by the iterator
+ * over open files, which unlike that over TCP sockets sees all network namespaces and knows the owner; their ends by
+ * tcp_destroy_sock, after which no reading would find them.
+ */
+#ifndef __TCC_FLOW_BPF_H__
+#define __TCC_FLOW_BPF_H__
+
+#define TCP_ESTABLISHED 1
+
+/* Its counters began at zero while we looked. The cookie is made here, for those whom nobody else asks for it. */
+static __always_inline int on_flow_born(struct sock *sk, int newstate, const bool typed)
+{
+	struct conn *conn;
+
+	if (newstate != TCP_ESTABLISHED || !is_tcp(sk))
+		return 0;
+	conn = conn_of((__u64)sk);
+	if (conn)
+		conn->flags |= CONN_BORN;
+	if (typed && cfg.cookie_helper)
+		bpf_get_socket_cookie(sk);
+	return 0;
+}
+
+TRACEPOINT(inet_sock_set_state, flow_born, on_flow_born, (struct sock *sk, int oldstate, int newstate), (sk, newstate))
+
+static __always_inline void load_flow(struct tcc_flow *flow, struct sock *real, const struct conn *conn, bool closed)
+{
+	flow->sk = (__u64)real;
+	flow->born = conn && (conn->flags & CONN_BORN);
+	flow->closed = closed;
+	__builtin_memset(flow->unused, 0, sizeof(flow->unused));
+}
+
+static __always_inline int on_flow_end(void *ctx, struct sock *sk, const bool typed)
+{
+	struct tcc_flow *flow;
+	struct event e;
+
+	flow = event_begin(&e, sk, TCC_KIND_DESTROY, sizeof(*flow), typed);
+	if (!flow)
+		return 0;
+	load_flow(flow, sk, e.conn, true);
+	return event_end(ctx, &e, flow, sizeof(*flow));
+}
+
+TRACEPOINT(tcp_destroy_sock, flow_end, on_flow_end, (struct sock *sk), (ctx, sk))
+
+/* Not `copies`: the iterator may lose the CPU while it has one, and slots are given back in the order of nesting. */
+SEC("iter/task_file")
+int flow_iter(struct bpf_iter__task_file *ctx)
+{
+	struct flow_copy *copy;
+	struct tcp_sock *tp;
+	struct sock *real = NULL, *sk;
+	struct conn *conn = owner_found(ctx, &real);
+	__u64 size = bpf_core_type_size(struct tcp_sock);
+	__u32 zero = 0;
+
+	copy = bpf_map_lookup_elem(&flow_copies, &zero);
+	if (!conn || !copy ||
+	    bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
+		return 0;
+	sk = (void *)copy->sock;
+	tp = (void *)copy->sock;
+	if (sk->__sk_common.skc_state == TCP_LISTEN)
+		return 0;
+	load_head(&copy->flow.event.head, sk, TCC_KIND_DESTROY, sizeof(struct tcc_flow), false);
+	if (!admit_head(&copy->flow.event.head) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))
+		return 0;
+	load_owner(&copy->flow.event.owner, sk, conn, 0, false);
+	load_tcp_brief(&copy->flow.event.tcp, tp);
+	load_flow(&copy->flow, real, conn, false);
+	bpf_seq_write(ctx->meta->seq, &copy->flow, sizeof(copy->flow));
+	return 0;
+}
+
+#endif

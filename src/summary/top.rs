@@ -1,0 +1,315 @@
+//! `top`: what each connection has moved since the last reading.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use anyhow::Result;
+
+use super::rtt::column;
+use super::{Reading, Span};
+use crate::config::summary::{Sort, Top};
+use crate::loader::Loaded;
+use crate::probe::ca::text;
+use crate::probe::names::{TCP_STATES, name};
+use crate::probe::tcp_probe::copy;
+use crate::skel::Flow;
+use crate::table::Type::{Address, Bool, Text, Unsigned};
+use crate::table::Unit::{Bytes, Microseconds, Segments};
+use crate::table::summary::{Form, Line, Shape, Summary, View};
+use crate::table::{Column, Unit, Value};
+
+/// What the command's records are, in one sentence.
+pub const DOC: &str = "What a connection has moved in the interval; of one that did.";
+
+#[rustfmt::skip]
+pub static KEY: [Column; 7] = [
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "The connection's identity; null where the kernel has made none."),
+    column("family", (Text, Unit::None), "sk_family", "`ipv4` or `ipv6`; a mapped peer is IPv4."),
+    column("saddr", (Address, Unit::None), "sk_rcv_saddr", "The local address."),
+    column("sport", (Unsigned, Unit::None), "skc_num", "The local port."),
+    column("daddr", (Address, Unit::None), "sk_daddr", "The peer's address."),
+    column("dport", (Unsigned, Unit::None), "skc_dport", "The peer's port."),
+    column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "The network namespace's inode."),
+];
+
+#[rustfmt::skip]
+pub static COLUMNS: [Column; 11] = [
+    column("pid", (Unsigned, Unit::None), "task->tgid", "The process that holds it; null: none is known."),
+    column("comm", (Text, Unit::None), "task->group_leader->comm", "Its name."),
+    column("uid", (Unsigned, Unit::None), "sk_uid", "The socket's user."),
+    column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in."),
+    column("state", (Text, Unit::None), "sk_state", "TCP state at the reading."),
+    column("closed", (Bool, Unit::None), "tcp:tcp_destroy_sock", "It has ended in the interval: this is its last row."),
+    column("rx_bytes", (Unsigned, Bytes), "tp->bytes_received", "Received in order in the interval; a FIN counts as one, as in ss."),
+    column("tx_bytes", (Unsigned, Bytes), "tp->bytes_acked", "Sent and acknowledged in the interval; SYN and FIN count as one each, as in ss."),
+    column("retrans_segs", (Unsigned, Segments), "tp->total_retrans", "Sent again in the interval."),
+    column("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window at the reading."),
+    column("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time at the reading; null before the first sample."),
+];
+
+const fn view(title: &'static str, column: &'static str, width: usize, per: u64) -> View {
+    View { title, column, width, per }
+}
+
+const VIEW: &[View] = &[
+    view("PID", "pid", 6, 1),
+    view("COMM", "comm", 10, 1),
+    view("LADDR:LPORT", "saddr:sport", 18, 1),
+    view("RADDR:RPORT", "daddr:dport", 18, 1),
+    view("RX_KB", "rx_bytes", 8, 1024),
+    view("TX_KB", "tx_bytes", 8, 1024),
+    view("CWND", "snd_cwnd", 5, 1),
+    view("SRTT_US", "srtt_us", 7, 1),
+    view("RETR", "retrans_segs", 4, 1),
+];
+
+/// A connection, and what it moved in the interval.
+struct Connection {
+    last: Flow,
+    rx: u64,
+    tx: u64,
+    retrans: u64,
+}
+
+impl Connection {
+    /// First seen. One that was there before begins now; what it did until then is not of this time.
+    fn new(flow: Flow) -> Self {
+        let mut begun = Connection { last: flow, rx: 0, tx: 0, retrans: 0 };
+        if flow.born != 0 {
+            begun.add(&Flow::default(), &flow);
+        }
+        begun
+    }
+
+    /// The next reading. A socket that was disconnected and connected anew begins from zero.
+    fn next(&mut self, flow: Flow) {
+        let before = self.last;
+        let (old, new) = (&before.event.tcp, &flow.event.tcp);
+        if new.bytes_acked < old.bytes_acked || new.bytes_received < old.bytes_received {
+            self.add(&Flow::default(), &flow);
+        } else {
+            self.add(&before, &flow);
+        }
+        // A socket that nobody holds any more was somebody's.
+        let owner = before.event.owner;
+        self.last = flow;
+        if self.last.event.owner.pid == 0 {
+            (self.last.event.owner.pid, self.last.event.owner.comm) = (owner.pid, owner.comm);
+        }
+    }
+
+    fn add(&mut self, from: &Flow, to: &Flow) {
+        let (from, to) = (&from.event.tcp, &to.event.tcp);
+        self.rx += to.bytes_received.saturating_sub(from.bytes_received);
+        self.tx += to.bytes_acked.saturating_sub(from.bytes_acked);
+        self.retrans += u64::from(to.total_retrans.wrapping_sub(from.total_retrans));
+    }
+
+    fn moved(&self) -> bool {
+        self.rx + self.tx + self.retrans > 0
+    }
+
+    fn sorted_by(&self, sort: Sort) -> u64 {
+        match sort {
+            Sort::All => self.rx + self.tx,
+            Sort::Tx => self.tx,
+            Sort::Rx => self.rx,
+            Sort::Retrans => self.retrans,
+            Sort::Rtt => self.last.event.tcp.srtt_us.into(),
+        }
+    }
+}
+
+/// Is it the same connection, and not another at that address?
+fn same(a: &Flow, b: &Flow) -> bool {
+    let (a, b) = (&a.event.head, &b.event.head);
+    let ends = |h: &crate::skel::Head| (h.saddr, h.sport, h.daddr, h.dport);
+    if a.cookie != 0 && b.cookie != 0 { a.cookie == b.cookie } else { ends(a) == ends(b) }
+}
+
+/// Those that live, by the socket's address, and those that ended in the interval.
+pub struct Connections {
+    options: Top,
+    shape: Shape,
+    living: HashMap<u64, Connection>,
+    ended: Vec<Connection>,
+    taken: u64,
+}
+
+impl Connections {
+    #[must_use]
+    pub fn new(options: &Top) -> Self {
+        Connections {
+            options: options.clone(),
+            shape: Shape {
+                command: "top",
+                key: KEY.iter().collect(),
+                columns: COLUMNS.iter().collect(),
+                form: Form::Lines(VIEW),
+            },
+            living: HashMap::new(),
+            ended: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    fn take(&mut self, flow: Flow) {
+        match self.living.get_mut(&flow.sk) {
+            Some(known) if same(&known.last, &flow) => known.next(flow),
+            _ => {
+                // One whose end was lost makes room; what it moved is told.
+                let other = self.living.insert(flow.sk, Connection::new(flow));
+                self.ended.extend(other);
+            }
+        }
+        if flow.closed != 0 {
+            self.ended.extend(self.living.remove(&flow.sk));
+        }
+    }
+}
+
+impl Reading for Connections {
+    fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
+        self.look(loaded)
+    }
+
+    fn look(&mut self, loaded: &Loaded<'_>) -> Result<()> {
+        let flows = loaded.flows()?;
+        flows.chunks_exact(size_of::<Flow>()).filter_map(copy).for_each(|flow| self.take(flow));
+        Ok(())
+    }
+
+    fn record(&mut self, bytes: &[u8]) -> bool {
+        // The perf buffer pads records.
+        let Some(flow) = bytes.get(..size_of::<Flow>()).and_then(copy) else {
+            return false;
+        };
+        self.take(flow);
+        self.taken += 1;
+        true
+    }
+
+    fn print(
+        &mut self,
+        _: &Loaded<'_>,
+        span: Span,
+        print: &mut dyn FnMut(&Summary<'_>),
+    ) -> Result<()> {
+        let mut rows: Vec<&Connection> =
+            self.ended.iter().chain(self.living.values()).filter(|row| row.moved()).collect();
+        let sum = |part: fn(&Connection) -> u64| rows.iter().map(|row| part(row)).sum::<u64>();
+        let title = format!(
+            "{} connections moved, RX {} kB, TX {} kB, {} retransmitted in {:.3} s",
+            rows.len(),
+            sum(|row| row.rx) / 1024,
+            sum(|row| row.tx) / 1024,
+            sum(|row| row.retrans),
+            span.interval_ns as f64 / 1e9
+        );
+        let ends =
+            |row: &Connection| (row.last.event.head.sport, row.last.event.head.dport, row.last.sk);
+        rows.sort_by_key(|row| (u64::MAX - row.sorted_by(self.options.sort), ends(row)));
+        rows.truncate(self.options.rows.unwrap_or(usize::MAX));
+        print(&Summary {
+            shape: &self.shape,
+            time: span.time,
+            interval_ns: span.interval_ns,
+            title,
+            lines: rows.into_iter().map(line).collect(),
+        });
+        self.ended.clear();
+        for row in self.living.values_mut() {
+            (row.rx, row.tx, row.retrans) = (0, 0, 0);
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> u64 {
+        self.taken
+    }
+}
+
+fn line(row: &Connection) -> Line<'_> {
+    let (head, owner, tcp) = (&row.last.event.head, &row.last.event.owner, &row.last.event.tcp);
+    let address = |bytes: [u8; 16]| Ipv6Addr::from(bytes).to_canonical();
+    let family = match address(head.daddr) {
+        IpAddr::V4(_) => "ipv4",
+        IpAddr::V6(_) => "ipv6",
+    };
+    let known = owner.pid != 0;
+    Line {
+        key: Some(vec![
+            Value::unless(head.cookie, 0),
+            Value::Str(family),
+            Value::Ip(address(head.saddr)),
+            Value::U64(head.sport.into()),
+            Value::Ip(address(head.daddr)),
+            Value::U64(head.dport.into()),
+            Value::unless(owner.netns.into(), 0),
+        ]),
+        values: vec![
+            Value::unless(owner.pid.into(), 0),
+            if known { Value::Str(text(&owner.comm)) } else { Value::Null },
+            Value::U64(owner.uid.into()),
+            Value::unless(owner.cgroup_id, 0),
+            name(TCP_STATES, tcp.state),
+            Value::Bool(row.last.closed != 0),
+            Value::U64(row.rx),
+            Value::U64(row.tx),
+            Value::U64(row.retrans),
+            Value::U64(tcp.snd_cwnd.into()),
+            Value::unless(tcp.srtt_us.into(), 0),
+        ],
+        buckets: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(sk: u64, cookie: u64, acked: u64, born: u8, closed: u8) -> Flow {
+        let mut flow = Flow { sk, born, closed, ..Flow::default() };
+        flow.event.head.cookie = cookie;
+        flow.event.tcp.bytes_acked = acked;
+        flow.event.tcp.bytes_received = 2 * acked;
+        flow
+    }
+
+    /// After these readings: of each connection that moved something what it sent.
+    fn moved(flows: &[Flow]) -> Vec<(u64, u64)> {
+        let mut all = Connections::new(&Top { sort: Sort::All, rows: None });
+        flows.iter().for_each(|flow| all.take(*flow));
+        let rows = all.ended.iter().chain(all.living.values()).filter(|row| row.moved());
+        let mut moved: Vec<(u64, u64)> = rows
+            .map(|row| {
+                assert_eq!(row.rx, 2 * row.tx);
+                (row.last.event.head.cookie, row.tx)
+            })
+            .collect();
+        moved.sort_unstable();
+        moved
+    }
+
+    #[test]
+    fn what_was_there_before_counts_from_its_first_reading_and_what_is_new_from_zero() {
+        assert_eq!(moved(&[flow(1, 1, 500, 0, 0)]), []);
+        assert_eq!(moved(&[flow(1, 1, 500, 0, 0), flow(1, 1, 700, 0, 0)]), [(1, 200)]);
+        assert_eq!(moved(&[flow(1, 1, 500, 1, 0), flow(1, 1, 700, 1, 0)]), [(1, 700)]);
+        assert_eq!(moved(&[flow(1, 1, 500, 0, 1)]), [], "not seen before, and gone");
+        assert_eq!(moved(&[flow(1, 1, 500, 1, 1)]), [(1, 500)], "all of its life in one interval");
+    }
+
+    #[test]
+    fn several_holders_are_one_connection_and_an_address_that_is_used_again_is_another() {
+        assert_eq!(moved(&[flow(1, 1, 5, 1, 0), flow(1, 1, 5, 1, 0)]), [(1, 5)]);
+        let again = [flow(1, 1, 5, 1, 0), flow(1, 1, 9, 1, 1), flow(1, 2, 4, 1, 0)];
+        assert_eq!(moved(&again), [(1, 9), (2, 4)]);
+        let lost_end = [flow(1, 1, 5, 1, 0), flow(1, 2, 400, 1, 0), flow(1, 2, 500, 1, 0)];
+        assert_eq!(moved(&lost_end), [(1, 5), (2, 500)]);
+        let anew = [flow(1, 1, 50, 1, 0), flow(1, 1, 20, 1, 0)];
+        assert_eq!(moved(&anew), [(1, 70)], "disconnected, and connected anew");
+        let cookie_later = [flow(1, 0, 50, 0, 0), flow(1, 7, 60, 0, 0)];
+        assert_eq!(moved(&cookie_later), [(7, 10)]);
+    }
+}
