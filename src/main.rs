@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Top(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::top::run(&c))
         }
+        Some(Command::States(args)) => config(*args).and_then(|c| cmd::states::run(&c)),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

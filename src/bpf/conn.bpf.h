@@ -11,6 +11,11 @@
 #ifndef __TCC_CONN_BPF_H__
 #define __TCC_CONN_BPF_H__
 
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
 #define IPPROTO_TCP 6
 #define SOCK_STREAM 1
 #define PF_KTHREAD 0x00200000
@@ -26,6 +31,12 @@ static __always_inline bool is_tcp(struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) &&
 	       BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) == IPPROTO_TCP &&
 	       BPF_CORE_READ_BITFIELD_PROBED(sk, sk_type) == SOCK_STREAM;
+}
+
+/* A socket's first change of state: it connects or listens, or it is the copy that its listener has made for a peer. */
+static __always_inline bool is_first_state(int oldstate, int newstate)
+{
+	return oldstate == TCP_CLOSE || (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV);
 }
 
 static __always_inline __u64 conn_key(struct sock *sk, __u64 cookie)

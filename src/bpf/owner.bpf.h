@@ -6,9 +6,6 @@
 #ifndef __TCC_OWNER_BPF_H__
 #define __TCC_OWNER_BPF_H__
 
-#define TCP_SYN_SENT 2
-#define TCP_SYN_RECV 3
-#define TCP_LISTEN 10
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define SOCKFS_MAGIC 0x534F434B

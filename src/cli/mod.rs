@@ -57,6 +57,8 @@ pub enum Command {
     /// was there before begins with its first reading. On a terminal a table takes the place of the one before.
     /// Options of printed events are refused: --count, --rate, --rate-per-conn, --fields, --all-fields.
     Top(Box<TopArgs>),
+    /// Connections from state to state, and how long they were in each.
+    States(Box<TraceArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.

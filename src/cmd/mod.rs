@@ -9,6 +9,7 @@ pub mod reset;
 pub mod retrans;
 pub mod rtt;
 pub mod schema;
+pub mod states;
 pub mod top;
 
 use std::io::{ErrorKind, Write};

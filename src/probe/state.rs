@@ -12,7 +12,7 @@ use crate::table::Value;
 static FIELDS: &[Field<StateRecord>] = &[
     std("old_state", (Text, None), "oldstate", "The TCP state that it leaves.", |r| name(TCP_STATES, r.old_state)),
     std("new_state", (Text, None), "newstate", "The one that it enters.", |r| name(TCP_STATES, r.new_state)),
-    std("old_state_us", (Unsigned, Microseconds), "since the last inet_sock_set_state of this socket", "Time in the old state; null where its beginning was not seen.", |r| if r.old_state_ns == 0 { Value::Null } else { Value::U64(r.old_state_ns / 1000) }),
+    std("old_state_us", (Unsigned, Microseconds), "since the last inet_sock_set_state of this socket", "Time in the old state; null where its beginning was not seen, and in a CLOSE that it leaves: nobody sees a socket being made.", |r| if r.old_state_ns == 0 { Value::Null } else { Value::U64(r.old_state_ns / 1000) }),
 ];
 
 socket_kind!(

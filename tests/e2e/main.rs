@@ -25,6 +25,7 @@ mod rtt;
 mod signals;
 mod socket_state;
 mod ss;
+mod states;
 mod tcp_info;
 mod top;
 mod tracefs;

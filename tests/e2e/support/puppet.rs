@@ -142,6 +142,15 @@ impl Puppet {
         self.answer(&order);
     }
 
+    /// So many connections one after another, of so many bytes each; the server closes when all have come.
+    #[track_caller]
+    pub fn burst(&mut self, server: &mut Puppet, to: SocketAddr, count: usize, bytes: u64) {
+        let serve = format!("serve {count}");
+        server.order(&serve);
+        self.ask(&format!("burst {to} {count} {bytes}"));
+        server.answer(&serve);
+    }
+
     #[track_caller]
     pub fn close(&mut self, name: &str) {
         self.ask(&format!("close {name}"));
@@ -267,6 +276,18 @@ impl Stage {
             ["attempt", addr] => {
                 let error = TcpStream::connect(addr.parse::<SocketAddr>()?).err();
                 return Ok(error.map_or(String::new(), |error| format!("{:?}", error.kind())));
+            }
+            ["burst", addr, count, bytes] => {
+                let bytes = vec![b'x'; bytes.parse()?];
+                for _ in 0..count.parse()? {
+                    TcpStream::connect(addr.parse::<SocketAddr>()?)?.write_all(&bytes)?;
+                }
+            }
+            ["serve", count] => {
+                for _ in 0..count.parse()? {
+                    let (mut stream, _) = self.listener.as_ref().ok_or("no listener")?.accept()?;
+                    std::io::copy(&mut stream, &mut std::io::sink())?;
+                }
             }
             // Sends nothing more.
             ["shutdown", name] => self.named(name)?.shutdown(std::net::Shutdown::Write)?,

@@ -1,0 +1,12 @@
+//! `states`: connections from state to state.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::state;
+use crate::session;
+
+/// Traces until the end; the exit status.
+pub fn run(config: &Config) -> Result<u8> {
+    session::run(config, &[&state::KIND])
+}
