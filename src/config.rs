@@ -148,6 +148,15 @@ impl Limits {
     }
 }
 
+/// What a command shows of its kind of events.
+#[derive(Clone, Debug, Default)]
+pub struct Only {
+    /// Connections that did not come about.
+    pub failed: bool,
+    /// What took at least so long.
+    pub least: Option<Duration>,
+}
+
 /// How events are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -210,6 +219,7 @@ pub struct Tap {
 pub struct Config {
     pub filters: Filters,
     pub limits: Limits,
+    pub only: Only,
     pub output: Output,
     pub tap: Tap,
     /// Trace only the connections of this command.

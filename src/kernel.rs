@@ -7,9 +7,9 @@ use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, clock_getres};
 
 use crate::btf::Btf;
-use crate::probe::Types;
 use crate::probe::ca::{Algorithm, Bits, Layouts};
 use crate::probe::ca_mainline;
+use crate::probe::{Kind, Types};
 use crate::table::Member;
 
 /// The kernel's own BTF.
@@ -78,6 +78,13 @@ impl Kernel {
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.ask(|btf| btf.has_typedef(&format!("btf_trace_{name}")))
+    }
+
+    /// Why there can be no events of that kind here.
+    #[must_use]
+    pub fn lacks(&self, kind: &Kind) -> Option<String> {
+        let there = self.has_tracepoint(kind.tracepoint());
+        (!there).then(|| format!("this kernel has no tracepoint {}", kind.hook))
     }
 
     /// The ring buffer: 5.8.

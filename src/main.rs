@@ -32,6 +32,9 @@ fn main() -> ExitCode {
             args.into_config().map_err(usage).and_then(|c| cmd::top::run(&c))
         }
         Some(Command::States(args)) => config(*args).and_then(|c| cmd::states::run(&c)),
+        Some(Command::Connect(args)) => {
+            config(args.trace).and_then(|c| cmd::connect::run(c, args.failed))
+        }
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

@@ -52,6 +52,7 @@ struct tcc_config {
 	__u64 rate_burst_ns;
 	__u64 conn_rate_interval_ns;
 	__u64 conn_rate_burst_ns;
+	__u64 min_ns; /* connections that took less are not shown; 0: all are */
 	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
 	__u8 follow_addr[2][16]; /* as in tcc_head */
 	__u16 follow_port[2];
@@ -71,7 +72,8 @@ struct tcc_config {
 	__u8 track_owner; /* and its owner */
 	__u8 key_by_cookie; /* the record reader has no socket pointer */
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
-	__u8 unused[5];
+	__u8 failed_only; /* of connect */
+	__u8 unused[4];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

@@ -169,6 +169,7 @@ enum {
 	CONN_TREE = 1, /* belongs to the command that we started */
 	CONN_BORN = 4, /* seen to become established */
 	CONN_LISTENER = 2, /* tgid is that of the listener: not accepted yet, as far as we saw */
+	CONN_ACTIVE = 8, /* it connected, and was not accepted */
 };
 
 /* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */
@@ -178,6 +179,7 @@ struct conn {
 	__u64 bucket_ns;
 	__u64 state_ns; /* when it came into its state; 0: not seen */
 	__u64 ca_state_ns; /* the same of its recovery state */
+	__u64 opened_ns; /* when it began to connect, or its listener made it; 0: not seen */
 	__u32 count;
 	__u32 snd_cwnd;
 	__u32 snd_ssthresh;

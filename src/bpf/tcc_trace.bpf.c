@@ -18,6 +18,7 @@
 #include "limit.bpf.h"
 #include "histogram.bpf.h"
 #include "owner.bpf.h"
+#include "history.bpf.h"
 
 #include "probes/probe.bpf.h"
 
@@ -31,6 +32,7 @@
 #include "probes/cong_state.bpf.h"
 #include "probes/rcv_space.bpf.h"
 #include "probes/error.bpf.h"
+#include "probes/connect.bpf.h"
 
 #include "flow.bpf.h"
 

@@ -11,7 +11,7 @@ use super::parse::Follow;
 use super::resolve;
 use super::template::Template;
 use crate::config::{
-    Config, Fields, Filters, Format, Limits, Output, Reader, Tap, TimeMode, Transport,
+    Config, Fields, Filters, Format, Limits, Only, Output, Reader, Tap, TimeMode, Transport,
 };
 
 impl TraceArgs {
@@ -46,6 +46,7 @@ impl TraceArgs {
                 rate: self.limits.rate,
                 rate_per_conn: self.limits.rate_per_conn,
             },
+            only: Only::default(),
             output: Output {
                 format: match self.output.output {
                     OutputFormat::Text => Format::Text,

@@ -59,6 +59,8 @@ pub enum Command {
     Top(Box<TopArgs>),
     /// Connections from state to state, and how long they were in each.
     States(Box<TraceArgs>),
+    /// Active opens: who connects where, how long it took, and why it failed.
+    Connect(Box<ConnectArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
@@ -102,6 +104,15 @@ pub struct EventsArgs {
     /// Kinds of events, or `all` that this kernel has; see docs/reference.md.
     #[arg(required = true, value_name = "KINDS", value_delimiter = ',')]
     pub kinds: Vec<String>,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ConnectArgs {
+    /// Only those that failed.
+    #[arg(long)]
+    pub failed: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }

@@ -22,17 +22,17 @@ fn kinds(config: &Config, names: &[String]) -> Result<Vec<&'static Kind>> {
     }
     let all = names.iter().any(|name| name == "all");
     let kernel = all.then(|| Kernel::new(config.tap.btf.as_deref()));
-    let lacks = |kind: &Kind| kernel.as_ref().is_some_and(|k| !k.has_tracepoint(kind.tracepoint()));
+    let lacks = |kind: &Kind| kernel.as_ref().and_then(|kernel| kernel.lacks(kind));
     let mut kinds = Vec::new();
     for kind in KINDS {
         let named = names.iter().any(|name| name == kind.name);
-        if named || (all && !lacks(kind)) {
+        let lacking = if named { None } else { lacks(kind) };
+        if let Some(why) = lacking {
+            if !config.output.quiet {
+                session::output::tell(&format!("note: left out, as {why}: {}", kind.name));
+            }
+        } else if named || all {
             kinds.push(kind);
-        } else if all && !config.output.quiet {
-            session::output::tell(&format!(
-                "note: left out, as this kernel has no tracepoint {}: {}",
-                kind.hook, kind.name
-            ));
         }
     }
     Ok(kinds)

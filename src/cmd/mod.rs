@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cong;
+pub mod connect;
 pub mod docs;
 pub mod events;
 pub mod probe;

@@ -179,6 +179,9 @@ fn configure(
     if let Some(rate) = limits.rate_per_conn {
         (cfg.conn_rate_interval_ns, cfg.conn_rate_burst_ns) = (rate.interval_ns, rate.burst_ns);
     }
+    cfg.min_ns =
+        config.only.least.map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX));
+    cfg.failed_only = config.only.failed.into();
     cfg.us_per_jiffy_q16 = kernel::us_per_jiffy_q16();
     cfg.hz = kernel::hz();
     cfg.sample = limits.sample.unwrap_or(0);

@@ -29,8 +29,8 @@ pub struct Facts {
     pub tp_btf: bool,
     pub cookie_helper: bool,
     pub ringbuf: bool,
-    /// Kinds of events whose tracepoint is not there.
-    pub lacking: Vec<&'static str>,
+    /// Kinds of events that there cannot be, and why.
+    pub lacking: Vec<(&'static str, String)>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
     /// Iterators, which need the kernel's own types (5.8).
@@ -94,9 +94,10 @@ impl Refusal {
 
 /// The plan, or why there is none.
 pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
-    if let Some(kind) = request.kinds.iter().find(|kind| facts.lacking.contains(&kind.name)) {
-        let text = format!("{}: this kernel has no tracepoint {}", kind.name, kind.hook);
-        return Err(Refusal::Kernel(text));
+    for kind in &request.kinds {
+        if let Some((name, why)) = facts.lacking.iter().find(|(name, _)| *name == kind.name) {
+            return Err(Refusal::Kernel(format!("{name}: {why}")));
+        }
     }
     let transport = match request.transport {
         Some(Transport::RingBuf) if !facts.ringbuf => {
@@ -118,16 +119,20 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
     let track_owner = request.owner || request.tree;
     let track_conn = track_owner
         || request.per_connection
-        || request.kinds.iter().any(|kind| REMEMBERS.contains(&kind.name));
+        || request
+            .kinds
+            .iter()
+            .any(|kind| REMEMBERS.contains(&kind.name) || !kind.memory.is_empty());
     let variants = readers(request, facts)?
         .into_iter()
         .map(|(reader, why)| {
             let mut notes = Vec::new();
             let hooks = hooks(reader, request, facts, (track_conn, track_owner), &mut notes);
-            let programs = request
-                .kinds
-                .iter()
-                .map(|kind| (kind.number.into(), program(kind, reader, request)));
+            let of_kind = |kind: &&'static Kind| {
+                let number = kind.number.into();
+                programs(kind, reader, request).into_iter().map(move |program| (number, program))
+            };
+            let programs = request.kinds.iter().flat_map(of_kind).collect();
             // The rest are rare, or run in softirq only.
             let second = request.kinds.iter().any(|kind| kind.is_probe()).then(|| match reader {
                 Reader::Record => None,
@@ -135,7 +140,7 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
                 Reader::Raw => Some("probe_raw_second".to_owned()),
             });
             let seconds = second.flatten().into_iter().collect();
-            Variant { reader, hooks, programs: programs.collect(), seconds, why, notes }
+            Variant { reader, hooks, programs, seconds, why, notes }
         })
         .collect();
     let scan_owners = track_owner && facts.iterators;
@@ -209,6 +214,12 @@ fn hooks(
             )),
         }
     }
+    for memory in request.kinds.iter().flat_map(|kind| kind.memory) {
+        let hook = flavour(memory, reader);
+        if !hooks.contains(&hook) {
+            hooks.push(hook);
+        }
+    }
     if track_owner {
         if !facts.iterators {
             let text = "without the kernel's own types the open files cannot be looked through: owners of connections that were open before are unknown until they are used";
@@ -229,21 +240,24 @@ fn hooks(
     if track_conn {
         // What ends the memory of a connection runs after the event that tells of that end.
         let last = request.kinds.iter().find(|kind| kind.tracepoint() == "tcp_destroy_sock");
-        hooks.extend(last.map(|kind| program(kind, reader, request)));
+        hooks.extend(last.into_iter().flat_map(|kind| programs(kind, reader, request)));
         hooks.push("conn_destroy".to_owned());
     }
     hooks
 }
 
-/// The program that makes a kind's events.
-fn program(kind: &Kind, reader: Reader, request: &Request) -> String {
-    match reader {
+/// The programs that make a kind's events.
+fn programs(kind: &Kind, reader: Reader, request: &Request) -> Vec<String> {
+    if !kind.programs.is_empty() {
+        return kind.programs.iter().map(|&name| name.to_owned()).collect();
+    }
+    vec![match reader {
         _ if request.flows => flavour("flow_end", reader),
         _ if !kind.is_probe() => flavour(kind.name, reader),
         Reader::Record => "probe_record".to_owned(),
         Reader::Sock => "probe_sock".to_owned(),
         Reader::Raw => "probe_raw".to_owned(),
-    }
+    }]
 }
 
 /// Of a program that there is typed and not.
@@ -251,10 +265,10 @@ fn flavour(name: &str, reader: Reader) -> String {
     format!("{name}_{}", if reader == Reader::Sock { "btf" } else { "raw" })
 }
 
-/// Every kind whose tracepoint is not among those that there are.
+/// Every kind that there is a reason against.
 #[must_use]
-pub fn lacking(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    KINDS.iter().filter(|kind| !has_tracepoint(kind.tracepoint())).map(|kind| kind.name).collect()
+pub fn lacking(why: impl Fn(&Kind) -> Option<String>) -> Vec<(&'static str, String)> {
+    KINDS.iter().filter_map(|kind| Some((kind.name, why(kind)?))).collect()
 }
 
 #[cfg(test)]
@@ -326,7 +340,7 @@ mod tests {
         let ring = Request { transport: Some(Transport::RingBuf), ..request() };
         let old = Facts { ringbuf: false, ..modern() };
         assert!(plan(&ring, &old).unwrap_err().text().contains("--transport perfbuf"));
-        let none = Facts { lacking: vec!["probe"], ..modern() };
+        let none = Facts { lacking: vec![("probe", "it has none".into())], ..modern() };
         assert!(plan(&request(), &none).is_err());
     }
 

@@ -8,6 +8,7 @@ pub mod ca_columns;
 pub mod ca_mainline;
 pub mod common;
 pub mod cong_state;
+pub mod connect;
 pub mod destroy;
 pub mod error;
 pub mod names;
@@ -52,6 +53,10 @@ pub struct Kind {
     pub columns: fn() -> Vec<&'static Column>,
     /// The text format's columns.
     pub view: View,
+    /// Programs that remember, from event to event, what its records tell; without their flavour.
+    pub memory: &'static [&'static str],
+    /// The programs that make its events; none: the one of the kind's name, in its flavour.
+    pub programs: &'static [&'static str],
     /// Its records; `None` for `probe`, which has two of them.
     pub record: Option<Record>,
 }
@@ -89,6 +94,7 @@ pub const KINDS: &[Kind] = &[
     cong_state::KIND,
     rcv_space::KIND,
     error::KIND,
+    connect::KIND,
 ];
 
 /// The kind of that name.

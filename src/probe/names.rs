@@ -29,3 +29,27 @@ pub const CA_STATES: &[&str] = &["Open", "Disorder", "CWR", "Recovery", "Loss"];
 pub fn name(names: &'static [&'static str], number: u8) -> Value<'static> {
     names.get(usize::from(number)).map_or(Null, |name| Str(name))
 }
+
+/// The errors that TCP reports, by Linux' numbers on the architectures that have the generic ones.
+const ERRORS: &[(u32, &str)] = &[
+    (1, "EPERM"),
+    (13, "EACCES"),
+    (32, "EPIPE"),
+    (71, "EPROTO"),
+    (90, "EMSGSIZE"),
+    (99, "EADDRNOTAVAIL"),
+    (100, "ENETDOWN"),
+    (101, "ENETUNREACH"),
+    (103, "ECONNABORTED"),
+    (104, "ECONNRESET"),
+    (110, "ETIMEDOUT"),
+    (111, "ECONNREFUSED"),
+    (112, "EHOSTDOWN"),
+    (113, "EHOSTUNREACH"),
+];
+
+/// The error's name; null for none, and for one that TCP does not report by itself.
+#[must_use]
+pub fn errno(number: u32) -> Value<'static> {
+    ERRORS.iter().find(|(known, _)| *known == number).map_or(Null, |(_, name)| Str(name))
+}

@@ -53,6 +53,11 @@ fn in_flight(t: &Tcp) -> u32 {
     t.packets_out.wrapping_sub(t.sacked_out.wrapping_add(t.lost_out)).wrapping_add(t.retrans_out)
 }
 
+/// What a kind does not show in its own columns already.
+fn tcp<R>(own: &'static [Field<R>]) -> impl Iterator<Item = &'static Field<Event>> {
+    TCP.iter().filter(|f| !own.iter().any(|o| o.column.name == f.column.name))
+}
+
 /// The columns of a kind: the common ones, its own, the owner, the connection's state.
 pub(super) fn columns<R>(own: &'static [Field<R>]) -> Vec<&'static Column> {
     common::FIELDS
@@ -60,7 +65,7 @@ pub(super) fn columns<R>(own: &'static [Field<R>]) -> Vec<&'static Column> {
         .map(|f| &f.column)
         .chain(own.iter().map(|f| &f.column))
         .chain(OWNER.iter().map(|f| &f.column))
-        .chain(TCP.iter().map(|f| &f.column))
+        .chain(tcp(own).map(|f| &f.column))
         .collect()
 }
 
@@ -82,7 +87,7 @@ pub(super) fn value<'a, R: Plain>(
         // Where there is no socket nobody holds it.
         Some(_) if event.tcp.present == 0 => Null,
         Some(field) => (field.get)(event),
-        None => TCP.get(index - OWNER.len()).map_or(Null, |field| (field.get)(event)),
+        None => tcp(own).nth(index - OWNER.len()).map_or(Null, |field| (field.get)(event)),
     }
 }
 
@@ -94,6 +99,10 @@ macro_rules! socket_kind {
         });
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr) => {
+        socket_kind!($record, $number, $name, $hook, $doc, $view, $value, memory: &[], programs: &[]);
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr,
+     memory: $memory:expr, programs: $programs:expr) => {
         /// The kind for the registry.
         pub const KIND: crate::probe::Kind = crate::probe::Kind {
             name: $name,
@@ -102,6 +111,8 @@ macro_rules! socket_kind {
             hook: $hook,
             columns: || crate::probe::socket::columns(FIELDS),
             view: $view,
+            memory: $memory,
+            programs: $programs,
             record: Some(crate::probe::Record { size: size_of::<$record>(), value: $value }),
         };
     };

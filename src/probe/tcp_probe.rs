@@ -26,6 +26,8 @@ pub const KIND: Kind = Kind {
         ("inflight", "bytes_in_flight", 8),
         ("len", "data_len", 5),
     ],
+    memory: &[],
+    programs: &[],
     record: None,
 };
 

@@ -151,7 +151,7 @@ pub fn facts(kernel: &Kernel) -> Facts {
         tp_btf: kernel.has_tp_btf(),
         cookie_helper: kernel.has_cookie_helper(),
         ringbuf: kernel.has_ringbuf(),
-        lacking: lacking(|name| kernel.has_tracepoint(name)),
+        lacking: lacking(|kind| kernel.lacks(kind)),
         iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),

@@ -126,7 +126,9 @@ impl Trace<'_, '_> {
 
     /// What is traced.
     fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
-        self.variant.programs.iter().map(|&(number, _)| &KINDS[number])
+        let mut kinds: Vec<usize> = self.variant.programs.iter().map(|&(kind, _)| kind).collect();
+        kinds.dedup();
+        kinds.into_iter().map(|kind| &KINDS[kind])
     }
 
     fn announce(&self) {
@@ -297,10 +299,12 @@ impl Trace<'_, '_> {
 
     fn account(&self, stage: Stage, pipeline: &RefCell<Pipeline>) -> Result<()> {
         let mut counts = Vec::new();
-        for (number, program) in &self.variant.programs {
-            let kind = &KINDS[*number];
+        for kind in self.kinds() {
             let mut of_kind = self.settled(kind)?;
-            let misses = self.loaded.recursion_misses(program);
+            let programs =
+                self.variant.programs.iter().filter(|(number, _)| KINDS[*number].name == kind.name);
+            let misses: u64 =
+                programs.map(|(_, program)| self.loaded.recursion_misses(program)).sum();
             of_kind.skipped = misses.saturating_sub(of_kind.caught);
             counts.push((kind, of_kind));
         }

@@ -10,11 +10,11 @@ use crate::support::{
 
 const KINDS: &[&str] = &["retransmit", "synack_retransmit"];
 
-type Counters = BTreeMap<String, u64>;
+pub type Counters = BTreeMap<String, u64>;
 
 /// `Tcp: RetransSegs …` and `Tcp: 0 …`, of both files.
 #[track_caller]
-fn counters(ns: &Netns) -> Counters {
+pub fn counters(ns: &Netns) -> Counters {
     let text = ns.run(&["cat", "/proc/net/snmp", "/proc/net/netstat"]);
     let lines: Vec<&str> = text.lines().collect();
     let mut counters = Counters::new();

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::{
-    EVENTS, FAMILIES, Launch, Output, Scene, Trace, Tracer, drive, has_tracepoint, hook, invalid,
-    is_root, kernel, record, schema, text, u64_of, wait_until,
+    DERIVED, EVENTS, FAMILIES, Launch, Output, Scene, Trace, Tracer, drive, has_tracepoint, hook,
+    invalid, is_root, kernel, record, schema, text, u64_of, wait_until,
 };
 
 /// Those that this kernel has.
@@ -30,7 +30,7 @@ fn all_is_what_this_kernel_has() {
     need!(is_root(), "not root");
     let trace = Tracer::events_in(&here(), "all", &["--port", "1"]).stop();
     let has = kinds();
-    trace.check_accounts(&[&["probe"], &has[..]].concat());
+    trace.check_accounts(&[&["probe"], &has[..], DERIVED].concat());
     let notes: Vec<&str> =
         trace.stderr.lines().filter(|line| line.starts_with("tcc-trace: note: left out")).collect();
     let lacking: Vec<&&str> = EVENTS.iter().filter(|kind| !has.contains(kind)).collect();
@@ -61,7 +61,11 @@ fn what_makes_no_sense_is_refused() {
         let says = words.iter().all(|word| output.stderr.contains(word));
         assert!(says && output.stdout.is_empty(), "{args:?}: {}", output.stderr);
         if words.len() > 1 {
-            assert!(EVENTS.iter().all(|kind| output.stderr.contains(kind)), "{}", output.stderr);
+            assert!(
+                EVENTS.iter().chain(DERIVED).all(|kind| output.stderr.contains(kind)),
+                "{}",
+                output.stderr
+            );
         }
     }
 }
@@ -131,7 +135,7 @@ fn every_record_is_what_the_schema_says() {
             seen.insert(text(&value, "type").to_owned());
         }
     }
-    let all = [&["probe", "stats", "end"], &kinds()[..]].concat();
+    let all = [&["probe", "stats", "end"], &kinds()[..], DERIVED].concat();
     assert_eq!(seen, all.into_iter().map(str::to_owned).collect());
 }
 

@@ -9,6 +9,7 @@ mod algorithms;
 mod big_tcp;
 mod command;
 mod commands_view;
+mod connect;
 mod events_counters;
 mod events_stream;
 mod events_tracefs;

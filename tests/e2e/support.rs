@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub use self::cgroup::Cgroup;
 pub use self::drives::drive;
 pub use self::ftrace::{Ftrace, Seen};
-pub use self::ftrace_events::{EVENTS, FtraceEvents, has_tracepoint, hook};
+pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook};
 pub use self::netns::{Netns, Pair};
 pub use self::puppet::{Puppet, Socket};
 pub use self::run::{Launch, Running};
@@ -97,6 +97,12 @@ pub fn has_qdisc(args: &[&str]) -> bool {
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{prefix}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// CLOCK_MONOTONIC, which all records have.
+pub fn mono_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Asks again and again, until there is an answer.

@@ -118,6 +118,17 @@ static __always_inline void event_lost(__u8 kind)
 	}
 }
 
+/* One that a filter of its kind's own does not want. */
+static __always_inline void event_filtered(__u8 kind)
+{
+	struct tcc_counters *n = counters_of(kind);
+
+	if (n) {
+		COUNT(n, seen);
+		COUNT(n, filtered);
+	}
+}
+
 /* The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing in. */
 static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const __u16 size)
 {

@@ -36,6 +36,9 @@ pub const EVENTS: &[&str] = &[
     "error",
 ];
 
+/// Those that need not be one event for each call of their tracepoint.
+pub const DERIVED: &[&str] = &["connect"];
+
 /// A kind's tracepoint, as tracefs has it.
 #[track_caller]
 pub fn hook(kind: &str) -> &'static str {

@@ -12,6 +12,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt;
 use socket2::{Domain, SockRef, Type};
 
@@ -20,6 +21,7 @@ use super::{PATIENCE, TempDir, wait_for};
 
 const ROLE: &str = "support::puppet::role";
 const CONTROL: &str = "TCC_PUPPET";
+const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 /// The test's end.
 pub struct Puppet {
@@ -288,6 +290,33 @@ impl Stage {
                     let (mut stream, _) = self.listener.as_ref().ok_or("no listener")?.accept()?;
                     std::io::copy(&mut stream, &mut std::io::sink())?;
                 }
+            }
+            // The number of the error that connect() ends with; 0: none.
+            ["try", addr] => {
+                let result = TcpStream::connect(addr.parse::<SocketAddr>()?);
+                return Ok(result
+                    .err()
+                    .and_then(|error| error.raw_os_error())
+                    .unwrap_or(0)
+                    .to_string());
+            }
+            // Connects and does not wait.
+            ["start", name, addr] => {
+                let addr: SocketAddr = addr.parse()?;
+                let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+                socket.set_nonblocking(true)?;
+                let started = socket.connect(&addr.into());
+                if started.is_err_and(|error| error.raw_os_error() != Some(IN_PROGRESS)) {
+                    return Err("connect() did not start".into());
+                }
+                return self.keep(name, socket.into());
+            }
+            // How that ended, as `try` tells it.
+            ["outcome", name] => {
+                let stream = self.named(name)?;
+                poll(&mut [PollFd::new(stream, PollFlags::OUT)], None)?;
+                let error = stream.take_error()?.and_then(|error| error.raw_os_error());
+                return Ok(error.unwrap_or(0).to_string());
             }
             // Sends nothing more.
             ["shutdown", name] => self.named(name)?.shutdown(std::net::Shutdown::Write)?,

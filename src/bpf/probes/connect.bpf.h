@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sock:inet_sock_set_state: the end of an active open, good or bad.
+ *
+ * Where the network or the peer ends it, the kernel has left the error in the socket by then: tcp_reset(), tcp_write_err()
+ * and the ICMP handlers set sk_err before tcp_done(). Where the process gives up (close) there is none.
+ */
+#ifndef __TCC_CONNECT_BPF_H__
+#define __TCC_CONNECT_BPF_H__
+
+#define ETIMEDOUT 110
+#define ECONNREFUSED 111
+
+static __always_inline __u8 connect_outcome(struct event *e, int newstate, __u32 err)
+{
+	if (newstate == TCP_ESTABLISHED)
+		return TCC_OUTCOME_ESTABLISHED;
+	if (err == ECONNREFUSED)
+		return TCC_OUTCOME_REFUSED;
+	if (err == ETIMEDOUT)
+		return TCC_OUTCOME_TIMEOUT;
+	/*
+	 * Without an error a process gives up; unless connect() itself failed before it sent anything, or the process has
+	 * fetched the error already, which it could before tcp_done_with_error() (6.11).
+	 */
+	if (!err && e->sk->sk_lock.owned && e->tp->segs_out)
+		return TCC_OUTCOME_ABORTED;
+	return TCC_OUTCOME_ERROR;
+}
+
+/* Of both sides opening at once, and of a socket that connects to itself, SYN_RECV is the way to ESTABLISHED. */
+static __always_inline bool connect_ends(const struct conn *conn, int oldstate, int newstate)
+{
+	if (newstate != TCP_ESTABLISHED && newstate != TCP_CLOSE)
+		return false;
+	return oldstate == TCP_SYN_SENT || (oldstate == TCP_SYN_RECV && conn && (conn->flags & CONN_ACTIVE));
+}
+
+static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	__u64 key = (__u64)sk, latency_ns = 0;
+	struct tcc_connect *rec;
+	struct conn *conn;
+	struct event e;
+
+	if (!is_tcp(sk))
+		return 0;
+	conn = bpf_map_lookup_elem(&conns, &key);
+	if (!connect_ends(conn, oldstate, newstate))
+		return 0;
+	if (conn && conn->opened_ns)
+		latency_ns = bpf_ktime_get_ns() - conn->opened_ns;
+	if ((cfg.failed_only && newstate == TCP_ESTABLISHED) || latency_ns < cfg.min_ns) {
+		event_filtered(TCC_KIND_CONNECT);
+		return 0;
+	}
+	rec = event_begin(&e, sk, TCC_KIND_CONNECT, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	rec->latency_ns = latency_ns;
+	rec->err = newstate == TCP_CLOSE ? e.sk->sk_err : 0;
+	rec->outcome = connect_outcome(&e, newstate, rec->err);
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+TRACEPOINT(inet_sock_set_state, connect, on_connect, (struct sock *sk, int oldstate, int newstate),
+	   (ctx, sk, oldstate, newstate))
+
+#endif

@@ -1,0 +1,45 @@
+//! `connect`: sock:inet_sock_set_state out of SYN_SENT.
+
+use super::common::{Field, full, std};
+use super::names::{errno, name};
+use super::socket::{self, socket_kind, view};
+use crate::skel::ConnectRecord;
+use crate::table::Type::{Text, Unsigned};
+use crate::table::Unit::{Microseconds, None, Segments};
+use crate::table::Value::{self, Null, U64};
+
+/// `enum tcc_outcome`.
+const OUTCOMES: &[&str] = &["established", "refused", "timeout", "error", "aborted"];
+
+/// Nanoseconds as microseconds; 0 is unknown.
+pub(super) fn us(ns: u64) -> Value<'static> {
+    if ns == 0 { Null } else { U64(ns / 1000) }
+}
+
+#[rustfmt::skip]
+static FIELDS: &[Field<ConnectRecord>] = &[
+    std("outcome", (Text, None), "newstate, sk->sk_err", "established; refused, timeout, error (as `err` says; without one connect() itself failed and sent nothing); aborted: closed by its process before there was an answer.", |r| name(OUTCOMES, r.outcome)),
+    std("err", (Text, None), "sk->sk_err", "The error that the application gets, by name; null: none, or one that TCP does not report by itself.", |r| errno(r.err)),
+    full("errno", (Unsigned, None), "sk->sk_err", "Its number; null: none.", |r| Value::unless(r.err.into(), 0)),
+    std("latency_us", (Unsigned, Microseconds), "since inet_sock_set_state CLOSE to SYN_SENT", "From connect(), which sends the first SYN, to the end; null where that began before the trace.", |r| us(r.latency_ns)),
+    std("syn_retrans", (Unsigned, Segments), "tp->total_retrans", "SYNs sent again.", |r| U64(r.event.tcp.total_retrans.into())),
+];
+
+socket_kind!(
+    ConnectRecord,
+    TCC_KIND_CONNECT,
+    "connect",
+    "sock:inet_sock_set_state",
+    "The end of an active open: connected, or why not.",
+    view![
+        ("PID", "pid", 6),
+        ("COMM", "comm", 10),
+        ("us", "latency_us", 8),
+        ("rtx", "syn_retrans", 3),
+        ("OUTCOME", "outcome", 11),
+        ("ERROR", "err", 5),
+    ],
+    |bytes, _, index| socket::value(FIELDS, bytes, index),
+    memory: &["conn_state"],
+    programs: &[]
+);
