@@ -155,6 +155,8 @@ pub struct Only {
     pub failed: bool,
     /// What took at least so long.
     pub least: Option<Duration>,
+    /// Before all else the connections that are open already.
+    pub list_open: bool,
 }
 
 /// How events are printed.

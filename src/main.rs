@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         Some(Command::Connect(args)) => {
             config(args.trace).and_then(|c| cmd::connect::run(c, args.failed))
         }
+        Some(Command::Life(args)) => {
+            config(args.trace).and_then(|c| cmd::life::run(c, args.min_duration))
+        }
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

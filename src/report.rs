@@ -221,7 +221,8 @@ fn algorithm_item(algorithm: &crate::probe::ca::Algorithm, kernel: &Kernel) -> I
 }
 
 fn probe(kind: &'static Kind, kernel: &Kernel, rights: Rights) -> Probe {
-    let standard = Request { kinds: vec![kind], ..Request::default() };
+    let list_open = kind.name == "life";
+    let standard = Request { kinds: vec![kind], list_open, ..Request::default() };
     let beyond_record = kind.is_probe().then_some("--all-fields");
     let all = Request { beyond_record, owner: true, ..standard.clone() };
     let uses = [("standard fields", standard, false), ("all fields", all, true)]

@@ -25,12 +25,13 @@ pub use generated::types::{
     tcc_cong_state as CongStateRecord, tcc_connect as ConnectRecord, tcc_counters as Counters,
     tcc_destroy as DestroyRecord, tcc_error as ErrorRecord, tcc_event as Event,
     tcc_filter as Filter, tcc_filter_key as FilterKey, tcc_flow as Flow, tcc_head as Head,
-    tcc_histogram as Histogram, tcc_key as Key, tcc_kind as Kind, tcc_owner as Owner,
-    tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
-    tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
-    tcc_reset_sent as ResetSentRecord, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
-    tcc_sock as Sock, tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord,
-    tcc_tcp as Tcp, tcc_value as Value,
+    tcc_histogram as Histogram, tcc_key as Key, tcc_kind as Kind, tcc_life as LifeRecord,
+    tcc_owner as Owner, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
+    tcc_probe_std as ProbeStd, tcc_rcv_space as RcvSpaceRecord,
+    tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
+    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
+    tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp,
+    tcc_value as Value,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -50,6 +51,7 @@ unsafe impl Plain for CongStateRecord {}
 unsafe impl Plain for RcvSpaceRecord {}
 unsafe impl Plain for ErrorRecord {}
 unsafe impl Plain for ConnectRecord {}
+unsafe impl Plain for LifeRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}

@@ -94,6 +94,7 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	unsigned long skc_flags;
 };
 
 typedef struct {
@@ -172,6 +173,7 @@ struct sock {
 	u16 sk_type;
 	u16 sk_protocol;
 	int sk_err;
+	unsigned long sk_lingertime;
 	int sk_sndbuf;
 	struct sock_cgroup_data sk_cgrp_data;
 };
@@ -273,6 +275,7 @@ struct tcp_sock {
 	u8 ecn_flags;
 	u8 rate_app_limited : 1;
 	u32 rcv_nxt;
+	u32 copied_seq;
 	u32 snd_nxt;
 	u32 snd_una;
 	u32 window_clamp;
@@ -331,6 +334,10 @@ struct tcp_skb_cb {
 struct request_sock {
 	struct sock_common __req_common;
 	u8 num_timeout : 7;
+};
+
+struct tcp_request_sock {
+	u64 snt_synack;
 };
 
 /* The record of the tcp:tcp_probe tracepoint; `family` (5.12) and `skaddr` (6.10) are not read: see probe.bpf.h. */

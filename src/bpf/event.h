@@ -24,6 +24,7 @@ enum tcc_kind {
 	TCC_KIND_RCV_SPACE,
 	TCC_KIND_ERROR,
 	TCC_KIND_CONNECT,
+	TCC_KIND_LIFE,
 	TCC_KIND_MAX,
 };
 
@@ -302,22 +303,7 @@ struct tcc_error {
 	__u32 unused;
 };
 
-enum tcc_outcome {
-	TCC_OUTCOME_ESTABLISHED = 0,
-	TCC_OUTCOME_REFUSED,
-	TCC_OUTCOME_TIMEOUT,
-	TCC_OUTCOME_ERROR,
-	TCC_OUTCOME_ABORTED,
-};
-
-/* The end of an active open: sock:inet_sock_set_state out of SYN_SENT */
-struct tcc_connect {
-	struct tcc_event event;
-	__u64 latency_ns; /* 0: its beginning was not seen */
-	__u32 err; /* errno; 0: none */
-	__u8 outcome; /* enum tcc_outcome */
-	__u8 unused[3];
-};
+#include "lifecycle.h"
 
 /* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
 union tcc_record {
@@ -333,8 +319,11 @@ union tcc_record {
 	struct tcc_rcv_space rcv_space;
 	struct tcc_error error;
 	struct tcc_connect connect;
+	struct tcc_life life;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
+	enum tcc_end end;
+	enum tcc_closed_by closed_by;
 };
 
 /*
@@ -369,6 +358,7 @@ TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
 TCC_NO_PADDING(struct tcc_error, unused);
 TCC_NO_PADDING(struct tcc_connect, unused);
+TCC_NO_PADDING(struct tcc_life, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
 

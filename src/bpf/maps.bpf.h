@@ -170,6 +170,10 @@ enum {
 	CONN_BORN = 4, /* seen to become established */
 	CONN_LISTENER = 2, /* tgid is that of the listener: not accepted yet, as far as we saw */
 	CONN_ACTIVE = 8, /* it connected, and was not accepted */
+	CONN_RESET = 16, /* the peer reset it */
+	CONN_CLOSED_BY_US = 32, /* sent the first FIN */
+	CONN_CLOSED_BY_PEER = 64,
+	CONN_LISTED = 128, /* told of as open when the trace began */
 };
 
 /* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */
@@ -180,6 +184,8 @@ struct conn {
 	__u64 state_ns; /* when it came into its state; 0: not seen */
 	__u64 ca_state_ns; /* the same of its recovery state */
 	__u64 opened_ns; /* when it began to connect, or its listener made it; 0: not seen */
+	__u64 established_ns; /* 0: not seen */
+	__u32 handshake_us; /* until then; 0: not known */
 	__u32 count;
 	__u32 snd_cwnd;
 	__u32 snd_ssthresh;
@@ -188,7 +194,7 @@ struct conn {
 	__u8 ca_state;
 	__u8 flags;
 	__u8 asks;
-	__u8 unused[5];
+	__u8 unused[1];
 };
 
 /*
@@ -223,6 +229,20 @@ struct {
 	__type(key, struct listener_key);
 	__type(value, struct listener);
 } listeners SEC(".maps");
+
+/* When a connection's first SYN-ACK was sent, of those that it was sent again for: the kernel does not measure these. */
+struct synack_key {
+	struct listener_key local;
+	__u8 daddr[16];
+	__u64 dport;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, struct synack_key);
+	__type(value, __u64); /* µs of CLOCK_MONOTONIC */
+} synacks SEC(".maps");
 
 /* The processes of the command that we started: ours is put in before it is forked; fork adds, exit removes. */
 struct {

@@ -89,6 +89,13 @@ static __always_inline void conn_from_listener(struct sock *sk)
 	__builtin_memcpy(conn->comm, listener->comm, TCC_COMM_LEN);
 }
 
+/* Into these only a call of the process's own leads: connect, listen; close and shutdown. */
+static __always_inline bool by_owner(int newstate)
+{
+	return newstate == TCP_SYN_SENT || newstate == TCP_LISTEN || newstate == TCP_FIN_WAIT1 ||
+	       newstate == TCP_LAST_ACK;
+}
+
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 {
@@ -103,8 +110,8 @@ int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 	if (oldstate == TCP_LISTEN) {
 		listener_remove(sk);
 	}
-	/* Who connects or listens owns it; who closes it need not (ss --kill). */
-	if ((newstate != TCP_SYN_SENT && newstate != TCP_LISTEN) || !held_by_process(sk, false))
+	/* Who connects, listens or sends the FIN owns it; who makes it CLOSE need not (ss --kill). */
+	if (!by_owner(newstate) || !held_by_process(sk, false))
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (!conn)
@@ -175,18 +182,11 @@ static __always_inline void tree_root(void)
 		bpf_map_update_elem(&tree, &tgid, &one, BPF_ANY);
 }
 
-/*
- * The TCP socket of an open file, and what is remembered of it, its owner among that; NULL for any other file. Of several
- * holders the first in pid order is taken until one of them is seen using the socket. The file is held while the iterator
- * runs, so the socket cannot go and its address cannot be another's.
- */
-static __always_inline struct conn *owner_found(struct bpf_iter__task_file *ctx, struct sock **found)
+/* The TCP socket that an open file is, if it is one. */
+static __always_inline struct sock *sock_of_file(struct task_struct *task, struct file *file)
 {
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
 	struct socket *socket;
 	struct sock *sk;
-	struct conn *conn;
 
 	if (!task || !file)
 		return NULL;
@@ -195,7 +195,21 @@ static __always_inline struct conn *owner_found(struct bpf_iter__task_file *ctx,
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || !is_tcp(sk))
+	return sk && is_tcp(sk) ? sk : NULL;
+}
+
+/*
+ * The TCP socket of an open file, and what is remembered of it, its owner among that; NULL for any other file. Of several
+ * holders the first in pid order is taken until one of them is seen using the socket. The file is held while the iterator
+ * runs, so the socket cannot go and its address cannot be another's.
+ */
+static __always_inline struct conn *owner_found(struct bpf_iter__task_file *ctx, struct sock **found)
+{
+	struct task_struct *task = ctx->task;
+	struct sock *sk = sock_of_file(task, ctx->file);
+	struct conn *conn;
+
+	if (!task || !sk)
 		return NULL;
 	conn = conn_of((__u64)sk);
 	if (!conn)

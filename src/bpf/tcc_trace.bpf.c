@@ -33,6 +33,7 @@
 #include "probes/rcv_space.bpf.h"
 #include "probes/error.bpf.h"
 #include "probes/connect.bpf.h"
+#include "probes/life.bpf.h"
 
 #include "flow.bpf.h"
 

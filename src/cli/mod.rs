@@ -8,6 +8,7 @@ mod summary;
 mod template;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -61,6 +62,8 @@ pub enum Command {
     States(Box<TraceArgs>),
     /// Active opens: who connects where, how long it took, and why it failed.
     Connect(Box<ConnectArgs>),
+    /// Connections as they end, with their totals, and those that are open at the start.
+    Life(Box<LifeArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
@@ -113,6 +116,15 @@ pub struct ConnectArgs {
     /// Only those that failed.
     #[arg(long)]
     pub failed: bool,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct LifeArgs {
+    /// Only those that were established for so long, and those of which it is not known: 10ms.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub min_duration: Option<Duration>,
     #[command(flatten)]
     pub trace: TraceArgs,
 }

@@ -5,6 +5,7 @@ pub mod cong;
 pub mod connect;
 pub mod docs;
 pub mod events;
+pub mod life;
 pub mod probe;
 pub mod reset;
 pub mod retrans;

@@ -24,6 +24,8 @@ pub const DEFAULT_BUFFER: u32 = 8 << 20;
 pub const CONNECTIONS: u32 = 65_536;
 const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
+/// Handshakes at a time in which a SYN-ACK was sent again.
+const SYNACKS: u32 = 8_192;
 /// The smallest buffer that the kernel takes is a page.
 const PAGE: u32 = 4096;
 
@@ -109,9 +111,10 @@ impl Loaded<'_> {
         Ok(links)
     }
 
-    /// Runs the iterator over all open files, which tells the owners of all sockets.
-    pub fn scan_owners(&self) -> Result<()> {
-        run(&self.skel.progs.owner_iter, "owner_iter").map(drop)
+    /// Runs an iterator over all open files.
+    pub fn scan(&self, name: &str) -> Result<()> {
+        let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
+        run(&program, name).map(drop)
     }
 
     /// The connections of all processes as they are now: records, one after the other.
@@ -213,6 +216,9 @@ fn configure(
     if plan.track_conn {
         maps.conns.set_max_entries(CONNECTIONS)?;
     }
+    if variant.hooks.iter().any(|hook| hook.starts_with("synack_time")) {
+        maps.synacks.set_max_entries(SYNACKS)?;
+    }
     if plan.track_owner {
         maps.listeners.set_max_entries(LISTENERS)?;
     }
@@ -228,7 +234,8 @@ fn configure(
         let wanted = variant.programs.iter().any(|(_, program)| *program == name)
             || variant.hooks.contains(&name)
             || variant.seconds.contains(&name)
-            || (plan.scan_owners && name == "owner_iter")
+            || (plan.scan_owners && name == plan::OWNER_SCAN)
+            || (plan.list_open && name == plan::OPEN_SCAN)
             || (summaries::of_flows(config.summarise.as_ref()) && name == "flow_iter");
         program.set_autoload(wanted);
     }

@@ -19,6 +19,8 @@ pub struct Request {
     pub tree: bool,
     /// Connections are read as a whole, and `destroy` is a connection's last reading.
     pub flows: bool,
+    /// The connections that are open at the start are shown.
+    pub list_open: bool,
 }
 
 /// What the kernel has.
@@ -61,6 +63,9 @@ pub const COOKIE_PROGRAM: &str = "probe_cookie";
 
 /// Kinds that tell of the time since the connection's last event of that kind.
 const REMEMBERS: &[&str] = &["state", "cong_state"];
+/// The iterators over all open files: whose they are, and which connections are open.
+pub const OWNER_SCAN: &str = "owner_iter";
+pub const OPEN_SCAN: &str = "life_iter";
 
 /// What will be tried, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +76,8 @@ pub struct Plan {
     pub track_owner: bool,
     /// And the open files are looked through for owners.
     pub scan_owners: bool,
+    /// The connections that are open at the start are told first.
+    pub list_open: bool,
 }
 
 /// Why there is no plan.
@@ -144,7 +151,8 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         })
         .collect();
     let scan_owners = track_owner && facts.iterators;
-    Ok(Plan { variants, transport, track_conn, track_owner, scan_owners })
+    let list_open = request.list_open && facts.iterators;
+    Ok(Plan { variants, transport, track_conn, track_owner, scan_owners, list_open })
 }
 
 /// The readers in order of preference.
@@ -233,6 +241,10 @@ fn hooks(
     }
     if request.flows {
         hooks.push(flavour("flow_born", reader));
+    }
+    if request.list_open && !facts.iterators {
+        let text = "without the kernel's own types the open files cannot be looked through: connections that were open before are not listed";
+        notes.push(text.to_owned());
     }
     if request.tree {
         hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));

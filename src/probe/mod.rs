@@ -11,6 +11,7 @@ pub mod cong_state;
 pub mod connect;
 pub mod destroy;
 pub mod error;
+pub mod life;
 pub mod names;
 mod owner;
 pub mod rcv_space;
@@ -95,6 +96,7 @@ pub const KINDS: &[Kind] = &[
     rcv_space::KIND,
     error::KIND,
     connect::KIND,
+    life::KIND,
 ];
 
 /// The kind of that name.

@@ -140,6 +140,7 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         owner: selection.owner || filters.by_owner(),
         tree: !config.command.is_empty(),
         flows: of_flows(config),
+        list_open: config.only.list_open,
     }
 }
 

@@ -12,7 +12,7 @@ use super::wait::{Signals, Waiter, Woken};
 use super::{output, priority};
 use crate::config::Config;
 use crate::kernel::{self, Kernel};
-use crate::loader::plan::{Plan, Variant};
+use crate::loader::plan::{OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait};
 use crate::loader::{self, Loaded};
 use crate::pipeline::clock::{Clock, mono_ns};
@@ -76,7 +76,7 @@ impl Trace<'_, '_> {
         // What the reader depends on runs first, so that its first event finds all in place.
         let mut links = self.loaded.attach(&self.variant.hooks)?;
         if self.plan.scan_owners {
-            self.loaded.scan_owners()?;
+            self.loaded.scan(OWNER_SCAN)?;
         }
         let source = Source::new(
             &self.loaded.skel,
@@ -99,6 +99,11 @@ impl Trace<'_, '_> {
             reading.borrow_mut().begin(&self.loaded)?;
         }
         pipeline.borrow_mut().begin();
+        if self.plan.list_open {
+            self.loaded.scan(OPEN_SCAN)?;
+            while source.consume()? {}
+            pipeline.borrow_mut().flush();
+        }
         self.read_ns.set(mono_ns());
         let mut child = match self.config.command.split_first() {
             Some((program, args)) => Some(Child::spawn(program, args)?),
@@ -273,7 +278,7 @@ impl Trace<'_, '_> {
         let asks = source.owner_asks();
         if asks != *asked {
             *asked = asks;
-            if let Err(error) = self.loaded.scan_owners() {
+            if let Err(error) = self.loaded.scan(OWNER_SCAN) {
                 output::tell(&format!(
                     "note: {error:#}: owners that no hook sees stay unknown from now on"
                 ));

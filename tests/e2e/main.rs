@@ -17,6 +17,7 @@ mod filters;
 mod filters_process;
 mod filters_socket;
 mod formats;
+mod life;
 mod limits;
 mod output;
 mod owner;

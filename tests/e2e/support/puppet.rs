@@ -318,6 +318,13 @@ impl Stage {
                 let error = stream.take_error()?.and_then(|error| error.raw_os_error());
                 return Ok(error.unwrap_or(0).to_string());
             }
+            // Waits for the connection's error.
+            ["error", name] => {
+                let stream = self.named(name)?;
+                poll(&mut [PollFd::new(stream, PollFlags::empty())], None)?;
+                let error = stream.take_error()?.and_then(|error| error.raw_os_error());
+                return Ok(error.unwrap_or(0).to_string());
+            }
             // Sends nothing more.
             ["shutdown", name] => self.named(name)?.shutdown(std::net::Shutdown::Write)?,
             // Its end will be a RST.

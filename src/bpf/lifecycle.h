@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The records of a connection's life, a part of event.h: how it was opened and accepted, and how it ended. */
+#ifndef __TCC_LIFECYCLE_H__
+#define __TCC_LIFECYCLE_H__
+
+enum tcc_outcome {
+	TCC_OUTCOME_ESTABLISHED = 0,
+	TCC_OUTCOME_REFUSED,
+	TCC_OUTCOME_TIMEOUT,
+	TCC_OUTCOME_ERROR,
+	TCC_OUTCOME_ABORTED,
+};
+
+/* The end of an active open: sock:inet_sock_set_state out of SYN_SENT */
+struct tcc_connect {
+	struct tcc_event event;
+	__u64 latency_ns; /* 0: its beginning was not seen */
+	__u32 err; /* errno; 0: none */
+	__u8 outcome; /* enum tcc_outcome */
+	__u8 unused[3];
+};
+
+enum tcc_end {
+	TCC_END_NONE = 0, /* it goes on */
+	TCC_END_FIN,
+	TCC_END_RESET_SENT,
+	TCC_END_RESET_RECEIVED,
+	TCC_END_TIMEOUT,
+	TCC_END_ERROR,
+};
+
+enum tcc_closed_by {
+	TCC_CLOSED_BY_NONE = 0,
+	TCC_CLOSED_BY_US,
+	TCC_CLOSED_BY_PEER,
+};
+
+/* The end of a connection: sock:inet_sock_set_state into CLOSE; or one that is open when the trace begins */
+struct tcc_life {
+	struct tcc_event event;
+	__u64 duration_ns; /* since ESTABLISHED; 0: not seen */
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u32 handshake_us; /* 0: not known */
+	__u32 min_rtt_us;
+	__u32 rate_delivered;
+	__u32 rate_interval_us;
+	__u32 mss;
+	__u32 err; /* errno; 0: none */
+	__u8 reason; /* enum tcc_end */
+	__u8 closed_by; /* enum tcc_closed_by */
+	__u8 unused[6];
+};
+
+#endif

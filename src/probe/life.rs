@@ -1,0 +1,72 @@
+//! `life`: sock:inet_sock_set_state into CLOSE, and the connections that are open when the trace begins.
+
+use super::common::{Field, full, std};
+use super::connect::us;
+use super::names::{errno, name};
+use super::socket::{self, socket_kind, view};
+use crate::skel::LifeRecord;
+use crate::table::Type::{Bool as Flag, Text, Unsigned};
+use crate::table::Unit::{Bytes, BytesPerSecond, Microseconds, None, Segments};
+use crate::table::Value::{self, Bool, Null, Str, U64};
+
+/// `enum tcc_end`; the first is of a connection that goes on.
+const REASONS: &[&str] = &["", "fin", "reset_sent", "reset_received", "timeout", "error"];
+/// `enum tcc_closed_by`.
+const SIDES: &[&str] = &["", "local", "peer"];
+
+fn goes_on(r: &LifeRecord) -> bool {
+    r.reason == 0
+}
+
+fn delivery_rate(r: &LifeRecord) -> Value<'static> {
+    if r.rate_delivered == 0 || r.rate_interval_us == 0 {
+        return Null;
+    }
+    let bytes = u64::from(r.rate_delivered) * u64::from(r.mss);
+    U64((u128::from(bytes) * 1_000_000 / u128::from(r.rate_interval_us)) as u64)
+}
+
+/// Nothing is no name.
+fn named(names: &'static [&'static str], number: u8) -> Value<'static> {
+    if number == 0 { Null } else { name(names, number) }
+}
+
+#[rustfmt::skip]
+static FIELDS: &[Field<LifeRecord>] = &[
+    std("event", (Text, None), "see the documentation", "end; open: the connection was there when the trace began, and goes on.", |r| Str(if goes_on(r) { "open" } else { "end" })),
+    std("open_before", (Flag, None), "see the documentation", "Its beginning was not seen: it was established before the trace (or is one of more than 65 536).", |r| Bool(r.duration_ns == 0)),
+    std("duration_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "From ESTABLISHED to CLOSE, which is where TIME_WAIT begins; null where the beginning was not seen.", |r| us(r.duration_ns)),
+    std("handshake_us", (Unsigned, Microseconds), "see the documentation", "Before that: from the first SYN (active) or SYN-ACK (passive) on; null where it was not seen.", |r| Value::unless(r.handshake_us.into(), 0)),
+    std("bytes_acked", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged; SYN and FIN count as one each.", |r| U64(r.event.tcp.bytes_acked)),
+    std("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order; the FIN counts as one.", |r| U64(r.event.tcp.bytes_received)),
+    std("bytes_sent", (Unsigned, Bytes), "tp->bytes_sent", "Payload sent, retransmissions included.", |r| U64(r.bytes_sent)),
+    std("bytes_retrans", (Unsigned, Bytes), "tp->bytes_retrans", "Payload sent again.", |r| U64(r.bytes_retrans)),
+    std("total_retrans", (Unsigned, Segments), "tp->total_retrans", "Packets sent again.", |r| U64(r.event.tcp.total_retrans.into())),
+    std("min_rtt_us", (Unsigned, Microseconds), "tcp_min_rtt(tp)", "Smallest RTT in the window of tcp_min_rtt_wlen; null: no sample.", |r| Value::unless(r.min_rtt_us.into(), u64::from(u32::MAX))),
+    std("delivery_rate", (Unsigned, BytesPerSecond), "tcp_compute_delivery_rate(tp)", "Most recent delivery rate; null without a sample.", delivery_rate),
+    std("closed_by", (Text, None), "see the documentation", "Who ended it first, by a FIN or without one by a RST: local or peer; null: nobody (a timeout, an error), or it was not seen.", |r| named(SIDES, r.closed_by)),
+    std("reason", (Text, None), "see the documentation", "Of its end: fin (orderly), reset_sent (close() with unread data or without lingering, or the kernel's own), reset_received (also where data came for a socket that was closed), timeout, error (as `err` says).", |r| named(REASONS, r.reason)),
+    std("err", (Text, None), "sk->sk_err", "The error that the application gets, by name; null: none.", |r| errno(r.err)),
+    full("errno", (Unsigned, None), "sk->sk_err", "Its number; null: none.", |r| Value::unless(r.err.into(), 0)),
+];
+
+socket_kind!(
+    LifeRecord,
+    TCC_KIND_LIFE,
+    "life",
+    "sock:inet_sock_set_state",
+    "The end of a connection that was established, with its totals; and each one that is open when the trace begins.",
+    view![
+        ("PID", "pid", 6),
+        ("COMM", "comm", 7),
+        ("TX", "bytes_acked", 7),
+        ("RX", "bytes_received", 7),
+        ("us", "duration_us", 6),
+        ("rtx", "total_retrans", 3),
+        ("rtt", "srtt_us", 5),
+        ("END", "reason", 3),
+    ],
+    |bytes, _, index| socket::value(FIELDS, bytes, index),
+    memory: &["conn_state", "conn_reset", "synack_time"],
+    programs: &[]
+);
