@@ -83,6 +83,14 @@ impl Kernel {
     /// Why there can be no events of that kind here.
     #[must_use]
     pub fn lacks(&self, kind: &Kind) -> Option<String> {
+        if let Some(("syscalls", name)) = kind.hook.split_once(':') {
+            let none =
+                || format!("this kernel has no tracepoint {} (CONFIG_FTRACE_SYSCALLS)", kind.hook);
+            // Where it has another event and not this one, that is why.
+            return tracefs_event("syscalls", name)
+                .err()
+                .map(|why| tracefs_event("tcp", "tcp_probe").map_or(why, |()| none()));
+        }
         let there = self.has_tracepoint(kind.tracepoint());
         (!there).then(|| format!("this kernel has no tracepoint {}", kind.hook))
     }

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Connect(args)) => {
             config(args.trace).and_then(|c| cmd::connect::run(c, args.failed))
         }
+        Some(Command::Accept(args)) => config(*args).and_then(|c| cmd::accept::run(&c)),
         Some(Command::Life(args)) => {
             config(args.trace).and_then(|c| cmd::life::run(c, args.min_duration))
         }

@@ -21,7 +21,7 @@ mod generated {
 }
 
 pub use generated::types::{
-    tcc_addr_key as AddrKey, tcc_by as By, tcc_config as BpfConfig,
+    tcc_accept as AcceptRecord, tcc_addr_key as AddrKey, tcc_by as By, tcc_config as BpfConfig,
     tcc_cong_state as CongStateRecord, tcc_connect as ConnectRecord, tcc_counters as Counters,
     tcc_destroy as DestroyRecord, tcc_error as ErrorRecord, tcc_event as Event,
     tcc_filter as Filter, tcc_filter_key as FilterKey, tcc_flow as Flow, tcc_head as Head,
@@ -52,6 +52,7 @@ unsafe impl Plain for RcvSpaceRecord {}
 unsafe impl Plain for ErrorRecord {}
 unsafe impl Plain for ConnectRecord {}
 unsafe impl Plain for LifeRecord {}
+unsafe impl Plain for AcceptRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}

@@ -17,6 +17,8 @@ const OPTIONAL: &[&str] = &[
     "tcp_sock.timeout_rehash",
     "sock_cgroup_data.cgroup",
     "cgroup.ancestors",
+    "syscall_trace_enter.args",
+    "syscall_trace_exit.ret",
 ];
 
 /// Struct and member names of the header, without those of `___` flavours, which are other kernels'.

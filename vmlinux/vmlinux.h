@@ -146,6 +146,15 @@ struct file {
 	void *private_data;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct socket {
 	struct sock *sk;
 	struct file *file;
@@ -176,6 +185,8 @@ struct sock {
 	unsigned long sk_lingertime;
 	int sk_sndbuf;
 	struct sock_cgroup_data sk_cgrp_data;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
 };
 
 /* since 6.19: the retransmit timer lives in struct sock */
@@ -383,6 +394,16 @@ struct task_struct {
 	char comm[16];
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
+	struct files_struct *files;
+};
+
+/* The records of a system call's tracepoints, with CONFIG_FTRACE_SYSCALLS. */
+struct syscall_trace_enter {
+	unsigned long args[0];
+};
+
+struct syscall_trace_exit {
+	long ret;
 };
 
 struct seq_file;

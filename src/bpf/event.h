@@ -25,6 +25,7 @@ enum tcc_kind {
 	TCC_KIND_ERROR,
 	TCC_KIND_CONNECT,
 	TCC_KIND_LIFE,
+	TCC_KIND_ACCEPT,
 	TCC_KIND_MAX,
 };
 
@@ -320,6 +321,7 @@ union tcc_record {
 	struct tcc_error error;
 	struct tcc_connect connect;
 	struct tcc_life life;
+	struct tcc_accept accept;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;
@@ -359,6 +361,7 @@ TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
 TCC_NO_PADDING(struct tcc_error, unused);
 TCC_NO_PADDING(struct tcc_connect, unused);
 TCC_NO_PADDING(struct tcc_life, unused);
+TCC_NO_PADDING(struct tcc_accept, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
 

@@ -63,10 +63,13 @@ static __always_inline __u32 passive_handshake_us(struct sock *sk, __u64 now)
 	return sent_us ? now / 1000 - *sent_us : 0;
 }
 
-static __always_inline void history_established(struct conn *conn, struct sock *sk)
+static __always_inline void history_established(struct conn *conn, struct sock *sk, const bool typed)
 {
 	__u64 now = bpf_ktime_get_ns();
 
+	/* Whoever tells of it later may not be able to make one. */
+	if (typed && cfg.cookie_helper)
+		bpf_get_socket_cookie(sk);
 	conn->established_ns = now;
 	if (!(conn->flags & CONN_ACTIVE))
 		conn->handshake_us = passive_handshake_us(sk, now);
@@ -87,7 +90,7 @@ static __always_inline int on_conn_state(struct sock *sk, int oldstate, int news
 	if (is_first_state(oldstate, newstate))
 		history_begin(conn, newstate);
 	else if (newstate == TCP_ESTABLISHED)
-		history_established(conn, sk);
+		history_established(conn, sk, typed);
 	else if (newstate == TCP_FIN_WAIT1 && !(conn->flags & CONN_CLOSED))
 		conn->flags |= CONN_CLOSED_BY_US;
 	else if (newstate == TCP_CLOSE_WAIT && !(conn->flags & CONN_CLOSED))

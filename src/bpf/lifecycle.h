@@ -52,4 +52,15 @@ struct tcc_life {
 	__u8 unused[6];
 };
 
+/* syscalls:sys_exit_accept, sys_exit_accept4 */
+struct tcc_accept {
+	struct tcc_event event;
+	__u64 wait_ns; /* since ESTABLISHED; 0: not seen */
+	__u32 handshake_us; /* 0: not known */
+	__u32 backlog; /* of the listener, as is the next */
+	__u32 max_backlog;
+	__u8 has_listener;
+	__u8 unused[3];
+};
+
 #endif

@@ -34,6 +34,7 @@
 #include "probes/error.bpf.h"
 #include "probes/connect.bpf.h"
 #include "probes/life.bpf.h"
+#include "probes/accept.bpf.h"
 
 #include "flow.bpf.h"
 

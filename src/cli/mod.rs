@@ -62,6 +62,8 @@ pub enum Command {
     States(Box<TraceArgs>),
     /// Active opens: who connects where, how long it took, and why it failed.
     Connect(Box<ConnectArgs>),
+    /// Passive opens: who accepts from whom, and how long that waited.
+    Accept(Box<TraceArgs>),
     /// Connections as they end, with their totals, and those that are open at the start.
     Life(Box<LifeArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.

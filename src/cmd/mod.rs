@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod accept;
 pub mod check;
 pub mod cong;
 pub mod connect;

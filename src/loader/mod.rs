@@ -219,6 +219,9 @@ fn configure(
     if variant.hooks.iter().any(|hook| hook.starts_with("synack_time")) {
         maps.synacks.set_max_entries(SYNACKS)?;
     }
+    if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
+        maps.accepting.set_max_entries(PROCESSES)?;
+    }
     if plan.track_owner {
         maps.listeners.set_max_entries(LISTENERS)?;
     }

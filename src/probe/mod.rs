@@ -3,6 +3,7 @@
 //! To add a probe: its record in `bpf/event.h` and `skel.rs`, its handler in `bpf/probes/`, a module here, one line in
 //! [`KINDS`]. Nothing else knows the kinds one by one, but for `probe` itself, which has several readers.
 
+pub mod accept;
 pub mod ca;
 pub mod ca_columns;
 pub mod ca_mainline;
@@ -97,6 +98,7 @@ pub const KINDS: &[Kind] = &[
     error::KIND,
     connect::KIND,
     life::KIND,
+    accept::KIND,
 ];
 
 /// The kind of that name.

@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod accept;
 mod accounting;
 mod algorithms;
 mod big_tcp;

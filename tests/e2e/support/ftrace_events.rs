@@ -37,7 +37,7 @@ pub const EVENTS: &[&str] = &[
 ];
 
 /// Those that need not be one event for each call of their tracepoint.
-pub const DERIVED: &[&str] = &["connect", "life"];
+pub const DERIVED: &[&str] = &["connect", "life", "accept"];
 
 /// A kind's tracepoint, as tracefs has it.
 #[track_caller]

@@ -120,6 +120,16 @@ impl Puppet {
         self.socket(&format!("accept {name}"))
     }
 
+    /// Waits in accept() while that is done.
+    #[track_caller]
+    pub fn accept_during<T>(&mut self, name: &str, during: impl FnOnce() -> T) -> T {
+        let order = format!("accept {name}");
+        self.order(&order);
+        let done = during();
+        self.answer(&order);
+        done
+    }
+
     #[track_caller]
     pub fn connect(&mut self, name: &str, to: SocketAddr) -> Socket {
         self.socket(&format!("connect {name} {to}"))
@@ -248,6 +258,11 @@ impl Stage {
                 let (stream, _) = self.listener.as_ref().ok_or("no listener")?.accept()?;
                 return self.keep(name, stream);
             }
+            // By the system call that accept4 has replaced.
+            ["accept1", name] => {
+                let listener = self.listener.as_ref().ok_or("no listener")?;
+                return self.keep(name, rustix::net::accept(listener)?.into());
+            }
             ["connect", name, addr] => {
                 let addr: SocketAddr = addr.parse()?;
                 let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
@@ -311,17 +326,11 @@ impl Stage {
                 }
                 return self.keep(name, socket.into());
             }
-            // How that ended, as `try` tells it.
-            ["outcome", name] => {
+            // How that ended, as `try` tells it; or how the connection ends, once it does.
+            ["outcome" | "error", name] => {
                 let stream = self.named(name)?;
-                poll(&mut [PollFd::new(stream, PollFlags::OUT)], None)?;
-                let error = stream.take_error()?.and_then(|error| error.raw_os_error());
-                return Ok(error.unwrap_or(0).to_string());
-            }
-            // Waits for the connection's error.
-            ["error", name] => {
-                let stream = self.named(name)?;
-                poll(&mut [PollFd::new(stream, PollFlags::empty())], None)?;
+                let flags = if words[0] == "error" { PollFlags::empty() } else { PollFlags::OUT };
+                poll(&mut [PollFd::new(stream, flags)], None)?;
                 let error = stream.take_error()?.and_then(|error| error.raw_os_error());
                 return Ok(error.unwrap_or(0).to_string());
             }

@@ -1,0 +1,12 @@
+//! `accept`: passive opens, as they are accepted.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::accept;
+use crate::session;
+
+/// Traces until the end; the exit status.
+pub fn run(config: &Config) -> Result<u8> {
+    session::run(config, &[&accept::KIND])
+}
