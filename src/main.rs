@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         Some(Command::Life(args)) => {
             config(args.trace).and_then(|c| cmd::life::run(c, args.min_duration))
         }
+        Some(Command::Connlat(args)) => {
+            config(args.trace).and_then(|c| cmd::connlat::run(c, args.side, args.min))
+        }
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

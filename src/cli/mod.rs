@@ -66,6 +66,8 @@ pub enum Command {
     Accept(Box<TraceArgs>),
     /// Connections as they end, with their totals, and those that are open at the start.
     Life(Box<LifeArgs>),
+    /// How long opening took: connect() on the client's side, handshake and queue on the server's.
+    Connlat(Box<ConnlatArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
@@ -129,4 +131,25 @@ pub struct LifeArgs {
     pub min_duration: Option<Duration>,
     #[command(flatten)]
     pub trace: TraceArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ConnlatArgs {
+    /// Only what took at least so long, on the server's side the handshake or the wait: 10ms.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub min: Option<Duration>,
+    /// Whose side.
+    #[arg(long, value_enum, default_value_t = Side::Both)]
+    pub side: Side,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    Both,
+    /// Active opens (`connect`).
+    Client,
+    /// Passive opens (`accept`).
+    Server,
 }

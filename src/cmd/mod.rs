@@ -4,6 +4,7 @@ pub mod accept;
 pub mod check;
 pub mod cong;
 pub mod connect;
+pub mod connlat;
 pub mod docs;
 pub mod events;
 pub mod life;

@@ -379,6 +379,19 @@ mod tests {
     }
 
     #[test]
+    fn what_several_kinds_remember_runs_once_and_first() {
+        let names = ["life", "accept"];
+        let kinds = KINDS.iter().filter(|kind| names.contains(&kind.name)).collect();
+        let plan = plan_of(&Request { kinds, list_open: true, ..Request::default() });
+        assert!(plan.track_conn && plan.list_open);
+        let hooks = ["conn_state_btf", "conn_reset_btf", "synack_time_btf", "conn_destroy"];
+        assert_eq!(plan.variants[0].hooks, hooks);
+        let programs = plan.variants[0].programs.iter().map(|(_, name)| &**name);
+        let accept = ["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"];
+        assert_eq!(programs.collect::<Vec<_>>(), [&["life_btf"], &accept[..]].concat());
+    }
+
+    #[test]
     fn without_tracefs_the_missing_cookies_are_said() {
         let facts = Facts { cookie_helper: false, tracefs: Err("not mounted".into()), ..modern() };
         let request = Request { reader: Some(Reader::Sock), ..request() };

@@ -11,6 +11,7 @@ mod big_tcp;
 mod command;
 mod commands_view;
 mod connect;
+mod connlat;
 mod events_counters;
 mod events_stream;
 mod events_tracefs;
