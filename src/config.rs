@@ -203,6 +203,8 @@ pub struct Output {
     pub stats: Option<Duration>,
     /// A summary takes the place of the one before it on the screen.
     pub redraw: bool,
+    /// Of `drop`: the kernel's stack.
+    pub stack: bool,
 }
 
 /// How the kernel is tapped; `None`: what fits best.

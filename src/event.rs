@@ -23,7 +23,7 @@ pub struct Event<'c> {
 }
 
 /// No record but `probe`'s is larger.
-const LARGEST: usize = 256;
+const LARGEST: usize = 768;
 
 /// A record's bytes at the alignment that its type wants.
 #[repr(C, align(8))]
@@ -33,7 +33,7 @@ struct Aligned([u8; LARGEST]);
 #[allow(clippy::large_enum_variant)]
 enum Payload {
     Probe(Probe),
-    Record(&'static Record, Aligned),
+    Record(&'static Record, Aligned, usize),
 }
 
 impl Payload {
@@ -42,11 +42,12 @@ impl Payload {
             return tcp_probe::from_raw(bytes, full).map(Payload::Probe);
         };
         let mut aligned = Aligned([0; LARGEST]);
-        if bytes.len() != record.size {
+        let len = bytes.len();
+        if len != record.size && len != record.longest {
             return None;
         }
-        aligned.0.get_mut(..record.size)?.copy_from_slice(bytes);
-        Some(Payload::Record(record, aligned))
+        aligned.0.get_mut(..len)?.copy_from_slice(bytes);
+        Some(Payload::Record(record, aligned, len))
     }
 }
 
@@ -99,8 +100,8 @@ impl Row for Event<'_> {
         let column = column - common::FIELDS.len();
         match &self.payload {
             Payload::Probe(probe) => tcp_probe::value(probe, &self.types.layouts, column),
-            Payload::Record(record, bytes) => {
-                (record.value)(&bytes.0[..record.size], self.types, column)
+            Payload::Record(record, bytes, len) => {
+                (record.value)(&bytes.0[..*len], self.types, column)
             }
         }
     }
@@ -122,7 +123,11 @@ mod tests {
         let layouts = crate::probe::ca::Layouts::new(|_, _| {
             Some(crate::probe::ca::Bits { offset: 3, size: 9 })
         });
-        let types = Types { layouts, reset_reasons: [(1, "NO_SOCKET".to_owned())].into() };
+        let types = Types {
+            layouts,
+            reset_reasons: [(1, "NO_SOCKET".to_owned())].into(),
+            ..Types::default()
+        };
         let event = Event::decode(bytes, &types, |ns| Moment::Wall(ns.cast_signed()))?;
         let columns = (event.kind().columns)();
         Ok((0..columns.len()).map(|i| format!("{:?}", event.value(i))).collect())
@@ -132,7 +137,7 @@ mod tests {
     fn kinds_are_numbered_as_they_stand() {
         for (index, kind) in KINDS.iter().enumerate() {
             assert_eq!(usize::from(kind.number), index, "{}", kind.name);
-            assert!(kind.record.as_ref().is_none_or(|record| record.size <= LARGEST));
+            assert!(kind.record.as_ref().is_none_or(|record| record.longest <= LARGEST));
         }
     }
 
@@ -144,13 +149,14 @@ mod tests {
 
         #[test]
         fn any_bytes_under_a_valid_head_can_be_printed(
-            mut bytes in proptest::collection::vec(any::<u8>(), size_of::<crate::skel::ProbeFullRecord>()),
+            mut bytes in proptest::collection::vec(any::<u8>(), 1024),
             full in any::<bool>(),
             kind in 0..KINDS.len(),
         ) {
             let len = match &KINDS[kind].record {
+                Some(record) if full => record.longest,
                 Some(record) => record.size,
-                None if full => bytes.len(),
+                None if full => size_of::<crate::skel::ProbeFullRecord>(),
                 None => size_of::<crate::skel::ProbeRecord>(),
             };
             bytes[52] = KINDS[kind].number;

@@ -36,6 +36,13 @@ const RECORD: &[(&str, u32)] = &[
     ("sock_cookie", 64),
 ];
 
+/// Enums of drop reasons beside the kernel's own, and whose BTF has them where they are not built in.
+const SUBSYSTEM_REASONS: &[(&str, Option<&str>)] = &[
+    ("mac80211_drop_reason", Some("mac80211")),
+    ("ovs_drop_reason", Some("openvswitch")),
+    ("qdisc_drop_reason", None),
+];
+
 /// Answers about the running kernel.
 pub struct Kernel {
     pub btf_path: PathBuf,
@@ -143,7 +150,37 @@ impl Kernel {
                 .into_iter()
                 .map(|(reason, number)| (number, name(reason)))
                 .collect(),
+            ..Types::default()
         }
+    }
+
+    /// The names of drop reasons: the kernel's own, and its subsystems', which are told apart by the upper 16 bits (6.4).
+    #[must_use]
+    pub fn drop_reasons(&self) -> HashMap<u64, String> {
+        let Ok(btf) = self.btf.as_ref() else {
+            return HashMap::new();
+        };
+        let name = |name: &str| {
+            let name = name.trim_start_matches('_');
+            let name = name.strip_prefix("SKB_DROP_REASON_").or(name.strip_prefix("SKB_"));
+            name.map(str::to_owned)
+        };
+        let mut names: HashMap<u64, String> = btf
+            .enumerators("skb_drop_reason")
+            .into_iter()
+            .filter_map(|(reason, number)| Some((number, name(&reason)?)))
+            .collect();
+        for &(type_name, module) in SUBSYSTEM_REASONS {
+            let found = match btf.enumerators(type_name) {
+                own if own.is_empty() => {
+                    module.and_then(|name| Some(self.module(name)?.enumerators(type_name)))
+                }
+                own => Some(own),
+            };
+            let own = found.unwrap_or_default().into_iter().filter(|(_, number)| number >> 16 > 0);
+            names.extend(own.map(|(reason, number)| (number, reason)));
+        }
+        names
     }
 
     /// Where the private state of each algorithm lies.

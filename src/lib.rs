@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`event`]; above it there are rows and columns ([`table`]) only. A module
-//! names only modules before it in this order, which `tests/architecture.rs` checks: table, accounting, btf, skel,
+//! names only modules before it in this order, which `tests/architecture.rs` checks: symbols, table, accounting, btf, skel,
 //! probe, kernel, event, sink, config, pipeline, loader, summary, session, report, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -28,4 +28,5 @@ pub mod session;
 pub mod sink;
 pub mod skel;
 pub mod summary;
+pub mod symbols;
 pub mod table;

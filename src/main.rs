@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         None => config(cli.trace).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Probe(args)) => config(*args).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Events(args)) => {
-            config(args.trace).and_then(|c| cmd::events::run(&c, &args.kinds))
+            config(args.trace).and_then(|c| cmd::events::run(c, &args.kinds, args.stack))
         }
         Some(Command::Retrans(args)) => config(*args).and_then(cmd::retrans::run),
         Some(Command::Reset(args)) => config(*args).and_then(cmd::reset::run),
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Connlat(args)) => {
             config(args.trace).and_then(|c| cmd::connlat::run(c, args.side, args.min))
         }
+        Some(Command::Drop(args)) => config(args.trace).and_then(|c| cmd::drop::run(c, args.stack)),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

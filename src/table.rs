@@ -4,6 +4,8 @@ pub mod summary;
 
 use std::net::IpAddr;
 
+use crate::symbols::Symbols;
+
 /// One cell of a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -17,6 +19,10 @@ pub enum Value<'a> {
     Ip(IpAddr),
     /// A moment, in the clock that `--time` chose.
     Time(Moment),
+    /// An address of the kernel's code.
+    Code(u64, &'a Symbols),
+    /// Several, one called from the next.
+    Stack(&'a [u64], &'a Symbols),
 }
 
 /// A moment as the sinks print it.
@@ -45,6 +51,7 @@ pub enum Type {
     Signed,
     Float,
     Text,
+    TextList,
     Address,
     Time,
 }

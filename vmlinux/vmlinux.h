@@ -324,15 +324,30 @@ struct tcp_sock {
 	u16 timeout_rehash;
 };
 
+struct net_device {
+	int ifindex;
+	possible_net_t nd_net;
+};
+
 struct sk_buff {
 	struct sock *sk;
+	struct net_device *dev;
+	unsigned long _skb_refdst;
 	unsigned char *head;
+	unsigned char *data;
+	unsigned int tail;
+	unsigned int end;
 	__u16 transport_header;
 	__u16 network_header;
+	__be16 protocol;
 	unsigned int len;
 	__u32 mark;
 	int skb_iif;
 	char cb[48];
+};
+
+struct skb_shared_info {
+	unsigned short gso_segs;
 };
 
 struct tcp_skb_cb {
@@ -382,6 +397,16 @@ enum sk_rst_reason {
 /* Its own struct since 6.10; asked only whether it has the reason. */
 struct trace_event_raw_tcp_send_reset {
 	enum sk_rst_reason reason;
+};
+
+/* Asked only what it has: the reason since 5.17 (c504e5c2f964), the socket since 6.11 (c53795d48ee8). */
+enum skb_drop_reason {
+	SKB_NOT_DROPPED_YET = 0,
+};
+
+struct trace_event_raw_kfree_skb {
+	enum skb_drop_reason reason;
+	void *rx_sk;
 };
 
 struct signal_struct {

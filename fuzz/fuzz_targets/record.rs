@@ -10,7 +10,11 @@ use tcc_trace::table::{Moment, Selected, Table};
 
 fuzz_target!(|bytes: &[u8]| {
     let layouts = Layouts::new(|_, _| Some(Bits { offset: 3, size: 9 }));
-    let types = Types { layouts, reset_reasons: [(1, "NO_SOCKET".to_owned())].into() };
+    let types = Types {
+        layouts,
+        reset_reasons: [(1, "NO_SOCKET".to_owned())].into(),
+        ..Types::default()
+    };
     let moment = |ns: u64| Moment::Wall(ns.cast_signed());
     let Ok(event) = Event::decode(bytes, &types, moment) else { return };
     let kind = event.kind();

@@ -73,7 +73,8 @@ struct tcc_config {
 	__u8 key_by_cookie; /* the record reader has no socket pointer */
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
 	__u8 failed_only; /* of connect */
-	__u8 unused[4];
+	__u8 stack; /* `drop` with the kernel's stack */
+	__u8 unused[3];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

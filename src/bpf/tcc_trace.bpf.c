@@ -19,6 +19,7 @@
 #include "histogram.bpf.h"
 #include "owner.bpf.h"
 #include "history.bpf.h"
+#include "packet.bpf.h"
 
 #include "probes/probe.bpf.h"
 
@@ -37,6 +38,7 @@
 #include "probes/accept.bpf.h"
 
 #include "flow.bpf.h"
+#include "probes/drop.bpf.h"
 
 /* The helpers that read kernel memory are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -67,6 +67,7 @@ impl TraceArgs {
                 verbose: self.output.verbose,
                 stats: self.output.stats,
                 redraw: false,
+                stack: false,
             },
             tap: Tap {
                 reader: match self.tap.reader {

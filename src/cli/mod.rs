@@ -68,6 +68,8 @@ pub enum Command {
     Life(Box<LifeArgs>),
     /// How long opening took: connect() on the client's side, handshake and queue on the server's.
     Connlat(Box<ConnlatArgs>),
+    /// TCP packets that the kernel drops: why, where in its code, and whose they were.
+    Drop(Box<DropArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
@@ -111,6 +113,18 @@ pub struct EventsArgs {
     /// Kinds of events, or `all` that this kernel has; see docs/reference.md.
     #[arg(required = true, value_name = "KINDS", value_delimiter = ',')]
     pub kinds: Vec<String>,
+    /// Of `drop`: the way through the kernel's code, too.
+    #[arg(long, help_heading = "Output")]
+    pub stack: bool,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct DropArgs {
+    /// The way through the kernel's code, too.
+    #[arg(long, help_heading = "Output")]
+    pub stack: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }

@@ -4,12 +4,17 @@ use anyhow::{Result, bail};
 
 use crate::config::{Config, Usage};
 use crate::kernel::Kernel;
-use crate::probe::{KINDS, Kind};
+use crate::probe::{KINDS, Kind, drop};
 use crate::session;
 
 /// Traces until the end; the exit status.
-pub fn run(config: &Config, names: &[String]) -> Result<u8> {
-    session::run(config, &kinds(config, names)?)
+pub fn run(mut config: Config, names: &[String], stack: bool) -> Result<u8> {
+    let kinds = kinds(&config, names)?;
+    if stack && !kinds.iter().any(|kind| kind.number == drop::KIND.number) {
+        bail!(Usage("--stack is of `drop`, which is not asked for".into()));
+    }
+    config.output.stack = stack;
+    session::run(&config, &kinds)
 }
 
 /// By number, each once. `all` is what this kernel has, and what it lacks is said.

@@ -6,6 +6,7 @@ pub mod cong;
 pub mod connect;
 pub mod connlat;
 pub mod docs;
+pub mod drop;
 pub mod events;
 pub mod life;
 pub mod probe;

@@ -204,6 +204,7 @@ fn configure(
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
     summaries::set(cfg, config.summarise.as_ref());
     cfg.cookie_helper = kernel.has_cookie_helper().into();
+    cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);

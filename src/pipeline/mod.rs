@@ -7,6 +7,7 @@ use std::io;
 use self::clock::Clock;
 use crate::accounting::{Accounting, Counts};
 use crate::event::{self, Event};
+use crate::probe::ca::Layouts;
 use crate::probe::{KINDS, Kind, Types};
 use crate::sink::{Sink, Stage};
 use crate::table::summary::Summary;
@@ -137,8 +138,8 @@ impl Pipeline {
     }
 
     /// Another algorithm's state has become known.
-    pub fn set_types(&mut self, types: Types) {
-        self.types = types;
+    pub fn set_layouts(&mut self, layouts: Layouts) {
+        self.types.layouts = layouts;
     }
 
     /// Records that came so far.

@@ -11,6 +11,7 @@ pub mod common;
 pub mod cong_state;
 pub mod connect;
 pub mod destroy;
+pub mod drop;
 pub mod error;
 pub mod life;
 pub mod names;
@@ -27,6 +28,7 @@ pub mod tcp_probe;
 
 use std::collections::HashMap;
 
+use crate::symbols::Symbols;
 use crate::table::{Column, Value};
 
 /// What is different on each kernel and looked up in its types.
@@ -36,6 +38,10 @@ pub struct Types {
     pub layouts: ca::Layouts,
     /// `enum sk_rst_reason`, without its prefix.
     pub reset_reasons: HashMap<u64, String>,
+    /// `enum skb_drop_reason` without its prefix, and those of subsystems.
+    pub drop_reasons: HashMap<u64, String>,
+    /// Of the kernel's code; none where no kind that is traced shows any.
+    pub symbols: Symbols,
 }
 
 /// Columns on a terminal: title, column or `address:port`, least width. `type` is the kind's name.
@@ -63,10 +69,12 @@ pub struct Kind {
     pub record: Option<Record>,
 }
 
-/// Records of one size.
+/// Records of one size, or of two.
 pub struct Record {
     pub size: usize,
-    /// A cell, counted from after the common columns. The bytes are 8-aligned and `size` long.
+    /// With what was asked for beyond the columns; else as `size`.
+    pub longest: usize,
+    /// A cell, counted from after the common columns. The bytes are 8-aligned and of one of these lengths.
     pub value: for<'a> fn(&'a [u8], &'a Types, usize) -> Value<'a>,
 }
 
@@ -99,6 +107,7 @@ pub const KINDS: &[Kind] = &[
     connect::KIND,
     life::KIND,
     accept::KIND,
+    drop::KIND,
 ];
 
 /// The kind of that name.

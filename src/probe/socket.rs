@@ -69,8 +69,8 @@ pub(super) fn columns<R>(own: &'static [Field<R>]) -> Vec<&'static Column> {
         .collect()
 }
 
-/// A cell of the record in those bytes, counted from after the common columns. The bytes are 8-aligned and as many as the
-/// record has.
+/// A cell of the record in those bytes, counted from after the common columns. The bytes are 8-aligned and at least as
+/// many as the record has.
 pub(super) fn value<'a, R: Plain>(
     own: &'static [Field<R>],
     bytes: &'a [u8],
@@ -84,8 +84,8 @@ pub(super) fn value<'a, R: Plain>(
     };
     let index = index - own.len();
     match OWNER.get(index) {
-        // Where there is no socket nobody holds it.
-        Some(_) if event.tcp.present == 0 => Null,
+        // Where there is no socket nobody holds it; a packet is in a namespace all the same.
+        Some(field) if event.tcp.present == 0 && field.column.name != "netns" => Null,
         Some(field) => (field.get)(event),
         None => tcp(own).nth(index - OWNER.len()).map_or(Null, |field| (field.get)(event)),
     }
@@ -113,7 +113,11 @@ macro_rules! socket_kind {
             view: $view,
             memory: $memory,
             programs: $programs,
-            record: Some(crate::probe::Record { size: size_of::<$record>(), value: $value }),
+            record: Some(crate::probe::Record {
+                size: size_of::<$record>(),
+                longest: size_of::<$record>(),
+                value: $value,
+            }),
         };
     };
 }

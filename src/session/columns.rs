@@ -16,10 +16,15 @@ pub struct Selection {
     pub full: bool,
     /// One of them tells the owner's process.
     pub owner: bool,
+    /// One of them names kernel code.
+    pub code: bool,
 }
 
 /// Columns that need the owner to be known.
 const OWNER: &[&str] = &["pid", "comm"];
+/// Columns that name kernel code; the second is there only if it is asked for by its own option.
+const CODE: &[&str] = &["location", STACK];
+const STACK: &str = "stack";
 
 /// Chooses and checks; an unknown name is refused with the nearest one.
 pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Result<Selection> {
@@ -32,7 +37,8 @@ pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Resu
         || tables.iter().flat_map(|(kind, table)| table.columns.iter().map(move |s| (kind, s)));
     let full = chosen().any(|(kind, s)| kind.is_probe() && s.column.set == Set::Full);
     let owner = chosen().any(|(_, s)| OWNER.contains(&s.column.name));
-    Ok(Selection { tables, full, owner })
+    let code = chosen().any(|(_, s)| CODE.contains(&s.column.name));
+    Ok(Selection { tables, full, owner, code })
 }
 
 fn table(kind: &'static Kind, output: &Output, kernel: &Kernel) -> Table {
@@ -41,11 +47,17 @@ fn table(kind: &'static Kind, output: &Output, kernel: &Kernel) -> Table {
     let view =
         |name: &str| output.view.is_some_and(|view| view.iter().any(|(_, of, _)| *of == name));
     let standard = |column: &Column| column.set == Set::Standard || view(column.name);
-    let chosen: Vec<usize> = match &output.fields {
+    let mut chosen: Vec<usize> = match &output.fields {
         Fields::Standard => (0..all.len()).filter(|&i| standard(all[i])).collect(),
         Fields::All => (0..all.len()).collect(),
         Fields::Named(names) => names.iter().flat_map(|name| named(&all, name)).collect(),
     };
+    let stack = all.iter().position(|column| column.name == STACK);
+    if output.stack
+        && let Some(stack) = stack.filter(|stack| !chosen.contains(stack))
+    {
+        chosen.push(stack);
+    }
     let select = |index: usize| {
         let column: &'static Column = all[index];
         let present = column.need.is_none_or(|need| kernel.has_member(need));

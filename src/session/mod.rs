@@ -21,8 +21,9 @@ use crate::config::{Config, Fields, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, plan};
 use crate::loader::{self, Refused};
-use crate::probe::Kind;
+use crate::probe::{Kind, Types, drop};
 use crate::summary;
+use crate::symbols::Symbols;
 
 /// Traces those kinds of events as the configuration says. The exit status is the command's, if one was run.
 pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
@@ -31,7 +32,9 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     let kernel = Kernel::new(config.tap.btf.as_deref());
     // What is wrong with the options is said to anybody, before what is wrong here.
     let selection = match config.summarise {
-        Some(_) => Selection { tables: Vec::new(), full: false, owner: of_flows(config) },
+        Some(_) => {
+            Selection { tables: Vec::new(), full: false, owner: of_flows(config), code: false }
+        }
         None => columns::select(kinds, &config.output, &kernel)?,
     };
     check_limits(config, kinds)?;
@@ -70,7 +73,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                     reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
                     read_ns: Cell::new(0),
                 }
-                .run(kernel.types())
+                .run(types(config, kinds, &selection, &kernel))
             });
         match started {
             Err(error) if error.is::<Refused>() => {
@@ -93,6 +96,29 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
         "the kernel's own words: run it with -v"
     };
     bail!("no reader works here (tried {}); {hint}", refused.join(", "))
+}
+
+/// What records are read by.
+fn types(
+    config: &Config,
+    kinds: &[&'static Kind],
+    selection: &Selection,
+    kernel: &Kernel,
+) -> Types {
+    let mut types = kernel.types();
+    if kinds.iter().any(|kind| kind.number == drop::KIND.number) {
+        types.drop_reasons = kernel.drop_reasons();
+    }
+    if selection.code {
+        match Symbols::load() {
+            Some(symbols) => types.symbols = symbols,
+            None if config.output.quiet => {}
+            None => output::tell(
+                "note: the kernel hides its symbols from us (CAP_SYSLOG, kernel.kptr_restrict): code is shown by its address",
+            ),
+        }
+    }
+    types
 }
 
 /// Sampling is of samples; no other event is left out by it.

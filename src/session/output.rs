@@ -38,9 +38,10 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
     let (cells, details, inline) = match (&selection.tables[..], output.view) {
         ([], _) => Default::default(),
         ([(_, table)], _) if named => {
-            let names = table.columns.iter().map(|s| s.column.name);
+            let names = table.columns.iter().filter(|s| !is_list(s)).map(|s| s.column.name);
             let cells = names.filter_map(|name| cell(tables, name, name, 0)).collect();
-            (cells, Vec::new(), false)
+            let lists = table.columns.iter().filter(|s| is_list(s)).copied().collect();
+            (cells, vec![Table { columns: lists, ..table.clone() }], false)
         }
         ([(kind, table)], None) => (view(kind.view, tables), vec![beyond(table, &[])], false),
         (_, Some(of_command)) if !named => {
@@ -73,6 +74,11 @@ fn view(view: View, tables: &[Table]) -> Vec<Cell> {
     view.iter().filter_map(|&(title, name, width)| cell(tables, title, name, width)).collect()
 }
 
+/// A list has lines of its own.
+fn is_list(selected: &Selected) -> bool {
+    selected.column.ty == Type::TextList
+}
+
 /// What goes beyond the standard fields, and beyond that view.
 fn beyond(table: &Table, view: View) -> Table {
     let full = |s: &&Selected| {
@@ -85,7 +91,7 @@ fn beyond(table: &Table, view: View) -> Table {
 fn rest(kind: &Kind, table: &Table, output: &Output) -> Table {
     let viewed = |name: &str| kind.view.iter().skip(COMMON).any(|(_, column, _)| *column == name);
     let shown = |s: &&Selected| match output.fields {
-        Fields::Standard => viewed(s.column.name),
+        Fields::Standard => viewed(s.column.name) || is_list(s),
         Fields::All => viewed(s.column.name) || s.column.set == Set::Full,
         Fields::Named(_) => {
             !matches!(s.column.name, "time" | "saddr" | "sport" | "daddr" | "dport")

@@ -296,7 +296,8 @@ impl Trace<'_, '_> {
     ) -> Option<Instant> {
         let now = missing_modules();
         if now != *missing {
-            pipeline.borrow_mut().set_types(Kernel::new(self.config.tap.btf.as_deref()).types());
+            let kernel = Kernel::new(self.config.tap.btf.as_deref());
+            pipeline.borrow_mut().set_layouts(kernel.ca_layouts());
             *missing = now;
         }
         (!missing.is_empty()).then(|| Instant::now() + MODULE_TICK)

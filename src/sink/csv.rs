@@ -134,5 +134,14 @@ pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec
         Value::Str(text) => out.extend_from_slice(text.as_bytes()),
         Value::Ip(ip) => write_ip(ip, out),
         Value::Time(moment) => time.full(moment, out),
+        Value::Code(address, symbols) => symbols.write(address, out),
+        Value::Stack(addresses, symbols) => {
+            for (i, &address) in addresses.iter().enumerate() {
+                if i > 0 {
+                    out.push(b';');
+                }
+                symbols.write(address, out);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::time::TimeFormat;
 use super::{Sink, Stage};
 use crate::accounting::Accounting;
+use crate::symbols::Symbols;
 use crate::table::summary::{BUCKET, Line, Summary};
 use crate::table::{Moment, Row, Selected, Table, Value};
 
@@ -216,7 +217,25 @@ fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
             out.push(b'"');
         }
         Value::Time(moment) => time.full(moment, out),
+        Value::Code(address, symbols) => write_code(address, symbols, out),
+        Value::Stack(addresses, symbols) => {
+            out.push(b'[');
+            for (i, &address) in addresses.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_code(address, symbols, out);
+            }
+            out.push(b']');
+        }
     }
+}
+
+/// No symbol has anything in its name that would have to be escaped.
+fn write_code(address: u64, symbols: &Symbols, out: &mut Vec<u8>) {
+    out.push(b'"');
+    symbols.write(address, out);
+    out.push(b'"');
 }
 
 /// Quoted; the escapes of unusual text are serde_json's.

@@ -116,10 +116,12 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// Those of the row's kind, from that column of the line on; beyond the width on lines of their own.
+    /// Those of the row's kind, from that column of the line on; beyond the width on lines of their own, as are a
+    /// stack's.
     fn details(&mut self, row: &dyn Row, mut column: usize) {
         let start = self.buffer.len();
         let mut group_absent = None;
+        let mut stack = None;
         let table = self.layout.details.iter().find(|table| table.kind == row.kind());
         for selected in table.iter().flat_map(|table| &table.columns) {
             let group = selected.column.group();
@@ -134,6 +136,10 @@ impl<W: Write> Text<W> {
             }
             let value = selected.value(row);
             if value == Value::Null {
+                continue;
+            }
+            if let Value::Stack(addresses, symbols) = value {
+                stack = Some((addresses, symbols));
                 continue;
             }
             self.cell.clear();
@@ -152,6 +158,13 @@ impl<W: Write> Text<W> {
             }
             self.buffer.extend_from_slice(&self.cell);
             column += self.cell.len();
+        }
+        for (i, &address) in stack.iter().flat_map(|(addresses, _)| addresses.iter()).enumerate() {
+            if i > 0 || self.layout.inline || self.buffer.len() > start {
+                self.buffer.push(b'\n');
+            }
+            self.buffer.extend_from_slice(INDENT.as_bytes());
+            stack.iter().for_each(|(_, symbols)| symbols.write(address, &mut self.buffer));
         }
         if self.buffer.len() > start && self.layout.color {
             let lines = self.buffer.split_off(start);

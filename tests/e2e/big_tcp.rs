@@ -14,12 +14,12 @@ const AF_NETLINK: i32 = 16;
 const RTM_NEWLINK: u16 = 16;
 const NLM_F_REQUEST_ACK: u16 = 1 | 4;
 /// IFLA_GSO_MAX_SIZE, and IFLA_GSO_IPV4_MAX_SIZE (6.3).
-const IPV6_SIZE: u16 = 41;
+pub const IPV6_SIZE: u16 = 41;
 const IPV4_SIZE: u16 = 63;
 const LOOPBACK: u32 = 1;
 
 /// By netlink, because only newer versions of `ip` know the second one. False where the kernel does not take it.
-fn set_gso_size(ns: &Netns, attribute: u16) -> bool {
+pub fn set_gso_size(ns: &Netns, attribute: u16) -> bool {
     let mut message = Vec::new();
     message.extend(40_u32.to_ne_bytes());
     message.extend(RTM_NEWLINK.to_ne_bytes());

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Output, Server, TempDir, Tracer, columns, is_root, kernel, schema, traffic, wait_until,
+    Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, columns, is_root, kernel, schema,
+    traffic, wait_until,
 };
 
 /// As nobody, with these capabilities only.
@@ -264,4 +265,35 @@ fn a_locked_down_kernel_is_told() {
     let (_, report) = check(&Launch::here(), &[]);
     let item = report["system"].as_array().expect("items").iter().find(|i| i["name"] == "lockdown");
     assert_eq!(item.map(|item| &item["ok"]), Some(&false.into()), "{report}");
+}
+
+/// Who may not see the kernel's symbols sees addresses, and is told once.
+#[test]
+fn code_is_shown_by_address_where_names_are_hidden() {
+    need!(is_root(), "not root");
+    let launch = two_capabilities();
+    let mut look = launch.command(std::path::Path::new("grep"));
+    let hidden = !look
+        .args(["-q", "-v", "^0000000000000000", "/proc/kallsyms"])
+        .status()
+        .expect("grep")
+        .success();
+    let mut lossy = Lossy::new();
+    let port = lossy.closed.to_string();
+    let args = ["drop", "-o", "jsonl", "--stack", "--port", &port];
+    let mut tracer = Tracer::spawn(&launch, &args);
+    tracer.wait_ready();
+    let order = format!("attempt {}:{port}", RIGHT[0]);
+    assert_eq!(lossy.client.ask(&order), "ConnectionRefused");
+    let trace = tracer.stop();
+    trace.check_accounts(&["drop"]);
+    let notes = trace.stderr.lines().filter(|line| line.contains("hides its symbols")).count();
+    assert_eq!(notes, usize::from(hidden), "{}", trace.stderr);
+    let [drop] = &trace.events[..] else { panic!("{:?}", trace.events) };
+    let way = drop["stack"].as_array().expect("a stack");
+    assert!(way.len() > 5 && way[0] == drop["location"], "{drop}");
+    for code in way {
+        let code = code.as_str().expect("text");
+        assert_eq!(code.starts_with("0xffff"), hidden, "{drop}");
+    }
 }

@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod drives;
+mod drops;
 mod ftrace;
 mod ftrace_events;
 mod netns;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 pub use self::cgroup::Cgroup;
 pub use self::drives::drive;
+pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::ftrace::{Ftrace, Seen};
 pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook};
 pub use self::netns::{Netns, Pair};

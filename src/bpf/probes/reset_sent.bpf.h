@@ -8,14 +8,6 @@
 #ifndef __TCC_RESET_SENT_BPF_H__
 #define __TCC_RESET_SENT_BPF_H__
 
-#define TCP_TIME_WAIT 6
-#define TCP_NEW_SYN_RECV 12
-
-static __always_inline bool is_full(__u8 state)
-{
-	return state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV;
-}
-
 /* Both headers' beginnings. What came from the peer is answered by us: its destination is our side. */
 static __always_inline bool head_of_packet(struct tcc_head *head, struct sk_buff *skb)
 {
@@ -70,7 +62,7 @@ static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_b
 		event_lost(TCC_KIND_RESET_SENT);
 		return 0;
 	}
-	rec = event_begin_bare(&e, &head, sizeof(*rec));
+	rec = event_begin_bare(&e, &head, NULL, sizeof(*rec));
 	if (!rec)
 		return 0;
 	load_reset(rec, reason, state);

@@ -40,19 +40,23 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->present = 1;
 }
 
-/* A RST may be sent after tcp_destroy_sock: an entry made for it would never go. */
-static __always_inline struct conn *event_conn(__u64 key, __u8 kind)
+/* A RST may be sent, and a packet be dropped, after tcp_destroy_sock: an entry made for it would never go. */
+static __always_inline struct conn *event_conn(__u64 key, __u8 kind, __u8 state)
 {
-	return kind == TCC_KIND_RESET_SENT ? bpf_map_lookup_elem(&conns, &key) : conn_of(key);
+	if (kind == TCC_KIND_RESET_SENT || (kind == TCC_KIND_DROP && state == TCP_CLOSE))
+		return bpf_map_lookup_elem(&conns, &key);
+	return conn_of(key);
 }
 
 /*
  * A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is not wanted or cannot
- * be had, which is then in the books. `real` must be a full socket.
+ * be had, which is then in the books. `real` must be a full socket. Where the event is about a packet, that one's ends
+ * stand in for those of a socket without a peer (a listener).
  */
-static __always_inline void *event_begin(struct event *e, struct sock *real, __u8 kind, const __u16 size,
-					 const bool typed)
+static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 kind,
+					    const __u16 size, const bool typed)
 {
+	__u32 mark = by ? by->mark : 0, ifindex = by ? by->ifindex : 0;
 	struct tcc_head head;
 	struct tcc_event *rec;
 
@@ -76,13 +80,15 @@ static __always_inline void *event_begin(struct event *e, struct sock *real, __u
 	/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
 	if (!head.sport)
 		head.sport = bpf_ntohs(((struct inet_sock *)e->tp)->inet_sport);
+	if (by && !head.dport)
+		packet_ends(&head, by);
 	if (typed && cfg.cookie_helper)
 		head.cookie = bpf_get_socket_cookie(real);
-	if (!admit_head(&head) || !admit_sock(e->sk, e->tp, 0, 0, false)) {
+	if (!admit_head(&head) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
 		COUNT(e->n, filtered);
 		goto none;
 	}
-	e->conn = cfg.track_conn ? event_conn(conn_key(real, head.cookie), kind) : NULL;
+	e->conn = cfg.track_conn ? event_conn(conn_key(real, head.cookie), kind, e->sk->__sk_common.skc_state) : NULL;
 	if (cfg.track_owner && e->conn)
 		conn_ask(e->conn);
 	if (!admit_owner(e->conn)) {
@@ -99,12 +105,18 @@ static __always_inline void *event_begin(struct event *e, struct sock *real, __u
 		goto none;
 	}
 	rec->head = head;
-	load_owner(&rec->owner, e->sk, e->conn, 0, false);
+	load_owner(&rec->owner, e->sk, e->conn, ifindex, false);
 	load_tcp_brief(&rec->tcp, e->tp);
 	return rec;
 none:
 	copies_release();
 	return NULL;
+}
+
+static __always_inline void *event_begin(struct event *e, struct sock *real, __u8 kind, const __u16 size,
+					 const bool typed)
+{
+	return event_begin_by(e, real, NULL, kind, size, typed);
 }
 
 /* One that could not even be looked at. */
@@ -129,18 +141,23 @@ static __always_inline void event_filtered(__u8 kind)
 	}
 }
 
-/* The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing in. */
-static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const __u16 size)
+/*
+ * The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing
+ * in.
+ */
+static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
+					      const __u16 size)
 {
 	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
 			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW;
+	const __u32 by_packet = by ? TCC_FILTER_NETNS | TCC_FILTER_MARK | TCC_FILTER_IFACE : 0;
 	struct tcc_event *rec;
 
 	e->n = counters_of(head->kind);
 	if (!e->n)
 		return NULL;
 	COUNT(e->n, seen);
-	if (ON(~by_head) || !admit_head(head)) {
+	if (ON(~(by_head | by_packet)) || !admit_head(head) || (by && !admit_packet(by))) {
 		COUNT(e->n, filtered);
 		return NULL;
 	}
@@ -156,6 +173,10 @@ static __always_inline void *event_begin_bare(struct event *e, const struct tcc_
 	rec->head = *head;
 	__builtin_memset(&rec->owner, 0, sizeof(rec->owner));
 	__builtin_memset(&rec->tcp, 0, sizeof(rec->tcp));
+	if (by) {
+		rec->owner.netns = by->netns;
+		rec->owner.ifindex = by->ifindex;
+	}
 	return rec;
 }
 

@@ -35,7 +35,7 @@ static __always_inline int on_synack_retransmit(void *ctx, struct sock *listener
 		event_lost(TCC_KIND_SYNACK_RETRANSMIT);
 		return 0;
 	}
-	rec = event_begin_bare(&e, &head, sizeof(*rec));
+	rec = event_begin_bare(&e, &head, NULL, sizeof(*rec));
 	if (!rec)
 		return 0;
 	rec->attempt = BPF_CORE_READ_BITFIELD_PROBED(req, num_timeout);

@@ -21,6 +21,8 @@ const HOOKS: &[(&str, &str, Keys)] = &[
     ("cong_state", "tcp/tcp_cong_state_set", &[("cong_state", "new_ca_state")]),
     ("rcv_space", "tcp/tcp_rcv_space_adjust", COOKIE),
     ("error", "sock/inet_sk_error_report", &[("error", "errno")]),
+    // Its lines do not tell whose packet it was: see events_drop.rs.
+    ("drop", "skb/kfree_skb", &[]),
 ];
 
 /// Every kind but `probe`, in the program's order.
@@ -34,6 +36,7 @@ pub const EVENTS: &[&str] = &[
     "cong_state",
     "rcv_space",
     "error",
+    "drop",
 ];
 
 /// Those that need not be one event for each call of their tracepoint.

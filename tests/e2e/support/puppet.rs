@@ -333,6 +333,16 @@ impl Stage {
                 poll(&mut [PollFd::new(stream, flags)], None)?;
                 let error = stream.take_error()?.and_then(|error| error.raw_os_error());
                 return Ok(error.unwrap_or(0).to_string());
+            // One that is given up soon.
+            ["knock", addr] => {
+                let patience = std::time::Duration::from_millis(100);
+                let error = TcpStream::connect_timeout(&addr.parse()?, patience).err();
+                return Ok(error.map_or(String::new(), |error| format!("{:?}", error.kind())));
+            }
+            // A datagram that nobody takes.
+            ["datagram", addr] => {
+                let local = if addr.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+                std::net::UdpSocket::bind(local)?.send_to(b"x", addr)?;
             }
             // Sends nothing more.
             ["shutdown", name] => self.named(name)?.shutdown(std::net::Shutdown::Write)?,

@@ -56,6 +56,13 @@ pub fn invalid(schema: &Value, value: &Value) -> Result<(), String> {
                 members(schema, value)?;
                 true
             }
+            "items" => match value.as_array() {
+                Some(values) => {
+                    values.iter().try_for_each(|value| invalid(rule, value))?;
+                    true
+                }
+                None => true,
+            },
             "oneOf" => {
                 let all = rule.as_array().ok_or("oneOf is a list")?;
                 all.iter().filter(|one| invalid(one, value).is_ok()).count() == 1
@@ -101,6 +108,7 @@ fn of_type(rule: &Value, value: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("null") => value.is_null(),
         Some("boolean") => value.is_boolean(),
+        Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("number") => value.is_number(),
         Some("integer") => value.is_i64() || value.is_u64(),

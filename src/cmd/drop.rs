@@ -1,0 +1,13 @@
+//! `drop`: the TCP packets that the kernel drops.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::drop;
+use crate::session;
+
+/// Traces until the end; the exit status.
+pub fn run(mut config: Config, stack: bool) -> Result<u8> {
+    config.output.stack = stack;
+    session::run(&config, &[&drop::KIND])
+}

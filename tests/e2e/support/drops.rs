@@ -1,0 +1,207 @@
+//! Two namespaces between which packets are dropped, and the kernel's own trace of all that it drops.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::ftrace::{Instance, time_us};
+use super::netns::{Netns, Pair};
+use super::puppet::{Puppet, Socket};
+use super::side::unique_port;
+use super::tracer::{Trace, text, u64_of};
+
+/// The right one's addresses, as the left one's socket has them.
+pub const RIGHT: [&str; 3] = ["10.0.0.2", "[fd00::2]", "[::ffff:10.0.0.2]"];
+/// How far apart the two programs of one call may be: emulated machines are slow, and stop.
+const SLACK_US: u64 = 1_000_000;
+
+/// A client on the left and a server on the right.
+pub struct Lossy {
+    pub pair: Pair,
+    pub client: Puppet,
+    pub server: Puppet,
+    pub port: u16,
+    /// Where nobody listens.
+    pub closed: u16,
+}
+
+impl Lossy {
+    #[track_caller]
+    pub fn new() -> Self {
+        let pair = Pair::new();
+        let client = Puppet::start_in(&pair.left.launch());
+        let server = Puppet::start_in(&pair.right.launch());
+        for (ns, hook) in [(&pair.left, "output"), (&pair.right, "input")] {
+            ns.run(&["nft", "add table inet t"]);
+            let chain = format!("add chain inet t c {{ type filter hook {hook} priority 0; }}");
+            ns.run(&["nft", &chain]);
+        }
+        Lossy { pair, client, server, port: unique_port(), closed: unique_port() }
+    }
+
+    pub fn listen(&mut self) {
+        self.server.listen(&format!("[::]:{}", self.port));
+    }
+
+    pub fn ports(&self) -> String {
+        format!("{},{}", self.port, self.closed)
+    }
+
+    pub fn addr(&self, family: &str) -> SocketAddr {
+        format!("{family}:{}", self.port).parse().expect("an address")
+    }
+
+    #[track_caller]
+    pub fn connect(&mut self, name: &str, family: &str) -> (Socket, Socket) {
+        let theirs = self.client.connect(name, self.addr(family));
+        (theirs, self.server.accept(name))
+    }
+
+    /// What the client sends is dropped on the left as it leaves, or on the right as it arrives.
+    #[track_caller]
+    pub fn silence(&self, out: bool, what: &str) {
+        let ns = if out { &self.pair.left } else { &self.pair.right };
+        ns.run(&["nft", &format!("add rule inet t c {what} counter drop")]);
+    }
+
+    /// From now on nothing is dropped there; the counter stays.
+    #[track_caller]
+    pub fn speak(&self, out: bool) {
+        let ns = if out { &self.pair.left } else { &self.pair.right };
+        ns.run(&["nft", "insert rule inet t c accept"]);
+    }
+
+    /// Packets and bytes that were dropped there.
+    #[track_caller]
+    pub fn dropped(&self, out: bool) -> (u64, u64) {
+        counted(if out { &self.pair.left } else { &self.pair.right })
+    }
+}
+
+/// Packets and bytes by the counter of the chain.
+#[track_caller]
+pub fn counted(ns: &Netns) -> (u64, u64) {
+    let text = ns.run(&["nft", "list chain inet t c"]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let after = |word: &str| {
+        let at = words.iter().position(|w| *w == word).expect("a counter");
+        words[at + 1].parse().expect("a number")
+    };
+    (after("packets"), after("bytes"))
+}
+
+/// One call of the tracepoint, as the kernel prints it.
+#[derive(Debug)]
+pub struct Told {
+    time_us: u64,
+    protocol: u64,
+    /// None where this kernel does not say.
+    reason: Option<String>,
+    /// None where this kernel hides it.
+    location: Option<String>,
+    /// Innermost first.
+    pub stack: Vec<String>,
+}
+
+impl Told {
+    fn is(&self, event: &Value) -> bool {
+        let protocol = if event["family"] == "ipv4" { 0x0800 } else { 0x86dd };
+        let reason = event["reason"].as_str();
+        let location = text(event, "location");
+        let way = event["stack"].as_array().is_none_or(|stack| {
+            // Theirs begins in the tracepoint.
+            let mut stacks = (0..self.stack.len()).map(|start| &self.stack[start..]);
+            stacks.any(|own| own.iter().eq(stack.iter().filter_map(Value::as_str)))
+        });
+        // A packet that has no IP header yet has no protocol either.
+        (self.protocol == protocol || (self.protocol == 0 && event["direction"] == "out"))
+            && (self.reason.as_deref() == reason || self.is_of_subsystem(reason))
+            && self.location.as_deref().is_none_or(|there| there == location)
+            && way
+    }
+
+    /// Those reasons the kernel prints by number: in the upper half whose, the name of which we have.
+    fn is_of_subsystem(&self, reason: Option<&str>) -> bool {
+        let number = self.reason.as_deref().and_then(|text| text.strip_prefix("0x"));
+        match number.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
+            Some(number) if number >> 16 == 3 => {
+                reason.is_some_and(|name| name.starts_with("QDISC_DROP_"))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A trace of all packets of the machine.
+pub struct Truth(Instance);
+
+impl Truth {
+    #[track_caller]
+    pub fn start() -> Self {
+        let instance = Instance::start(8192);
+        instance.write("options/stacktrace", "1");
+        instance.write("options/sym-offset", "1");
+        instance.write("events/skb/kfree_skb/enable", "1");
+        Truth(instance)
+    }
+
+    pub fn has_reason(&self) -> bool {
+        self.0.read("events/skb/kfree_skb/format").expect("the tracepoint").contains(" reason;")
+    }
+
+    #[track_caller]
+    fn told(&self) -> Vec<Told> {
+        let mut all: Vec<Told> = Vec::new();
+        let mut stack_of_last = false;
+        for line in self.0.lines() {
+            if let Some(frame) = line.strip_prefix(" => ") {
+                if let Some(told) = all.last_mut().filter(|_| stack_of_last) {
+                    told.stack.push(bare(frame));
+                }
+                continue;
+            }
+            stack_of_last = line.contains("<stack trace>") && stack_of_last;
+            let Some((head, fields)) = line.split_once(": kfree_skb: ") else { continue };
+            let after = |key: &str| fields.split_once(key).map(|(_, rest)| rest);
+            let location = bare(after("location=").expect("a location"));
+            all.push(Told {
+                time_us: time_us(head).unwrap_or_else(|| panic!("not understood: {line}")),
+                protocol: after("protocol=")
+                    .and_then(|rest| rest.split(' ').next()?.parse().ok())
+                    .unwrap_or_else(|| panic!("not understood: {line}")),
+                reason: after("reason: ").map(|reason| reason.trim().to_owned()),
+                location: location.contains('+').then_some(location),
+                stack: Vec::new(),
+            });
+            stack_of_last = true;
+        }
+        all
+    }
+
+    /// Each of ours is one of theirs at that moment with the same reason at the same place, by the same way if ours
+    /// tells it, and no two are one.
+    #[track_caller]
+    pub fn compare(&self, trace: &Trace) {
+        let mut told = self.told();
+        told.sort_by_key(|told| told.time_us);
+        let mut ours: Vec<&Value> = trace.events.iter().collect();
+        ours.sort_by_key(|event| u64_of(event, "mono_ns"));
+        for event in ours {
+            let now = u64_of(event, "mono_ns") / 1000;
+            let then = |told: &Told| told.time_us.abs_diff(now) < SLACK_US;
+            // Of several the earliest, so that those that are left are for those that come.
+            match told.iter().position(|told| then(told) && told.is(event)) {
+                Some(i) => drop(told.remove(i)),
+                None => {
+                    told.retain(then);
+                    panic!("the kernel does not tell {event}\nthen it told {told:#?}");
+                }
+            }
+        }
+    }
+}
+
+/// Without the function's length and its module.
+fn bare(symbol: &str) -> String {
+    symbol.split(['/', ' ']).next().unwrap_or_default().to_owned()
+}
