@@ -1,5 +1,4 @@
-//! `events`: kinds in one stream. Which there are, what is refused, the lines' form and order, filters, owners, and how
-//! long a state lasted.
+//! `events`: kinds in one stream. Which there are, what is refused, form, order, filters, owners, and times of states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,11 +60,8 @@ fn what_makes_no_sense_is_refused() {
         let says = words.iter().all(|word| output.stderr.contains(word));
         assert!(says && output.stdout.is_empty(), "{args:?}: {}", output.stderr);
         if words.len() > 1 {
-            assert!(
-                EVENTS.iter().chain(DERIVED).all(|kind| output.stderr.contains(kind)),
-                "{}",
-                output.stderr
-            );
+            let told = EVENTS.iter().chain(DERIVED).all(|kind| output.stderr.contains(kind));
+            assert!(told, "{}", output.stderr);
         }
     }
 }

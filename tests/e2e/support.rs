@@ -17,6 +17,7 @@ mod schema;
 #[macro_use]
 mod side;
 mod ss;
+mod stage;
 mod tracer;
 mod traffic;
 

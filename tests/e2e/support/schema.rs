@@ -71,9 +71,6 @@ pub fn invalid(schema: &Value, value: &Value) -> Result<(), String> {
                 let all = rule.as_array().ok_or("anyOf is a list")?;
                 all.iter().any(|one| invalid(one, value).is_ok())
             }
-            "items" => {
-                value.as_array().is_none_or(|all| all.iter().all(|one| invalid(rule, one).is_ok()))
-            }
             "format" => match (rule.as_str(), value.as_str()) {
                 (Some("ipv4"), Some(text)) => text.parse::<std::net::Ipv4Addr>().is_ok(),
                 (Some("ipv6"), Some(text)) => text.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -108,7 +105,6 @@ fn of_type(rule: &Value, value: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("null") => value.is_null(),
         Some("boolean") => value.is_boolean(),
-        Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("number") => value.is_number(),
         Some("integer") => value.is_i64() || value.is_u64(),

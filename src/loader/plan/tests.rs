@@ -1,0 +1,112 @@
+use super::*;
+
+fn modern() -> Facts {
+    Facts {
+        record: Ok(()),
+        tp_btf: true,
+        cookie_helper: true,
+        ringbuf: true,
+        lacking: Vec::new(),
+        sendmsg: true,
+        iterators: true,
+        tracefs: Ok(()),
+    }
+}
+
+fn request() -> Request {
+    Request { kinds: vec![&KINDS[0]], ..Request::default() }
+}
+
+fn order(plan: &Plan) -> Vec<Reader> {
+    plan.variants.iter().map(|v| v.reader).collect()
+}
+
+#[test]
+fn the_record_is_used_only_where_nothing_more_is_asked() {
+    let plain = plan(&request(), &modern()).unwrap();
+    assert_eq!(order(&plain), [Reader::Sock, Reader::Record, Reader::Raw]);
+    assert!(!plain.track_conn);
+    let no_cookies = Facts { cookie_helper: false, ..modern() };
+    let plain = plan(&request(), &no_cookies).unwrap();
+    assert_eq!(order(&plain), [Reader::Record, Reader::Sock, Reader::Raw]);
+    let no_trampolines = Facts { tp_btf: false, ..modern() };
+    let plain = plan(&request(), &no_trampolines).unwrap();
+    assert_eq!(order(&plain), [Reader::Record, Reader::Raw]);
+    let all = Request { beyond_record: Some("--all-fields"), owner: true, ..request() };
+    let all = plan_of(&all);
+    assert_eq!(order(&all), [Reader::Sock, Reader::Raw]);
+    assert!(all.variants[0].hooks.iter().any(|hook| hook == "conn_destroy"));
+}
+
+fn plan_of(request: &Request) -> Plan {
+    plan(request, &modern()).unwrap()
+}
+
+#[test]
+fn an_old_kernel_gets_the_raw_reader_and_perf_buffers_with_cookies() {
+    let facts = Facts {
+        record: Err("tracefs is not mounted".into()),
+        tp_btf: false,
+        cookie_helper: false,
+        ringbuf: false,
+        ..modern()
+    };
+    let plan = plan(&request(), &facts).unwrap();
+    assert_eq!(order(&plan), [Reader::Raw]);
+    assert_eq!(plan.transport, Transport::PerfBuf);
+    assert_eq!(plan.variants[0].hooks, ["probe_cookie"]);
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_with_the_way_out() {
+    let all =
+        Request { reader: Some(Reader::Record), beyond_record: Some("--cgroup"), ..request() };
+    assert!(plan(&all, &modern()).unwrap_err().text().contains("--cgroup needs --reader sock"));
+    let ring = Request { transport: Some(Transport::RingBuf), ..request() };
+    let old = Facts { ringbuf: false, ..modern() };
+    assert!(plan(&ring, &old).unwrap_err().text().contains("--transport perfbuf"));
+    let none = Facts { lacking: vec![("probe", "it has none".into())], ..modern() };
+    assert!(plan(&request(), &none).is_err());
+}
+
+#[test]
+fn other_events_come_from_typed_programs_and_the_end_before_it_is_forgotten() {
+    let kinds = KINDS.iter().filter(|kind| ["destroy", "state"].contains(&kind.name)).collect();
+    let plan = plan_of(&Request { kinds, ..Request::default() });
+    assert_eq!(order(&plan), [Reader::Sock, Reader::Raw]);
+    assert_eq!(plan.variants[0].hooks, ["destroy_btf", "conn_destroy"]);
+    let names: Vec<&str> = plan.variants[1].programs.iter().map(|(_, name)| &**name).collect();
+    assert_eq!(names, ["state_raw", "destroy_raw"]);
+}
+
+#[test]
+fn connections_are_read_by_the_iterator_and_their_end_before_they_are_forgotten() {
+    let kinds = KINDS.iter().filter(|kind| kind.name == "destroy").collect();
+    let request = Request { kinds, owner: true, flows: true, ..Request::default() };
+    let hooks = &plan_of(&request).variants[0].hooks;
+    assert!(hooks.ends_with(&["flow_born_btf", "flow_end_btf", "conn_destroy"].map(str::to_owned)));
+    let old = Facts { iterators: false, ..modern() };
+    assert!(plan(&request, &old).unwrap_err().text().contains("CONFIG_DEBUG_INFO_BTF"));
+}
+
+#[test]
+fn what_several_kinds_remember_runs_once_and_first() {
+    let names = ["life", "accept"];
+    let kinds = KINDS.iter().filter(|kind| names.contains(&kind.name)).collect();
+    let plan = plan_of(&Request { kinds, list_open: true, ..Request::default() });
+    assert!(plan.track_conn && plan.list_open);
+    let hooks = ["conn_state_btf", "conn_reset_btf", "synack_time_btf", "conn_destroy"];
+    assert_eq!(plan.variants[0].hooks, hooks);
+    let programs = plan.variants[0].programs.iter().map(|(_, name)| &**name);
+    let accept = ["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"];
+    assert_eq!(programs.collect::<Vec<_>>(), [&["life_btf"], &accept[..]].concat());
+}
+
+#[test]
+fn without_tracefs_the_missing_cookies_are_said() {
+    let facts = Facts { cookie_helper: false, tracefs: Err("not mounted".into()), ..modern() };
+    let request = Request { reader: Some(Reader::Sock), ..request() };
+    let plan = plan(&request, &facts).unwrap();
+    assert!(plan.variants[0].hooks.is_empty());
+    assert!(plan.variants[0].notes[0].contains("not mounted"));
+}
