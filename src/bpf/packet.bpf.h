@@ -178,18 +178,21 @@ static __always_inline enum looked packet_look(struct packet *p, struct sk_buff 
 
 /*
  * Which way it goes, seen from the socket if there is one: its port tells. Where that does not (none, both, or an address
- * translation is at work) the way so far does. What came in has its interface, but not before the core has it; what goes
+ * translation is at work), a packet whose socket the tracepoint names has most likely come in (7.2 names it for some that
+ * go out, too); else the way so far tells. What came in has its interface, but not before the core has it; what goes
  * out has a route until it is queued, and most links' header from then on, which the other has lost.
  */
-static __always_inline void packet_direct(struct packet *p, struct sk_buff *skb, struct sock *sk, bool received)
+static __always_inline void packet_direct(struct packet *p, struct sk_buff *skb, struct sock *sk, bool named)
 {
 	__u32 iif = BPF_CORE_READ(skb, skb_iif);
 	__u16 num = sk ? BPF_CORE_READ(sk, __sk_common.skc_num) : 0;
 
-	if (received)
-		p->outgoing = 0;
+	if (!p->addressed)
+		p->outgoing = 1;
 	else if (num && (p->source == num) != (p->dest == num))
 		p->outgoing = p->source == num;
+	else if (named)
+		p->outgoing = 0;
 	else
 		p->outgoing = !iif && (p->framed || BPF_CORE_READ(skb, _skb_refdst));
 	p->ifindex = p->outgoing ? 0 : iif;

@@ -3,7 +3,7 @@
  * skb:kfree_skb: the kernel drops a packet, here a TCP one.
  *
  * Since 5.17 (c504e5c2f964) it says why; before, whatever kfree_skb() frees counts. Since 6.11 (c53795d48ee8) it names the
- * socket that a received packet was for; else a socket is known where the packet carries one: on its way down, and on its
+ * socket that a packet was for; else a socket is known where the packet carries one: on its way down, and on its
  * way up where early demux or a receive queue gave it one. What is consumed has another tracepoint.
  */
 #ifndef __TCC_DROP_BPF_H__
@@ -55,12 +55,12 @@ static __always_inline __u8 tcp_state(struct sock *sk)
  * only RCU protects, which the helper does not accept; by way of the file's half of the socket it is one of the old kind.
  * Where there is no such half (not accepted yet, or closed) the cookie is there or not.
  */
-static __always_inline void make_cookie(unsigned long long *args, const bool received)
+static __always_inline void make_cookie(unsigned long long *args, const bool named)
 {
 	struct sk_buff *skb = (void *)args[0];
 	struct sock *sk;
 
-	if (HAS_RX_SK && received) {
+	if (HAS_RX_SK && named) {
 		sk = (void *)args[3];
 		if (sk)
 			bpf_get_socket_cookie(sk);

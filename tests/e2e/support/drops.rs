@@ -1,5 +1,6 @@
 //! Two namespaces between which packets are dropped, and the kernel's own trace of all that it drops.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -152,15 +153,18 @@ impl Truth {
     #[track_caller]
     fn told(&self) -> Vec<Told> {
         let mut all: Vec<Told> = Vec::new();
-        let mut stack_of_last = false;
+        // Those of several CPUs stand between one another.
+        let mut last_of_cpu = BTreeMap::new();
+        let mut stack_of = None;
         for line in self.0.lines() {
             if let Some(frame) = line.strip_prefix(" => ") {
-                if let Some(told) = all.last_mut().filter(|_| stack_of_last) {
-                    told.stack.push(bare(frame));
-                }
+                let told = stack_of.and_then(|i: usize| all.get_mut(i));
+                told.into_iter().for_each(|told| told.stack.push(bare(frame)));
                 continue;
             }
-            stack_of_last = line.contains("<stack trace>") && stack_of_last;
+            let cpu = line.split_once(" [").and_then(|(_, rest)| rest.split(']').next());
+            let cpu = cpu.unwrap_or_default().to_owned();
+            stack_of = line.contains("<stack trace>").then(|| last_of_cpu.remove(&cpu)).flatten();
             let Some((head, fields)) = line.split_once(": kfree_skb: ") else { continue };
             let after = |key: &str| fields.split_once(key).map(|(_, rest)| rest);
             let location = bare(after("location=").expect("a location"));
@@ -173,7 +177,7 @@ impl Truth {
                 location: location.contains('+').then_some(location),
                 stack: Vec::new(),
             });
-            stack_of_last = true;
+            last_of_cpu.insert(cpu, all.len() - 1);
         }
         all
     }

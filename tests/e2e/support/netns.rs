@@ -80,6 +80,25 @@ impl Pair {
         }
         Pair { left, right }
     }
+
+    /// From now on the left sends nothing else: no reports and solicitations, and nobody asks for neighbours.
+    #[track_caller]
+    pub fn only_tcp(&self) {
+        for (ns, other, number) in [(&self.left, &self.right, 2), (&self.right, &self.left, 1)] {
+            let mac = other.run(&["cat", "/sys/class/net/eth0/address"]);
+            for addr in [format!("10.0.0.{number}"), format!("fd00::{number}")] {
+                let neigh = ["ip", "neigh", "replace", &addr, "lladdr", mac.trim(), "dev", "eth0"];
+                ns.run(&[&neigh[..], &["nud", "permanent"]].concat());
+            }
+        }
+        for command in [
+            "add table inet only",
+            "add chain inet only c { type filter hook output priority 0; }",
+            "add rule inet only c meta l4proto != tcp drop",
+        ] {
+            self.left.run(&["nft", command]);
+        }
+    }
 }
 
 fn command(words: &[&str]) -> Command {
