@@ -9,17 +9,20 @@
 
 #define TCP_ESTABLISHED 1
 
-/* Its counters began at zero while we looked. The cookie is made here, for those whom nobody else asks for it. */
+/*
+ * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see `scratch`). The
+ * cookie is made for those whom nobody else asks for it, not before it is the connection's own and no listener's.
+ */
 static __always_inline int on_flow_born(struct sock *sk, int newstate, const bool typed)
 {
 	struct conn *conn;
 
-	if (newstate != TCP_ESTABLISHED || !is_tcp(sk))
+	if ((newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV) || !is_tcp(sk))
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (conn)
 		conn->flags |= CONN_BORN;
-	if (typed && cfg.cookie_helper)
+	if (newstate == TCP_ESTABLISHED && typed && cfg.cookie_helper)
 		bpf_get_socket_cookie(sk);
 	return 0;
 }
@@ -68,6 +71,7 @@ int flow_iter(struct bpf_iter__task_file *ctx)
 	if (sk->__sk_common.skc_state == TCP_LISTEN)
 		return 0;
 	load_head(&copy->flow.event.head, sk, TCC_KIND_DESTROY, sizeof(struct tcc_flow), false);
+	keep_port(&copy->flow.event.head, tp);
 	if (!admit_head(&copy->flow.event.head) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))
 		return 0;
 	load_owner(&copy->flow.event.owner, sk, conn, 0, false);

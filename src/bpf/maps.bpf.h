@@ -167,8 +167,8 @@ struct {
 
 enum {
 	CONN_TREE = 1, /* belongs to the command that we started */
-	CONN_BORN = 4, /* seen to become established */
 	CONN_LISTENER = 2, /* tgid is that of the listener: not accepted yet, as far as we saw */
+	CONN_BORN = 4, /* its beginning was seen */
 	CONN_ACTIVE = 8, /* it connected, and was not accepted */
 	CONN_RESET = 16, /* the peer reset it */
 	CONN_CLOSED_BY_US = 32, /* sent the first FIN */

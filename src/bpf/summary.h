@@ -53,7 +53,7 @@ struct tcc_histogram {
 struct tcc_flow {
 	struct tcc_event event;
 	__u64 sk; /* which tells those that live at a time apart */
-	__u8 born; /* established since we look: its counters began at zero */
+	__u8 born; /* begun since we look: its counters began at zero */
 	__u8 closed; /* this is its end */
 	__u8 unused[6];
 };

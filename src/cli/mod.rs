@@ -48,7 +48,8 @@ pub enum Command {
     ///
     /// Of the samples that `probe` would print, with its filters and limits. With --interval each one shows what came since
     /// the one before. Memory: 3.7 kB a row, 8192 rows where there may be many (connections, ports, peers), else 256 for
-    /// each CPU. A row that was idle for an interval makes room; what finds none is counted in a row for all others.
+    /// each CPU. Of the many, those that were idle for an interval make room; what finds none is counted in a row for all
+    /// others.
     /// Options of printed events are refused: --count, --fields, --all-fields, --transport, --buffer-size.
     Rtt(Box<RttArgs>),
     /// Which connections move how much: received and acknowledged bytes of each interval.

@@ -11,6 +11,7 @@ use super::columns::Selection;
 use super::wait::{Signals, Waiter, Woken};
 use super::{output, priority};
 use crate::config::Config;
+use crate::config::summary::What;
 use crate::kernel::{self, Kernel};
 use crate::loader::plan::{OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait};
@@ -148,8 +149,9 @@ impl Trace<'_, '_> {
         } else {
             format!("{} KiB", size >> 10)
         };
-        let way = match &self.reading {
-            Some(_) => "counted in the kernel".to_owned(),
+        let way = match self.config.summarise.as_ref().map(|summarise| &summarise.what) {
+            Some(What::Rtt(_)) => "counted in the kernel".to_owned(),
+            Some(What::Top(_)) => "all connections read each interval".to_owned(),
             None => format!("{} of {unit}", self.plan.transport.name()),
         };
         output::tell(&format!(

@@ -151,7 +151,8 @@ impl Histograms {
     fn rows(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<(Vec<u8>, Counted)>> {
         let map = &skel.maps.histograms;
         let keys: Vec<Vec<u8>> = map.keys().collect();
-        let scarce = keys.len() > self.options.rows() as usize / 2;
+        // Rows of a CPU each cannot be taken away in one step, and are few.
+        let scarce = !self.options.per_cpu() && keys.len() > self.options.rows() as usize / 2;
         let mut rows = Vec::new();
         for key in keys {
             let now = Counted::read(map, &key, self.options.per_cpu())
@@ -165,9 +166,12 @@ impl Histograms {
                 self.before.insert(key.clone(), now);
                 rows.push((key, since));
             } else if scarce {
-                // Idle for all of the interval, so that nobody is at it now.
-                map.delete(&key).context("cannot tidy the histograms")?;
-                self.before.remove(&key);
+                // Idle for all of the interval. Should somebody be at it now, what he counts until it goes is told.
+                let last = Counted::take(map, &key).context("cannot tidy the histograms")?;
+                let since = last.since(&self.before.remove(&key).unwrap_or_default());
+                if !since.is_empty() {
+                    rows.push((key, since));
+                }
             }
         }
         Ok(rows)

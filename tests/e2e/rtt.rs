@@ -9,7 +9,7 @@ use tcc_trace::summary::counted::{ERROR_PERCENT, bounds};
 
 use crate::support::{
     Launch, Netns, QUICK, Server, Trace, Tracer, flooding, invalid, is_root, schema, text,
-    traffic_in, u64_of, unique_port, wait_until,
+    traffic_in, traffic_program, u64_of, unique_port, wait_until,
 };
 
 const FIELDS: &str =
@@ -328,6 +328,21 @@ fn limits_thin_the_samples() {
     }
     // Two ends of three connections in two namespaces.
     assert_eq!(traces[2].summarised(), 12);
+}
+
+/// The connections of a command, and only they.
+#[test]
+fn a_command_has_its_round_trips_counted() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let (port, to) = (server.port_text(), server.addr.to_string());
+    let program = traffic_program().display().to_string();
+    let command = [&["pingpong", "--to", &to], QUICK].concat();
+    let args = ["rtt", "-o", "jsonl", "-P", &port, "--by", "rport", "--", &program];
+    let trace = Tracer::spawn(&Launch::here(), &[&args[..], &command].concat()).wait();
+    assert!(trace.summarised() > 5, "{}", trace.end);
+    let keys: Vec<&Value> = trace.events.iter().map(|row| &row["key"]["dport"]).collect();
+    assert_eq!(keys, [&json!(server.port())]);
 }
 
 #[test]

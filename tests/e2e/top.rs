@@ -225,26 +225,24 @@ fn intervals_sum_to_what_was_sent() {
         by_port
     };
     wait_until("the ends", || {
-        received(&tracer.events()).values().sum::<u64>() >= sent.values().sum()
+        let text = ns.run(&["ss", "-tanH"]);
+        text.lines().all(|line| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT"))
     });
     let trace = tracer.stop();
     check(&trace);
+    // Where the kernel skipped the program (nested runs, from 6.1 on) an end is missing, and the books say so.
+    need!(u64_of(&trace.end, "lost") == 0, "the kernel skipped an end", legitimate: true);
     let told = received(&trace.events);
     assert_eq!(told.keys().collect::<Vec<_>>(), sent.keys().collect::<Vec<_>>());
+    // Beside the data a SYN counts, and FINs that came or were acknowledged before the end.
     let clients = sums(trace.events.iter().filter(|row| u64_of(&row["key"], "dport") == port));
-    for (ends, (_, tx)) in &clients {
-        let received = told.get(&ends.0).unwrap_or_else(|| panic!("{ends:?} {tx}: {told:?}"));
-        let more = tx - received;
-        let connections = received / 3_000_000;
-        assert!((connections..=2 * connections).contains(&more), "{ends:?}: {tx} {told:?}");
-    }
-    for (local, bytes) in &sent {
+    assert_eq!(clients.len(), sent.len(), "{clients:?}");
+    for ((local, ..), (_, tx)) in &clients {
+        let (bytes, rx) = (sent[local], told[local]);
         let connections = bytes / 3_000_000;
-        let request = told[local] - bytes;
-        assert!(
-            request >= connections && request <= 64 * connections,
-            "{local}: {told:?} {sent:?}"
-        );
+        assert!((bytes..=bytes + connections).contains(&rx), "{local}: {rx} of {bytes}");
+        let tx_range = bytes + connections..=bytes + 2 * connections;
+        assert!(tx_range.contains(tx), "{local}: {tx} of {bytes}");
     }
 }
 

@@ -40,6 +40,13 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->present = 1;
 }
 
+/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
+static __always_inline void keep_port(struct tcc_head *head, struct tcp_sock *tp)
+{
+	if (!head->sport)
+		head->sport = bpf_ntohs(((struct inet_sock *)tp)->inet_sport);
+}
+
 /* A RST may be sent, and a packet be dropped, after tcp_destroy_sock: an entry made for it would never go. */
 static __always_inline struct conn *event_conn(__u64 key, __u8 kind, __u8 state)
 {
@@ -77,9 +84,7 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 	e->tp = (void *)e->copy->sock;
 	e->icsk = (void *)e->copy->sock;
 	load_head(&head, e->sk, kind, size, false);
-	/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
-	if (!head.sport)
-		head.sport = bpf_ntohs(((struct inet_sock *)e->tp)->inet_sport);
+	keep_port(&head, e->tp);
 	if (by && !head.dport)
 		packet_ends(&head, by);
 	if (typed && cfg.cookie_helper)
