@@ -112,7 +112,9 @@ impl Told {
         let way = event["stack"].as_array().is_none_or(|stack| {
             // Theirs begins in the tracepoint.
             let mut stacks = (0..self.stack.len()).map(|start| &self.stack[start..]);
-            stacks.any(|own| own.iter().eq(stack.iter().filter_map(Value::as_str)))
+            // Now and then it tells none: of a softirq's drop in another's.
+            self.stack.is_empty()
+                || stacks.any(|own| own.iter().eq(stack.iter().filter_map(Value::as_str)))
         });
         // A packet that has no IP header yet has no protocol either.
         (self.protocol == protocol || (self.protocol == 0 && event["direction"] == "out"))
@@ -153,8 +155,9 @@ impl Truth {
     #[track_caller]
     fn told(&self) -> Vec<Told> {
         let mut all: Vec<Told> = Vec::new();
-        // Those of several CPUs stand between one another.
-        let mut last_of_cpu = BTreeMap::new();
+        // Those of several CPUs stand between one another, and on each a softirq may put its own between an event and the
+        // event's stack.
+        let mut open_of_cpu: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut stack_of = None;
         for line in self.0.lines() {
             if let Some(frame) = line.strip_prefix(" => ") {
@@ -164,7 +167,8 @@ impl Truth {
             }
             let cpu = line.split_once(" [").and_then(|(_, rest)| rest.split(']').next());
             let cpu = cpu.unwrap_or_default().to_owned();
-            stack_of = line.contains("<stack trace>").then(|| last_of_cpu.remove(&cpu)).flatten();
+            let open = open_of_cpu.entry(cpu).or_default();
+            stack_of = line.contains("<stack trace>").then(|| open.pop()).flatten();
             let Some((head, fields)) = line.split_once(": kfree_skb: ") else { continue };
             let after = |key: &str| fields.split_once(key).map(|(_, rest)| rest);
             let location = bare(after("location=").expect("a location"));
@@ -177,15 +181,16 @@ impl Truth {
                 location: location.contains('+').then_some(location),
                 stack: Vec::new(),
             });
-            last_of_cpu.insert(cpu, all.len() - 1);
+            open.push(all.len() - 1);
         }
         all
     }
 
     /// Each of ours is one of theirs at that moment with the same reason at the same place, by the same way if ours
-    /// tells it, and no two are one.
+    /// tells it, and no two are one. How many ways they tell.
     #[track_caller]
-    pub fn compare(&self, trace: &Trace) {
+    pub fn compare(&self, trace: &Trace) -> usize {
+        let mut ways = 0;
         let mut told = self.told();
         told.sort_by_key(|told| told.time_us);
         let mut ours: Vec<&Value> = trace.events.iter().collect();
@@ -195,13 +200,14 @@ impl Truth {
             let then = |told: &Told| told.time_us.abs_diff(now) < SLACK_US;
             // Of several the earliest, so that those that are left are for those that come.
             match told.iter().position(|told| then(told) && told.is(event)) {
-                Some(i) => drop(told.remove(i)),
+                Some(i) => ways += usize::from(!told.remove(i).stack.is_empty()),
                 None => {
                     told.retain(then);
                     panic!("the kernel does not tell {event}\nthen it told {told:#?}");
                 }
             }
         }
+        ways
     }
 }
 
