@@ -59,7 +59,6 @@ const NUMBERS: &[(&str, usize, &str, f64, Option<f64>)] = &[
     ("skmem.f", 0, "forward_alloc", 1.0, None),
     ("skmem.w", 0, "wmem_queued", 1.0, None),
     ("skmem.o", 0, "omem_alloc", 1.0, None),
-    ("skmem.bl", 0, "backlog_len", 1.0, None),
     ("skmem.d", 0, "drops", 1.0, None),
     ("ino", 0, "ino", 1.0, None),
     ("uid", 0, "uid", 1.0, Some(0.0)),
@@ -74,6 +73,9 @@ const STATE: &[(&str, &str, f64)] = &[
     ("dctcp.ce_state", "dctcp.ce_state", 1.0),
     ("dctcp.alpha", "dctcp.alpha", 1.0 / 1024.0),
 ];
+
+/// What a packet of one byte occupies at most (its truesize), in bytes.
+const ONE_PACKET: u64 = 2304;
 
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or(value.as_bool().map(|flag| f64::from(u8::from(flag))))
@@ -108,6 +110,12 @@ fn differences(ss: &Ss, sample: &Value, cc: &str) -> Vec<String> {
     same("wmem_alloc", ss.number("skmem.t").expect("skmem") + 1.0, 1.0);
     if let Some(ssthresh) = ss.number("ssthresh") {
         same("snd_ssthresh", ssthresh, 1.0);
+    }
+    // What came while a process held the socket is counted until that process is through with all of it: the byte that
+    // asks for the sample may be such a packet, and it alone.
+    let backlog_len = cells["backlog_len"].as_u64();
+    if ss.number("skmem.bl") != Some(0.0) || backlog_len.is_none_or(|bytes| bytes > ONE_PACKET) {
+        wrong.push(format!("backlog_len is {}", cells["backlog_len"]));
     }
     let cookie = ss.get("sk").and_then(|text| u64::from_str_radix(text, 16).ok());
     let flags = [
