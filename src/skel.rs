@@ -31,7 +31,7 @@ pub use generated::types::{
     tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
     tcc_reset_sent as ResetSentRecord, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
     tcc_sock as Sock, tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord,
-    tcc_tcp as Tcp, tcc_value as Value,
+    tcc_tcp as Tcp, tcc_value as Value, tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -53,6 +53,7 @@ unsafe impl Plain for ErrorRecord {}
 unsafe impl Plain for ConnectRecord {}
 unsafe impl Plain for LifeRecord {}
 unsafe impl Plain for AcceptRecord {}
+unsafe impl Plain for ZeroWindowRecord {}
 unsafe impl Plain for DropRecord {}
 unsafe impl Plain for DropStackRecord {}
 unsafe impl Plain for Counters {}

@@ -260,6 +260,7 @@ struct tcp_sock {
 	u32 rcv_ssthresh;
 	u32 reordering;
 	u32 snd_wnd;
+	u32 snd_wl1;
 	u32 mss_cache;
 	u32 snd_cwnd;
 	u32 prr_out;
@@ -295,7 +296,9 @@ struct tcp_sock {
 	u32 delivered;
 	u32 delivered_ce;
 	u32 rcv_wnd;
+	u32 rcv_wup;
 	u32 rcv_tstamp;
+	u64 tcp_clock_cache;
 	struct tcp_options_received rx_opt;
 	u64 bytes_received;
 	u32 segs_in;

@@ -27,6 +27,7 @@ enum tcc_kind {
 	TCC_KIND_LIFE,
 	TCC_KIND_ACCEPT,
 	TCC_KIND_DROP,
+	TCC_KIND_ZERO_WINDOW,
 	TCC_KIND_MAX,
 };
 
@@ -331,6 +332,23 @@ struct tcc_drop_stack {
 	struct tcc_drop drop;
 	__u64 stack[TCC_STACK_FRAMES]; /* return addresses, innermost first; beyond drop.frames 0 */
 };
+/* A window closes or opens again: zero_window.bpf.h */
+struct tcc_zero_window {
+	struct tcc_event event;
+	__u64 ago_ns; /* how long before the record it happened; TCC_UNKNOWN_NS */
+	__u64 duration_ns; /* at the end; TCC_UNKNOWN_NS */
+	__u32 wnd_bytes;
+	__u32 probes;
+	__s32 rmem_alloc;
+	__s32 rcvbuf;
+	__u8 local; /* our own window, else the peer's */
+	__u8 end;
+	__u8 closed;
+	__u8 probes_out;
+	__u8 backoff;
+	__u8 unused[3];
+};
+#define TCC_UNKNOWN_NS (~0ULL)
 
 /* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
 union tcc_record {
@@ -350,6 +368,7 @@ union tcc_record {
 	struct tcc_accept accept;
 	struct tcc_drop drop;
 	struct tcc_drop_stack drop_stack;
+	struct tcc_zero_window zero_window;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;
@@ -392,6 +411,7 @@ TCC_NO_PADDING(struct tcc_life, unused);
 TCC_NO_PADDING(struct tcc_accept, unused);
 TCC_NO_PADDING(struct tcc_drop, unused);
 TCC_NO_PADDING(struct tcc_drop_stack, stack);
+TCC_NO_PADDING(struct tcc_zero_window, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
 

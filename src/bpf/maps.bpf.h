@@ -209,6 +209,38 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 
+enum {
+	ZERO_PEER = 1,
+	ZERO_LOCAL = 2,
+	ZERO_PEER_MAYBE = 4, /* told so at peer_ns; the next look says whether the kernel took it */
+};
+
+/* A connection with a window that is zero, whichever side's. */
+struct zero_window {
+	__u64 peer_ns; /* since when; 0: not known */
+	__u64 local_ns;
+	__u64 local_seen_ns; /* last seen to be zero */
+	__u32 probes; /* that were sent meanwhile */
+	__u32 sides; /* ZERO_…: which are zero */
+};
+
+/* Key: the socket's address. Inserted where a window closes, removed where all are open again, at the latest by
+ * tcp_destroy_sock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u64);
+	__type(value, struct zero_window);
+} zero_windows SEC(".maps");
+
+/* How many entries were made in it and not removed: while there is none, a packet costs no look-up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __s64);
+} zero_windows_open SEC(".maps");
+
 /* Who listens where; inserted and removed by inet_sock_set_state, inserted by the iterator. */
 struct listener_key {
 	__u8 saddr[16];

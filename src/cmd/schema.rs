@@ -224,7 +224,10 @@ pub fn fields() -> String {
     let mut page = String::from("# Fields\n");
     for kind in KINDS {
         // Writing to a String does not fail.
-        let _ = writeln!(page, "\n## {}\n\n{} Hook: `{}`.\n", kind.name, kind.doc, kind.hook);
+        let hooks: Vec<String> = kind.hooks().map(|hook| format!("`{hook}`")).collect();
+        let title = if hooks.len() == 1 { "Hook" } else { "Hooks" };
+        let hooks = hooks.join(", ");
+        let _ = writeln!(page, "\n## {}\n\n{} {title}: {hooks}.\n", kind.name, kind.doc);
         table((kind.columns)(), &mut page);
     }
     page += "\n# Summaries\n\nOne object a row in JSONL: `type` is `summary`, then `command`, `time` (the end), `interval_ns`, `key` and the fields. In CSV the key's fields stand before them";

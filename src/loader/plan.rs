@@ -1,7 +1,7 @@
 //! Which programs to load: a pure function of what is asked and what the kernel has.
 
 use crate::config::{Reader, Transport};
-use crate::probe::{KINDS, Kind};
+use crate::probe::{Hook, KINDS, Kind};
 
 /// What the options ask of the kernel side.
 #[derive(Clone, Default)]
@@ -33,6 +33,8 @@ pub struct Facts {
     pub ringbuf: bool,
     /// Kinds of events that there cannot be, and why.
     pub lacking: Vec<(&'static str, String)>,
+    /// Tracepoints that a kind does without.
+    pub lacking_hooks: Vec<&'static str>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
     /// Iterators, which need the kernel's own types (5.8).
@@ -56,6 +58,21 @@ pub struct Variant {
     pub why: &'static str,
     /// What the user should know of it.
     pub notes: Vec<String>,
+}
+
+impl Variant {
+    /// Does it make events of that kind?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.kinds().any(|kind| kind.name == name)
+    }
+
+    /// Whose events it makes, each once.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+        let mut numbers: Vec<usize> = self.programs.iter().map(|(number, _)| *number).collect();
+        numbers.dedup();
+        numbers.into_iter().filter_map(|number| KINDS.get(number))
+    }
 }
 
 /// What makes cookies where the readers cannot; they work without it.
@@ -135,11 +152,9 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         .map(|(reader, why)| {
             let mut notes = Vec::new();
             let hooks = hooks(reader, request, facts, (track_conn, track_owner), &mut notes);
-            let of_kind = |kind: &&'static Kind| {
-                let number = kind.number.into();
-                programs(kind, reader, request).into_iter().map(move |program| (number, program))
-            };
-            let programs = request.kinds.iter().flat_map(of_kind).collect();
+            let of_kind = |kind: &&'static Kind| programs(kind, reader, request, facts);
+            let programs = request.kinds.iter().flat_map(of_kind);
+            let programs = programs.map(|program| (program.kind, program.name)).collect();
             // The rest are rare, or run in softirq only.
             let second = request.kinds.iter().any(|kind| kind.is_probe()).then(|| match reader {
                 Reader::Record => None,
@@ -249,27 +264,60 @@ fn hooks(
     if request.tree {
         hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
     }
+    // The event that tells of a connection's end comes after those that something else ended by it, and what ends the
+    // memory of the connection runs after them all.
+    let all = request.kinds.iter().flat_map(|kind| programs(kind, reader, request, facts));
+    let mut last: Vec<Program> = all.filter(|p| p.tracepoint == "tcp_destroy_sock").collect();
+    last.sort_by_key(|program| program.first);
+    hooks.extend(last.into_iter().map(|program| program.name));
     if track_conn {
-        // What ends the memory of a connection runs after the event that tells of that end.
-        let last = request.kinds.iter().find(|kind| kind.tracepoint() == "tcp_destroy_sock");
-        hooks.extend(last.into_iter().flat_map(|kind| programs(kind, reader, request)));
         hooks.push("conn_destroy".to_owned());
     }
     hooks
 }
 
-/// The programs that make a kind's events.
-fn programs(kind: &Kind, reader: Reader, request: &Request) -> Vec<String> {
-    if !kind.programs.is_empty() {
-        return kind.programs.iter().map(|&name| name.to_owned()).collect();
-    }
-    vec![match reader {
+/// Of a kind, on a tracepoint.
+struct Program {
+    kind: usize,
+    name: String,
+    tracepoint: &'static str,
+    /// The one that is called as the kind is.
+    first: bool,
+}
+
+/// Those that make a kind's events here.
+fn programs(
+    kind: &'static Kind,
+    reader: Reader,
+    request: &Request,
+    facts: &Facts,
+) -> Vec<Program> {
+    let number = kind.number.into();
+    let own = |name| Program { kind: number, name, tracepoint: kind.tracepoint(), first: true };
+    let first = if kind.programs.is_empty() {
+        vec![own(program(kind, reader, request))]
+    } else {
+        kind.programs.iter().map(|&name| own(name.to_owned())).collect()
+    };
+    let more = kind.more.iter().filter(|more| !facts.lacking_hooks.contains(&more.tracepoint()));
+    let more = more.map(|more| Program {
+        kind: number,
+        name: flavour(more.program, reader),
+        tracepoint: more.tracepoint(),
+        first: false,
+    });
+    first.into_iter().chain(more).collect()
+}
+
+/// The program that is called as the kind is.
+fn program(kind: &Kind, reader: Reader, request: &Request) -> String {
+    match reader {
         _ if request.flows => flavour("flow_end", reader),
         _ if !kind.is_probe() => flavour(kind.name, reader),
         Reader::Record => "probe_record".to_owned(),
         Reader::Sock => "probe_sock".to_owned(),
         Reader::Raw => "probe_raw".to_owned(),
-    }]
+    }
 }
 
 /// Of a program that there is typed and not.
@@ -281,6 +329,13 @@ fn flavour(name: &str, reader: Reader) -> String {
 #[must_use]
 pub fn lacking(why: impl Fn(&Kind) -> Option<String>) -> Vec<(&'static str, String)> {
     KINDS.iter().filter_map(|kind| Some((kind.name, why(kind)?))).collect()
+}
+
+/// Of the tracepoints that a kind does without, those that there are not.
+#[must_use]
+pub fn lacking_hooks(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let optional = KINDS.iter().flat_map(|kind| kind.more).filter(|more| more.optional);
+    optional.map(Hook::tracepoint).filter(|name| !has_tracepoint(name)).collect()
 }
 
 #[cfg(test)]

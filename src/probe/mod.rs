@@ -25,6 +25,7 @@ pub mod state;
 pub mod synack_retransmit;
 pub mod tcp_columns;
 pub mod tcp_probe;
+pub mod zero_window;
 
 use std::collections::HashMap;
 
@@ -55,8 +56,10 @@ pub struct Kind {
     pub number: u8,
     /// One sentence for the schema and the reference page.
     pub doc: &'static str,
-    /// The kernel's tracepoint, `group:name`.
+    /// The kernel's tracepoint, `group:name`; the program there is called as the kind is.
     pub hook: &'static str,
+    /// What it is looked at from besides.
+    pub more: &'static [Hook],
     /// All columns, in output order: the common ones first.
     pub columns: fn() -> Vec<&'static Column>,
     /// The text format's columns.
@@ -67,6 +70,28 @@ pub struct Kind {
     pub programs: &'static [&'static str],
     /// Its records; `None` for `probe`, which has two of them.
     pub record: Option<Record>,
+}
+
+/// One more tracepoint of a kind.
+pub struct Hook {
+    /// `group:name`.
+    pub hook: &'static str,
+    /// The program there, without its flavour.
+    pub program: &'static str,
+    /// The kind does without where the kernel has none.
+    pub optional: bool,
+}
+
+impl Hook {
+    /// The tracepoint's name without its group.
+    #[must_use]
+    pub fn tracepoint(&self) -> &'static str {
+        after_group(self.hook)
+    }
+}
+
+fn after_group(hook: &'static str) -> &'static str {
+    hook.split_once(':').map_or(hook, |(_, name)| name)
 }
 
 /// Records of one size, or of two.
@@ -82,7 +107,12 @@ impl Kind {
     /// The tracepoint's name without its group.
     #[must_use]
     pub fn tracepoint(&self) -> &'static str {
-        self.hook.split_once(':').map_or(self.hook, |(_, name)| name)
+        after_group(self.hook)
+    }
+
+    /// All its tracepoints, `group:name`.
+    pub fn hooks(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.hook).chain(self.more.iter().map(|more| more.hook))
     }
 
     /// Is it the one that several readers serve?
@@ -108,6 +138,7 @@ pub const KINDS: &[Kind] = &[
     life::KIND,
     accept::KIND,
     drop::KIND,
+    zero_window::KIND,
 ];
 
 /// The kind of that name.

@@ -98,17 +98,27 @@ macro_rules! socket_kind {
             crate::probe::socket::value(FIELDS, bytes, index)
         });
     };
+    ($record:ident, $number:ident, $name:literal, $hook:literal and $more:expr, $doc:literal, $view:expr) => {
+        socket_kind!(@ $record, $number, $name, $hook, $more, $doc, $view, |bytes, _, index| {
+            crate::probe::socket::value(FIELDS, bytes, index)
+        }, &[], &[]);
+    };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr) => {
-        socket_kind!($record, $number, $name, $hook, $doc, $view, $value, memory: &[], programs: &[]);
+        socket_kind!(@ $record, $number, $name, $hook, &[], $doc, $view, $value, &[], &[]);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr,
      memory: $memory:expr, programs: $programs:expr) => {
+        socket_kind!(@ $record, $number, $name, $hook, &[], $doc, $view, $value, $memory, $programs);
+    };
+    (@ $record:ident, $number:ident, $name:literal, $hook:literal, $more:expr, $doc:literal, $view:expr, $value:expr,
+     $memory:expr, $programs:expr) => {
         /// The kind for the registry.
         pub const KIND: crate::probe::Kind = crate::probe::Kind {
             name: $name,
             number: crate::skel::Kind::$number.0 as u8,
             doc: $doc,
             hook: $hook,
+            more: $more,
             columns: || crate::probe::socket::columns(FIELDS),
             view: $view,
             memory: $memory,

@@ -13,6 +13,7 @@ pub const KIND: Kind = Kind {
     number: crate::skel::Kind::TCC_KIND_PROBE.0 as u8,
     doc: "A packet enters tcp_rcv_established(): the state before it is processed.",
     hook: "tcp:tcp_probe",
+    more: &[],
     columns,
     view: &[
         ("TIME", "time", 15),

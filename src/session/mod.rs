@@ -19,7 +19,7 @@ use self::wait::Signals;
 use crate::config::summary::What;
 use crate::config::{Config, Fields, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
-use crate::loader::plan::{Facts, Refusal, Request, lacking, plan};
+use crate::loader::plan::{Facts, Refusal, Request, lacking, lacking_hooks, plan};
 use crate::loader::{self, Refused};
 use crate::probe::{Kind, Types, drop};
 use crate::summary;
@@ -179,6 +179,7 @@ pub fn facts(kernel: &Kernel) -> Facts {
         cookie_helper: kernel.has_cookie_helper(),
         ringbuf: kernel.has_ringbuf(),
         lacking: lacking(|kind| kernel.lacks(kind)),
+        lacking_hooks: lacking_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),

@@ -19,7 +19,7 @@ use crate::loader::{self, Loaded};
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
-use crate::probe::{KINDS, Kind, Types};
+use crate::probe::{Kind, Types};
 use crate::sink::Stage;
 use crate::summary::{self, Reading, Span};
 
@@ -132,9 +132,18 @@ impl Trace<'_, '_> {
 
     /// What is traced.
     fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
-        let mut kinds: Vec<usize> = self.variant.programs.iter().map(|&(kind, _)| kind).collect();
-        kinds.dedup();
-        kinds.into_iter().map(|kind| &KINDS[kind])
+        self.variant.kinds()
+    }
+
+    /// Their tracepoints, each once.
+    fn hooks(&self) -> Vec<&'static str> {
+        let mut hooks: Vec<&str> = Vec::new();
+        for hook in self.kinds().flat_map(Kind::hooks) {
+            if !hooks.contains(&hook) {
+                hooks.push(hook);
+            }
+        }
+        hooks
     }
 
     fn announce(&self) {
@@ -156,7 +165,7 @@ impl Trace<'_, '_> {
         };
         output::tell(&format!(
             "tracing {} (reader {}, {way}); Ctrl-C ends it",
-            self.kinds().map(|kind| kind.hook).collect::<Vec<_>>().join(", "),
+            self.hooks().join(", "),
             self.variant.reader.name(),
         ));
         if output.verbose {
@@ -309,10 +318,9 @@ impl Trace<'_, '_> {
         let mut counts = Vec::new();
         for kind in self.kinds() {
             let mut of_kind = self.settled(kind)?;
-            let programs =
-                self.variant.programs.iter().filter(|(number, _)| KINDS[*number].name == kind.name);
-            let misses: u64 =
-                programs.map(|(_, program)| self.loaded.recursion_misses(program)).sum();
+            let number = usize::from(kind.number);
+            let programs = self.variant.programs.iter().filter(|(kind, _)| *kind == number);
+            let misses: u64 = programs.map(|(_, name)| self.loaded.recursion_misses(name)).sum();
             of_kind.skipped = misses.saturating_sub(of_kind.caught);
             counts.push((kind, of_kind));
         }

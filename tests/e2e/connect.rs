@@ -3,7 +3,6 @@
 
 use serde_json::Value;
 
-use crate::events_counters::counters;
 use crate::support::{
     FAMILIES, Launch, Pair, Puppet, Scene, Ss, Tracer, is_root, mono_ns, text, u64_of,
 };
@@ -162,7 +161,7 @@ fn check_timeout(reader: &str) {
             assert!(u64_of(event, "latency_us") >= 1_900_000, "two timeouts: {event}");
         }
         let sent_again: u64 = trace.events.iter().map(|event| u64_of(event, "syn_retrans")).sum();
-        assert_eq!(sent_again, counters(&scene.ns)["TCPSynRetrans"], "{:#?}", trace.events);
+        assert_eq!(sent_again, scene.ns.counters()["TCPSynRetrans"], "{:#?}", trace.events);
         assert!(sent_again >= FAMILIES.len() as u64);
         true
     });

@@ -1,32 +1,13 @@
 //! Retransmissions against the namespace's own counters in /proc/net/snmp and netstat: as many segments in all, and of
 //! each class as many as the kernel counted at the place in its code that sent them.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::support::{
-    FAMILIES, Launch, Netns, Scene, Server, Trace, Tracer, is_root, text, traffic_in, u64_of,
+    Counters, FAMILIES, Launch, Scene, Server, Trace, Tracer, is_root, text, traffic_in, u64_of,
 };
 
 const KINDS: &[&str] = &["retransmit", "synack_retransmit"];
-
-pub type Counters = BTreeMap<String, u64>;
-
-/// `Tcp: RetransSegs …` and `Tcp: 0 …`, of both files.
-#[track_caller]
-pub fn counters(ns: &Netns) -> Counters {
-    let text = ns.run(&["cat", "/proc/net/snmp", "/proc/net/netstat"]);
-    let lines: Vec<&str> = text.lines().collect();
-    let mut counters = Counters::new();
-    for pair in lines.chunks(2) {
-        let [names, numbers] = pair else { panic!("{text}") };
-        for (name, number) in names.split(' ').zip(numbers.split(' ')).skip(1) {
-            // Some are -1.
-            counters.insert(name.to_owned(), number.parse().unwrap_or(0));
-        }
-    }
-    counters
-}
 
 /// What the namespace's counters grew by while it was traced, and the trace.
 struct Account {
@@ -42,10 +23,10 @@ impl Account {
         let port = scene.port.to_string();
         let args = ["--all-fields", "--reader", reader, "--port", &port];
         let tracer = Tracer::events_in(&launch, &KINDS.join(","), &args);
-        let before = counters(&scene.ns);
+        let before = scene.ns.counters();
         drive(scene, &tracer);
         scene.settle();
-        let after = counters(&scene.ns);
+        let after = scene.ns.counters();
         let trace = tracer.stop();
         trace.check_accounts(KINDS);
         assert_eq!(trace.end["lost"], 0, "{}", trace.end);

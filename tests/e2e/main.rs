@@ -35,3 +35,4 @@ mod states;
 mod tcp_info;
 mod top;
 mod tracefs;
+mod zero_window;

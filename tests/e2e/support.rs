@@ -31,7 +31,7 @@ pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::ftrace::{Ftrace, Seen};
 pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook};
-pub use self::netns::{Netns, Pair};
+pub use self::netns::{Counters, Netns, Pair};
 pub use self::puppet::{Puppet, Socket};
 pub use self::run::{Launch, Running};
 pub use self::scene::{FAMILIES, Scene};

@@ -25,7 +25,10 @@ const HOOKS: &[(&str, &str, Keys)] = &[
     ("drop", "skb/kfree_skb", &[]),
 ];
 
-/// Every kind but `probe`, in the program's order.
+/// Kinds that no tracepoint is for: they are worked out from others, which every kernel has.
+pub const DERIVED: &[&str] = &["zero_window"];
+
+/// Every kind but `probe` that has a tracepoint of its own, in the program's order.
 pub const EVENTS: &[&str] = &[
     "state",
     "retransmit",

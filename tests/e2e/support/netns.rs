@@ -1,10 +1,14 @@
 //! Network namespaces, gone with their owner.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use super::run::{self, Launch};
 use super::unique;
+
+/// By name, of /proc/net/snmp and netstat.
+pub type Counters = BTreeMap<String, u64>;
 
 /// One, with its loopback up.
 pub struct Netns {
@@ -35,6 +39,22 @@ impl Netns {
     #[track_caller]
     pub fn run(&self, words: &[&str]) -> String {
         self.try_run(words).unwrap()
+    }
+
+    /// `Tcp: RetransSegs …` and `Tcp: 0 …`, of both files.
+    #[track_caller]
+    pub fn counters(&self) -> Counters {
+        let text = self.run(&["cat", "/proc/net/snmp", "/proc/net/netstat"]);
+        let lines: Vec<&str> = text.lines().collect();
+        let mut counters = Counters::new();
+        for pair in lines.chunks(2) {
+            let [names, numbers] = pair else { panic!("{text}") };
+            for (name, number) in names.split(' ').zip(numbers.split(' ')).skip(1) {
+                // Some are -1.
+                counters.insert(name.to_owned(), number.parse().unwrap_or(0));
+            }
+        }
+        counters
     }
 
     /// The inode that names it.

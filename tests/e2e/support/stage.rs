@@ -88,11 +88,15 @@ impl Stage {
             ["receive", name, bytes] => {
                 self.named(name)?.read_exact(&mut vec![0; bytes.parse()?])?
             }
-            // As much as the buffers take.
+            // As much as the buffers take; how much that was.
             ["fill", name] => {
-                let stream = self.named(name)?;
+                let mut stream = self.named(name)?;
                 stream.set_write_timeout(Some(std::time::Duration::from_millis(200)))?;
-                while (&mut &*stream).write(&[b'x'; 65536]).is_ok() {}
+                let mut bytes = 0;
+                while let Ok(taken) = stream.write(&[b'x'; 65536]) {
+                    bytes += taken;
+                }
+                return Ok(bytes.to_string());
             }
             ["set", name, mark, tos] => {
                 let socket = SockRef::from(self.named(name)?);

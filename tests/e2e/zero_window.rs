@@ -1,0 +1,240 @@
+//! `zero_window`: a receiver that does not read. Both ends are traced; they agree with one another, with ss, and with the
+//! namespace's counters of windows closed, windows opened and probes sent.
+
+use serde_json::Value;
+
+use crate::support::{
+    Counters, FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, invalid, is_root, record, schema,
+    text, u64_of, wait_until,
+};
+
+const KIND: &str = "zero_window";
+
+fn start(scene: &Scene, reader: &str, more: &[&str]) -> Tracer {
+    let port = scene.port.to_string();
+    let args = [&["--all-fields", "--reader", reader, "--port", &port], more].concat();
+    Tracer::events_in(&Launch::here().with_tracefs(), KIND, &args)
+}
+
+fn of<'e>(events: &'e [Value], end: Socket, phase: &str) -> Vec<&'e Value> {
+    let of = events.iter().filter(|event| event["cookie"] == end.cookie);
+    of.filter(|event| event["phase"] == phase).collect()
+}
+
+/// The server does not read until its window is closed; how much waits for it.
+#[track_caller]
+fn fill(scene: &mut Scene, tracer: &Tracer, name: &str, (client, server): (Socket, Socket)) -> u64 {
+    let bytes = scene.client.ask(&format!("fill {name}")).parse().expect("a number");
+    // Where the last data was dropped it is sent again, in place of probes.
+    let tries = || {
+        let counters = scene.ns.counters();
+        counters["TCPWinProbe"] + counters["RetransSegs"]
+    };
+    let before = tries();
+    tracer.wait_events("the beginnings", |events| {
+        !of(events, client, "begin").is_empty() && !of(events, server, "begin").is_empty()
+    });
+    wait_until("probes", || tries() >= before + 2);
+    bytes
+}
+
+/// When it happened, as far as that is told.
+#[track_caller]
+fn at_us(event: &Value) -> u64 {
+    u64_of(event, "mono_ns") / 1000 - u64_of(event, "ago_us")
+}
+
+fn grew(before: &Counters, after: &Counters, name: &str) -> u64 {
+    after[name] - before[name]
+}
+
+/// Begin, end, begin … of one end's window.
+#[track_caller]
+fn episodes(trace: &Trace, end: Socket, side: &str) -> Vec<(Value, Value)> {
+    let events = trace.of_cookie(end.cookie);
+    let other = events.iter().find(|event| event["side"] != side);
+    assert!(other.is_none(), "{other:?}");
+    let pairs = events.chunks(2).map(|pair| {
+        let [begin, end] = pair else { panic!("it has no end: {pair:?}") };
+        assert_eq!((text(begin, "phase"), text(end, "phase")), ("begin", "end"), "{pair:?}");
+        assert_eq!(begin["wnd_bytes"], 0, "{begin}");
+        assert!(begin["duration_us"].is_null() && begin["closed"].is_null(), "{begin}");
+        ((*begin).clone(), (*end).clone())
+    });
+    pairs.collect()
+}
+
+/// What both ends and the counters say alike of windows that opened again.
+#[track_caller]
+fn check_pair(peer: &(Value, Value), local: &(Value, Value)) {
+    for (begin, end) in [peer, local] {
+        assert_eq!(end["closed"], false, "{end}");
+        assert!(u64_of(end, "wnd_bytes") > 0, "{end}");
+        let between = at_us(end) - at_us(begin);
+        assert!(between.abs_diff(u64_of(end, "duration_us")) <= 2, "{begin} {end}");
+    }
+    // The sender knows of it after the receiver, and not long after.
+    let soon = u64_of(&peer.1, "duration_us") / 4;
+    for (ours, theirs) in [(&local.0, &peer.0), (&local.1, &peer.1)] {
+        let late = at_us(theirs).checked_sub(at_us(ours)).unwrap_or_else(|| {
+            panic!("the sender knew before: {ours} {theirs}");
+        });
+        assert!(late < soon, "{late} of {soon}: {ours} {theirs}");
+    }
+    // The end is always told by the packet itself; the beginning by the next one where kernels differ in what they take.
+    assert_eq!(peer.1["ago_us"], 0, "{}", peer.1);
+}
+
+fn check_closed_and_opened(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = start(&scene, reader, &[]);
+    let before = scene.ns.counters();
+    let mut ends = Vec::new();
+    for family in FAMILIES {
+        let pair = scene.connect("a", family);
+        let bytes = fill(&mut scene, &tracer, "a", pair);
+        let port = |end: Socket| end.local.port();
+        let sender = Ss::of(&scene.ns, port(pair.0), port(pair.1));
+        let receiver = Ss::of(&scene.ns, port(pair.1), port(pair.0));
+        let timer = if sender.has("unacked") { "timer:(on," } else { "timer:(persist," };
+        assert!(sender.text.contains(timer), "{}", sender.text);
+        scene.server.receive("a", bytes);
+        tracer.wait_events("the ends", |events| {
+            !of(events, pair.0, "end").is_empty() && !of(events, pair.1, "end").is_empty()
+        });
+        scene.client.close("a");
+        scene.server.close("a");
+        ends.push((pair, sender, receiver));
+    }
+    scene.settle();
+    let after = scene.ns.counters();
+    let trace = tracer.stop();
+    trace.check_accounts(&[KIND]);
+    let (mut closed, mut opened, mut probes) = (0, 0, 0);
+    for ((client, server), sender, receiver) in &ends {
+        let peer = episodes(&trace, *client, "peer");
+        let local = episodes(&trace, *server, "local");
+        assert_eq!(peer.len(), local.len(), "{:?}", trace.events);
+        for (peer, local) in peer.iter().zip(&local) {
+            check_pair(peer, local);
+            closed += 1;
+            opened += 1;
+            probes += u64_of(&peer.1, "probes");
+        }
+        // While it was closed for good nothing moved.
+        let (waiting, told) = (&peer[peer.len() - 1].1["notsent_bytes"], sender.number("notsent"));
+        assert_eq!(waiting.as_f64(), told, "{}", sender.text);
+        let (rcvbuf, told) = (&local[local.len() - 1].0["rcvbuf"], receiver.number("skmem.rb"));
+        assert_eq!(rcvbuf.as_f64(), told, "{}", receiver.text);
+        let used = u64_of(&local[local.len() - 1].0, "rmem_alloc") as f64;
+        let told = receiver.number("skmem.r").expect("skmem");
+        assert!(used > told / 2.0 && used <= told * 1.1, "{used}: {}", receiver.text);
+    }
+    let said = format!("{before:?} {after:?}");
+    // One that data without room closes (6.1; tcp_select_window(), ICSK_ACK_NOMEM) is not in that counter.
+    let counted = grew(&before, &after, "TCPToZeroWindowAdv");
+    let no_room = after.get("TCPRcvQDrop").map_or(0, |n| n - before["TCPRcvQDrop"]);
+    assert!(counted <= closed && closed <= counted + no_room, "{closed}: {said}");
+    assert_eq!(opened, grew(&before, &after, "TCPFromZeroWindowAdv"), "{said}");
+    let sent = grew(&before, &after, "TCPWinProbe");
+    assert!((probes..=probes + 1).contains(&sent), "{probes}: {said}");
+    let again = grew(&before, &after, "RetransSegs");
+    assert!(probes + again >= 2 * FAMILIES.len() as u64, "{said}");
+}
+
+/// The sender resets; the receiver ends with data unread; the sender has closed its half and the rest is read then.
+fn check_ends(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = start(&scene, reader, &[]);
+    let mut pairs = Vec::new();
+    for (i, way) in ["reset", "unread", "half"].into_iter().enumerate() {
+        let before = scene.ns.counters();
+        let pair = scene.connect("a", FAMILIES[i]);
+        let bytes = fill(&mut scene, &tracer, "a", pair);
+        match way {
+            "reset" => {
+                scene.client.reset("a");
+                scene.server.close("a");
+            }
+            "unread" => {
+                scene.server.close("a");
+                scene.client.close("a");
+            }
+            _ => {
+                scene.client.ask("shutdown a");
+                scene.server.receive("a", bytes);
+                scene.server.close("a");
+                scene.client.close("a");
+            }
+        }
+        let probes = grew(&before, &scene.ns.counters(), "TCPWinProbe");
+        pairs.push((way, pair, probes));
+    }
+    scene.settle();
+    let trace = tracer.stop();
+    trace.check_accounts(&[KIND]);
+    let schema = schema();
+    for event in &trace.events {
+        invalid(record(&schema, KIND), event).unwrap_or_else(|error| panic!("{error}: {event}"));
+    }
+    for (way, (client, server), probes) in pairs {
+        let [(begin, peer)] = &episodes(&trace, client, "peer")[..] else { panic!("{way}") };
+        let [(_, local)] = &episodes(&trace, server, "local")[..] else { panic!("{way}") };
+        let half = way == "half";
+        assert_eq!(
+            (&peer["closed"], &local["closed"]),
+            (&(!half).into(), &(!half).into()),
+            "{way}"
+        );
+        // tcp_probe is silent then, so when the window opened is not known.
+        assert_eq!(peer["ago_us"].is_null(), half, "{way}: {peer}");
+        assert_eq!(peer["duration_us"].is_null(), half, "{way}: {peer}");
+        assert!(!half || u64_of(peer, "wnd_bytes") > 0, "{peer}");
+        assert!(u64_of(local, "duration_us") > 0, "{local}");
+        // Of a probe's ACK that no program saw, its probe stays uncounted.
+        let counted = u64_of(peer, "probes");
+        assert!(
+            half || (counted..=counted + 1).contains(&probes),
+            "{way} {probes}: {begin} {peer}"
+        );
+    }
+}
+
+/// One that begins in the middle does not know since when.
+fn check_late(reader: &str) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let early = start(&scene, reader, &[]);
+    let pair = scene.connect("a", FAMILIES[0]);
+    let bytes = fill(&mut scene, &early, "a", pair);
+    let late = start(&scene, reader, &[]);
+    late.wait_events("the next probe", |events| {
+        !of(events, pair.0, "begin").is_empty() && !of(events, pair.1, "begin").is_empty()
+    });
+    scene.server.receive("a", bytes);
+    late.wait_events("the ends", |events| {
+        !of(events, pair.0, "end").is_empty() && !of(events, pair.1, "end").is_empty()
+    });
+    scene.client.close("a");
+    scene.server.close("a");
+    scene.settle();
+    drop(early);
+    let trace = late.stop();
+    trace.check_accounts(&[KIND]);
+    for (end, side) in [(pair.0, "peer"), (pair.1, "local")] {
+        let (begin, end) = episodes(&trace, end, side).remove(0);
+        assert!(begin["ago_us"].is_null() && end["duration_us"].is_null(), "{begin} {end}");
+        assert!(end["ago_us"].is_u64(), "{end}");
+    }
+}
+
+by_sock_and_raw! {
+    check_closed_and_opened: closed_and_opened_by_sock closed_and_opened_by_raw;
+    check_ends: ends_by_sock ends_by_raw;
+    check_late: late_by_sock late_by_raw;
+}
