@@ -31,7 +31,8 @@ pub use generated::types::{
     tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
     tcc_reset_sent as ResetSentRecord, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
     tcc_sock as Sock, tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord,
-    tcc_tcp as Tcp, tcc_value as Value, tcc_zero_window as ZeroWindowRecord,
+    tcc_tcp as Tcp, tcc_value as Value, tcc_verdict as VerdictRecord,
+    tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -56,6 +57,7 @@ unsafe impl Plain for AcceptRecord {}
 unsafe impl Plain for ZeroWindowRecord {}
 unsafe impl Plain for DropRecord {}
 unsafe impl Plain for DropStackRecord {}
+unsafe impl Plain for VerdictRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}

@@ -28,6 +28,7 @@ enum tcc_kind {
 	TCC_KIND_ACCEPT,
 	TCC_KIND_DROP,
 	TCC_KIND_ZERO_WINDOW,
+	TCC_KIND_VERDICT,
 	TCC_KIND_MAX,
 };
 
@@ -307,48 +308,8 @@ struct tcc_error {
 };
 
 #include "lifecycle.h"
-/* skb:kfree_skb; without a full socket the head is made from the packet. */
-struct tcc_drop {
-	struct tcc_event event;
-	__u64 location; /* kernel code that dropped it */
-	__u32 reason; /* enum skb_drop_reason of this kernel, or above 16 bits of one of its subsystems */
-	__u32 seq;
-	__u32 ack_seq;
-	__u32 data_len;
-	__u32 skb_len;
-	__u32 mark;
-	__u16 tcp_flags;
-	__u16 segs;
-	__u8 outgoing;
-	__u8 state; /* 0: no socket */
-	__u8 frames; /* of the stack, where there is one */
-	__u8 unused;
-};
-
-#define TCC_STACK_FRAMES 64
-
-/* With --stack. */
-struct tcc_drop_stack {
-	struct tcc_drop drop;
-	__u64 stack[TCC_STACK_FRAMES]; /* return addresses, innermost first; beyond drop.frames 0 */
-};
-/* A window closes or opens again: zero_window.bpf.h */
-struct tcc_zero_window {
-	struct tcc_event event;
-	__u64 ago_ns; /* how long before the record it happened; TCC_UNKNOWN_NS */
-	__u64 duration_ns; /* at the end; TCC_UNKNOWN_NS */
-	__u32 wnd_bytes;
-	__u32 probes;
-	__s32 rmem_alloc;
-	__s32 rcvbuf;
-	__u8 local; /* our own window, else the peer's */
-	__u8 end;
-	__u8 closed;
-	__u8 probes_out;
-	__u8 backoff;
-	__u8 unused[3];
-};
-#define TCC_UNKNOWN_NS (~0ULL)
+#include "drop.h"
+#include "derived.h"
 
 /* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
 union tcc_record {
@@ -369,6 +330,7 @@ union tcc_record {
 	struct tcc_drop drop;
 	struct tcc_drop_stack drop_stack;
 	struct tcc_zero_window zero_window;
+	struct tcc_verdict verdict;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;
@@ -412,6 +374,7 @@ TCC_NO_PADDING(struct tcc_accept, unused);
 TCC_NO_PADDING(struct tcc_drop, unused);
 TCC_NO_PADDING(struct tcc_drop_stack, stack);
 TCC_NO_PADDING(struct tcc_zero_window, unused);
+TCC_NO_PADDING(struct tcc_verdict, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
 

@@ -233,13 +233,46 @@ struct {
 	__type(value, struct zero_window);
 } zero_windows SEC(".maps");
 
-/* How many entries were made in it and not removed: while there is none, a packet costs no look-up. */
+struct zero_watch {
+	__s64 count; /* entries that were made and not removed: while there is none, a packet costs no look-up */
+	__u64 since_ns; /* when the first packet was seen: what was before that was not */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __s64);
-} zero_windows_open SEC(".maps");
+	__type(value, struct zero_watch);
+} zero_watches SEC(".maps");
+
+/* What a verdict is found by: a connection at the last look. */
+struct verdict_state {
+	__u64 packet_ns; /* of the last packet */
+	__u64 retrans_ns; /* the first retransmission since the marker was set; 0: none was seen */
+	__u32 undo_marker;
+	__u32 base_retrans; /* total_retrans when it was set */
+	__u32 undo_retrans; /* tp->undo_retrans: retransmissions since then that no DSACK has told of */
+	__u32 dsack_dups;
+	__u32 total_retrans;
+	__u32 high_seq;
+	__u32 snd_cwnd;
+	__u32 snd_ssthresh;
+	__u8 ca_state;
+	__u8 state;
+	__u8 has_base; /* else the trace began after that */
+	__u8 unused;
+};
+
+/*
+ * Key: the socket's address. Inserted by a connection's first retransmission, or first look in or after another state than
+ * Open; removed by tcp_destroy_sock.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u64);
+	__type(value, struct verdict_state);
+} verdict_states SEC(".maps");
 
 /* Who listens where; inserted and removed by inet_sock_set_state, inserted by the iterator. */
 struct listener_key {

@@ -40,6 +40,7 @@
 #include "flow.bpf.h"
 #include "probes/drop.bpf.h"
 #include "probes/zero_window.bpf.h"
+#include "probes/verdict.bpf.h"
 
 /* The helpers that read kernel memory are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

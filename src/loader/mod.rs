@@ -16,7 +16,6 @@ use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramMut};
 use self::plan::{Plan, Variant};
 use crate::config::{Config, Reader, Transport};
 use crate::kernel::{self, KERNEL_BTF, Kernel};
-use crate::pipeline::clock::mono_ns;
 use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
 /// Of both kinds: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
@@ -186,7 +185,6 @@ fn configure(
     cfg.min_ns =
         config.only.least.map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX));
     cfg.failed_only = config.only.failed.into();
-    cfg.start_ns = mono_ns();
     cfg.us_per_jiffy_q16 = kernel::us_per_jiffy_q16();
     cfg.hz = kernel::hz();
     cfg.sample = limits.sample.unwrap_or(0);
@@ -224,8 +222,12 @@ fn configure(
     }
     if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
         maps.accepting.set_max_entries(PROCESSES)?;
+    }
     if variant.has("zero_window") {
         maps.zero_windows.set_max_entries(CONNECTIONS)?;
+    }
+    if variant.has("verdict") {
+        maps.verdict_states.set_max_entries(CONNECTIONS)?;
     }
     if plan.track_owner {
         maps.listeners.set_max_entries(LISTENERS)?;

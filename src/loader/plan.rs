@@ -264,6 +264,15 @@ fn hooks(
     if request.tree {
         hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
     }
+    for kind in &request.kinds {
+        let lacks = |more: &&Hook| facts.lacking_hooks.contains(&more.tracepoint());
+        notes.extend(kind.more.iter().filter(lacks).map(|more| {
+            format!(
+                "{} does without {}, which this kernel lacks: what is over before the next packet is not seen",
+                kind.name, more.hook
+            )
+        }));
+    }
     // The event that tells of a connection's end comes after those that something else ended by it, and what ends the
     // memory of the connection runs after them all.
     let all = request.kinds.iter().flat_map(|kind| programs(kind, reader, request, facts));
@@ -286,12 +295,7 @@ struct Program {
 }
 
 /// Those that make a kind's events here.
-fn programs(
-    kind: &'static Kind,
-    reader: Reader,
-    request: &Request,
-    facts: &Facts,
-) -> Vec<Program> {
+fn programs(kind: &'static Kind, reader: Reader, request: &Request, facts: &Facts) -> Vec<Program> {
     let number = kind.number.into();
     let own = |name| Program { kind: number, name, tracepoint: kind.tracepoint(), first: true };
     let first = if kind.programs.is_empty() {

@@ -89,6 +89,7 @@ pub const KIND: super::Kind = super::Kind {
         ("FLAGS", "flags", 7),
         ("REASON", "reason", 14),
     ],
+    more: &[],
     memory: &[],
     programs: &[],
     record: Some(super::Record {

@@ -25,6 +25,7 @@ pub mod state;
 pub mod synack_retransmit;
 pub mod tcp_columns;
 pub mod tcp_probe;
+pub mod verdict;
 pub mod zero_window;
 
 use std::collections::HashMap;
@@ -139,6 +140,7 @@ pub const KINDS: &[Kind] = &[
     accept::KIND,
     drop::KIND,
     zero_window::KIND,
+    verdict::KIND,
 ];
 
 /// The kind of that name.

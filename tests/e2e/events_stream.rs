@@ -60,8 +60,7 @@ fn what_makes_no_sense_is_refused() {
         let says = words.iter().all(|word| output.stderr.contains(word));
         assert!(says && output.stdout.is_empty(), "{args:?}: {}", output.stderr);
         if words.len() > 1 {
-            let told = EVENTS.iter().chain(DERIVED).all(|kind| output.stderr.contains(kind));
-            assert!(told, "{}", output.stderr);
+            assert!(EVENTS.iter().chain(DERIVED).all(|kind| output.stderr.contains(kind)));
         }
     }
 }
@@ -128,14 +127,13 @@ fn every_record_is_what_the_schema_says() {
                 let all = own["properties"].as_object().expect("properties");
                 assert_eq!(keys, all.keys().collect::<Vec<_>>(), "all are there, in order");
             }
-            // Those of no tracepoint may come or not.
-            if !DERIVED.contains(&text(&value, "type")) {
-                seen.insert(text(&value, "type").to_owned());
-            }
+            seen.insert(text(&value, "type").to_owned());
         }
     }
     let all = [&["probe", "stats", "end"], &kinds()[..], DERIVED].concat();
-    assert_eq!(seen, all.into_iter().map(str::to_owned).collect());
+    // These come only where something went wrong.
+    let sure = |kind: &&str| !["zero_window", "verdict"].contains(kind);
+    assert!(all.into_iter().filter(sure).all(|kind| seen.contains(kind)), "{seen:?}");
 }
 
 /// A connection's events share one cookie, whatever their kind, and come as they happened.

@@ -35,4 +35,5 @@ mod states;
 mod tcp_info;
 mod top;
 mod tracefs;
+mod verdict;
 mod zero_window;

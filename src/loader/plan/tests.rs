@@ -7,6 +7,7 @@ fn modern() -> Facts {
         cookie_helper: true,
         ringbuf: true,
         lacking: Vec::new(),
+        lacking_hooks: Vec::new(),
         sendmsg: true,
         iterators: true,
         tracefs: Ok(()),
@@ -100,6 +101,21 @@ fn what_several_kinds_remember_runs_once_and_first() {
     let programs = plan.variants[0].programs.iter().map(|(_, name)| &**name);
     let accept = ["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"];
     assert_eq!(programs.collect::<Vec<_>>(), [&["life_btf"], &accept[..]].concat());
+}
+
+#[test]
+fn a_kind_may_have_several_programs() {
+    let kinds: Vec<_> =
+        KINDS.iter().filter(|kind| ["destroy", "verdict"].contains(&kind.name)).collect();
+    let request = Request { kinds, ..Request::default() };
+    let whole = &plan_of(&request).variants[0];
+    assert_eq!(whole.hooks, ["verdict_destroy_btf", "destroy_btf"], "its last event is last");
+    assert!(whole.programs.iter().any(|(_, name)| name == "verdict_state_btf"));
+    assert_eq!(whole.kinds().map(|kind| kind.name).collect::<Vec<_>>(), ["destroy", "verdict"]);
+    let facts = Facts { lacking_hooks: vec!["tcp_cong_state_set"], ..modern() };
+    let less = &plan(&request, &facts).unwrap().variants[0];
+    assert_eq!(less.programs.len() + 1, whole.programs.len());
+    assert!(less.notes[0].contains("tcp:tcp_cong_state_set"));
 }
 
 #[test]

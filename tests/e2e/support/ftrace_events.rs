@@ -25,9 +25,6 @@ const HOOKS: &[(&str, &str, Keys)] = &[
     ("drop", "skb/kfree_skb", &[]),
 ];
 
-/// Kinds that no tracepoint is for: they are worked out from others, which every kernel has.
-pub const DERIVED: &[&str] = &["zero_window"];
-
 /// Every kind but `probe` that has a tracepoint of its own, in the program's order.
 pub const EVENTS: &[&str] = &[
     "state",
@@ -43,7 +40,7 @@ pub const EVENTS: &[&str] = &[
 ];
 
 /// Those that need not be one event for each call of their tracepoint.
-pub const DERIVED: &[&str] = &["connect", "life", "accept"];
+pub const DERIVED: &[&str] = &["connect", "life", "accept", "zero_window", "verdict"];
 
 /// A kind's tracepoint, as tracefs has it.
 #[track_caller]
