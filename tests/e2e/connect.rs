@@ -213,9 +213,9 @@ fn check_retransmitted(reader: &str) {
     trace.check_account();
     let [event] = &trace.events[..] else { panic!("{:#?}", trace.events) };
     assert_eq!(text(event, "outcome"), "established");
-    // ss prints it as now/ever.
+    // ss prints it as now/ever. Once, unless taking the rule away took longer than a second.
     let ever = ss.numbers("retrans").map_or(0, |numbers| numbers[1] as u64);
-    assert_eq!((u64_of(event, "syn_retrans"), ever), (1, 1), "{event}\n{}", ss.text);
+    assert!(ever >= 1 && u64_of(event, "syn_retrans") == ever, "{event}\n{}", ss.text);
     assert!(u64_of(event, "latency_us") >= 900_000, "{event}");
 }
 
