@@ -36,6 +36,15 @@ need_packages() {
     die "cannot install ${missing[*]}"
 }
 
+# offered PKG: has this distribution such a package? Lists that are not there yet have none.
+offered() {
+  command -v apt-cache >/dev/null || return 1
+  apt-cache show "$1" >/dev/null 2>&1 && return
+  ((EUID == 0)) || return 1
+  update_package_lists
+  apt-cache show "$1" >/dev/null 2>&1
+}
+
 # Once per script is enough.
 update_package_lists() {
   [[ -z ${package_lists_updated-} ]] || return 0

@@ -25,6 +25,7 @@ mod life;
 mod limits;
 mod output;
 mod owner;
+mod peers;
 mod readers_agree;
 mod rights;
 mod rtt;
