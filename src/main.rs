@@ -22,7 +22,9 @@ fn main() -> ExitCode {
         Some(Command::Events(args)) => {
             config(args.trace).and_then(|c| cmd::events::run(c, &args.kinds, args.stack))
         }
-        Some(Command::Retrans(args)) => config(*args).and_then(cmd::retrans::run),
+        Some(Command::Retrans(args)) => {
+            args.into_config().map_err(usage).and_then(cmd::retrans::run)
+        }
         Some(Command::Reset(args)) => config(*args).and_then(cmd::reset::run),
         Some(Command::Cong(args)) => config(*args).and_then(|c| cmd::cong::run(&c)),
         Some(Command::Rtt(args)) => {

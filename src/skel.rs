@@ -29,8 +29,9 @@ pub use generated::types::{
     tcc_key as Key, tcc_kind as Kind, tcc_life as LifeRecord, tcc_owner as Owner,
     tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
     tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
-    tcc_reset_sent as ResetSentRecord, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
-    tcc_sock as Sock, tcc_state as StateRecord, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_reset_sent as ResetSentRecord, tcc_retrans_sum as RetransSum,
+    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
+    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
     tcc_tcp as Tcp, tcc_value as Value, tcc_verdict as VerdictRecord,
     tcc_zero_window as ZeroWindowRecord,
 };
@@ -61,6 +62,7 @@ unsafe impl Plain for VerdictRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}
+unsafe impl Plain for Sums {}
 unsafe impl Plain for Flow {}
 unsafe impl Plain for FilterKey {}
 unsafe impl Plain for AddrKey {}
@@ -69,6 +71,11 @@ impl Histogram {
     /// How many buckets it has.
     pub const BUCKETS: usize =
         (size_of::<Histogram>() - std::mem::offset_of!(Histogram, buckets)) / 8;
+}
+
+impl Sums {
+    /// How many sums it has.
+    pub const COUNT: usize = (size_of::<Sums>() - std::mem::offset_of!(Sums, n)) / 8;
 }
 
 /// A map key's or value's bytes.

@@ -126,6 +126,13 @@ fn a_summary_has_no_events_to_choose_from() {
     refused(&["rtt", "--unit", "ms", "-o", "csv"], &["--unit", "microseconds"]);
     refused(&["rtt", "--reader", "record"], &["--reader record", "--reader sock"]);
     refused(&["rtt", "--max-rows", "0"], &["0"]);
+    refused(&["retrans", "--by", "all,raddr"], &["--by all"]);
+    refused(&["retrans", "--interval", "1s"], &["--interval", "--by"]);
+    refused(&["retrans", "--max-rows", "5"], &["--max-rows", "--by"]);
+    refused(&["retrans", "--by", "conn", "--prefix", "24"], &["--prefix", "raddr"]);
+    for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
+        refused(&[&["retrans", "--by", "conn"], option].concat(), &["printed events", "`retrans"]);
+    }
     refused(&["top", "--sort", "name"], &["name", "retrans"]);
     refused(&["top", "--rows", "0"], &["0"]);
     refused(&["top", "--every", "1s"], &["--every", "probe"]);
@@ -188,7 +195,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
     let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
-    assert_eq!(titles, [&kinds[..], &["rtt", "top", "stats", "end"]].concat());
+    assert_eq!(titles, [&kinds[..], &["retrans", "rtt", "top", "stats", "end"]].concat());
     let page = printed(&["reference"]);
     for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {
         let mut names = Vec::new();

@@ -64,7 +64,8 @@ struct tcc_config {
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_kind kinds; /* never read: makes the enum part of the object's BTF */
+	enum tcc_kind kinds; /* never read, as the next: makes the enum part of the object's BTF */
+	enum tcc_retrans_sum retrans_sums;
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
 	__u8 full; /* emit all fields */
 	__u8 on_change;
@@ -74,7 +75,8 @@ struct tcc_config {
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
 	__u8 failed_only; /* of connect */
 	__u8 stack; /* `drop` with the kernel's stack */
-	__u8 unused[3];
+	__u8 sums; /* events are added up, and are no records */
+	__u8 unused[6];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

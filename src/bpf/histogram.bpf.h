@@ -3,49 +3,6 @@
 #ifndef __TCC_HISTOGRAM_BPF_H__
 #define __TCC_HISTOGRAM_BPF_H__
 
-#define BY(part) (cfg.by & TCC_BY_##part)
-
-/* The network of an address, if rows are networks. */
-static __always_inline void load_net(__u8 out[16], const __u8 addr[16])
-{
-	const __u32 *from = (const void *)addr;
-	__u32 *to = (void *)out;
-
-	if (is_mapped(addr)) {
-		mapped(out, from[3] & cfg.prefix4);
-		return;
-	}
-	to[0] = from[0] & cfg.prefix6[0];
-	to[1] = from[1] & cfg.prefix6[1];
-	to[2] = from[2] & cfg.prefix6[2];
-	to[3] = from[3] & cfg.prefix6[3];
-}
-
-static __always_inline void load_key(struct tcc_key *key, const struct tcc_head *head, struct sock *sk,
-				     struct tcp_sock *tp, const bool typed)
-{
-	const struct tcp_congestion_ops *ca_ops;
-
-	if (BY(COOKIE))
-		key->cookie = head->cookie;
-	if (BY(SADDR))
-		load_net(key->saddr, head->saddr);
-	if (BY(DADDR))
-		load_net(key->daddr, head->daddr);
-	if (BY(SPORT))
-		key->sport = head->sport;
-	if (BY(DPORT))
-		key->dport = head->dport;
-	if (BY(CGROUP))
-		key->cgroup_id = sock_cgroup_id(sk, typed);
-	if (BY(NETNS))
-		key->netns = FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum);
-	if (BY(CA)) {
-		ca_ops = ((struct inet_connection_sock *)tp)->icsk_ca_ops;
-		bpf_core_read_str(key->ca_name, sizeof(key->ca_name), &ca_ops->name);
-	}
-}
-
 /* The key's row, made if need be; where there is no room for it, the one for all that have none. */
 static __always_inline struct tcc_histogram *histogram_of(const struct tcc_key *key)
 {
@@ -106,7 +63,7 @@ static __always_inline bool histogram_add(const struct tcc_head *head, struct so
 	struct tcc_histogram *row;
 	__u32 value, bucket;
 
-	load_key(&key, head, sk, tp, typed);
+	load_key(&key, head, sk, tp, typed, true);
 	row = histogram_of(&key);
 	if (!row)
 		return false;

@@ -136,6 +136,21 @@ struct {
 /* What a new row begins as: too large for the stack. */
 const volatile struct tcc_histogram no_events = {};
 
+/* The same where rows are sums; always shared by all CPUs, as such events are rare. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, struct tcc_key);
+	__type(value, struct tcc_sums);
+} sums SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcc_sums);
+} sums_rest SEC(".maps");
+
 /* Where the iterator over connections builds its records; it runs for one reader at a time. */
 struct flow_copy {
 	__u8 sock[4096];

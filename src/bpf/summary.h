@@ -49,6 +49,21 @@ struct tcc_histogram {
 	__u64 buckets[TCC_BUCKETS];
 };
 
+/* What is added up in a row where it is no distribution: counts, or times in ns. */
+#define TCC_SUMS 8
+
+/* `retrans`: segments by class (enum tcc_retransmit_class), and what has none of those. */
+enum tcc_retrans_sum {
+	TCC_SUM_SYNACK = 6,
+	TCC_SUM_EVENTS,
+};
+
+/* All zero is an empty one, and everything but the cookie only grows. */
+struct tcc_sums {
+	__u64 cookie; /* the connection's, where the row is one's; 0: not known */
+	__u64 n[TCC_SUMS];
+};
+
 /* A connection at one moment. */
 struct tcc_flow {
 	struct tcc_event event;
@@ -61,5 +76,6 @@ struct tcc_flow {
 TCC_NO_PADDING(struct tcc_flow, unused);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
+TCC_NO_PADDING(struct tcc_sums, n);
 
 #endif

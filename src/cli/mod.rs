@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
-pub use self::summary::{RttArgs, TopArgs};
+pub use self::summary::{RetransArgs, RttArgs, TopArgs};
 
 /// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
 ///
@@ -39,7 +39,12 @@ pub enum Command {
     /// Any kinds of events in one stream, as they happened.
     Events(Box<EventsArgs>),
     /// Segments that are sent again, and why (bcc's tcpretrans).
-    Retrans(Box<TraceArgs>),
+    ///
+    /// With --by they are counted in the kernel and not printed: how many by which class, for each connection, peer, port …;
+    /// SYN-ACKs, too. Options of printed events are refused with it: --count, --fields, --all-fields, --transport,
+    /// --buffer-size. Memory: 0.2 kB a row, 8192 rows. Where intervals are printed, rows that were idle for one make room;
+    /// what finds none is counted in a row for all others.
+    Retrans(Box<RetransArgs>),
     /// RSTs that are sent and received, and why.
     Reset(Box<TraceArgs>),
     /// The senders' recovery states, and how long each lasted (tcpcong).

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::args::{OutputFormat, TraceArgs, TransportArg};
 use super::parse;
 use crate::config::Config;
-use crate::config::summary::{By, Rtt, RttField, Sort, Summarise, Top, What};
+use crate::config::summary::{By, Keys, Rtt, RttField, Sort, Summarise, Sums, Top, What};
 use crate::table::summary::Scale;
 
 #[derive(Args, Debug)]
@@ -17,29 +17,105 @@ pub struct RttArgs {
     /// What has a histogram of its own: one of these, or several together (raddr,rport).
     #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', default_value = "all", help_heading = HEADING)]
     pub by: Vec<ByArg>,
-    /// Put IPv4 addresses together by the first N bits: 24.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32), help_heading = HEADING)]
-    pub prefix: Option<u8>,
-    /// Put IPv6 addresses together by the first N bits: 64.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=128), help_heading = HEADING)]
-    pub prefix6: Option<u8>,
+    #[command(flatten)]
+    pub rows: RowArgs,
     /// Which time is counted.
     #[arg(long, value_enum, default_value_t = FieldArg::Srtt, help_heading = HEADING)]
     pub field: FieldArg,
     /// The unit of the text format's bars; jsonl and csv have microseconds.
     #[arg(long, value_enum, help_heading = HEADING)]
     pub unit: Option<UnitArg>,
-    /// Print this often what came since the last time; else all of it at the end.
-    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, help_heading = HEADING)]
-    pub interval: Option<Duration>,
-    /// Room for so many histograms of 3.7 kB; what finds none is counted together.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = HEADING)]
-    pub max_rows: Option<u32>,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
 
 const HEADING: &str = "Summary";
+
+/// Of what is counted by keys.
+#[derive(Args, Debug)]
+pub struct RowArgs {
+    /// Put IPv4 addresses together by the first N bits: 24.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32), help_heading = HEADING)]
+    pub prefix: Option<u8>,
+    /// Put IPv6 addresses together by the first N bits: 64.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=128), help_heading = HEADING)]
+    pub prefix6: Option<u8>,
+    /// Print this often what came since the last time; else all of it at the end.
+    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, help_heading = HEADING)]
+    pub interval: Option<Duration>,
+    /// Room for so many rows; what finds none is counted together.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = HEADING)]
+    pub max_rows: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub struct RetransArgs {
+    /// Count, and print sums for each of these: one, or several together (raddr,rport).
+    #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', help_heading = HEADING)]
+    pub by: Vec<ByArg>,
+    #[command(flatten)]
+    pub rows: RowArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+impl RetransArgs {
+    pub fn into_config(self) -> Result<Config> {
+        into_sums(self.by, &self.rows, self.trace, "retrans", What::Retrans)
+    }
+}
+
+/// Rows of sums, if there is something that they are of; else events.
+fn into_sums(
+    by: Vec<ByArg>,
+    rows: &RowArgs,
+    trace: TraceArgs,
+    command: &str,
+    what: impl FnOnce(Sums) -> What,
+) -> Result<Config> {
+    if by.is_empty() {
+        let of_rows = [
+            ("--prefix", rows.prefix.is_some()),
+            ("--prefix6", rows.prefix6.is_some()),
+            ("--interval", rows.interval.is_some()),
+            ("--max-rows", rows.max_rows.is_some()),
+        ];
+        return match of_rows.iter().find(|(_, given)| *given) {
+            Some((option, _)) => bail!("{option} is about sums: it needs --by"),
+            None => trace.into_config(),
+        };
+    }
+    let command = format!("{command} --by");
+    refuse(&command, &of_records(&trace))?;
+    let mut keys = rows.keys(&by)?;
+    // The last segments of a connection, and its first ones on some kernels, are sent again without a cookie.
+    keys.by.iter_mut().filter(|by| **by == By::Conn).for_each(|by| *by = By::Ends);
+    let sums = Sums { keys, max_rows: rows.max_rows.unwrap_or(ROWS) };
+    let summarise = Summarise { interval: rows.interval, what: what(sums) };
+    let mut config = summarised(trace, &command, summarise)?;
+    config.tap.buffer_size = Some(SMALLEST_BUFFER);
+    Ok(config)
+}
+
+/// Rows of sums that there is room for, if nobody says.
+const ROWS: u32 = 8192;
+
+impl RowArgs {
+    fn keys(&self, by: &[ByArg]) -> Result<Keys> {
+        if by.contains(&ByArg::All) && by.len() > 1 {
+            bail!("--by all has one row: it does not go with others");
+        }
+        let by: Vec<By> = by.iter().filter_map(|by| key(*by)).collect();
+        if by.contains(&By::Conn) && by.len() > 1 {
+            bail!("--by conn has all that tells connections apart: it does not go with others");
+        }
+        let networks = by.contains(&By::Laddr) || by.contains(&By::Raddr);
+        if (self.prefix.is_some() || self.prefix6.is_some()) && !networks {
+            bail!("--prefix and --prefix6 are of addresses: they need --by laddr or raddr");
+        }
+        Ok(Keys { by, prefix: self.prefix.unwrap_or(32), prefix6: self.prefix6.unwrap_or(128) })
+    }
+}
 
 #[derive(Args, Debug)]
 pub struct TopArgs {
@@ -103,7 +179,7 @@ const SCREEN: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ByArg {
-    /// One histogram.
+    /// One row.
     All,
     /// Each connection.
     Conn,
@@ -147,18 +223,7 @@ pub enum UnitArg {
 
 impl RttArgs {
     pub fn into_config(self) -> Result<Config> {
-        let all = self.by.contains(&ByArg::All);
-        if all && self.by.len() > 1 {
-            bail!("--by all has one histogram: it does not go with others");
-        }
-        let by: Vec<By> = self.by.iter().filter_map(|by| key(*by)).collect();
-        if by.contains(&By::Conn) && by.len() > 1 {
-            bail!("--by conn has all that tells connections apart: it does not go with others");
-        }
-        let networks = by.contains(&By::Laddr) || by.contains(&By::Raddr);
-        if (self.prefix.is_some() || self.prefix6.is_some()) && !networks {
-            bail!("--prefix and --prefix6 are of addresses: they need --by laddr or raddr");
-        }
+        let keys = self.rows.keys(&self.by)?;
         if self.unit.is_some() && self.trace.output.output != OutputFormat::Text {
             bail!("--unit is of the text format: jsonl and csv have microseconds");
         }
@@ -172,20 +237,9 @@ impl RttArgs {
             FieldArg::Rttvar => RttField::Rttvar,
             FieldArg::Mdev => RttField::Mdev,
         };
-        let what = What::Rtt(Rtt {
-            field,
-            by,
-            prefix: self.prefix.unwrap_or(32),
-            prefix6: self.prefix6.unwrap_or(128),
-            scale,
-            max_rows: self.max_rows,
-        });
-        let of_records = [
-            ("--transport", self.trace.tap.transport != TransportArg::Auto),
-            ("--buffer-size", self.trace.tap.buffer_size.is_some()),
-        ];
-        refuse("rtt", &of_records)?;
-        let summarise = Summarise { interval: self.interval, what };
+        let what = What::Rtt(Rtt { field, keys, scale, max_rows: self.rows.max_rows });
+        refuse("rtt", &of_records(&self.trace))?;
+        let summarise = Summarise { interval: self.rows.interval, what };
         let mut config = summarised(self.trace, "rtt", summarise)?;
         config.tap.buffer_size = Some(SMALLEST_BUFFER);
         Ok(config)
@@ -204,6 +258,14 @@ fn key(by: ByArg) -> Option<By> {
         ByArg::Netns => By::Netns,
         ByArg::Cc => By::Cc,
     })
+}
+
+/// Options about how records come.
+fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
+    [
+        ("--transport", trace.tap.transport != TransportArg::Auto),
+        ("--buffer-size", trace.tap.buffer_size.is_some()),
+    ]
 }
 
 /// No record comes from there.

@@ -1,4 +1,4 @@
-//! `retrans`: what is sent again and why, in the columns of bcc's tcpretrans and a few more.
+//! `retrans`: what is sent again and why, in the columns of bcc's tcpretrans and a few more; or how much of it, counted.
 
 use anyhow::Result;
 

@@ -9,7 +9,7 @@ use crate::accounting::Counts;
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
-use crate::summary::{rtt, top};
+use crate::summary::{key, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
@@ -30,9 +30,16 @@ struct Counting {
 
 static COUNTING: &[Counting] = &[
     Counting {
+        command: "retrans",
+        doc: retrans::DOC,
+        key: &key::KEY,
+        columns: &retrans::COLUMNS,
+        buckets: false,
+    },
+    Counting {
         command: "rtt",
         doc: rtt::DOC,
-        key: &rtt::KEY,
+        key: &key::KEY,
         columns: &rtt::COLUMNS,
         buckets: true,
     },

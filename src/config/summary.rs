@@ -16,17 +16,32 @@ pub struct Summarise {
 pub enum What {
     Rtt(Rtt),
     Top(Top),
+    Retrans(Sums),
+}
+
+/// What a row is of.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// None: one row.
+    pub by: Vec<By>,
+    /// Lengths of the networks that addresses are put together in.
+    pub prefix: u8,
+    pub prefix6: u8,
+}
+
+/// Rare events, added up.
+#[derive(Clone, Debug)]
+pub struct Sums {
+    pub keys: Keys,
+    /// Rows that there is room for.
+    pub max_rows: u32,
 }
 
 /// `rtt`
 #[derive(Clone, Debug)]
 pub struct Rtt {
     pub field: RttField,
-    /// What a row is of; none: one row.
-    pub by: Vec<By>,
-    /// Lengths of the networks that addresses are put together in.
-    pub prefix: u8,
-    pub prefix6: u8,
+    pub keys: Keys,
     pub scale: Scale,
     /// Rows that there is room for; none: as many as fit that key.
     pub max_rows: Option<u32>,
@@ -54,7 +69,10 @@ pub enum Sort {
 /// A part of a row's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
+    /// A connection, by its cookie.
     Conn,
+    /// The same by its ends and its namespace.
+    Ends,
     Laddr,
     Raddr,
     Lport,
@@ -91,13 +109,13 @@ impl Rtt {
     #[must_use]
     pub fn per_cpu(&self) -> bool {
         use By::{Cc, Cgroup, Laddr, Netns};
-        self.by.iter().all(|by| matches!(by, Laddr | Cgroup | Netns | Cc))
+        self.keys.by.iter().all(|by| matches!(by, Laddr | Cgroup | Netns | Cc))
     }
 
     /// How many rows there is room for.
     #[must_use]
     pub fn rows(&self) -> u32 {
-        let fitting = match (self.by.is_empty(), self.per_cpu()) {
+        let fitting = match (self.keys.by.is_empty(), self.per_cpu()) {
             (true, _) => 1,
             (false, true) => 256,
             (false, false) => 8192,

@@ -3,26 +3,36 @@
 use anyhow::Result;
 use libbpf_rs::MapType;
 
-use crate::config::summary::{By, Rtt, RttField, Summarise, What};
+use crate::config::summary::{By, Keys, Rtt, RttField, Summarise, Sums, What};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
 /// The constants.
 pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
-    let Some(Summarise { what: What::Rtt(rtt), .. }) = summarise else {
-        return;
-    };
-    cfg.value = match rtt.field {
-        RttField::Srtt => Value::TCC_VALUE_SRTT,
-        RttField::MinRtt => Value::TCC_VALUE_MIN_RTT,
-        RttField::Rttvar => Value::TCC_VALUE_RTTVAR,
-        RttField::Mdev => Value::TCC_VALUE_MDEV,
-    };
-    cfg.by = Bits(rtt.by.iter().fold(0, |bits, by| bits | part(*by)));
-    let mask6 = u128::MAX.checked_shl(128 - u32::from(rtt.prefix6)).unwrap_or(0).to_be_bytes();
+    match summarise.map(|summarise| &summarise.what) {
+        Some(What::Rtt(rtt)) => {
+            cfg.value = match rtt.field {
+                RttField::Srtt => Value::TCC_VALUE_SRTT,
+                RttField::MinRtt => Value::TCC_VALUE_MIN_RTT,
+                RttField::Rttvar => Value::TCC_VALUE_RTTVAR,
+                RttField::Mdev => Value::TCC_VALUE_MDEV,
+            };
+            set_keys(cfg, &rtt.keys);
+        }
+        Some(What::Retrans(sums)) => {
+            cfg.sums = 1;
+            set_keys(cfg, &sums.keys);
+        }
+        Some(What::Top(_)) | None => {}
+    }
+}
+
+fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
+    cfg.by = Bits(keys.by.iter().fold(0, |bits, by| bits | part(*by)));
+    let mask6 = u128::MAX.checked_shl(128 - u32::from(keys.prefix6)).unwrap_or(0).to_be_bytes();
     for (word, bytes) in cfg.prefix6.iter_mut().zip(mask6.as_chunks::<4>().0) {
         *word = u32::from_ne_bytes(*bytes);
     }
-    let mask4 = u32::MAX.checked_shl(32 - u32::from(rtt.prefix)).unwrap_or(0);
+    let mask4 = u32::MAX.checked_shl(32 - u32::from(keys.prefix)).unwrap_or(0);
     cfg.prefix4 = u32::from_ne_bytes(mask4.to_be_bytes());
 }
 
@@ -31,8 +41,17 @@ pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> R
     let maps = &mut open.maps;
     let rtt: Option<&Rtt> = summarise.and_then(|summarise| match &summarise.what {
         What::Rtt(rtt) => Some(rtt),
-        What::Top(_) => None,
+        _ => None,
     });
+    let sums: Option<&Sums> = summarise.and_then(|summarise| match &summarise.what {
+        What::Retrans(sums) => Some(sums),
+        _ => None,
+    });
+    maps.sums.set_autocreate(sums.is_some())?;
+    maps.sums_rest.set_autocreate(sums.is_some())?;
+    if let Some(sums) = sums {
+        maps.sums.set_max_entries(sums.max_rows)?;
+    }
     maps.flow_copies.set_autocreate(of_flows(summarise))?;
     maps.histograms.set_autocreate(rtt.is_some())?;
     maps.histogram_rest.set_autocreate(rtt.is_some())?;
@@ -55,6 +74,7 @@ fn part(by: By) -> u32 {
     let (daddr, dport) = (Bits::TCC_BY_DADDR.0, Bits::TCC_BY_DPORT.0);
     match by {
         By::Conn => Bits::TCC_BY_COOKIE.0 | saddr | sport | daddr | dport,
+        By::Ends => Bits::TCC_BY_NETNS.0 | saddr | sport | daddr | dport,
         By::Laddr => saddr,
         By::Raddr => daddr,
         By::Lport => sport,

@@ -22,11 +22,11 @@ pub(super) fn write(summary: &Summary<'_>, look: Look, time: &mut TimeFormat, ou
         let moment = String::from_utf8_lossy(&moment).into_owned();
         push(out, look, format!("{moment} {}", summary.title).trim_end());
     }
-    match summary.shape.form {
+    match &summary.shape.form {
         Form::Lines(views) => lines(summary, views, look, time, out),
         Form::Histogram(scale) => {
             for line in &summary.lines {
-                histogram(summary.shape, line, scale, look, time, out);
+                histogram(summary.shape, line, *scale, look, time, out);
             }
         }
     }
@@ -93,6 +93,10 @@ fn left(shape: &Shape, view: &View) -> bool {
 
 fn cell(shape: &Shape, line: &Line<'_>, view: &View, time: &mut TimeFormat) -> String {
     let find = |name: &str| shape.find(line, name).unwrap_or(Value::Null);
+    let of = view.column.split_once(':').map_or(view.column, |(addr, _)| addr);
+    if line.key.is_none() && shape.key.first().is_some_and(|column| column.name == of) {
+        return "all others".to_owned();
+    }
     let mut text = Vec::new();
     match view.column.split_once(':') {
         Some((addr, port)) => write_endpoint(find(addr), find(port), &mut text),
@@ -259,10 +263,10 @@ mod tests {
 1.500000 1.000 s
 COMM     LOCAL          TX_KB SRTT_US
 a\u{fffd}b      192.0.2.1:443   2049      70
--                           0       -
+-        all others         0       -
 
 ";
-        assert_eq!(written(Form::Lines(VIEW), "text"), text);
+        assert_eq!(written(Form::Lines(VIEW.to_vec()), "text"), text);
     }
 
     #[test]
@@ -293,7 +297,7 @@ comm:- tx_bytes:0 srtt_us:-
 
     #[test]
     fn on_a_screen_one_takes_the_place_of_the_other() {
-        let text = written(Form::Lines(VIEW), "screen");
+        let text = written(Form::Lines(VIEW.to_vec()), "screen");
         assert!(text.starts_with("\x1b[H\x1b[2J1.500000 1.000 s\n"), "{text:?}");
         assert_eq!(text.matches('\x1b').count(), 2, "{text:?}");
     }
@@ -309,12 +313,12 @@ summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,9,9,4
 summary,demo,1.500000000,1000000000,,,,0,,2,2,1
 ";
         assert_eq!(written(Form::Histogram(Scale::Microseconds), "csv"), csv);
-        let lines = written(Form::Lines(VIEW), "csv");
+        let lines = written(Form::Lines(VIEW.to_vec()), "csv");
         assert!(lines.ends_with("summary,demo,1.500000000,1000000000,,,,0,\n"), "{lines}");
         let jsonl = written(Form::Histogram(Scale::Microseconds), "jsonl");
         let second = r#"{"type":"summary","command":"demo","time":1.500000000,"interval_ns":1000000000,"key":null,"comm":null,"tx_bytes":0,"srtt_us":null,"buckets":[{"from_us":2,"to_us":2,"count":1}]}"#;
         assert_eq!(jsonl.lines().nth(1), Some(second));
         assert!(jsonl.contains(r#""key":{"saddr":"192.0.2.1","sport":443},"comm":"a\u001bb""#));
-        assert!(!written(Form::Lines(VIEW), "jsonl").contains("buckets"));
+        assert!(!written(Form::Lines(VIEW.to_vec()), "jsonl").contains("buckets"));
     }
 }

@@ -1,7 +1,10 @@
 //! From BPF maps to numbers: what became of the events, and what was counted of them.
 
 pub mod counted;
+pub mod key;
+pub mod retrans;
 pub mod rtt;
+pub mod sums;
 pub mod top;
 
 use anyhow::{Context, Result};
@@ -80,6 +83,9 @@ pub trait Reading {
 pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
     match &summarise.what {
         What::Rtt(rtt) => Box::new(rtt::Histograms::new(rtt, summarise.interval.is_some())),
+        What::Retrans(sums) => {
+            Box::new(retrans::Retransmissions::new(sums, summarise.interval.is_some()))
+        }
         What::Top(top) => Box::new(top::Connections::new(top)),
     }
 }

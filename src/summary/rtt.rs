@@ -1,71 +1,24 @@
 //! `rtt`: round-trip times as the kernel side has counted them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::{Context, Result};
 use libbpf_rs::MapCore;
 
 use super::counted::{Counted, ERROR_PERCENT};
-use super::{Reading, Span};
+use super::key::{OwnKey, column};
+use super::{Reading, Span, key};
 use crate::config::summary::{By, Rtt};
 use crate::loader::Loaded;
-use crate::probe::tcp_probe::copy;
-use crate::skel::{Key, TccTraceSkel};
+use crate::skel::TccTraceSkel;
 use crate::table::Type::{Float, Text, Unsigned};
 use crate::table::Unit::{Count, Microseconds};
 use crate::table::summary::{Form, Line, Scale, Shape, Summary};
-use crate::table::{Column, Set, Type, Unit, Value};
+use crate::table::{Column, Unit, Value};
 
 /// What the command's records are, in one sentence.
 pub const DOC: &str =
     "How often which round-trip time was seen, of the samples of `probe`; of one row.";
-
-pub(super) const fn column(
-    name: &'static str,
-    (ty, unit): (Type, Unit),
-    source: &'static str,
-    doc: &'static str,
-) -> Column {
-    Column { name, ty, unit, set: Set::Standard, doc, source, need: None }
-}
-
-/// All that a key can have; a row's has what `--by` asked for.
-pub static KEY: [Column; 8] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "The connection's identity (--by conn)."),
-    column(
-        "saddr",
-        (Text, Unit::None),
-        "sk_rcv_saddr",
-        "The local address, or its network if --prefix is given (--by laddr, conn).",
-    ),
-    column("sport", (Unsigned, Unit::None), "skc_num", "The local port (--by lport, conn)."),
-    column(
-        "daddr",
-        (Text, Unit::None),
-        "sk_daddr",
-        "The peer's address, or its network if --prefix is given (--by raddr, conn).",
-    ),
-    column("dport", (Unsigned, Unit::None), "skc_dport", "The peer's port (--by rport, conn)."),
-    column(
-        "cgroup_id",
-        (Unsigned, Unit::None),
-        "sk_cgrp_data",
-        "The v2 cgroup that the socket was made in (--by cgroup).",
-    ),
-    column(
-        "netns",
-        (Unsigned, Unit::None),
-        "sock_net(sk)->ns.inum",
-        "The network namespace's inode (--by netns).",
-    ),
-    column(
-        "ca_name",
-        (Text, Unit::None),
-        "icsk_ca_ops->name",
-        "The congestion-control algorithm (--by cc).",
-    ),
-];
 
 /// What is said of a row.
 pub static COLUMNS: [Column; 11] = [
@@ -97,27 +50,12 @@ pub static COLUMNS: [Column; 11] = [
     column("max_us", (Unsigned, Microseconds), "counted", "The largest, as the smallest."),
 ];
 
-/// The part of `KEY` that these parts are.
-fn parts(by: By) -> &'static [&'static str] {
-    match by {
-        By::Conn => &["cookie", "saddr", "sport", "daddr", "dport"],
-        By::Laddr => &["saddr"],
-        By::Raddr => &["daddr"],
-        By::Lport => &["sport"],
-        By::Rport => &["dport"],
-        By::Cgroup => &["cgroup_id"],
-        By::Netns => &["netns"],
-        By::Cc => &["ca_name"],
-    }
-}
-
 /// The columns of summaries by that.
 #[must_use]
 pub fn shape(by: &[By], scale: Scale) -> Shape {
-    let wanted = |column: &&Column| by.iter().any(|by| parts(*by).contains(&column.name));
     Shape {
         command: "rtt",
-        key: KEY.iter().filter(wanted).collect(),
+        key: key::columns(by),
         columns: COLUMNS.iter().collect(),
         form: Form::Histogram(scale),
     }
@@ -139,7 +77,7 @@ impl Histograms {
     pub fn new(options: &Rtt, intervals: bool) -> Self {
         Histograms {
             options: options.clone(),
-            shape: shape(&options.by, options.scale),
+            shape: shape(&options.keys.by, options.scale),
             intervals,
             before: HashMap::new(),
             rest_before: Counted::default(),
@@ -195,7 +133,7 @@ impl Reading for Histograms {
         rows.sort_by(|a, b| b.1.count().cmp(&a.1.count()).then_with(|| a.0.cmp(&b.0)));
 
         let keys: Vec<OwnKey> =
-            rows.iter().map(|(key, _)| OwnKey::new(key, &self.options)).collect();
+            rows.iter().map(|(key, _)| OwnKey::new(key, &self.options.keys)).collect();
         let field = self.options.field.name();
         let mut lines: Vec<Line<'_>> = rows
             .iter()
@@ -245,50 +183,5 @@ fn line<'a>(key: Option<Vec<Value<'a>>>, field: &'static str, counted: &Counted)
             number(counted.most()),
         ],
         buckets: counted.printed(),
-    }
-}
-
-/// A row's key with its text.
-struct OwnKey {
-    key: Key,
-    saddr: String,
-    daddr: String,
-    ca_name: String,
-}
-
-impl OwnKey {
-    fn new(bytes: &[u8], options: &Rtt) -> Self {
-        let key: Key = copy(bytes).unwrap_or_default();
-        let name: Vec<u8> = key.ca_name.iter().copied().take_while(|&byte| byte != 0).collect();
-        OwnKey {
-            key,
-            saddr: network(key.saddr, options),
-            daddr: network(key.daddr, options),
-            ca_name: String::from_utf8_lossy(&name).into_owned(),
-        }
-    }
-
-    fn values(&self, shape: &Shape) -> Vec<Value<'_>> {
-        let value = |column: &&Column| match column.name {
-            "cookie" => Value::unless(self.key.cookie, 0),
-            "saddr" => Value::Str(&self.saddr),
-            "sport" => Value::U64(self.key.sport.into()),
-            "daddr" => Value::Str(&self.daddr),
-            "dport" => Value::U64(self.key.dport.into()),
-            "cgroup_id" => Value::unless(self.key.cgroup_id, 0),
-            "netns" => Value::unless(self.key.netns.into(), 0),
-            "ca_name" => Value::Str(&self.ca_name),
-            _ => Value::Null,
-        };
-        shape.key.iter().map(value).collect()
-    }
-}
-
-/// `10.0.0.0/24`; a whole address without its length.
-fn network(bytes: [u8; 16], options: &Rtt) -> String {
-    match Ipv6Addr::from(bytes).to_canonical() {
-        IpAddr::V4(ip) if options.prefix < 32 => format!("{ip}/{}", options.prefix),
-        IpAddr::V6(ip) if options.prefix6 < 128 => format!("{ip}/{}", options.prefix6),
-        ip => ip.to_string(),
     }
 }

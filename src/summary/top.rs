@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::Result;
 
-use super::rtt::column;
+use super::key::column;
 use super::{Reading, Span};
 use crate::config::summary::{Sort, Top};
 use crate::loader::Loaded;
@@ -145,7 +145,7 @@ impl Connections {
                 command: "top",
                 key: KEY.iter().collect(),
                 columns: COLUMNS.iter().collect(),
-                form: Form::Lines(VIEW),
+                form: Form::Lines(VIEW.to_vec()),
             },
             living: HashMap::new(),
             ended: Vec::new(),

@@ -19,7 +19,7 @@ pub struct Shape {
 #[derive(Clone, Debug)]
 pub enum Form {
     /// Aligned lines, one a row.
-    Lines(&'static [View]),
+    Lines(Vec<View>),
     /// A bar for each power of two, a picture a row.
     Histogram(Scale),
 }

@@ -28,6 +28,7 @@ mod output;
 mod owner;
 mod peers;
 mod readers_agree;
+mod retrans_sums;
 mod rights;
 mod rtt;
 mod signals;

@@ -24,18 +24,50 @@ static __always_inline __u8 retransmit_class(struct inet_connection_sock *icsk, 
 	return TCC_RETRANSMIT_OTHER;
 }
 
+static __always_inline struct tcp_skb_cb *copy_cb(struct copies *copy, struct sk_buff *skb)
+{
+	if (!copy_skb(copy, skb))
+		__builtin_memset(copy->skb, 0, sizeof(copy->skb));
+	return (void *)((struct sk_buff *)copy->skb)->cb;
+}
+
+/* Counted, and no record. */
+static __always_inline int retransmit_sum(struct sock *sk, struct sk_buff *skb, const bool typed)
+{
+	struct tcc_key key = {};
+	struct tcp_skb_cb *cb;
+	struct tcc_sums *row;
+	struct tcc_head head;
+	struct event e;
+	__u8 class;
+
+	if (!event_admit(&e, &head, sk, NULL, TCC_KIND_RETRANSMIT, sizeof(struct tcc_retransmit), typed))
+		return 0;
+	cb = copy_cb(e.copy, skb);
+	class = retransmit_class(e.icsk, load_ca_state(e.tp), cb->tcp_flags);
+	load_key(&key, &head, e.sk, e.tp, false, true);
+	row = sums_of(&key);
+	if (!row || class >= TCC_SUM_SYNACK)
+		return event_summed(&e, false);
+	SUM(row, class, cb->tcp_gso_segs);
+	SUM(row, TCC_SUM_EVENTS, 1);
+	if (head.cookie)
+		row->cookie = head.cookie;
+	return event_summed(&e, true);
+}
+
 static __always_inline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
 {
 	struct tcp_skb_cb *cb;
 	struct tcc_retransmit *rec;
 	struct event e;
 
+	if (cfg.sums)
+		return retransmit_sum(sk, skb, typed);
 	rec = event_begin(&e, sk, TCC_KIND_RETRANSMIT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
-	if (!copy_skb(e.copy, skb))
-		__builtin_memset(e.copy->skb, 0, sizeof(e.copy->skb));
-	cb = (void *)((struct sk_buff *)e.copy->skb)->cb;
+	cb = copy_cb(e.copy, skb);
 	rec->seq = cb->seq;
 	rec->end_seq = cb->end_seq;
 	rec->segs = cb->tcp_gso_segs;

@@ -56,25 +56,22 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 kind, __u8 state)
 }
 
 /*
- * A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is not wanted or cannot
- * be had, which is then in the books. `real` must be a full socket. Where the event is about a packet, that one's ends
- * stand in for those of a socket without a peer (a listener).
+ * Is the event wanted, and can it be had? Else it is in the books. `real` must be a full socket. Where the event is about a
+ * packet, that one's ends stand in for those of a socket without a peer (a listener).
  */
-static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 kind,
-					    const __u16 size, const bool typed)
+static __always_inline bool event_admit(struct event *e, struct tcc_head *head, struct sock *real,
+					const struct packet *by, __u8 kind, const __u16 size, const bool typed)
 {
 	__u32 mark = by ? by->mark : 0, ifindex = by ? by->ifindex : 0;
-	struct tcc_head head;
-	struct tcc_event *rec;
 
 	e->n = counters_of(kind);
 	if (!e->n)
-		return NULL;
+		return false;
 	COUNT(e->n, seen);
 	e->copy = copies_claim();
 	if (!e->copy) {
 		COUNT(e->n, lost);
-		return NULL;
+		return false;
 	}
 	if (!copy_sock(e->copy, real, 0)) {
 		COUNT(e->n, lost);
@@ -83,39 +80,63 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 	e->sk = (void *)e->copy->sock;
 	e->tp = (void *)e->copy->sock;
 	e->icsk = (void *)e->copy->sock;
-	load_head(&head, e->sk, kind, size, false);
-	keep_port(&head, e->tp);
-	if (by && !head.dport)
-		packet_ends(&head, by);
+	load_head(head, e->sk, kind, size, false);
+	keep_port(head, e->tp);
+	if (by && !head->dport)
+		packet_ends(head, by);
 	if (typed && cfg.cookie_helper)
-		head.cookie = bpf_get_socket_cookie(real);
-	if (!admit_head(&head) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
+		head->cookie = bpf_get_socket_cookie(real);
+	if (!admit_head(head) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
 		COUNT(e->n, filtered);
 		goto none;
 	}
-	e->conn = cfg.track_conn ? event_conn(conn_key(real, head.cookie), kind, e->sk->__sk_common.skc_state) : NULL;
+	e->conn = cfg.track_conn ? event_conn(conn_key(real, head->cookie), kind, e->sk->__sk_common.skc_state) : NULL;
 	if (cfg.track_owner && e->conn)
 		conn_ask(e->conn);
 	if (!admit_owner(e->conn)) {
 		COUNT(e->n, filtered);
 		goto none;
 	}
-	if (!pass_rate(e->conn, head.mono_ns)) {
+	if (!pass_rate(e->conn, head->mono_ns)) {
 		COUNT(e->n, limited);
 		goto none;
 	}
+	return true;
+none:
+	copies_release();
+	return false;
+}
+
+/* The end of one that was admitted, and is counted in a summary; or in none, for want of room. */
+static __always_inline int event_summed(struct event *e, bool done)
+{
+	if (done)
+		COUNT(e->n, summarised);
+	else
+		COUNT(e->n, lost);
+	copies_release();
+	return 0;
+}
+
+/* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is in the books already. */
+static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 kind,
+					    const __u16 size, const bool typed)
+{
+	struct tcc_head head;
+	struct tcc_event *rec;
+
+	if (!event_admit(e, &head, real, by, kind, size, typed))
+		return NULL;
 	rec = emit_begin(size);
 	if (!rec) {
 		COUNT(e->n, lost);
-		goto none;
+		copies_release();
+		return NULL;
 	}
 	rec->head = head;
-	load_owner(&rec->owner, e->sk, e->conn, ifindex, false);
+	load_owner(&rec->owner, e->sk, e->conn, by ? by->ifindex : 0, false);
 	load_tcp_brief(&rec->tcp, e->tp);
 	return rec;
-none:
-	copies_release();
-	return NULL;
 }
 
 static __always_inline void *event_begin(struct event *e, struct sock *real, __u8 kind, const __u16 size,
@@ -150,26 +171,34 @@ static __always_inline void event_filtered(__u8 kind)
  * The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing
  * in.
  */
-static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
-					      const __u16 size)
+static __always_inline bool event_admit_bare(struct event *e, const struct tcc_head *head, const struct packet *by)
 {
 	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
 			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW;
 	const __u32 by_packet = by ? TCC_FILTER_NETNS | TCC_FILTER_MARK | TCC_FILTER_IFACE : 0;
-	struct tcc_event *rec;
 
 	e->n = counters_of(head->kind);
 	if (!e->n)
-		return NULL;
+		return false;
 	COUNT(e->n, seen);
 	if (ON(~(by_head | by_packet)) || !admit_head(head) || (by && !admit_packet(by))) {
 		COUNT(e->n, filtered);
-		return NULL;
+		return false;
 	}
 	if (!pass_rate(NULL, head->mono_ns)) {
 		COUNT(e->n, limited);
-		return NULL;
+		return false;
 	}
+	return true;
+}
+
+static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
+					      const __u16 size)
+{
+	struct tcc_event *rec;
+
+	if (!event_admit_bare(e, head, by))
+		return NULL;
 	rec = emit_begin(size);
 	if (!rec) {
 		COUNT(e->n, lost);

@@ -24,6 +24,27 @@ static __always_inline bool request_head(struct tcc_head *head, struct request_s
 	return ok;
 }
 
+/* Counted, and no record. The cookie is not the connection's, and what else the row is of is the listener's. */
+static __always_inline int synack_retransmit_sum(const struct tcc_head *head, struct sock *listener)
+{
+	struct tcc_key key = {};
+	struct tcc_sums *row;
+	struct event e;
+
+	if (!event_admit_bare(&e, head, NULL))
+		return 0;
+	load_key(&key, head, listener, (void *)listener, false, false);
+	row = sums_of(&key);
+	if (!row) {
+		COUNT(e.n, lost);
+		return 0;
+	}
+	SUM(row, TCC_SUM_SYNACK, 1);
+	SUM(row, TCC_SUM_EVENTS, 1);
+	COUNT(e.n, summarised);
+	return 0;
+}
+
 static __always_inline int on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
 						const bool typed)
 {
@@ -35,6 +56,8 @@ static __always_inline int on_synack_retransmit(void *ctx, struct sock *listener
 		event_lost(TCC_KIND_SYNACK_RETRANSMIT);
 		return 0;
 	}
+	if (cfg.sums)
+		return synack_retransmit_sum(&head, listener);
 	rec = event_begin_bare(&e, &head, NULL, sizeof(*rec));
 	if (!rec)
 		return 0;

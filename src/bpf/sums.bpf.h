@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Rare events added up here in place of records to the reader. */
+#ifndef __TCC_SUMS_BPF_H__
+#define __TCC_SUMS_BPF_H__
+
+/* The key's row, made if need be; where there is no room for it, the one for all that have none. */
+static __always_inline struct tcc_sums *sums_of(const struct tcc_key *key)
+{
+	struct tcc_sums *row = bpf_map_lookup_elem(&sums, key);
+	struct tcc_sums fresh = {};
+	__u32 zero = 0;
+
+	if (row)
+		return row;
+	bpf_map_update_elem(&sums, key, &fresh, BPF_NOEXIST);
+	row = bpf_map_lookup_elem(&sums, key);
+	return row ?: bpf_map_lookup_elem(&sums_rest, &zero);
+}
+
+/* Several connections, and so several CPUs, may be at one row. */
+#define SUM(row, index, value) __sync_fetch_and_add(&(row)->n[index], value)
+
+#endif

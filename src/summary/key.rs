@@ -1,0 +1,154 @@
+//! What a row is of.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::config::summary::{By, Keys};
+use crate::probe::tcp_probe::copy;
+use crate::skel::Key;
+use crate::table::Type::{Text, Unsigned};
+use crate::table::summary::{Shape, View};
+use crate::table::{Column, Set, Type, Unit, Value};
+
+pub(super) const fn column(
+    name: &'static str,
+    (ty, unit): (Type, Unit),
+    source: &'static str,
+    doc: &'static str,
+) -> Column {
+    Column { name, ty, unit, set: Set::Standard, doc, source, need: None }
+}
+
+/// All that a key can have; a row's has what `--by` asked for.
+pub static KEY: [Column; 8] = [
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "The connection's identity (--by conn)."),
+    column(
+        "saddr",
+        (Text, Unit::None),
+        "sk_rcv_saddr",
+        "The local address, or its network if --prefix is given (--by laddr, conn).",
+    ),
+    column("sport", (Unsigned, Unit::None), "skc_num", "The local port (--by lport, conn)."),
+    column(
+        "daddr",
+        (Text, Unit::None),
+        "sk_daddr",
+        "The peer's address, or its network if --prefix is given (--by raddr, conn).",
+    ),
+    column("dport", (Unsigned, Unit::None), "skc_dport", "The peer's port (--by rport, conn)."),
+    column(
+        "cgroup_id",
+        (Unsigned, Unit::None),
+        "sk_cgrp_data",
+        "The v2 cgroup that the socket was made in (--by cgroup).",
+    ),
+    column(
+        "netns",
+        (Unsigned, Unit::None),
+        "sock_net(sk)->ns.inum",
+        "The network namespace's inode (--by netns).",
+    ),
+    column(
+        "ca_name",
+        (Text, Unit::None),
+        "icsk_ca_ops->name",
+        "The congestion-control algorithm (--by cc).",
+    ),
+];
+
+/// The part of `KEY` that these parts are.
+fn parts(by: By) -> &'static [&'static str] {
+    match by {
+        By::Conn => &["cookie", "saddr", "sport", "daddr", "dport"],
+        By::Ends => &["netns", "saddr", "sport", "daddr", "dport"],
+        By::Laddr => &["saddr"],
+        By::Raddr => &["daddr"],
+        By::Lport => &["sport"],
+        By::Rport => &["dport"],
+        By::Cgroup => &["cgroup_id"],
+        By::Netns => &["netns"],
+        By::Cc => &["ca_name"],
+    }
+}
+
+/// The part of `KEY` that a row by these has.
+pub(super) fn columns(by: &[By]) -> Vec<&'static Column> {
+    let wanted = |column: &&Column| by.iter().any(|by| parts(*by).contains(&column.name));
+    KEY.iter().filter(wanted).collect()
+}
+
+/// The same in aligned lines.
+pub(super) fn views(by: &[By]) -> Vec<View> {
+    let view = |title, column, width| View { title, column, width, per: 1 };
+    let of_one = |by: &By| match by {
+        By::Conn | By::Ends => {
+            vec![view("LADDR:LPORT", "saddr:sport", 21), view("RADDR:RPORT", "daddr:dport", 21)]
+        }
+        By::Laddr => vec![view("LADDR", "saddr", 15)],
+        By::Raddr => vec![view("RADDR", "daddr", 15)],
+        By::Lport => vec![view("LPORT", "sport", 5)],
+        By::Rport => vec![view("RPORT", "dport", 5)],
+        By::Cgroup => vec![view("CGROUP_ID", "cgroup_id", 10)],
+        By::Netns => vec![view("NETNS", "netns", 10)],
+        By::Cc => vec![view("CC", "ca_name", 8)],
+    };
+    by.iter().flat_map(of_one).collect()
+}
+
+/// A row's key with its text.
+pub(super) struct OwnKey {
+    key: Key,
+    saddr: Network,
+    daddr: Network,
+    ca_name: String,
+}
+
+/// `10.0.0.0/24`, or a whole address.
+enum Network {
+    Whole(IpAddr),
+    Part(String),
+}
+
+impl OwnKey {
+    pub(super) fn new(bytes: &[u8], keys: &Keys) -> Self {
+        let key: Key = copy(bytes).unwrap_or_default();
+        let name: Vec<u8> = key.ca_name.iter().copied().take_while(|&byte| byte != 0).collect();
+        OwnKey {
+            key,
+            saddr: Network::new(key.saddr, keys),
+            daddr: Network::new(key.daddr, keys),
+            ca_name: String::from_utf8_lossy(&name).into_owned(),
+        }
+    }
+
+    pub(super) fn values(&self, shape: &Shape) -> Vec<Value<'_>> {
+        let value = |column: &&Column| match column.name {
+            "cookie" => Value::unless(self.key.cookie, 0),
+            "saddr" => self.saddr.value(),
+            "sport" => Value::U64(self.key.sport.into()),
+            "daddr" => self.daddr.value(),
+            "dport" => Value::U64(self.key.dport.into()),
+            "cgroup_id" => Value::unless(self.key.cgroup_id, 0),
+            "netns" => Value::unless(self.key.netns.into(), 0),
+            "ca_name" => Value::Str(&self.ca_name),
+            _ => Value::Null,
+        };
+        shape.key.iter().map(value).collect()
+    }
+}
+
+impl Network {
+    fn new(bytes: [u8; 16], keys: &Keys) -> Self {
+        match Ipv6Addr::from(bytes).to_canonical() {
+            IpAddr::V4(ip) if keys.prefix < 32 => Network::Part(format!("{ip}/{}", keys.prefix)),
+            IpAddr::V6(ip) if keys.prefix6 < 128 => Network::Part(format!("{ip}/{}", keys.prefix6)),
+            ip => Network::Whole(ip),
+        }
+    }
+
+    fn value(&self) -> Value<'_> {
+        match self {
+            Network::Whole(ip) => Value::Ip(*ip),
+            Network::Part(text) => Value::Str(text),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `retrans --by`: how much was sent again, and why.
+
+use anyhow::Result;
+
+use super::key::{self, OwnKey, column};
+use super::sums::{Row, SUMS, Table};
+use super::{Reading, Span};
+use crate::config::summary::{Keys, Sums};
+use crate::loader::Loaded;
+use crate::skel::RetransSum;
+use crate::table::Type::Unsigned;
+use crate::table::Unit::{self, Count, Segments};
+use crate::table::summary::{Form, Line, Shape, Summary, View};
+use crate::table::{Column, Value};
+
+/// What the command's records are, in one sentence.
+pub const DOC: &str = "How much was sent again, and why (`--by`); of one row.";
+
+#[rustfmt::skip]
+pub static COLUMNS: [Column; 10] = [
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "By connection: its cookie, of several with these ends the last one's; null where the kernel has made none."),
+    column("events", (Unsigned, Count), "counted", "Retransmissions: of a segment, or of several at once."),
+    column("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Their segments; RetransSegs grows by as many. The sum of the others."),
+    column("other_segs", (Unsigned, Segments), "see `class` of retransmit", "Of those, segments of no class."),
+    column("fast_segs", (Unsigned, Segments), "see `class` of retransmit", "In Recovery."),
+    column("rto_segs", (Unsigned, Segments), "see `class` of retransmit", "By the retransmission timer itself."),
+    column("slow_start_segs", (Unsigned, Segments), "see `class` of retransmit", "The rest of the queue in Loss."),
+    column("tlp_segs", (Unsigned, Segments), "see `class` of retransmit", "Loss probes."),
+    column("syn_segs", (Unsigned, Segments), "see `class` of retransmit", "SYNs."),
+    column("synack_segs", (Unsigned, Segments), "tcp:tcp_retransmit_synack", "SYN-ACKs, which a listener sends before there is a connection."),
+];
+
+const fn view(title: &'static str, column: &'static str, width: usize) -> View {
+    View { title, column, width, per: 1 }
+}
+
+const VIEW: &[View] = &[
+    view("EVENTS", "events", 6),
+    view("SEGS", "segs", 6),
+    view("FAST", "fast_segs", 6),
+    view("RTO", "rto_segs", 4),
+    view("SLOW", "slow_start_segs", 4),
+    view("TLP", "tlp_segs", 3),
+    view("SYN", "syn_segs", 3),
+    view("SYNACK", "synack_segs", 6),
+    view("OTHER", "other_segs", 5),
+];
+
+const EVENTS: usize = RetransSum::TCC_SUM_EVENTS.0 as usize;
+
+/// Segments; all but the events.
+fn segs(row: &Row) -> u64 {
+    row.n.iter().sum::<u64>() - row.n[EVENTS]
+}
+
+/// What was read last.
+pub struct Retransmissions {
+    keys: Keys,
+    shape: Shape,
+    table: Table,
+    told: u64,
+}
+
+impl Retransmissions {
+    #[must_use]
+    pub fn new(options: &Sums, intervals: bool) -> Self {
+        let by = &options.keys.by;
+        Retransmissions {
+            keys: options.keys.clone(),
+            shape: Shape {
+                command: "retrans",
+                key: key::columns(by),
+                columns: COLUMNS.iter().collect(),
+                form: Form::Lines([&key::views(by)[..], VIEW].concat()),
+            },
+            table: Table::new(options, intervals),
+            told: 0,
+        }
+    }
+}
+
+impl Reading for Retransmissions {
+    fn print(
+        &mut self,
+        loaded: &Loaded<'_>,
+        span: Span,
+        print: &mut dyn FnMut(&Summary<'_>),
+    ) -> Result<()> {
+        let (mut rows, rest) = self.table.read(&loaded.skel)?;
+        rows.sort_by(|a, b| segs(&b.1).cmp(&segs(&a.1)).then_with(|| a.0.cmp(&b.0)));
+        let all = || rows.iter().map(|(_, row)| row).chain([&rest]);
+        let events: u64 = all().map(|row| row.n[EVENTS]).sum();
+        self.told += events;
+        let title = format!(
+            "{events} retransmissions of {} segments in {:.3} s",
+            all().map(segs).sum::<u64>(),
+            span.interval_ns as f64 / 1e9
+        );
+        let keys: Vec<OwnKey> = rows.iter().map(|(key, _)| OwnKey::new(key, &self.keys)).collect();
+        let mut lines: Vec<Line<'_>> = rows
+            .iter()
+            .zip(&keys)
+            .map(|((_, row), key)| line(Some(key.values(&self.shape)), row))
+            .collect();
+        if segs(&rest) > 0 {
+            lines.push(line(None, &rest));
+        }
+        print(&Summary {
+            shape: &self.shape,
+            time: span.time,
+            interval_ns: span.interval_ns,
+            title,
+            lines,
+        });
+        Ok(())
+    }
+
+    fn told(&self) -> u64 {
+        self.told
+    }
+}
+
+fn line<'a>(key: Option<Vec<Value<'a>>>, row: &Row) -> Line<'a> {
+    let mut values = vec![
+        row.cookie.map_or(Value::Null, Value::U64),
+        Value::U64(row.n[EVENTS]),
+        Value::U64(segs(row)),
+    ];
+    values.extend(row.n[..SUMS - 1].iter().map(|&n| Value::U64(n)));
+    Line { key, values, buckets: Vec::new() }
+}

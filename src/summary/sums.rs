@@ -1,0 +1,115 @@
+//! Rows of sums as the kernel side has added them up.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{MapCore, MapFlags};
+
+use crate::config::summary;
+use crate::probe::tcp_probe::copy;
+use crate::skel::{self, TccTraceSkel};
+
+/// How many sums a row has.
+pub const SUMS: usize = skel::Sums::COUNT;
+
+/// One row's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    pub cookie: Option<u64>,
+    pub n: [u64; SUMS],
+}
+
+impl Row {
+    fn read(bytes: Option<Vec<u8>>) -> Self {
+        let row: skel::Sums = bytes.as_deref().and_then(copy).unwrap_or_default();
+        Row { cookie: Some(row.cookie).filter(|&cookie| cookie != 0), n: row.n }
+    }
+
+    /// What came since. Sums only grow.
+    fn since(&self, before: &Row) -> Row {
+        let mut since = *self;
+        since.n.iter_mut().zip(before.n).for_each(|(n, before)| *n = n.saturating_sub(before));
+        since
+    }
+
+    fn is_empty(&self) -> bool {
+        self.n == [0; SUMS]
+    }
+}
+
+/// A row and its key's bytes.
+pub type Keyed = (Vec<u8>, Row);
+
+/// What was read last.
+pub struct Table {
+    max_rows: usize,
+    /// Each summary shows its interval only; else there is one, of all.
+    intervals: bool,
+    before: HashMap<Vec<u8>, Row>,
+    rest_before: Row,
+}
+
+impl Table {
+    #[must_use]
+    pub fn new(options: &summary::Sums, intervals: bool) -> Self {
+        Table {
+            max_rows: options.max_rows as usize,
+            intervals,
+            before: HashMap::new(),
+            rest_before: Row::default(),
+        }
+    }
+
+    /// Every key's sums since the last reading, those with none left out, and what found no room. Idle keys are removed where
+    /// room is scarce.
+    pub fn read(&mut self, skel: &TccTraceSkel<'_>) -> Result<(Vec<Keyed>, Row)> {
+        let map = &skel.maps.sums;
+        let keys: Vec<Vec<u8>> = map.keys().collect();
+        let scarce = self.intervals && keys.len() > self.max_rows / 2;
+        let mut rows = Vec::new();
+        for key in keys {
+            let now = Row::read(map.lookup(&key, MapFlags::ANY).context("cannot read the sums")?);
+            let mut since = now.since(self.before.get(&key).unwrap_or(&Row::default()));
+            if scarce && since.is_empty() {
+                // Idle for all of the interval. Should somebody be at it now, what he adds until it goes is told.
+                let last = take(map, &key).context("cannot tidy the sums")?;
+                since = last.since(&self.before.remove(&key).unwrap_or_default());
+            } else if self.intervals {
+                self.before.insert(key.clone(), now);
+            }
+            if !since.is_empty() {
+                rows.push((key, since));
+            }
+        }
+        let rest = skel.maps.sums_rest.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
+        let rest = Row::read(rest.context("cannot read the sums")?);
+        let rest_since = rest.since(&self.rest_before);
+        self.rest_before = rest;
+        Ok((rows, rest_since))
+    }
+}
+
+/// Removes a row; its last sums. In one step since 5.14 (3e87f192b405), else in two.
+fn take(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<Row> {
+    if let Ok(value) = map.lookup_and_delete(key) {
+        return Ok(Row::read(value));
+    }
+    let last = Row::read(map.lookup(key, MapFlags::ANY)?);
+    map.delete(key)?;
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_sum_to_the_whole() {
+        let first = Row { cookie: None, n: [1, 2, 0, 0, 0, 0, 0, 3] };
+        let second = Row { cookie: Some(7), n: [1, 5, 0, 0, 0, 0, 1, 7] };
+        let since = second.since(&first);
+        assert_eq!(since, Row { cookie: Some(7), n: [0, 3, 0, 0, 0, 0, 1, 4] });
+        assert!(second.since(&second).is_empty() && !since.is_empty());
+        assert_eq!(second.since(&Row::default()), second);
+    }
+}
