@@ -26,7 +26,9 @@ fn main() -> ExitCode {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)
         }
         Some(Command::Reset(args)) => config(*args).and_then(cmd::reset::run),
-        Some(Command::Cong(args)) => config(*args).and_then(|c| cmd::cong::run(&c)),
+        Some(Command::Cong(args)) => {
+            args.into_config().map_err(usage).and_then(|c| cmd::cong::run(&c))
+        }
         Some(Command::Rtt(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::rtt::run(&c))
         }

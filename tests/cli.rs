@@ -133,6 +133,10 @@ fn a_summary_has_no_events_to_choose_from() {
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
         refused(&[&["retrans", "--by", "conn"], option].concat(), &["printed events", "`retrans"]);
     }
+    refused(&["cong", "--interval", "1s"], &["--interval", "--by"]);
+    for option in [&["-c", "5"][..], &["-a"], &["--rate", "1/s"], &["--transport", "perfbuf"]] {
+        refused(&[&["cong", "--by", "conn"], option].concat(), &["printed events", "`cong"]);
+    }
     refused(&["top", "--sort", "name"], &["name", "retrans"]);
     refused(&["top", "--rows", "0"], &["0"]);
     refused(&["top", "--every", "1s"], &["--every", "probe"]);
@@ -195,7 +199,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
     let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
-    assert_eq!(titles, [&kinds[..], &["retrans", "rtt", "top", "stats", "end"]].concat());
+    assert_eq!(titles, [&kinds[..], &["retrans", "cong", "rtt", "top", "stats", "end"]].concat());
     let page = printed(&["reference"]);
     for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {
         let mut names = Vec::new();

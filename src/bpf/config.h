@@ -64,8 +64,9 @@ struct tcc_config {
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_kind kinds; /* never read, as the next: makes the enum part of the object's BTF */
+	enum tcc_kind kinds; /* never read, as the next two: makes the enum part of the object's BTF */
 	enum tcc_retrans_sum retrans_sums;
+	enum tcc_cong_sum cong_sums;
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
 	__u8 full; /* emit all fields */
 	__u8 on_change;
@@ -76,7 +77,7 @@ struct tcc_config {
 	__u8 failed_only; /* of connect */
 	__u8 stack; /* `drop` with the kernel's stack */
 	__u8 sums; /* events are added up, and are no records */
-	__u8 unused[6];
+	__u8 unused[2];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

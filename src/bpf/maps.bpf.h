@@ -151,6 +151,14 @@ struct {
 	__type(value, struct tcc_sums);
 } sums_rest SEC(".maps");
 
+/* Key: the socket's address. Written by each change of the state, removed by tcp_destroy_sock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u64);
+	__type(value, struct tcc_dwelling);
+} dwelling SEC(".maps");
+
 /* Where the iterator over connections builds its records; it runs for one reader at a time. */
 struct flow_copy {
 	__u8 sock[4096];

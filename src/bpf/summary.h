@@ -58,10 +58,24 @@ enum tcc_retrans_sum {
 	TCC_SUM_EVENTS,
 };
 
+/* `cong`: ns in each recovery state by its number (enum tcp_ca_state), then events. */
+enum tcc_cong_sum {
+	TCC_SUM_CHANGES = 5,
+	TCC_SUM_UNKNOWN, /* of those: the old state's beginning was not seen */
+};
+
 /* All zero is an empty one, and everything but the cookie only grows. */
 struct tcc_sums {
 	__u64 cookie; /* the connection's, where the row is one's; 0: not known */
 	__u64 n[TCC_SUMS];
+};
+
+/* A connection in a recovery state that is not over, and so in no sum yet. */
+struct tcc_dwelling {
+	struct tcc_key key; /* of the row that it belongs to */
+	__u64 since_ns;
+	__u8 ca_state;
+	__u8 unused[7];
 };
 
 /* A connection at one moment. */
@@ -77,5 +91,6 @@ TCC_NO_PADDING(struct tcc_flow, unused);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
 TCC_NO_PADDING(struct tcc_sums, n);
+TCC_NO_PADDING(struct tcc_dwelling, unused);
 
 #endif

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
-pub use self::summary::{RetransArgs, RttArgs, TopArgs};
+pub use self::summary::{CongArgs, RetransArgs, RttArgs, TopArgs};
 
 /// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
 ///
@@ -48,7 +48,13 @@ pub enum Command {
     /// RSTs that are sent and received, and why.
     Reset(Box<TraceArgs>),
     /// The senders' recovery states, and how long each lasted (tcpcong).
-    Cong(Box<TraceArgs>),
+    ///
+    /// With --by the time in each is added up in the kernel, and no change is printed, for each connection that changed,
+    /// peer, port …: a connection's from its beginning to its end or to the reading. Of a state that a connection was in
+    /// when the trace began it is not known how long it has been in it: that is counted as unknown and in no sum. By interval
+    /// there are rows of those that changed or were not Open. Options of printed events are refused with it: --count,
+    /// --rate, --rate-per-conn, --fields, --all-fields, --transport, --buffer-size.
+    Cong(Box<CongArgs>),
     /// Histograms of round-trip times, counted in the kernel, with percentiles.
     ///
     /// Of the samples that `probe` would print, with its filters and limits. With --interval each one shows what came since

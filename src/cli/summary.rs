@@ -65,6 +65,34 @@ impl RetransArgs {
     }
 }
 
+#[derive(Args, Debug)]
+pub struct CongArgs {
+    /// Add up the time in each state, for each of these: one, or several together (raddr,rport).
+    #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', help_heading = HEADING)]
+    pub by: Vec<ByArg>,
+    #[command(flatten)]
+    pub rows: RowArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+impl CongArgs {
+    pub fn into_config(self) -> Result<Config> {
+        if !self.by.is_empty() {
+            refuse("cong --by", &of_limits(&self.trace))?;
+        }
+        into_sums(self.by, &self.rows, self.trace, "cong", What::Cong)
+    }
+}
+
+/// Options that leave out events.
+fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
+    [
+        ("--rate", trace.limits.rate.is_some()),
+        ("--rate-per-conn", trace.limits.rate_per_conn.is_some()),
+    ]
+}
+
 /// Rows of sums, if there is something that they are of; else events.
 fn into_sums(
     by: Vec<ByArg>,
@@ -151,11 +179,7 @@ pub enum SortArg {
 
 impl TopArgs {
     pub fn into_config(self) -> Result<Config> {
-        let of_limits = [
-            ("--rate", self.trace.limits.rate.is_some()),
-            ("--rate-per-conn", self.trace.limits.rate_per_conn.is_some()),
-        ];
-        refuse("top", &of_limits)?;
+        refuse("top", &of_limits(&self.trace))?;
         let text = self.trace.output.output == OutputFormat::Text;
         let sort = match self.sort {
             SortArg::All => Sort::All,

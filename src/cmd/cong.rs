@@ -1,4 +1,4 @@
-//! `cong`: the senders' recovery states, and how long each lasted.
+//! `cong`: the senders' recovery states, and how long each lasted; or the sums of that.
 
 use anyhow::Result;
 

@@ -9,7 +9,7 @@ use crate::accounting::Counts;
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
-use crate::summary::{key, retrans, rtt, top};
+use crate::summary::{cong, key, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
@@ -34,6 +34,13 @@ static COUNTING: &[Counting] = &[
         doc: retrans::DOC,
         key: &key::KEY,
         columns: &retrans::COLUMNS,
+        buckets: false,
+    },
+    Counting {
+        command: "cong",
+        doc: cong::DOC,
+        key: &key::KEY,
+        columns: &cong::COLUMNS,
         buckets: false,
     },
     Counting {

@@ -17,6 +17,18 @@ pub enum What {
     Rtt(Rtt),
     Top(Top),
     Retrans(Sums),
+    Cong(Sums),
+}
+
+impl What {
+    /// Rows of sums.
+    #[must_use]
+    pub fn sums(&self) -> Option<&Sums> {
+        match self {
+            What::Retrans(sums) | What::Cong(sums) => Some(sums),
+            What::Rtt(_) | What::Top(_) => None,
+        }
+    }
 }
 
 /// What a row is of.

@@ -19,6 +19,8 @@ pub struct Request {
     pub tree: bool,
     /// Connections are read as a whole, and `destroy` is a connection's last reading.
     pub flows: bool,
+    /// Time in recovery states is added up, of which the first and the last are a connection's own.
+    pub dwelling: bool,
     /// The connections that are open at the start are shown.
     pub list_open: bool,
 }
@@ -256,6 +258,9 @@ fn hooks(
     }
     if request.flows {
         hooks.push(flavour("flow_born", reader));
+    }
+    if request.dwelling {
+        hooks.extend(["conn_state", "dwelling_end"].map(|name| flavour(name, reader)));
     }
     if request.list_open && !facts.iterators {
         let text = "without the kernel's own types the open files cannot be looked through: connections that were open before are not listed";

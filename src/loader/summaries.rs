@@ -3,7 +3,8 @@
 use anyhow::Result;
 use libbpf_rs::MapType;
 
-use crate::config::summary::{By, Keys, Rtt, RttField, Summarise, Sums, What};
+use super::CONNECTIONS;
+use crate::config::summary::{By, Keys, Rtt, RttField, Summarise, What};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
 /// The constants.
@@ -18,7 +19,7 @@ pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
             };
             set_keys(cfg, &rtt.keys);
         }
-        Some(What::Retrans(sums)) => {
+        Some(What::Retrans(sums) | What::Cong(sums)) => {
             cfg.sums = 1;
             set_keys(cfg, &sums.keys);
         }
@@ -43,10 +44,9 @@ pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> R
         What::Rtt(rtt) => Some(rtt),
         _ => None,
     });
-    let sums: Option<&Sums> = summarise.and_then(|summarise| match &summarise.what {
-        What::Retrans(sums) => Some(sums),
-        _ => None,
-    });
+    let sums = summarise.and_then(|summarise| summarise.what.sums());
+    maps.dwelling.set_autocreate(sums.is_some())?;
+    maps.dwelling.set_max_entries(CONNECTIONS)?;
     maps.sums.set_autocreate(sums.is_some())?;
     maps.sums_rest.set_autocreate(sums.is_some())?;
     if let Some(sums) = sums {

@@ -166,6 +166,10 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         owner: selection.owner || filters.by_owner(),
         tree: !config.command.is_empty(),
         flows: of_flows(config),
+        dwelling: matches!(
+            config.summarise.as_ref().map(|summarise| &summarise.what),
+            Some(What::Cong(_))
+        ),
         list_open: config.only.list_open,
     }
 }

@@ -1,5 +1,6 @@
 //! From BPF maps to numbers: what became of the events, and what was counted of them.
 
+pub mod cong;
 pub mod counted;
 pub mod key;
 pub mod retrans;
@@ -86,6 +87,7 @@ pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
         What::Retrans(sums) => {
             Box::new(retrans::Retransmissions::new(sums, summarise.interval.is_some()))
         }
+        What::Cong(sums) => Box::new(cong::Dwellings::new(sums, summarise.interval.is_some())),
         What::Top(top) => Box::new(top::Connections::new(top)),
     }
 }

@@ -86,7 +86,7 @@ impl Reading for Retransmissions {
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()> {
-        let (mut rows, rest) = self.table.read(&loaded.skel)?;
+        let (mut rows, rest) = self.table.read(&loaded.skel, &|_| Ok(()))?;
         rows.sort_by(|a, b| segs(&b.1).cmp(&segs(&a.1)).then_with(|| a.0.cmp(&b.0)));
         let all = || rows.iter().map(|(_, row)| row).chain([&rest]);
         let events: u64 = all().map(|row| row.n[EVENTS]).sum();

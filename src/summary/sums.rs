@@ -40,6 +40,9 @@ impl Row {
 /// A row and its key's bytes.
 pub type Keyed = (Vec<u8>, Row);
 
+/// Adds to these rows what goes on and is in no sum yet.
+pub type Running<'f> = &'f dyn Fn(&mut HashMap<Vec<u8>, Row>) -> Result<()>;
+
 /// What was read last.
 pub struct Table {
     max_rows: usize,
@@ -62,14 +65,26 @@ impl Table {
 
     /// Every key's sums since the last reading, those with none left out, and what found no room. Idle keys are removed where
     /// room is scarce.
-    pub fn read(&mut self, skel: &TccTraceSkel<'_>) -> Result<(Vec<Keyed>, Row)> {
+    pub fn read(
+        &mut self,
+        skel: &TccTraceSkel<'_>,
+        running: Running<'_>,
+    ) -> Result<(Vec<Keyed>, Row)> {
         let map = &skel.maps.sums;
         let keys: Vec<Vec<u8>> = map.keys().collect();
         let scarce = self.intervals && keys.len() > self.max_rows / 2;
-        let mut rows = Vec::new();
+        let mut now = HashMap::new();
         for key in keys {
-            let now = Row::read(map.lookup(&key, MapFlags::ANY).context("cannot read the sums")?);
-            let mut since = now.since(self.before.get(&key).unwrap_or(&Row::default()));
+            let row = Row::read(map.lookup(&key, MapFlags::ANY).context("cannot read the sums")?);
+            now.insert(key, row);
+        }
+        // Afterwards: what ends meanwhile is in neither, and so is told the next time; the other way round it would be in both.
+        running(&mut now)?;
+        let mut rows = Vec::new();
+        for (key, mut now) in now {
+            let before = self.before.get(&key).copied().unwrap_or_default();
+            let mut since = now.since(&before);
+            now.n.iter_mut().zip(before.n).for_each(|(n, before)| *n = before.max(*n));
             if scarce && since.is_empty() {
                 // Idle for all of the interval. Should somebody be at it now, what he adds until it goes is told.
                 let last = take(map, &key).context("cannot tidy the sums")?;

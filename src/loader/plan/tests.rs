@@ -126,3 +126,11 @@ fn without_tracefs_the_missing_cookies_are_said() {
     assert!(plan.variants[0].hooks.is_empty());
     assert!(plan.variants[0].notes[0].contains("not mounted"));
 }
+
+#[test]
+fn states_are_added_up_from_the_beginning_to_the_end() {
+    let kinds = KINDS.iter().filter(|kind| kind.name == "cong_state").collect();
+    let plan = plan_of(&Request { kinds, dwelling: true, ..Request::default() });
+    let hooks = ["conn_state_btf", "dwelling_end_btf", "conn_destroy"];
+    assert_eq!(plan.variants[0].hooks, hooks);
+}

@@ -1,0 +1,204 @@
+//! `cong --by` against the changes that it is made of and the connections' beginnings and ends, which another tracer prints.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, has_tracepoint, invalid, is_root,
+    mono_ns, schema, text, traffic_in, u64_of,
+};
+
+const STATES: [&str; 5] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
+const COLUMNS: [&str; 5] = ["open_us", "disorder_us", "cwr_us", "recovery_us", "loss_us"];
+const ENDS: [&str; 4] = ["saddr", "sport", "daddr", "dport"];
+const KINDS: [&str; 3] = ["state", "destroy", "cong_state"];
+
+/// What two tracers' clocks, and two readings of one, may be apart.
+const APART_US: u64 = 100_000;
+
+#[derive(Debug, Default)]
+struct Dwelt {
+    us: [u64; 5],
+    changes: u64,
+    unknown: u64,
+}
+
+impl Dwelt {
+    /// What these events of one connection make until then.
+    fn of(events: &[&Value], end_ns: u64) -> Dwelt {
+        let mut since = begun(events);
+        let (mut now, mut dwelt) = ("Open", Dwelt::default());
+        let end = events.iter().find(|event| event["type"] == "destroy");
+        for event in events.iter().filter(|event| event["type"] == "cong_state") {
+            now = text(event, "old_ca_state");
+            dwelt.add(now, since, u64_of(event, "mono_ns"));
+            dwelt.unknown += u64::from(since.is_none());
+            dwelt.changes += 1;
+            since = Some(u64_of(event, "mono_ns"));
+            now = text(event, "new_ca_state");
+        }
+        dwelt.add(now, since, end.map_or(end_ns, |event| u64_of(event, "mono_ns")));
+        dwelt
+    }
+
+    fn add(&mut self, state: &str, since: Option<u64>, now: u64) {
+        let index = STATES.iter().position(|name| *name == state).expect("a state");
+        self.us[index] += (now - since.unwrap_or(now)) / 1000;
+    }
+
+    /// What rows say, together.
+    fn told<'r>(rows: impl IntoIterator<Item = &'r Value>) -> Dwelt {
+        let mut told = Dwelt::default();
+        for row in rows {
+            told.us.iter_mut().zip(COLUMNS).for_each(|(us, column)| *us += u64_of(row, column));
+            told.changes += u64_of(row, "changes");
+            told.unknown += u64_of(row, "unknown");
+        }
+        told
+    }
+
+    #[track_caller]
+    fn check(&self, wanted: &Dwelt, open_too: bool, what: &dyn std::fmt::Debug) {
+        let said = format!("{what:?}: {self:?}, wanted {wanted:?}");
+        assert_eq!((self.changes, self.unknown), (wanted.changes, wanted.unknown), "{said}");
+        let both = self.us.iter().zip(&wanted.us).skip(usize::from(!open_too));
+        for (told, wanted) in both {
+            assert!(told.abs_diff(*wanted) <= APART_US + wanted / 100, "{said}");
+        }
+    }
+}
+
+/// When it began, in ns: what came before ESTABLISHED is counted back, as a client has no port yet when it connects.
+fn begun(events: &[&Value]) -> Option<u64> {
+    let established = |e: &&&Value| e["type"] == "state" && e["new_state"] == "ESTABLISHED";
+    let event = events.iter().find(established)?;
+    Some(u64_of(event, "mono_ns") - u64_of(event, "old_state_us") * 1000)
+}
+
+fn of_row<'t>(trace: &'t Trace, row: &Value) -> Vec<&'t Value> {
+    let same = |event: &&Value| ENDS.iter().all(|end| event[*end] == row["key"][*end]);
+    trace.events.iter().filter(same).collect()
+}
+
+/// Losses on connections that come and go, on one that was there before, and on one that stays.
+fn lose(scene: &mut Scene) {
+    let port = scene.port;
+    for side in ["dport", "sport"] {
+        scene.rule(&format!(
+            "tcp {side} {port} tcp flags & syn == 0 numgen random mod 100 < 4 drop"
+        ));
+    }
+    for family in FAMILIES {
+        scene.connect("a", family);
+        scene.client.transfer("a", &mut scene.server, 1_000_000);
+        scene.client.close("a");
+        scene.server.close("a");
+    }
+    for name in ["before", "stays"] {
+        scene.client.transfer(name, &mut scene.server, 1_000_000);
+    }
+}
+
+fn check_dwelling(reader: &str) {
+    need!(is_root(), "not root");
+    need!(has_tracepoint("cong_state"), "this kernel has no such tracepoint", legitimate: true);
+    let _quiet = flooding();
+    let mut scene = Scene::new();
+    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    scene.listen();
+    scene.connect("before", FAMILIES[0]);
+    let port = scene.port.to_string();
+    let launch = Launch::here().with_tracefs();
+    let args = ["--reader", reader, "--port", &port];
+    let events = Tracer::events_in(&launch, &KINDS.join(","), &args);
+    let cases = ["conn", "conn --interval 100ms", "rport", "conn --max-rows 2"];
+    let tracers = cases.map(|by| {
+        let words = format!("--reader {reader} --port {port} --by {by}");
+        Tracer::command_in(&launch, &["cong"], &words.split(' ').collect::<Vec<_>>())
+    });
+    scene.connect("stays", FAMILIES[1]);
+    lose(&mut scene);
+    scene.speak();
+    let traces = tracers.map(Tracer::stop);
+    let stopped = mono_ns();
+    let events = events.stop();
+    events.check_accounts(&KINDS);
+    assert_eq!(events.end["lost"], 0, "{}", events.end);
+    let schema = schema();
+    for trace in &traces {
+        assert_eq!(trace.summarised(), events.of_kind("cong_state").len() as u64, "{}", trace.end);
+        for row in &trace.events {
+            invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
+        }
+    }
+    check_connections(&traces[0], &traces[1], &events, stopped);
+    // By the peer's port: all clients are one row, each server's end its own.
+    let all = traces[2].events.iter().find(|row| row["key"]["dport"] == scene.port);
+    let rows = traces[0].events.iter().filter(|row| row["key"]["dport"] == scene.port);
+    Dwelt::told(all).check(&Dwelt::told(rows), true, &all);
+    let rest = traces[3].events.iter().filter(|row| row["key"].is_null());
+    assert_eq!((traces[3].events.len(), rest.count()), (3, 1), "{:?}", traces[3].events);
+    let changes = |trace: &Trace| Dwelt::told(&trace.events).changes;
+    assert_eq!(changes(&traces[3]), changes(&traces[0]));
+}
+
+#[track_caller]
+fn check_connections(whole: &Trace, intervals: &Trace, events: &Trace, stopped: u64) {
+    let mut recovery = 0;
+    for row in &whole.events {
+        let of = of_row(events, row);
+        let wanted = Dwelt::of(&of, stopped);
+        Dwelt::told([row]).check(&wanted, true, row);
+        let rows = intervals.events.iter().filter(|other| other["key"] == row["key"]);
+        Dwelt::told(rows).check(&wanted, false, row);
+        recovery += u64_of(row, "recovery_us") + u64_of(row, "loss_us");
+        let ended = of.iter().find(|event| event["type"] == "destroy");
+        if let Some(begun) = begun(&of) {
+            assert_eq!(row["unknown"], 0, "{row}");
+            let age = (ended.map_or(stopped, |event| u64_of(event, "mono_ns")) - begun) / 1000;
+            let total: u64 = Dwelt::told([row]).us.iter().sum();
+            assert!(total.abs_diff(age) <= APART_US + age / 100, "{age}: {row}");
+        }
+    }
+    assert!(recovery > 0, "{:?}", whole.events);
+    let changed: std::collections::BTreeSet<String> = events
+        .of_kind("cong_state")
+        .iter()
+        .map(|event| json!(ENDS.map(|end| &event[end])).to_string())
+        .collect();
+    assert_eq!(whole.events.len(), changed.len());
+    // Of the one that was there before, and of no other.
+    assert!(whole.events.iter().map(|row| u64_of(row, "unknown")).sum::<u64>() <= 2);
+}
+
+by_sock_and_raw! {
+    check_dwelling: time_in_states_is_added_up_by_sock time_in_states_is_added_up_by_raw;
+}
+
+#[test]
+fn time_in_states_is_told_in_a_table() {
+    need!(is_root(), "not root");
+    need!(has_tracepoint("cong_state"), "this kernel has no such tracepoint", legitimate: true);
+    let scene = Scene::new();
+    let port = scene.port.to_string();
+    let args = ["cong", "--by", "conn", "--port", &port];
+    let mut tracer = Tracer::spawn(&Launch::here(), &args);
+    tracer.wait_ready();
+    let listen = format!("[::]:{port}");
+    let server = Server::start_in(&scene.ns.launch(), &listen, None);
+    scene.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"));
+    let to = scene.addr(FAMILIES[0]).to_string();
+    traffic_in(&scene.ns.launch(), &["bulk", "--to", &to, "--bytes", "1000000"]);
+    scene.speak();
+    scene.settle();
+    drop(server);
+    let output = tracer.stop_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    let lines: Vec<Vec<&str>> =
+        output.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let titles = "LADDR:LPORT RADDR:RPORT OPEN_MS DOD_MS CWR_MS RCOV_MS LOSS_MS CHGS UNKN";
+    assert_eq!(lines[1].join(" "), titles);
+    let remote = format!("127.0.0.1:{port}");
+    let row = lines.iter().find(|words| words.get(1) == Some(&&*remote)).expect("the sender's");
+    assert_eq!(row.len(), 9, "{}", output.stdout);
+    assert!(output.stdout.lines().all(|line| line.len() <= 100), "{}", output.stdout);
+}
