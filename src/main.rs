@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             config(args.trace).and_then(|c| cmd::connlat::run(c, args.side, args.min))
         }
         Some(Command::Drop(args)) => config(args.trace).and_then(|c| cmd::drop::run(c, args.stack)),
+        Some(Command::Queue(args)) => config(args.trace).and_then(|c| cmd::queue::run(c, args.min)),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

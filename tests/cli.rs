@@ -168,6 +168,7 @@ fn help_and_version_are_asked_for() {
         &["-h"],
         &["probe", "--help"],
         &["rtt", "--help"],
+        &["queue", "--help"],
         &["check", "--help"],
         &["help"],
     ] {

@@ -327,9 +327,36 @@ struct tcp_sock {
 	u16 timeout_rehash;
 };
 
+struct Qdisc_ops {
+	char id[16];
+};
+
+struct qdisc_skb_head {
+	__u32 qlen;
+};
+
+struct gnet_stats_queue {
+	__u32 backlog;
+};
+
+struct Qdisc {
+	void *enqueue;
+	unsigned int flags;
+	const struct Qdisc_ops *ops;
+	struct qdisc_skb_head q;
+	struct gnet_stats_queue qstats;
+};
+
+struct netdev_queue {
+	struct net_device *dev;
+	struct Qdisc *qdisc;
+};
+
 struct net_device {
+	char name[16];
 	int ifindex;
 	possible_net_t nd_net;
+	struct netdev_queue *_tx;
 };
 
 struct sk_buff {
@@ -340,6 +367,9 @@ struct sk_buff {
 	unsigned char *data;
 	unsigned int tail;
 	unsigned int end;
+	__u16 queue_mapping;
+	__u8 encapsulation : 1;
+	__u16 inner_transport_header;
 	__u16 transport_header;
 	__u16 network_header;
 	__be16 protocol;

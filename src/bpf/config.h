@@ -52,7 +52,7 @@ struct tcc_config {
 	__u64 rate_burst_ns;
 	__u64 conn_rate_interval_ns;
 	__u64 conn_rate_burst_ns;
-	__u64 min_ns; /* connections that took less are not shown; 0: all are */
+	__u64 min_ns; /* what took less is not shown; 0: all is */
 	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
 	__u8 follow_addr[2][16]; /* as in tcc_head */
 	__u16 follow_port[2];

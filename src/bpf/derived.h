@@ -55,4 +55,27 @@ struct tcc_verdict {
 	__u8 unused[3];
 };
 
+#define TCC_IF_NAME_LEN 16
+#define TCC_QDISC_NAME_LEN 16
+
+/* A packet is handed to a driver: queue.bpf.h. The interface's number is the owner's. */
+struct tcc_queue {
+	struct tcc_event event;
+	__u64 queue_ns; /* since it was handed to the device; TCC_UNKNOWN_NS */
+	__u64 qdisc_ns; /* of these, in the qdisc; TCC_UNKNOWN_NS: it went past it, or not known */
+	__u32 seq;
+	__u32 data_len;
+	__u32 len;
+	__u32 qlen; /* of the qdisc, as it came */
+	__u32 backlog;
+	__u32 dev_netns;
+	__u16 queue_mapping;
+	__u16 segs;
+	__u16 tcp_flags;
+	__u8 has_header; /* of TCP, in the clear */
+	__u8 has_qlen;
+	__u8 dev[TCC_IF_NAME_LEN];
+	__u8 qdisc[TCC_QDISC_NAME_LEN]; /* empty: not known */
+};
+
 #endif

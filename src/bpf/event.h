@@ -29,6 +29,7 @@ enum tcc_kind {
 	TCC_KIND_DROP,
 	TCC_KIND_ZERO_WINDOW,
 	TCC_KIND_VERDICT,
+	TCC_KIND_QUEUE,
 	TCC_KIND_MAX,
 };
 
@@ -55,7 +56,7 @@ struct tcc_owner {
 	__u64 cgroup_id;
 	__u64 ino; /* of the socket's file; 0: orphan, or not yet accepted */
 	__u32 netns;
-	__u32 ifindex; /* that the packet came in by; 0: not known */
+	__u32 ifindex; /* that the packet came in or goes out by; 0: not known */
 	__u32 uid;
 	__u32 pid; /* thread group; 0: not known */
 	__u8 comm[TCC_COMM_LEN];
@@ -331,6 +332,7 @@ union tcc_record {
 	struct tcc_drop_stack drop_stack;
 	struct tcc_zero_window zero_window;
 	struct tcc_verdict verdict;
+	struct tcc_queue queue;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;
@@ -375,6 +377,7 @@ TCC_NO_PADDING(struct tcc_drop, unused);
 TCC_NO_PADDING(struct tcc_drop_stack, stack);
 TCC_NO_PADDING(struct tcc_zero_window, unused);
 TCC_NO_PADDING(struct tcc_verdict, unused);
+TCC_NO_PADDING(struct tcc_queue, qdisc);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
 

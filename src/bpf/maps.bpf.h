@@ -340,4 +340,6 @@ struct {
 	__type(value, __u8);
 } tree SEC(".maps");
 
+#include "queue_maps.bpf.h"
+
 #endif

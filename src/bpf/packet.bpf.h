@@ -223,6 +223,19 @@ static __always_inline void packet_ends(struct tcc_head *head, const struct pack
 	head->dport = p->outgoing ? p->dest : p->source;
 }
 
+/*
+ * Makes the cookie of its socket, in a typed program. Newer verifiers take skb->sk for a pointer that only RCU protects,
+ * which the helper does not accept; by way of the file's half of the socket it is one of the old kind. Where there is no
+ * such half (not accepted yet, or closed) the cookie is there or not.
+ */
+static __always_inline void packet_cookie(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	if (sk && sk->sk_socket)
+		bpf_get_socket_cookie(sk->sk_socket->sk);
+}
+
 /* The filters that a packet without a socket can pass, beside those of the head. */
 static __always_inline bool admit_packet(const struct packet *p)
 {

@@ -43,6 +43,7 @@
 #include "probes/drop.bpf.h"
 #include "probes/zero_window.bpf.h"
 #include "probes/verdict.bpf.h"
+#include "probes/queue.bpf.h"
 
 /* The helpers that read kernel memory are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

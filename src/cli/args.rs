@@ -70,7 +70,7 @@ pub struct FilterArgs {
     /// In this network namespace: inode, path, pid:N or a name of ip-netns.
     #[arg(long, value_name = "NETNS")]
     pub netns: Vec<String>,
-    /// Bound to this interface or received on it; a name is looked up in --netns, else in our namespace.
+    /// Bound to this interface, or received or sent on it; a name is looked up in --netns, else in our namespace.
     #[arg(long, value_name = "IFACES", value_delimiter = ',')]
     pub iface: Vec<String>,
     /// With this mark, of the packet or the socket: 77 or 0x4d.

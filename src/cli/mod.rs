@@ -82,6 +82,12 @@ pub enum Command {
     Connlat(Box<ConnlatArgs>),
     /// TCP packets that the kernel drops: why, where in its code, and whose they were.
     Drop(Box<DropArgs>),
+    /// Packets between TCP and the network card: how long each waited, in which queue of which interface.
+    ///
+    /// Of the packets that an open connection's own socket sends, each time that one is handed to a device's driver: once on
+    /// its way through a VLAN, a tunnel or a bond, and again at the device below. Not of SYN-ACKs, of what is sent without a
+    /// socket (RSTs to nobody, ACKs in TIME_WAIT), or of what is forwarded.
+    Queue(Box<QueueArgs>),
     /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
@@ -137,6 +143,15 @@ pub struct DropArgs {
     /// The way through the kernel's code, too.
     #[arg(long, help_heading = "Output")]
     pub stack: bool,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct QueueArgs {
+    /// Only what waited at least so long, and what it is not known of: 1ms.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub min: Option<Duration>,
     #[command(flatten)]
     pub trace: TraceArgs,
 }

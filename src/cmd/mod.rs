@@ -10,6 +10,7 @@ pub mod drop;
 pub mod events;
 pub mod life;
 pub mod probe;
+pub mod queue;
 pub mod reset;
 pub mod retrans;
 pub mod rtt;

@@ -26,6 +26,9 @@ const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
 /// Handshakes at a time in which a SYN-ACK was sent again.
 const SYNACKS: u32 = 8_192;
+/// Packets at a time between TCP and the drivers, and blocks of 8 KiB of those that have several segments.
+const QUEUED: u32 = 16_384;
+const UNCUT: u32 = 16_384;
 /// The smallest buffer that the kernel takes is a page.
 const PAGE: u32 = 4096;
 
@@ -228,6 +231,10 @@ fn configure(
     }
     if variant.has("verdict") {
         maps.verdict_states.set_max_entries(CONNECTIONS)?;
+    }
+    if variant.has("queue") {
+        maps.queued_packets.set_max_entries(QUEUED)?;
+        maps.uncut_packets.set_max_entries(UNCUT)?;
     }
     if plan.track_owner {
         maps.listeners.set_max_entries(LISTENERS)?;

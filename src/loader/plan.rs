@@ -271,11 +271,10 @@ fn hooks(
     }
     for kind in &request.kinds {
         let lacks = |more: &&Hook| facts.lacking_hooks.contains(&more.tracepoint());
-        notes.extend(kind.more.iter().filter(lacks).map(|more| {
-            format!(
-                "{} does without {}, which this kernel lacks: what is over before the next packet is not seen",
-                kind.name, more.hook
-            )
+        notes.extend(kind.more.iter().filter(lacks).filter_map(|more| {
+            let (kind, hook) = (kind.name, more.hook);
+            let without = more.without?;
+            Some(format!("{kind} does without {hook}, which this kernel lacks: {without}"))
         }));
     }
     // The event that tells of a connection's end comes after those that something else ended by it, and what ends the
@@ -343,7 +342,7 @@ pub fn lacking(why: impl Fn(&Kind) -> Option<String>) -> Vec<(&'static str, Stri
 /// Of the tracepoints that a kind does without, those that there are not.
 #[must_use]
 pub fn lacking_hooks(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let optional = KINDS.iter().flat_map(|kind| kind.more).filter(|more| more.optional);
+    let optional = KINDS.iter().flat_map(|kind| kind.more).filter(|more| more.without.is_some());
     optional.map(Hook::tracepoint).filter(|name| !has_tracepoint(name)).collect()
 }
 

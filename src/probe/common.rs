@@ -57,6 +57,11 @@ pub(super) const fn full<R>(
     Field { column: column(name, ty, unit, Set::Full, source, doc), get }
 }
 
+/// A time that is `TCC_UNKNOWN_NS` where it is not known.
+pub(super) fn us(ns: u64) -> Value<'static> {
+    if ns == u64::MAX { Value::Null } else { Value::U64(ns / 1000) }
+}
+
 /// The common columns.
 pub static FIELDS: &[Field<Common>] = &[
     Field {

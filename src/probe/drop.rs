@@ -24,6 +24,11 @@ static FLAG_SETS: LazyLock<Vec<String>> = LazyLock::new(|| {
     (0..1 << FLAGS.len()).map(set).collect()
 });
 
+/// The names of those flags.
+pub(super) fn flags(flags: u16) -> Value<'static> {
+    FLAG_SETS.get(usize::from(flags)).map_or(Null, |names| Str(names))
+}
+
 /// A column that needs an argument which the tracepoint has not always had.
 const fn since(member: &'static str, field: Field<DropRecord>) -> Field<DropRecord> {
     let need = Some(Member { type_name: "trace_event_raw_kfree_skb", member });
@@ -37,7 +42,7 @@ static FIELDS: &[Field<DropRecord>] = &[
     std("location", (Text, None), "location", "The code that dropped it, as function and offset; its address where the kernel hides names from us.", |_| Null),
     full("stack", (TextList, None), "bpf_get_stack()", "With --stack: the way to there, innermost first. The first is `location`.", |_| Null),
     std("direction", (Text, None), "see the documentation", "`out` for a packet of the local side, `in` for one of the peer: by the socket's port, or else by the way that it has come.", |r| Str(if r.outgoing == 0 { "in" } else { "out" })),
-    std("flags", (Text, None), "struct tcphdr", "The packet's TCP flags, by name: SYN|ACK.", |r| FLAG_SETS.get(usize::from(r.tcp_flags)).map_or(Null, |flags| Str(flags))),
+    std("flags", (Text, None), "struct tcphdr", "The packet's TCP flags, by name: SYN|ACK.", |r| flags(r.tcp_flags)),
     std("seq", (Unsigned, Sequence), "tcphdr->seq", "Its sequence number.", |r| U64(r.seq.into())),
     std("ack_seq", (Unsigned, Sequence), "tcphdr->ack_seq", "What it acknowledges.", |r| U64(r.ack_seq.into())),
     std("data_len", (Unsigned, Bytes), "iphdr->tot_len, skb->len", "Its payload.", |r| U64(r.data_len.into())),

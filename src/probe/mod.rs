@@ -16,6 +16,7 @@ pub mod error;
 pub mod life;
 pub mod names;
 mod owner;
+pub mod queue;
 pub mod rcv_space;
 pub mod reset_received;
 pub mod reset_sent;
@@ -79,8 +80,8 @@ pub struct Hook {
     pub hook: &'static str,
     /// The program there, without its flavour.
     pub program: &'static str,
-    /// The kind does without where the kernel has none.
-    pub optional: bool,
+    /// The kind does without where the kernel has none; what is then missing.
+    pub without: Option<&'static str>,
 }
 
 impl Hook {
@@ -141,6 +142,7 @@ pub const KINDS: &[Kind] = &[
     drop::KIND,
     zero_window::KIND,
     verdict::KIND,
+    queue::KIND,
 ];
 
 /// The kind of that name.

@@ -1,7 +1,7 @@
 //! `verdict`: what was sent again was not needed, as the kernel found out.
 
 use super::Hook;
-use super::common::{Field, full, std};
+use super::common::{Field, full, std, us};
 use super::names::{CA_STATES, INFINITE_SSTHRESH, name};
 use super::socket::{socket_kind, view};
 use crate::skel::VerdictRecord;
@@ -13,11 +13,6 @@ use crate::table::Value::{self, Null, U64};
 const VERDICTS: &[&str] = &["dsack", "undo"];
 /// `enum tcc_undo`.
 const UNDOS: &[&str] = &["", "full", "partial", "dsack", "loss", "syn"];
-
-/// A time that is `TCC_UNKNOWN_NS` where it is not known.
-fn us(ns: u64) -> Value<'static> {
-    if ns == u64::MAX { Null } else { U64(ns / 1000) }
-}
 
 #[rustfmt::skip]
 static FIELDS: &[Field<VerdictRecord>] = &[
@@ -36,9 +31,13 @@ static FIELDS: &[Field<VerdictRecord>] = &[
 ];
 
 const MORE: &[Hook] = &[
-    Hook { hook: "tcp:tcp_cong_state_set", program: "verdict_state", optional: true },
-    Hook { hook: "tcp:tcp_retransmit_skb", program: "verdict_retransmit", optional: false },
-    Hook { hook: "tcp:tcp_destroy_sock", program: "verdict_destroy", optional: false },
+    Hook {
+        hook: "tcp:tcp_cong_state_set",
+        program: "verdict_state",
+        without: Some("what is over before the next packet is not seen"),
+    },
+    Hook { hook: "tcp:tcp_retransmit_skb", program: "verdict_retransmit", without: Option::None },
+    Hook { hook: "tcp:tcp_destroy_sock", program: "verdict_destroy", without: Option::None },
 ];
 
 socket_kind!(

@@ -1,17 +1,12 @@
 //! `zero_window`: a window of no bytes, from its beginning to its end, on either side.
 
 use super::Hook;
-use super::common::{Field, full, std};
+use super::common::{Field, full, std, us};
 use super::socket::{socket_kind, view};
 use crate::skel::ZeroWindowRecord;
 use crate::table::Type::{Bool as Boolean, Signed, Text, Unsigned};
 use crate::table::Unit::{Bytes, Count, Microseconds, None};
 use crate::table::Value::{self, Bool, I64, Null, Str, U64};
-
-/// A time that is `TCC_UNKNOWN_NS` where it is not known.
-fn us(ns: u64) -> Value<'static> {
-    if ns == u64::MAX { Null } else { U64(ns / 1000) }
-}
 
 /// Of the peer's window only.
 fn of_peer(r: &ZeroWindowRecord, value: Value<'static>) -> Value<'static> {
@@ -45,9 +40,9 @@ static FIELDS: &[Field<ZeroWindowRecord>] = &[
 ];
 
 const MORE: &[Hook] = &[
-    Hook { hook: "tcp:tcp_rcv_space_adjust", program: "zero_window_read", optional: false },
-    Hook { hook: "sock:inet_sock_set_state", program: "zero_window_state", optional: false },
-    Hook { hook: "tcp:tcp_destroy_sock", program: "zero_window_destroy", optional: false },
+    Hook { hook: "tcp:tcp_rcv_space_adjust", program: "zero_window_read", without: Option::None },
+    Hook { hook: "sock:inet_sock_set_state", program: "zero_window_state", without: Option::None },
+    Hook { hook: "tcp:tcp_destroy_sock", program: "zero_window_destroy", without: Option::None },
 ];
 
 socket_kind!(

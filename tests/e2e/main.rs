@@ -28,6 +28,7 @@ mod limits;
 mod output;
 mod owner;
 mod peers;
+mod queue;
 mod readers_agree;
 mod retrans_sums;
 mod rights;

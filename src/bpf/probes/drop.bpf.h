@@ -50,14 +50,9 @@ static __always_inline __u8 tcp_state(struct sock *sk)
 	return !is_full(state) || is_tcp(sk) ? state : 0;
 }
 
-/*
- * Makes the cookie where a program can: it is in the reads that follow. Newer verifiers take skb->sk for a pointer that
- * only RCU protects, which the helper does not accept; by way of the file's half of the socket it is one of the old kind.
- * Where there is no such half (not accepted yet, or closed) the cookie is there or not.
- */
+/* Makes the cookie where a program can: it is in the reads that follow. */
 static __always_inline void make_cookie(unsigned long long *args, const bool named)
 {
-	struct sk_buff *skb = (void *)args[0];
 	struct sock *sk;
 
 	if (HAS_RX_SK && named) {
@@ -66,9 +61,7 @@ static __always_inline void make_cookie(unsigned long long *args, const bool nam
 			bpf_get_socket_cookie(sk);
 		return;
 	}
-	sk = skb->sk;
-	if (sk && sk->sk_socket)
-		bpf_get_socket_cookie(sk->sk_socket->sk);
+	packet_cookie((void *)args[0]);
 }
 
 static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb, const bool typed)

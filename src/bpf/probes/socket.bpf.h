@@ -47,10 +47,12 @@ static __always_inline void keep_port(struct tcc_head *head, struct tcp_sock *tp
 		head->sport = bpf_ntohs(((struct inet_sock *)tp)->inet_sport);
 }
 
-/* A RST may be sent, and a packet be dropped, after tcp_destroy_sock: an entry made for it would never go. */
+/* A RST may be sent, and a packet be dropped or leave, after tcp_destroy_sock: an entry made for it would never go. */
 static __always_inline struct conn *event_conn(__u64 key, __u8 kind, __u8 state)
 {
-	if (kind == TCC_KIND_RESET_SENT || (kind == TCC_KIND_DROP && state == TCP_CLOSE))
+	bool packet = kind == TCC_KIND_DROP || kind == TCC_KIND_QUEUE;
+
+	if (kind == TCC_KIND_RESET_SENT || (packet && state == TCP_CLOSE))
 		return bpf_map_lookup_elem(&conns, &key);
 	return conn_of(key);
 }

@@ -119,6 +119,18 @@ fn a_kind_may_have_several_programs() {
 }
 
 #[test]
+fn what_is_missing_without_a_tracepoint_is_said() {
+    let kinds: Vec<_> = KINDS.iter().filter(|kind| kind.name == "queue").collect();
+    let request = Request { kinds, ..Request::default() };
+    let facts = Facts { lacking_hooks: vec!["qdisc_enqueue"], ..modern() };
+    let variant = &plan(&request, &facts).unwrap().variants[0];
+    let programs: Vec<&str> = variant.programs.iter().map(|(_, name)| &**name).collect();
+    assert_eq!(programs, ["queue_btf", "queue_begin_btf", "queue_leave_btf"]);
+    assert!(variant.notes[0].contains("qdisc:qdisc_enqueue"), "{:?}", variant.notes);
+    assert!(variant.notes[0].ends_with("`qdisc_us` begins at net_dev_queue"));
+}
+
+#[test]
 fn without_tracefs_the_missing_cookies_are_said() {
     let facts = Facts { cookie_helper: false, tracefs: Err("not mounted".into()), ..modern() };
     let request = Request { reader: Some(Reader::Sock), ..request() };

@@ -40,7 +40,7 @@ pub const EVENTS: &[&str] = &[
 ];
 
 /// Those that need not be one event for each call of their tracepoint.
-pub const DERIVED: &[&str] = &["connect", "life", "accept", "zero_window", "verdict"];
+pub const DERIVED: &[&str] = &["connect", "life", "accept", "zero_window", "verdict", "queue"];
 
 /// A kind's tracepoint, as tracefs has it.
 #[track_caller]

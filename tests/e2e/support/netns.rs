@@ -74,40 +74,38 @@ impl Drop for Netns {
 pub struct Pair {
     pub left: Netns,
     pub right: Netns,
+    /// The left one's.
+    pub dev: String,
 }
 
 impl Pair {
     #[track_caller]
     pub fn new() -> Self {
+        Pair::of("eth0", 2)
+    }
+
+    /// The left device's name and number.
+    #[track_caller]
+    pub fn of(dev: &str, index: u32) -> Self {
         let (left, right) = (Netns::new(), Netns::new());
-        left.run(&[
-            "ip",
-            "link",
-            "add",
-            "eth0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            &right.name,
-        ]);
-        for (ns, number) in [(&left, 1), (&right, 2)] {
-            ns.run(&["ip", "addr", "add", &format!("10.0.0.{number}/24"), "dev", "eth0"]);
-            ns.run(&["ip", "addr", "add", &format!("fd00::{number}/64"), "dev", "eth0", "nodad"]);
-            ns.run(&["ip", "link", "set", "eth0", "up"]);
+        let link = format!("link add {dev} index {index} type veth peer name eth0 netns");
+        left.run(&[&["ip"], &link.split(' ').collect::<Vec<_>>()[..], &[&right.name]].concat());
+        for (ns, number, dev) in [(&left, 1, dev), (&right, 2, "eth0")] {
+            ns.run(&["ip", "addr", "add", &format!("10.0.0.{number}/24"), "dev", dev]);
+            ns.run(&["ip", "addr", "add", &format!("fd00::{number}/64"), "dev", dev, "nodad"]);
+            ns.run(&["ip", "link", "set", dev, "up"]);
         }
-        Pair { left, right }
+        Pair { left, right, dev: dev.to_owned() }
     }
 
     /// From now on the left sends nothing else: no reports and solicitations, and nobody asks for neighbours.
     #[track_caller]
     pub fn only_tcp(&self) {
-        for (ns, other, number) in [(&self.left, &self.right, 2), (&self.right, &self.left, 1)] {
-            let mac = other.run(&["cat", "/sys/class/net/eth0/address"]);
+        let (left, right) = ((&self.left, self.dev.as_str()), (&self.right, "eth0"));
+        for ((ns, dev), (other, theirs), number) in [(left, right, 2), (right, left, 1)] {
+            let mac = other.run(&["cat", &format!("/sys/class/net/{theirs}/address")]);
             for addr in [format!("10.0.0.{number}"), format!("fd00::{number}")] {
-                let neigh = ["ip", "neigh", "replace", &addr, "lladdr", mac.trim(), "dev", "eth0"];
+                let neigh = ["ip", "neigh", "replace", &addr, "lladdr", mac.trim(), "dev", dev];
                 ns.run(&[&neigh[..], &["nud", "permanent"]].concat());
             }
         }
