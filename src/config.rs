@@ -214,6 +214,8 @@ pub struct Tap {
     pub transport: Option<Transport>,
     pub buffer_size: Option<u32>,
     pub btf: Option<PathBuf>,
+    /// As if the kernel lacked the tracepoint of a kind that can do without.
+    pub derived: bool,
     /// Our own niceness while we trace.
     pub nice: Option<i32>,
 }

@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_getres};
 use crate::btf::Btf;
 use crate::probe::ca::{Algorithm, Bits, Layouts};
 use crate::probe::ca_mainline;
-use crate::probe::{Kind, Types};
+use crate::probe::{Hook, Kind, Types};
 use crate::table::Member;
 
 /// The kernel's own BTF.
@@ -98,7 +98,10 @@ impl Kernel {
                 .err()
                 .map(|why| tracefs_event("tcp", "tcp_probe").map_or(why, |()| none()));
         }
-        let there = self.has_tracepoint(kind.tracepoint());
+        let has_all =
+            |hooks: &[Hook]| hooks.iter().all(|hook| self.has_tracepoint(hook.tracepoint()));
+        let there = self.has_tracepoint(kind.tracepoint())
+            || (!kind.instead.is_empty() && has_all(kind.instead));
         (!there).then(|| format!("this kernel has no tracepoint {}", kind.hook))
     }
 

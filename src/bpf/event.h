@@ -279,7 +279,7 @@ struct tcc_destroy {
 	__u32 dsack_dups;
 };
 
-/* tcp:tcp_cong_state_set */
+/* tcp:tcp_cong_state_set, or what was seen of the socket without it */
 struct tcc_cong_state {
 	struct tcc_event event;
 	__u64 old_ca_state_ns; /* time in the old state; 0: not known */
@@ -287,7 +287,8 @@ struct tcc_cong_state {
 	__u32 prior_ssthresh;
 	__u8 old_ca_state;
 	__u8 new_ca_state;
-	__u8 unused[6];
+	__u8 derived;
+	__u8 unused[5];
 };
 
 /* tcp:tcp_rcv_space_adjust */

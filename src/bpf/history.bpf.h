@@ -15,6 +15,7 @@ static __always_inline void history_begin(struct conn *conn, int newstate)
 	conn->opened_ns = bpf_ktime_get_ns();
 	conn->established_ns = 0;
 	conn->handshake_us = 0;
+	conn->ca_seen = 0;
 	conn->flags &= ~CONN_HISTORY;
 	if (newstate == TCP_SYN_SENT)
 		conn->flags |= CONN_ACTIVE;

@@ -217,7 +217,7 @@ struct conn {
 	__u8 ca_state;
 	__u8 flags;
 	__u8 asks;
-	__u8 unused[1];
+	__u8 ca_seen; /* its recovery state at the last look, and 1; 0: none was taken */
 };
 
 /*

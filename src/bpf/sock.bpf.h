@@ -13,6 +13,7 @@
 #define TCPHDR_FIN 1
 #define TCPHDR_SYN 2
 
+#define TCP_CA_OPEN 0
 #define TCP_CA_CWR 2
 #define TCP_CA_RECOVERY 3
 

@@ -83,6 +83,7 @@ impl TraceArgs {
                 },
                 buffer_size: self.tap.buffer_size,
                 btf: self.tap.btf,
+                derived: false,
                 nice: self.tap.nice,
             },
             command: self.command,

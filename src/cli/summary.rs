@@ -72,6 +72,9 @@ pub struct CongArgs {
     pub by: Vec<ByArg>,
     #[command(flatten)]
     pub rows: RowArgs,
+    /// As on kernels without tcp:tcp_cong_state_set.
+    #[arg(long, hide = true)]
+    pub derived: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -81,7 +84,9 @@ impl CongArgs {
         if !self.by.is_empty() {
             refuse("cong --by", &of_limits(&self.trace))?;
         }
-        into_sums(self.by, &self.rows, self.trace, "cong", What::Cong)
+        let mut config = into_sums(self.by, &self.rows, self.trace, "cong", What::Cong)?;
+        config.tap.derived = self.derived;
+        Ok(config)
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Request {
     pub flows: bool,
     /// Time in recovery states is added up, of which the first and the last are a connection's own.
     pub dwelling: bool,
+    /// A kind is worked out from other tracepoints, even if it has its own.
+    pub derived: bool,
     /// The connections that are open at the start are shown.
     pub list_open: bool,
 }
@@ -35,7 +37,7 @@ pub struct Facts {
     pub ringbuf: bool,
     /// Kinds of events that there cannot be, and why.
     pub lacking: Vec<(&'static str, String)>,
-    /// Tracepoints that a kind does without.
+    /// Tracepoints that a kind does without, or has something instead of.
     pub lacking_hooks: Vec<&'static str>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
@@ -259,8 +261,15 @@ fn hooks(
     if request.flows {
         hooks.push(flavour("flow_born", reader));
     }
+    let derives = request.kinds.iter().any(|kind| is_derived(kind, request, facts));
+    if request.dwelling || derives {
+        let hook = flavour("conn_state", reader);
+        if !hooks.contains(&hook) {
+            hooks.push(hook);
+        }
+    }
     if request.dwelling {
-        hooks.extend(["conn_state", "dwelling_end"].map(|name| flavour(name, reader)));
+        hooks.push(flavour("dwelling_end", reader));
     }
     if request.list_open && !facts.iterators {
         let text = "without the kernel's own types the open files cannot be looked through: connections that were open before are not listed";
@@ -270,6 +279,15 @@ fn hooks(
         hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
     }
     for kind in &request.kinds {
+        if is_derived(kind, request, facts) {
+            let from: Vec<&str> = kind.instead.iter().map(|hook| hook.hook).collect();
+            notes.push(format!(
+                "{} is worked out from {}, without {}: what is over before the next of them is not seen",
+                kind.name,
+                from.join(" and "),
+                kind.hook
+            ));
+        }
         let lacks = |more: &&Hook| facts.lacking_hooks.contains(&more.tracepoint());
         notes.extend(kind.more.iter().filter(lacks).filter_map(|more| {
             let (kind, hook) = (kind.name, more.hook);
@@ -302,12 +320,19 @@ struct Program {
 fn programs(kind: &'static Kind, reader: Reader, request: &Request, facts: &Facts) -> Vec<Program> {
     let number = kind.number.into();
     let own = |name| Program { kind: number, name, tracepoint: kind.tracepoint(), first: true };
-    let first = if kind.programs.is_empty() {
+    let first = if is_derived(kind, request, facts) {
+        Vec::new()
+    } else if kind.programs.is_empty() {
         vec![own(program(kind, reader, request))]
     } else {
         kind.programs.iter().map(|&name| own(name.to_owned())).collect()
     };
-    let more = kind.more.iter().filter(|more| !facts.lacking_hooks.contains(&more.tracepoint()));
+    let instead = kind.instead.iter().filter(|_| is_derived(kind, request, facts));
+    let more = kind
+        .more
+        .iter()
+        .chain(instead)
+        .filter(|more| !facts.lacking_hooks.contains(&more.tracepoint()));
     let more = more.map(|more| Program {
         kind: number,
         name: flavour(more.program, reader),
@@ -315,6 +340,12 @@ fn programs(kind: &'static Kind, reader: Reader, request: &Request, facts: &Fact
         first: false,
     });
     first.into_iter().chain(more).collect()
+}
+
+/// Does something else stand in for its tracepoint?
+fn is_derived(kind: &Kind, request: &Request, facts: &Facts) -> bool {
+    let lacks = facts.lacking_hooks.contains(&kind.tracepoint());
+    !kind.instead.is_empty() && (request.derived || lacks)
 }
 
 /// The program that is called as the kind is.
@@ -339,11 +370,12 @@ pub fn lacking(why: impl Fn(&Kind) -> Option<String>) -> Vec<(&'static str, Stri
     KINDS.iter().filter_map(|kind| Some((kind.name, why(kind)?))).collect()
 }
 
-/// Of the tracepoints that a kind does without, those that there are not.
+/// Of the tracepoints that a kind does without, or has something instead of, those that there are not.
 #[must_use]
 pub fn lacking_hooks(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let optional = KINDS.iter().flat_map(|kind| kind.more).filter(|more| more.without.is_some());
-    optional.map(Hook::tracepoint).filter(|name| !has_tracepoint(name)).collect()
+    let own = KINDS.iter().filter(|kind| !kind.instead.is_empty()).map(Kind::tracepoint);
+    optional.map(Hook::tracepoint).chain(own).filter(|name| !has_tracepoint(name)).collect()
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ pub const KIND: super::Kind = super::Kind {
         ("REASON", "reason", 14),
     ],
     more: &[],
+    instead: &[],
     memory: &[],
     programs: &[],
     record: Some(super::Record {

@@ -62,6 +62,8 @@ pub struct Kind {
     pub hook: &'static str,
     /// What it is looked at from besides.
     pub more: &'static [Hook],
+    /// What its events are worked out from where the kernel lacks its tracepoint; none: then there are none.
+    pub instead: &'static [Hook],
     /// All columns, in output order: the common ones first.
     pub columns: fn() -> Vec<&'static Column>,
     /// The text format's columns.

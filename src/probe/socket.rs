@@ -99,18 +99,23 @@ macro_rules! socket_kind {
         });
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal and $more:expr, $doc:literal, $view:expr) => {
-        socket_kind!(@ $record, $number, $name, $hook, $more, $doc, $view, |bytes, _, index| {
+        socket_kind!(@ $record, $number, $name, $hook, $more, &[], $doc, $view, |bytes, _, index| {
+            crate::probe::socket::value(FIELDS, bytes, index)
+        }, &[], &[]);
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal or $instead:expr, $doc:literal, $view:expr) => {
+        socket_kind!(@ $record, $number, $name, $hook, &[], $instead, $doc, $view, |bytes, _, index| {
             crate::probe::socket::value(FIELDS, bytes, index)
         }, &[], &[]);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr) => {
-        socket_kind!(@ $record, $number, $name, $hook, &[], $doc, $view, $value, &[], &[]);
+        socket_kind!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, &[], &[]);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr,
      memory: $memory:expr, programs: $programs:expr) => {
-        socket_kind!(@ $record, $number, $name, $hook, &[], $doc, $view, $value, $memory, $programs);
+        socket_kind!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, $memory, $programs);
     };
-    (@ $record:ident, $number:ident, $name:literal, $hook:literal, $more:expr, $doc:literal, $view:expr, $value:expr,
+    (@ $record:ident, $number:ident, $name:literal, $hook:literal, $more:expr, $instead:expr, $doc:literal, $view:expr, $value:expr,
      $memory:expr, $programs:expr) => {
         /// The kind for the registry.
         pub const KIND: crate::probe::Kind = crate::probe::Kind {
@@ -119,6 +124,7 @@ macro_rules! socket_kind {
             doc: $doc,
             hook: $hook,
             more: $more,
+            instead: $instead,
             columns: || crate::probe::socket::columns(FIELDS),
             view: $view,
             memory: $memory,

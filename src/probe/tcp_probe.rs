@@ -14,6 +14,7 @@ pub const KIND: Kind = Kind {
     doc: "A packet enters tcp_rcv_established(): the state before it is processed.",
     hook: "tcp:tcp_probe",
     more: &[],
+    instead: &[],
     columns,
     view: &[
         ("TIME", "time", 15),

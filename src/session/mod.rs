@@ -170,6 +170,7 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
             config.summarise.as_ref().map(|summarise| &summarise.what),
             Some(What::Cong(_))
         ),
+        derived: config.tap.derived,
         list_open: config.only.list_open,
     }
 }

@@ -19,7 +19,7 @@ use crate::loader::{self, Loaded};
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
-use crate::probe::{Kind, Types};
+use crate::probe::{Hook, Kind, Types};
 use crate::sink::Stage;
 use crate::summary::{self, Reading, Span};
 
@@ -138,7 +138,16 @@ impl Trace<'_, '_> {
     /// Their tracepoints, each once.
     fn hooks(&self) -> Vec<&'static str> {
         let mut hooks: Vec<&str> = Vec::new();
-        for hook in self.kinds().flat_map(Kind::hooks) {
+        let runs = |hook: &Hook| {
+            let programs = &self.variant.programs;
+            programs.iter().any(|(_, name)| name.starts_with(hook.program))
+        };
+        let of_kind = |kind: &'static Kind| -> Vec<&'static str> {
+            let instead: Vec<&str> =
+                kind.instead.iter().filter(|hook| runs(hook)).map(|hook| hook.hook).collect();
+            if instead.is_empty() { kind.hooks().collect() } else { instead }
+        };
+        for hook in self.kinds().flat_map(of_kind) {
             if !hooks.contains(&hook) {
                 hooks.push(hook);
             }

@@ -1,10 +1,12 @@
 //! `cong --by` against the changes that it is made of and the connections' beginnings and ends, which another tracer prints.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, has_tracepoint, invalid, is_root,
-    mono_ns, schema, text, traffic_in, u64_of,
+    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, invalid, is_root, mono_ns, schema,
+    text, traffic_in, u64_of, wait_until,
 };
 
 const STATES: [&str; 5] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
@@ -12,8 +14,10 @@ const COLUMNS: [&str; 5] = ["open_us", "disorder_us", "cwr_us", "recovery_us", "
 const ENDS: [&str; 4] = ["saddr", "sport", "daddr", "dport"];
 const KINDS: [&str; 3] = ["state", "destroy", "cong_state"];
 
-/// What two tracers' clocks, and two readings of one, may be apart.
-const APART_US: u64 = 100_000;
+/// What the programs of two tracers may be apart on one tracepoint, if nobody takes the CPU away between them.
+const APART_US: u64 = 10_000;
+/// How often that is tried.
+const TRIES: usize = 6;
 
 #[derive(Debug, Default)]
 struct Dwelt {
@@ -56,14 +60,14 @@ impl Dwelt {
         told
     }
 
+    /// As many changes, and times that are no farther apart than `apart`; else what is wrong.
     #[track_caller]
-    fn check(&self, wanted: &Dwelt, open_too: bool, what: &dyn std::fmt::Debug) {
-        let said = format!("{what:?}: {self:?}, wanted {wanted:?}");
+    fn check(&self, wanted: &Dwelt, open_too: bool, apart: u64, row: &Value) -> Result<(), String> {
+        let said = format!("{row}: {self:?}, wanted {wanted:?}");
         assert_eq!((self.changes, self.unknown), (wanted.changes, wanted.unknown), "{said}");
-        let both = self.us.iter().zip(&wanted.us).skip(usize::from(!open_too));
-        for (told, wanted) in both {
-            assert!(told.abs_diff(*wanted) <= APART_US + wanted / 100, "{said}");
-        }
+        let mut both = self.us.iter().zip(&wanted.us).skip(usize::from(!open_too));
+        let near = both.all(|(told, wanted)| told.abs_diff(*wanted) <= apart + wanted / 50);
+        if near { Ok(()) } else { Err(said) }
     }
 }
 
@@ -80,7 +84,7 @@ fn of_row<'t>(trace: &'t Trace, row: &Value) -> Vec<&'t Value> {
 }
 
 /// Losses on connections that come and go, on one that was there before, and on one that stays.
-fn lose(scene: &mut Scene) {
+fn lose(scene: &mut Scene, tracer: &Tracer) {
     let port = scene.port;
     for side in ["dport", "sport"] {
         scene.rule(&format!(
@@ -96,12 +100,34 @@ fn lose(scene: &mut Scene) {
     for name in ["before", "stays"] {
         scene.client.transfer(name, &mut scene.server, 1_000_000);
     }
+    // Some time in Loss.
+    scene.speak();
+    scene.silence();
+    let losses = |events: &[Value]| events.iter().filter(|e| e["new_ca_state"] == "Loss").count();
+    let before = losses(&tracer.events());
+    scene.client.send("stays", 10_000);
+    tracer.wait_events("Loss", |events| losses(events) > before);
+    scene.speak();
+    scene.server.receive("stays", 10_000);
+    wait_until("the last ACK", || {
+        let text = scene.ns.run(&["ss", "-tinH", "state", "established"]);
+        !text.contains("unacked:")
+    });
 }
 
 fn check_dwelling(reader: &str) {
     need!(is_root(), "not root");
-    need!(has_tracepoint("cong_state"), "this kernel has no such tracepoint", legitimate: true);
     let _quiet = flooding();
+    for _ in 0..TRIES {
+        match try_dwelling(reader) {
+            Ok(()) => return,
+            Err(said) => drop(writeln!(std::io::stderr(), "once more: {said}")),
+        }
+    }
+    panic!("the times are never the same");
+}
+
+fn try_dwelling(reader: &str) -> Result<(), String> {
     let mut scene = Scene::new();
     scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
     scene.listen();
@@ -116,8 +142,8 @@ fn check_dwelling(reader: &str) {
         Tracer::command_in(&launch, &["cong"], &words.split(' ').collect::<Vec<_>>())
     });
     scene.connect("stays", FAMILIES[1]);
-    lose(&mut scene);
-    scene.speak();
+    lose(&mut scene, &events);
+    let stopping = mono_ns();
     let traces = tracers.map(Tracer::stop);
     let stopped = mono_ns();
     let events = events.stop();
@@ -130,36 +156,43 @@ fn check_dwelling(reader: &str) {
             invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
         }
     }
-    check_connections(&traces[0], &traces[1], &events, stopped);
+    check_connections(&traces[..2], &events, (stopping, stopped))?;
     // By the peer's port: all clients are one row, each server's end its own.
     let all = traces[2].events.iter().find(|row| row["key"]["dport"] == scene.port);
+    let all = all.expect("the clients' row");
     let rows = traces[0].events.iter().filter(|row| row["key"]["dport"] == scene.port);
-    Dwelt::told(all).check(&Dwelt::told(rows), true, &all);
+    let apart = APART_US * 5 + 2 * (stopped - stopping) / 1000;
+    Dwelt::told([all]).check(&Dwelt::told(rows), true, apart, all)?;
     let rest = traces[3].events.iter().filter(|row| row["key"].is_null());
     assert_eq!((traces[3].events.len(), rest.count()), (3, 1), "{:?}", traces[3].events);
     let changes = |trace: &Trace| Dwelt::told(&trace.events).changes;
     assert_eq!(changes(&traces[3]), changes(&traces[0]));
+    Ok(())
 }
 
+/// Of the whole run and by interval. What lives on is told until some moment between these two.
 #[track_caller]
-fn check_connections(whole: &Trace, intervals: &Trace, events: &Trace, stopped: u64) {
+fn check_connections(traces: &[Trace], events: &Trace, stop: (u64, u64)) -> Result<(), String> {
+    let (whole, intervals) = (&traces[0], &traces[1]);
     let mut recovery = 0;
     for row in &whole.events {
         let of = of_row(events, row);
-        let wanted = Dwelt::of(&of, stopped);
-        Dwelt::told([row]).check(&wanted, true, row);
-        let rows = intervals.events.iter().filter(|other| other["key"] == row["key"]);
-        Dwelt::told(rows).check(&wanted, false, row);
-        recovery += u64_of(row, "recovery_us") + u64_of(row, "loss_us");
+        let wanted = Dwelt::of(&of, stop.1);
         let ended = of.iter().find(|event| event["type"] == "destroy");
+        let living = ended.is_none();
+        let apart = APART_US + if living { (stop.1 - stop.0) / 1000 } else { 0 };
+        Dwelt::told([row]).check(&wanted, true, apart, row)?;
+        let rows = intervals.events.iter().filter(|other| other["key"] == row["key"]);
+        Dwelt::told(rows).check(&wanted, false, apart, row)?;
+        recovery += u64_of(row, "recovery_us") + u64_of(row, "loss_us");
         if let Some(begun) = begun(&of) {
             assert_eq!(row["unknown"], 0, "{row}");
-            let age = (ended.map_or(stopped, |event| u64_of(event, "mono_ns")) - begun) / 1000;
+            let age = (ended.map_or(stop.1, |event| u64_of(event, "mono_ns")) - begun) / 1000;
             let total: u64 = Dwelt::told([row]).us.iter().sum();
-            assert!(total.abs_diff(age) <= APART_US + age / 100, "{age}: {row}");
+            assert!(total.abs_diff(age) <= 5 * apart + age / 50, "{age}: {row}");
         }
     }
-    assert!(recovery > 0, "{:?}", whole.events);
+    assert!(recovery > 100_000, "{:?}", whole.events);
     let changed: std::collections::BTreeSet<String> = events
         .of_kind("cong_state")
         .iter()
@@ -168,6 +201,7 @@ fn check_connections(whole: &Trace, intervals: &Trace, events: &Trace, stopped: 
     assert_eq!(whole.events.len(), changed.len());
     // Of the one that was there before, and of no other.
     assert!(whole.events.iter().map(|row| u64_of(row, "unknown")).sum::<u64>() <= 2);
+    Ok(())
 }
 
 by_sock_and_raw! {
@@ -177,15 +211,15 @@ by_sock_and_raw! {
 #[test]
 fn time_in_states_is_told_in_a_table() {
     need!(is_root(), "not root");
-    need!(has_tracepoint("cong_state"), "this kernel has no such tracepoint", legitimate: true);
     let scene = Scene::new();
     let port = scene.port.to_string();
     let args = ["cong", "--by", "conn", "--port", &port];
     let mut tracer = Tracer::spawn(&Launch::here(), &args);
     tracer.wait_ready();
+    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
     let listen = format!("[::]:{port}");
     let server = Server::start_in(&scene.ns.launch(), &listen, None);
-    scene.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"));
+    scene.rule(&format!("tcp dport {port} meta length > 100 numgen inc mod 20 == 7 drop"));
     let to = scene.addr(FAMILIES[0]).to_string();
     traffic_in(&scene.ns.launch(), &["bulk", "--to", &to, "--bytes", "1000000"]);
     scene.speak();

@@ -11,6 +11,7 @@ mod big_tcp;
 mod churn;
 mod command;
 mod commands_view;
+mod cong_derived;
 mod cong_sums;
 mod connect;
 mod connlat;

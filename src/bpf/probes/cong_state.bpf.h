@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* tcp:tcp_cong_state_set (5.19, 9ad084d66619): the sender's recovery state changes. The socket still holds the old one. */
+/*
+ * tcp:tcp_cong_state_set (5.19, 9ad084d66619): the sender's recovery state changes. The socket still holds the old one.
+ *
+ * Without it the state is compared with what it was at the last look: for each packet, and at each retransmission. Such a
+ * change is told when it is over, and one that is undone before the next look is not seen.
+ */
 #ifndef __TCC_CONG_STATE_BPF_H__
 #define __TCC_CONG_STATE_BPF_H__
 
@@ -25,7 +30,7 @@ static __always_inline void dwelling_over(struct tcc_sums *row, const struct tcc
  * Added up, and no record. A connection's time belongs to the row that its first change has found: at its end the socket
  * does not know its ends any more. Before that its state was Open, from its beginning on, if that was seen.
  */
-static __always_inline int cong_state_sum(struct sock *sk, __u8 ca_state, const bool typed)
+static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, const bool derived, const bool typed)
 {
 	struct tcc_dwelling next = {}, *running;
 	__u64 addr = (__u64)sk, now;
@@ -43,7 +48,7 @@ static __always_inline int cong_state_sum(struct sock *sk, __u8 ca_state, const 
 		next = *running;
 	} else {
 		load_key(&next.key, &head, e.sk, e.tp, false, true);
-		next.ca_state = load_ca_state(e.tp);
+		next.ca_state = derived ? old : load_ca_state(e.tp);
 		if (e.conn)
 			next.since_ns = e.conn->ca_state_ns > e.conn->opened_ns ? e.conn->ca_state_ns : e.conn->opened_ns;
 	}
@@ -83,27 +88,59 @@ static __always_inline int on_dwelling_end(struct sock *sk, const bool typed)
 
 TRACEPOINT(tcp_destroy_sock, dwelling_end, on_dwelling_end, (struct sock *sk), (sk))
 
-static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+/* `old` is of one that is derived; else the socket still has it. */
+static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool derived,
+					     const bool typed)
 {
 	struct tcc_cong_state *rec;
 	struct event e;
 
 	if (cfg.sums)
-		return cong_state_sum(sk, ca_state, typed);
+		return cong_state_sum(sk, old, ca_state, derived, typed);
 	rec = event_begin(&e, sk, TCC_KIND_CONG_STATE, sizeof(*rec), typed);
 	if (!rec) {
 		cong_state_passed(sk);
 		return 0;
 	}
+	if (derived)
+		rec->event.tcp.ca_state = old;
 	rec->old_ca_state_ns = e.conn ? lap(&e.conn->ca_state_ns, rec->event.head.mono_ns) : 0;
 	rec->prior_cwnd = e.tp->prior_cwnd;
 	rec->prior_ssthresh = e.tp->prior_ssthresh;
 	rec->old_ca_state = rec->event.tcp.ca_state;
 	rec->new_ca_state = ca_state;
+	rec->derived = derived;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 
+static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+{
+	return cong_state_change(ctx, sk, 0, ca_state, false, typed);
+}
+
 TRACEPOINT(tcp_cong_state_set, cong_state, on_cong_state, (struct sock *sk, __u8 ca_state), (ctx, sk, ca_state))
+
+/* A look. Before the first one it was Open, if the connection's beginning was seen, and else not known. */
+static __always_inline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
+{
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	struct conn *conn = conn_of((__u64)sk);
+	__u8 was, is;
+
+	if (!conn || !tp)
+		return 0;
+	is = BPF_CORE_READ_BITFIELD_PROBED((struct inet_connection_sock *)tp, icsk_ca_state) + 1;
+	was = conn->ca_seen;
+	conn->ca_seen = is;
+	if (!was && conn->opened_ns)
+		was = TCP_CA_OPEN + 1;
+	if (!was || was == is)
+		return 0;
+	return cong_state_change(ctx, sk, was - 1, is - 1, true, typed);
+}
+
+TRACEPOINT(tcp_probe, cong_seen, on_cong_seen, (struct sock *sk), (ctx, sk))
+TRACEPOINT(tcp_retransmit_skb, cong_seen_retransmit, on_cong_seen, (struct sock *sk), (ctx, sk))
 
 #endif

@@ -140,6 +140,23 @@ fn without_tracefs_the_missing_cookies_are_said() {
 }
 
 #[test]
+fn a_kind_whose_tracepoint_lacks_is_worked_out_from_others() {
+    let kinds: Vec<_> = KINDS.iter().filter(|kind| kind.name == "cong_state").collect();
+    let names = |plan: &Plan| {
+        let programs = plan.variants[0].programs.iter().map(|(_, name)| name.clone());
+        programs.collect::<Vec<_>>()
+    };
+    let request = Request { kinds, ..Request::default() };
+    assert_eq!(names(&plan_of(&request)), ["cong_state_btf"]);
+    let facts = Facts { lacking_hooks: vec!["tcp_cong_state_set"], ..modern() };
+    let derived = plan(&request, &facts).unwrap();
+    assert_eq!(names(&derived), ["cong_seen_btf", "cong_seen_retransmit_btf"]);
+    assert_eq!(derived.variants[0].hooks, ["conn_state_btf", "conn_destroy"]);
+    assert!(derived.variants[0].notes[0].contains("without tcp:tcp_cong_state_set"));
+    assert_eq!(plan_of(&Request { derived: true, ..request }), derived);
+}
+
+#[test]
 fn states_are_added_up_from_the_beginning_to_the_end() {
     let kinds = KINDS.iter().filter(|kind| kind.name == "cong_state").collect();
     let plan = plan_of(&Request { kinds, dwelling: true, ..Request::default() });
