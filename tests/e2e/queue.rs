@@ -14,8 +14,10 @@ use crate::support::{
 const KIND: &str = "queue";
 /// 1.2 ms for a packet of 1514 bytes.
 const SLOW: &[&str] = &["tbf", "rate", "10mbit", "burst", "4kb", "limit", "1mb"];
-/// Too short for what one connection may have on its way.
-const SHORT: &[&str] = &["tbf", "rate", "10mbit", "burst", "4kb", "limit", "15kb"];
+/// 6 ms for such a packet, and too short for a connection's first window.
+const SHORT: &[&str] = &["tbf", "rate", "2mbit", "burst", "4kb", "limit", "7kb"];
+/// More than one of them takes.
+const MIN_US: u64 = 9_000;
 const ETHERNET: u64 = 14;
 
 /// Every event with the kernel's own account of it: of as many bytes, and nearest in time. What is missing is what no
@@ -31,7 +33,7 @@ fn compared<'a>(ours: &'a [Value], told: &'a [Told]) -> Vec<(&'a Value, &'a Told
         let (at, _) = near.unwrap_or_else(|| panic!("not as the kernel tells it: {event}"));
         both.insert(at, event);
     }
-    let enough = |part: usize| part * 20 >= told.len().max(ours.len()) * 19;
+    let enough = |part: usize| part * 5 >= told.len().max(ours.len()) * 4;
     assert!(enough(both.len()), "{} of {} and {}", both.len(), ours.len(), told.len());
     let both: Vec<_> = both.into_iter().map(|(at, event)| (event, &told[at])).collect();
     // Nor is what was not seen as it came.
@@ -66,7 +68,11 @@ fn check_each(reader: &str) {
     let (pid, port) = (link.client.pid, link.port);
     let (trace, ours, told, pair) = link.stop();
     check_schema(&trace);
-    let both = compared(&ours, &told);
+    let mut both = compared(&ours, &told);
+    // Of some the kernel's own trace has but the end.
+    let all = both.len();
+    both.retain(|(_, told)| told.queued_at.is_some());
+    assert!(both.len() * 20 >= all * 19, "{} of {all}", both.len());
     let times = |ours: &str, theirs: &dyn Fn(&Told) -> Option<u64>| -> Vec<(u64, u64)> {
         let times = both.iter().map(|(event, told)| {
             (u64_of(event, ours), theirs(told).unwrap_or_else(|| panic!("{told:?} {event}")))
@@ -75,7 +81,8 @@ fn check_each(reader: &str) {
     };
     let queue = times("queue_us", &|t| Some(t.at - t.queued_at?));
     check_times("queue_us", &queue);
-    let slow = queue.iter().filter(|(_, theirs)| *theirs > 5_000).count();
+    // How much TCP lets wait below it differs between kernels.
+    let slow = queue.iter().filter(|(_, theirs)| *theirs > 1_500).count();
     assert!(slow > 30, "nothing waits: {queue:?}");
     check_times(
         "qdisc_us",
@@ -98,7 +105,7 @@ fn check_each(reader: &str) {
     }
     assert!(off * 20 <= both.len() as u64, "{off} of {both:#?}");
     let most = both.iter().map(|(event, _)| u64_of(event, "qlen")).max();
-    assert!(most > Some(5), "nothing stands in the queue: {most:?}");
+    assert!(most > Some(1), "nothing stands in the queue: {most:?}");
     let owned = ours.iter().filter(|event| event["pid"] == pid).count();
     assert!(owned * 2 > ours.len(), "{owned} of {}", ours.len());
     // SYN-ACKs are not of it, and those have the other side.
@@ -172,8 +179,8 @@ fn check_cut(reader: &str) {
 fn check_dropped(reader: &str) {
     need!(is_root(), "not root");
     need!(has_qdisc(SHORT), "this kernel has no tbf", legitimate: true);
-    let mut link = Link::new(reader, SHORT, true, &["--min", "2ms"]);
-    link.transfer(&RIGHT[1..2], 300_000);
+    let mut link = Link::new(reader, SHORT, true, &["--min", &format!("{MIN_US}us")]);
+    link.transfer(&RIGHT[1..2], 200_000);
     let (trace, mut ours, told, pair) = link.stop();
     assert!(tc_counted(&pair)[2] > 0, "nothing was dropped");
     let all = ours.len();
@@ -183,13 +190,13 @@ fn check_dropped(reader: &str) {
     let told: Vec<Told> = told
         .into_iter()
         .filter(|told| {
-            let waited = told.at - told.queued_at.expect("its way");
+            let Some(waited) = told.queued_at.map(|at| told.at - at) else { return false };
             let seen = ours.iter().any(|event| {
                 u64_of(event, "skb_len") == told.len
                     && (u64_of(event, "mono_ns") / 1000).abs_diff(told.at) < 200
             });
             // At the limit either may be.
-            waited >= 2_000 && (seen || waited > 2_200)
+            waited >= MIN_US && (seen || waited > MIN_US + 200)
         })
         .collect();
     let both = compared(&ours, &told);
@@ -199,7 +206,7 @@ fn check_dropped(reader: &str) {
         (u64_of(event, "queue_us"), told.at - queued_at)
     });
     check_times("queue_us", &times.collect::<Vec<_>>());
-    assert!(ours.iter().all(|event| u64_of(event, "queue_us") >= 2_000), "{ours:#?}");
+    assert!(ours.iter().all(|event| u64_of(event, "queue_us") >= MIN_US), "{ours:#?}");
 }
 
 /// A device goes away with what stands in its queue; the next one of the same name and number is another.
@@ -210,7 +217,8 @@ fn check_removed(reader: &str) {
     let addr = format!("{}:{}", RIGHT[0], link.port).parse().expect("an address");
     link.client.connect("a", addr);
     link.server.accept("a");
-    link.client.send("a", 200_000);
+    // No more than there is room for, as the device will never take the rest.
+    link.client.send("a", 40_000);
     let dev = link.pair.dev.clone();
     link.tracer.wait_events("some packets", |events| events.len() > 10);
     link.pair.left.run(&["ip", "link", "del", &dev]);
