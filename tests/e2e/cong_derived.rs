@@ -90,7 +90,8 @@ fn check_derived(reader: &str) {
                 .into_iter()
                 .map(|(cookie, events)| check_among(&real.of_cookie(cookie), &events))
                 .sum();
-            assert!(told * 2 >= real.events.len(), "{told} of {}", real.events.len());
+            // How many are over before the next packet is left to chance.
+            assert!(told * 4 >= real.events.len(), "{told} of {}", real.events.len());
         }
         let grew = |name: &str| after[name] - before[name];
         let segs: u64 = retransmits.events.iter().map(|event| u64_of(event, "segs")).sum();
