@@ -12,12 +12,13 @@ fn congested(cc: &str) -> Vec<Value> {
     let ns = Netns::new();
     ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
     ns.run(&["sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_ecn"]);
-    let packets = "tcp flags != syn / syn,ack numgen random mod 1000";
+    // By count, as chance may spare so few; odd, as data and ACKs may take turns.
+    let packets = "tcp flags != syn / syn,ack numgen inc mod";
     for rule in [
         "add table inet t".to_owned(),
         "add chain inet t in { type filter hook input priority 0; }".to_owned(),
-        format!("add rule inet t in {packets} < 20 ip ecn != not-ect ip ecn set ce"),
-        format!("add rule inet t in {packets} < 10 drop"),
+        format!("add rule inet t in {packets} 31 == 7 ip ecn != not-ect ip ecn set ce"),
+        format!("add rule inet t in {packets} 61 == 23 drop"),
     ] {
         ns.run(&["nft", &rule]);
     }
