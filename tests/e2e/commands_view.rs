@@ -64,7 +64,10 @@ fn check_same(command: &str, kinds: &str, titles: &[&str], traffic: impl Fn(&mut
     let header: Vec<&str> = text.next().expect("titles").split_whitespace().collect();
     assert_eq!(header, titles);
     assert_eq!(text.skip(1).count(), events.len(), "{}", output.stdout);
-    let width = output.stdout.lines().map(|line| line.chars().count()).max();
+    // What stands last, such as a reason's name, may stick out.
+    let without_last =
+        |line: &str| line.trim_end().rsplit_once(' ').map_or(0, |(rest, _)| rest.chars().count());
+    let width = output.stdout.lines().map(without_last).max();
     assert!(width <= Some(100), "{}", output.stdout);
 }
 
