@@ -139,7 +139,8 @@ fn check_closed_and_opened(reader: &str) {
     assert!(counted <= closed && closed <= counted + no_room, "{closed}: {said}");
     assert_eq!(opened, grew(&before, &after, "TCPFromZeroWindowAdv"), "{said}");
     let sent = grew(&before, &after, "TCPWinProbe");
-    assert!((probes..=probes + 1).contains(&sent), "{probes}: {said}");
+    // Of a probe whose ACK no program saw (see events_counters.rs), nothing is counted.
+    assert!(probes <= sent && probes * 2 >= sent, "{probes}: {said}");
     let again = grew(&before, &after, "RetransSegs");
     assert!(probes + again >= 2 * FAMILIES.len() as u64, "{said}");
 }
@@ -198,7 +199,7 @@ fn check_ends(reader: &str) {
         // Of a probe's ACK that no program saw, its probe stays uncounted.
         let counted = u64_of(peer, "probes");
         assert!(
-            half || (counted..=counted + 1).contains(&probes),
+            half || (counted <= probes && counted * 2 >= probes),
             "{way} {probes}: {begin} {peer}"
         );
     }
