@@ -20,8 +20,8 @@ const SHORT: &[&str] = &["tbf", "rate", "2mbit", "burst", "4kb", "limit", "7kb"]
 const MIN_US: u64 = 9_000;
 const ETHERNET: u64 = 14;
 
-/// Every event with the kernel's own account of it: of as many bytes, and nearest in time. What is missing is what no
-/// program saw (see events_counters.rs), or stood still on its way from one account to the other.
+/// Every event with the kernel's own account of it: of as many bytes, and nearest in time. What is missing was hidden, or
+/// stood still on its way from one account to the other.
 #[track_caller]
 fn compared<'a>(ours: &'a [Value], told: &'a [Told]) -> Vec<(&'a Value, &'a Told)> {
     let mut both: BTreeMap<usize, &Value> = BTreeMap::new();
@@ -180,7 +180,7 @@ fn check_dropped(reader: &str) {
     need!(is_root(), "not root");
     need!(has_qdisc(SHORT), "this kernel has no tbf", legitimate: true);
     let mut link = Link::new(reader, SHORT, true, &["--min", &format!("{MIN_US}us")]);
-    link.transfer(&RIGHT[1..2], 200_000);
+    link.transfer_at_once(RIGHT[1], 5, 40_000);
     let (trace, mut ours, told, pair) = link.stop();
     assert!(tc_counted(&pair)[2] > 0, "nothing was dropped");
     let all = ours.len();

@@ -57,6 +57,11 @@ impl Link {
         pair.only_tcp();
         pair.left.run(&[&["tc", "qdisc", "add", "dev", &dev, "root"], qdisc].concat());
         let kernel = Instance::start(4096);
+        // Packets are told apart by their addresses, which are hashed, and all alike until a machine that has just
+        // begun has gathered the randomness for that.
+        if kernel.read("options/hash-ptr").is_some() {
+            kernel.write("options/hash-ptr", "0");
+        }
         let by_name = format!("name == \"{dev}\"");
         let by_number = format!("ifindex == {port}");
         let has_enqueue = kernel.read("events/qdisc/qdisc_enqueue/format").is_some();
@@ -93,6 +98,31 @@ impl Link {
             self.client.close("a");
             self.server.close("a");
         }
+        self.settle();
+    }
+
+    /// Several connections at once: of one alone no more may wait than even a short queue takes.
+    #[track_caller]
+    pub fn transfer_at_once(&mut self, family: &str, connections: u32, bytes: u64) {
+        let addr = format!("{family}:{}", self.port).parse().expect("an address");
+        let names: Vec<String> = (0..connections).map(|i| format!("c{i}")).collect();
+        for name in &names {
+            self.client.connect(name, addr);
+            self.server.accept(name);
+        }
+        for name in &names {
+            self.client.send(name, bytes);
+        }
+        for name in &names {
+            self.server.receive(name, bytes);
+            self.client.close(name);
+            self.server.close(name);
+        }
+        self.settle();
+    }
+
+    #[track_caller]
+    fn settle(&self) {
         wait_until("the connections to end", || {
             [&self.pair.left, &self.pair.right].iter().all(|ns| {
                 let sockets = ns.run(&["ss", "-tanH"]);
