@@ -33,9 +33,7 @@ impl Account {
         Account { trace, before, after }
     }
 
-    /// One in which no event is missing. There are hosts (sandboxes) whose kernel runs no BPF program while a thread of
-    /// init is current: what a timer then sends again on top of that thread is in the kernel's own trace and in no
-    /// program's, bpftrace's neither, and recursion_misses does not tell. Of classes such an account says nothing.
+    /// One in which no event is missing (see support/ftrace.rs, maybe_unseen): of classes such an account says nothing.
     #[track_caller]
     fn complete(once: impl Fn() -> Account) -> Account {
         for _ in 0..3 {

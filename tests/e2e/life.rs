@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, is_root, kernel, mono_ns, text, u64_of,
-    wait_until,
+    FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, enough, is_root, kernel, mono_ns, text,
+    u64_of, wait_until,
 };
 
 #[track_caller]
@@ -300,7 +300,7 @@ fn check_burst(reader: &str) {
     assert!(lost < CONNECTIONS / 100, "{}", trace.end);
     let (mut seen, mut unseen) = (BTreeSet::new(), 0);
     for event in &trace.events {
-        // There are hosts where now and then no program sees the beginning (see events_counters.rs).
+        // Its beginning may have been hidden.
         unseen += usize::from(event["duration_us"].is_null());
         let within = |name: &str| event[name].as_u64().is_none_or(|took| took <= most);
         assert!(within("duration_us") && within("handshake_us"), "{most}: {event}");
@@ -318,8 +318,8 @@ fn check_burst(reader: &str) {
             assert!(seen.insert(u64_of(event, "cookie")), "twice: {event}");
         }
     }
-    assert!(unseen < CONNECTIONS / 100, "{unseen}");
     let told = trace.events.len();
+    assert!(enough(told - unseen, told, 99), "{unseen} of {told}");
     assert!(told <= 2 * CONNECTIONS && told + lost >= 2 * CONNECTIONS, "{told}: {}", trace.end);
 }
 

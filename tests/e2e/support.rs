@@ -74,6 +74,12 @@ pub fn guest() -> bool {
     std::env::var_os("TCC_GUEST").is_some()
 }
 
+/// Are those seen enough of all? In a guest only all are; elsewhere some may be hidden (see support/ftrace.rs, maybe_unseen), but
+/// that many percent are not.
+pub fn enough(seen: usize, all: usize, percent: usize) -> bool {
+    seen <= all && if guest() { seen == all } else { seen * 100 >= all * percent }
+}
+
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

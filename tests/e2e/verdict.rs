@@ -45,7 +45,7 @@ impl Account {
         Account { trace, before, after }
     }
 
-    /// One in which no retransmission is missing (see events_counters.rs: there are hosts that skip programs), and which
+    /// One in which no retransmission is missing (see support/ftrace.rs, maybe_unseen), and which
     /// has what it is for; that is left to chance.
     #[track_caller]
     fn complete(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::run::Running;
-use super::unique;
+use super::{guest, unique};
 
 /// Mounts tracefs where only it sees it, makes the instance, and takes it away when its input ends: also when we are
 /// killed, nothing stays.
@@ -26,10 +26,12 @@ pub struct Instance {
 /// A running trace of the connections of one port.
 pub struct Ftrace(Instance);
 
-/// One call of the tracepoint, as the kernel prints it.
+/// One call of tcp_probe, as the kernel prints it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
     pub time_us: u64,
+    /// See [`maybe_unseen`].
+    pub maybe_unseen: bool,
     pub cookie: u64,
     pub local: SocketAddr,
     pub peer: SocketAddr,
@@ -152,6 +154,7 @@ fn parse(head: &str, fields: &str) -> Option<Seen> {
     };
     Some(Seen {
         time_us,
+        maybe_unseen: maybe_unseen(head),
         cookie: u64::from_str_radix(get("sock_cookie")?, 16).ok()?,
         local: canonical(get("src")?)?,
         peer: canonical(get("dest")?)?,
@@ -171,6 +174,15 @@ fn parse(head: &str, fields: &str) -> Option<Seen> {
 pub fn time_us(head: &str) -> Option<u64> {
     let (seconds, micros) = head.rsplit(' ').next()?.split_once('.')?;
     Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
+}
+
+/// Whether a program may have missed the event of that line. There are hosts (sandboxes) whose kernel runs no BPF program
+/// while a thread of init is current, nor for what a softirq does on top of one: bpftrace has those events neither, and
+/// recursion_misses does not tell.
+pub fn maybe_unseen(head: &str) -> bool {
+    let task = head.split(" [").next().unwrap_or(head);
+    let tid = task.rsplit('-').next().and_then(|tid| tid.trim().parse::<u32>().ok());
+    !guest() && tid.is_some_and(|tid| Path::new(&format!("/proc/1/task/{tid}")).exists())
 }
 
 /// `key=value …`

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 
-use super::ftrace::{Instance, canonical, pairs, time_us};
+use super::ftrace::{Instance, canonical, maybe_unseen, pairs, time_us};
 use super::tracer::{Trace, text, u64_of};
 
 /// Kinds, their tracepoints, and which of a line's keys is which of our columns.
@@ -60,15 +60,32 @@ pub fn has_tracepoint(kind: &str) -> bool {
 }
 
 /// What both sides tell of an event, in a form in which equal is equal. The order of time among those of one connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Fact {
     pub local: SocketAddr,
     pub peer: SocketAddr,
     /// By the names of our columns.
     pub values: Vec<(&'static str, Value)>,
+    /// Theirs; see [`maybe_unseen`].
+    maybe_unseen: bool,
+}
+
+/// What came out of a comparison.
+#[derive(Clone, Copy, Default)]
+pub struct Compared {
+    /// Events that the kernel told.
+    pub told: usize,
+    /// Those of them that were hidden from us.
+    pub unseen: usize,
 }
 
 type Facts = BTreeMap<(SocketAddr, SocketAddr), Vec<Fact>>;
+
+impl PartialEq for Fact {
+    fn eq(&self, other: &Self) -> bool {
+        (self.local, self.peer, &self.values) == (other.local, other.peer, &other.values)
+    }
+}
 
 impl Fact {
     fn ours(event: &Value, keys: &[(&str, &'static str)]) -> Self {
@@ -80,10 +97,11 @@ impl Fact {
             local: addr("saddr", "sport"),
             peer: addr("daddr", "dport"),
             values: keys.iter().map(|(_, column)| (*column, event[*column].clone())).collect(),
+            maybe_unseen: false,
         }
     }
 
-    fn theirs(fields: &str, keys: &[(&str, &'static str)]) -> Option<Self> {
+    fn theirs(head: &str, fields: &str, keys: &[(&str, &'static str)]) -> Option<Self> {
         let get = |key: &str| pairs(fields).find_map(|(k, value)| (k == key).then_some(value));
         let addr = |ip: &str, port: &str, both: &str| match get(both) {
             Some(text) => canonical(text),
@@ -110,6 +128,7 @@ impl Fact {
             local: addr("saddrv6", "sport", "src")?,
             peer: addr("daddrv6", "dport", "dest")?,
             values: values.collect::<Option<_>>()?,
+            maybe_unseen: maybe_unseen(head),
         })
     }
 }
@@ -148,7 +167,7 @@ impl FtraceEvents {
         let mut facts = Vec::new();
         for line in self.instance.lines() {
             let Some((head, fields)) = line.split_once(&format!(": {name}: ")) else { continue };
-            let parsed = time_us(head).zip(Fact::theirs(fields, &self.keys[kind]));
+            let parsed = time_us(head).zip(Fact::theirs(head, fields, &self.keys[kind]));
             let (time, fact) = parsed.unwrap_or_else(|| panic!("not understood: {line}"));
             let of_ours = |addr: SocketAddr| self.ports.contains(&addr.port());
             if of_ours(fact.local) || of_ours(fact.peer) {
@@ -160,22 +179,23 @@ impl FtraceEvents {
     }
 
     /// Every event that the kernel tells of that kind is among ours with all values equal, or accounted for as lost (the
-    /// kernel does not run a program that it has interrupted), and none of ours is one that it does not tell. In each
-    /// connection they come in the same order. How many there were.
+    /// kernel does not run a program that it has interrupted), or may have been hidden from us; and none of ours is one
+    /// that it does not tell. In each connection they come in the same order.
     #[track_caller]
-    pub fn compare(&self, trace: &Trace, kind: &str) -> usize {
+    pub fn compare(&self, trace: &Trace, kind: &str) -> Compared {
         let keys = &self.keys[kind];
         let of_kind = trace.of_kind(kind).into_iter();
         let ours = by_connection(of_kind.map(|event| Fact::ours(event, keys)));
         let theirs = by_connection(self.facts(kind).into_iter());
-        let mut missing = 0;
+        let (mut missing, mut unseen) = (0, 0);
         for (connection, theirs) in &theirs {
             let mut ours = ours.get(connection).into_iter().flatten().peekable();
             for fact in theirs {
                 if ours.peek() == Some(&fact) {
                     ours.next();
                 } else {
-                    missing += 1;
+                    missing += u64::from(!fact.maybe_unseen);
+                    unseen += usize::from(fact.maybe_unseen);
                     eprintln!("{kind}: the kernel has {fact:?}\n   we have next {:?}", ours.peek());
                 }
             }
@@ -190,7 +210,7 @@ impl FtraceEvents {
         // Where this happens at all it is rare; of few it may be one.
         let told: usize = theirs.values().map(Vec::len).sum();
         assert!(lost <= 1 + told as u64 / 20, "{kind}: {books}");
-        told
+        Compared { told, unseen }
     }
 }
 
