@@ -1,5 +1,6 @@
 //! From the kernel's bytes to a typed event: the border. Nothing above it sees a record or a generated type.
 
+use crate::probe::ca::ALGORITHMS;
 use crate::probe::common::{self, Common};
 use crate::probe::tcp_probe::{self, Probe};
 use crate::probe::{KINDS, Kind, Record, Types};
@@ -108,7 +109,9 @@ impl Row for Event<'_> {
 
     fn has_group(&self, group: &str) -> bool {
         match &self.payload {
-            Payload::Probe(probe) => crate::probe::ca::has_group(group, &probe.sock),
+            Payload::Probe(probe) => {
+                probe.algorithm.is_some_and(|algorithm| ALGORITHMS[algorithm].name == group)
+            }
             Payload::Record(..) => false,
         }
     }

@@ -74,11 +74,11 @@ impl Layouts {
         }
     }
 
-    /// The value of column `index` of [`FIELDS`]; null for another algorithm's socket.
+    /// The value of column `index` of [`FIELDS`]; null where the socket runs another algorithm.
     #[must_use]
-    pub fn value(&self, index: usize, sock: &Sock) -> Value<'static> {
+    pub fn value(&self, index: usize, algorithm: Option<usize>, sock: &Sock) -> Value<'static> {
         let field = &FIELDS[index];
-        if !runs(field.algorithm, sock) {
+        if algorithm != Some(field.algorithm) {
             return Value::Null;
         }
         let read = |bits: Option<Bits>| bits.and_then(|bits| bits.read(&sock.ca_priv));
@@ -102,15 +102,11 @@ impl Layouts {
     }
 }
 
-/// Does the socket run that algorithm? DCTCP without ECN is `dctcp-reno`, which keeps no state.
-fn runs(algorithm: usize, sock: &Sock) -> bool {
-    name(sock) == ALGORITHMS[algorithm].name
-}
-
-/// Does the socket run the algorithm of that name?
+/// Which of [`ALGORITHMS`] the socket runs. DCTCP without ECN is `dctcp-reno`, which keeps no state.
 #[must_use]
-pub fn has_group(group: &str, sock: &Sock) -> bool {
-    name(sock) == group
+pub fn algorithm(sock: &Sock) -> Option<usize> {
+    let name = name(sock);
+    ALGORITHMS.iter().position(|algorithm| algorithm.name == name)
 }
 
 /// The algorithm's name, as far as it is text.
@@ -167,10 +163,11 @@ mod tests {
         sock.ca_name[..3].copy_from_slice(b"bbr");
         // 1 packet per ms
         sock.ca_priv[..4].copy_from_slice(&(((1u64 << 24) / 1000) as u32).to_le_bytes());
-        assert_eq!(layouts.value(index, &sock), Value::U64(1_447_981));
+        assert_eq!(layouts.value(index, algorithm(&sock), &sock), Value::U64(1_447_981));
         sock.ca_priv[8] = 1;
-        assert_eq!(layouts.value(index, &sock), Value::U64(0));
+        assert_eq!(layouts.value(index, algorithm(&sock), &sock), Value::U64(0));
         sock.ca_name[0] = b'x';
-        assert_eq!(layouts.value(index, &sock), Value::Null);
+        assert_eq!(algorithm(&sock), None);
+        assert_eq!(layouts.value(index, None, &sock), Value::Null);
     }
 }

@@ -40,6 +40,8 @@ pub struct Probe {
     pub owner: Owner,
     pub sock: Sock,
     pub full: bool,
+    /// See [`ca::algorithm`]; asked once, for dozens of columns.
+    pub algorithm: Option<usize>,
 }
 
 /// Of the payload, without the algorithms' state.
@@ -60,11 +62,12 @@ fn columns() -> Vec<&'static Column> {
 #[must_use]
 pub fn from_raw(bytes: &[u8], full: bool) -> Option<Probe> {
     if full {
-        let record: ProbeFullRecord = copy(bytes)?;
-        Some(Probe { std: record.std, owner: record.owner, sock: record.sock, full })
+        let ProbeFullRecord { std, owner, sock, .. } = copy(bytes)?;
+        Some(Probe { std, owner, sock, full, algorithm: ca::algorithm(&sock) })
     } else {
-        let record: ProbeRecord = copy(bytes)?;
-        Some(Probe { std: record.std, owner: Owner::default(), sock: Sock::default(), full })
+        let ProbeRecord { std, .. } = copy(bytes)?;
+        let (owner, sock) = (Owner::default(), Sock::default());
+        Some(Probe { std, owner, sock, full, algorithm: None })
     }
 }
 
@@ -90,6 +93,6 @@ pub fn value<'a>(probe: &'a Probe, layouts: &ca::Layouts, index: usize) -> Value
     };
     match field {
         Some(Field { get, .. }) => get(probe),
-        None => layouts.value(index - full - tcp_columns::FULL.len(), &probe.sock),
+        None => layouts.value(index - full - tcp_columns::FULL.len(), probe.algorithm, &probe.sock),
     }
 }

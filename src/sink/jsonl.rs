@@ -12,8 +12,40 @@ use crate::table::{Moment, Row, Selected, Table, Value};
 
 /// A column, or the columns of one algorithm as an object.
 enum Item {
-    Column { key: Vec<u8>, column: Selected },
-    Group { key: Vec<u8>, name: &'static str, members: Vec<(Vec<u8>, Selected)> },
+    Column { key: Key, column: Selected },
+    Group { key: Key, name: &'static str, members: Vec<(Key, Selected)> },
+}
+
+/// `,"name":`. A hundred of them stand in a line, and copies of a length that the compiler knows take a third of the time
+/// of others: so a key is copied with what stands behind it, and the line is cut to it.
+enum Key {
+    Short { block: [u8; KEY_BLOCK], len: usize },
+    Long(Vec<u8>),
+}
+
+const KEY_BLOCK: usize = 32;
+
+impl Key {
+    fn new(name: &str) -> Self {
+        let key = format!(",\"{name}\":").into_bytes();
+        let mut block = [0; KEY_BLOCK];
+        match block.get_mut(..key.len()) {
+            Some(begin) => begin.copy_from_slice(&key),
+            None => return Key::Long(key),
+        }
+        Key::Short { block, len: key.len() }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Key::Short { block, len } => {
+                let end = out.len() + len;
+                out.extend_from_slice(block);
+                out.truncate(end);
+            }
+            Key::Long(key) => out.extend_from_slice(key),
+        }
+    }
 }
 
 /// The sink.
@@ -39,7 +71,7 @@ impl Shape {
             if table.columns[..i].iter().any(|earlier| earlier.index == column.index) {
                 continue;
             }
-            let leaf = key(column.column.leaf());
+            let leaf = Key::new(column.column.leaf());
             let Some(group) = column.column.group() else {
                 items.push(Item::Column { key: leaf, column });
                 continue;
@@ -52,7 +84,7 @@ impl Shape {
                 Some(members) => members.push((leaf, column)),
                 None => {
                     let members = vec![(leaf, column)];
-                    items.push(Item::Group { key: key(group), name: group, members });
+                    items.push(Item::Group { key: Key::new(group), name: group, members });
                 }
             }
         }
@@ -71,11 +103,6 @@ impl<W: Write> Jsonl<W> {
     }
 }
 
-/// `,"name":`
-fn key(name: &str) -> Vec<u8> {
-    format!(",\"{name}\":").into_bytes()
-}
-
 impl<W: Write> Sink for Jsonl<W> {
     fn begin(&mut self) -> io::Result<()> {
         Ok(())
@@ -90,18 +117,19 @@ impl<W: Write> Sink for Jsonl<W> {
         for item in &shape.items {
             match item {
                 Item::Column { key, column } => {
-                    out.extend_from_slice(key);
+                    key.write(out);
                     write_value(column.value(row), &mut self.time, out);
                 }
                 Item::Group { key, name, .. } if !row.has_group(name) => {
-                    out.extend_from_slice(key);
+                    key.write(out);
                     out.extend_from_slice(b"null");
                 }
                 Item::Group { key, members, .. } => {
-                    out.extend_from_slice(key);
+                    key.write(out);
+                    // The first member's comma becomes the brace.
                     let start = out.len();
                     for (key, column) in members {
-                        out.extend_from_slice(key);
+                        key.write(out);
                         write_value(column.value(row), &mut self.time, out);
                     }
                     out[start] = b'{';
@@ -199,6 +227,8 @@ fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
+        // Most are: counters that stand at nothing.
+        Value::U64(n @ 0..10) => out.push(b'0' + n as u8),
         Value::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
         Value::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
         Value::F64(n) if n.is_finite() => {
