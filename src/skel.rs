@@ -29,12 +29,12 @@ pub use generated::types::{
     tcc_head as Head, tcc_histogram as Histogram, tcc_key as Key, tcc_kind as Kind,
     tcc_life as LifeRecord, tcc_owner as Owner, tcc_probe as ProbeRecord,
     tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd, tcc_queue as QueueRecord,
-    tcc_rcv_space as RcvSpaceRecord, tcc_reset_received as ResetReceivedRecord,
-    tcc_reset_sent as ResetSentRecord, tcc_retrans_sum as RetransSum,
-    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
-    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
-    tcc_tcp as Tcp, tcc_value as Value, tcc_verdict as VerdictRecord,
-    tcc_zero_window as ZeroWindowRecord,
+    tcc_rcv_space as RcvSpaceRecord, tcc_rcvbuf_grow as RcvbufGrowRecord,
+    tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
+    tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
+    tcc_sock as Sock, tcc_state as StateRecord, tcc_sums as Sums,
+    tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp, tcc_value as Value,
+    tcc_verdict as VerdictRecord, tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -52,6 +52,7 @@ unsafe impl Plain for ResetReceivedRecord {}
 unsafe impl Plain for DestroyRecord {}
 unsafe impl Plain for CongStateRecord {}
 unsafe impl Plain for RcvSpaceRecord {}
+unsafe impl Plain for RcvbufGrowRecord {}
 unsafe impl Plain for ErrorRecord {}
 unsafe impl Plain for ConnectRecord {}
 unsafe impl Plain for LifeRecord {}

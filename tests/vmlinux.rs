@@ -15,6 +15,7 @@ const OPTIONAL: &[&str] = &[
     "tcp_sock.reord_seen",
     "tcp_sock.rcv_ooopack",
     "tcp_sock.timeout_rehash",
+    "tcp_sock.scaling_ratio",
     "sock_cgroup_data.cgroup",
     "cgroup.ancestors",
     "syscall_trace_enter.args",

@@ -254,6 +254,10 @@ struct tcp_options_received {
 	u16 rcv_wscale : 4;
 };
 
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 max_window;
@@ -311,6 +315,7 @@ struct tcp_sock {
 	} rcv_rtt_est;
 	struct {
 		u32 space;
+		u32 seq;
 	} rcvq_space;
 	u32 dsack_dups;
 	u32 reord_seen;
@@ -324,6 +329,9 @@ struct tcp_sock {
 	u64 bytes_retrans;
 	u32 total_retrans;
 	u32 rcv_ooopack;
+	struct rb_root out_of_order_queue;
+	struct sk_buff *ooo_last_skb;
+	u8 scaling_ratio;
 	u16 timeout_rehash;
 };
 

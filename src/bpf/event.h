@@ -30,6 +30,7 @@ enum tcc_kind {
 	TCC_KIND_ZERO_WINDOW,
 	TCC_KIND_VERDICT,
 	TCC_KIND_QUEUE,
+	TCC_KIND_RCVBUF_GROW,
 	TCC_KIND_MAX,
 };
 
@@ -291,17 +292,6 @@ struct tcc_cong_state {
 	__u8 unused[5];
 };
 
-/* tcp:tcp_rcv_space_adjust */
-struct tcc_rcv_space {
-	struct tcc_event event;
-	__u32 rcv_rtt_us;
-	__u32 rcv_space;
-	__u32 rcv_ssthresh;
-	__u32 window_clamp;
-	__s32 rcvbuf;
-	__s32 rmem_alloc;
-};
-
 /* sock:inet_sk_error_report */
 struct tcc_error {
 	struct tcc_event event;
@@ -309,6 +299,7 @@ struct tcc_error {
 	__u32 unused;
 };
 
+#include "receive.h"
 #include "lifecycle.h"
 #include "drop.h"
 #include "derived.h"
@@ -325,6 +316,7 @@ union tcc_record {
 	struct tcc_destroy destroy;
 	struct tcc_cong_state cong_state;
 	struct tcc_rcv_space rcv_space;
+	struct tcc_rcvbuf_grow rcvbuf_grow;
 	struct tcc_error error;
 	struct tcc_connect connect;
 	struct tcc_life life;
@@ -370,6 +362,7 @@ TCC_NO_PADDING(struct tcc_reset_sent, unused);
 TCC_NO_PADDING(struct tcc_destroy, dsack_dups);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
+TCC_NO_PADDING(struct tcc_rcvbuf_grow, scaling_ratio);
 TCC_NO_PADDING(struct tcc_error, unused);
 TCC_NO_PADDING(struct tcc_connect, unused);
 TCC_NO_PADDING(struct tcc_life, unused);

@@ -34,6 +34,7 @@
 #include "probes/destroy.bpf.h"
 #include "probes/cong_state.bpf.h"
 #include "probes/rcv_space.bpf.h"
+#include "probes/rcvbuf_grow.bpf.h"
 #include "probes/error.bpf.h"
 #include "probes/connect.bpf.h"
 #include "probes/life.bpf.h"

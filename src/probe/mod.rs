@@ -18,6 +18,7 @@ pub mod names;
 mod owner;
 pub mod queue;
 pub mod rcv_space;
+pub mod rcvbuf_grow;
 pub mod reset_received;
 pub mod reset_sent;
 pub mod retransmit;
@@ -145,6 +146,7 @@ pub const KINDS: &[Kind] = &[
     zero_window::KIND,
     verdict::KIND,
     queue::KIND,
+    rcvbuf_grow::KIND,
 ];
 
 /// The kind of that name.

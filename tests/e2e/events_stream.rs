@@ -109,6 +109,7 @@ fn every_record_is_what_the_schema_says() {
         ("synack_retransmit", &["--all-fields"]),
         ("reset_sent", &["--all-fields", "--stack", "--time", "rel"]),
         ("error", &["--time", "mono"]),
+        ("rcv_space", &["--all-fields"]),
     ] {
         let mut scene = Scene::new();
         let ports = scene.ports();
@@ -186,7 +187,7 @@ fn check_pid(reader: &str) {
     need!(is_root(), "not root");
     let kinds = kinds();
     let mut told = BTreeSet::new();
-    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error"] {
+    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
         if !kinds.contains(&drive_of) {
             continue;
         }
@@ -201,8 +202,7 @@ fn check_pid(reader: &str) {
         let [client, server] = [0, 1].map(|i| start(&["--pid", &pids[i]]));
         drive(&mut scene, drive_of, &reference);
         let reference = reference.stop();
-        let port = u64::from(scene.port);
-        let of_server = |event: &Value| event["sport"] == port;
+        let of_server = |event: &Value| event["sport"] == scene.port;
         for (tracer, is_ours) in [(client, false), (server, true)] {
             let trace = tracer.stop();
             trace.check_account();
@@ -239,7 +239,7 @@ fn a_port_lets_only_its_own_through() {
     need!(is_root(), "not root");
     let kinds = kinds();
     let mut told = BTreeSet::new();
-    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error"] {
+    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
         if !kinds.contains(&drive_of) {
             continue;
         }

@@ -81,6 +81,22 @@ fn check(trace: &Trace, kind: &str) {
                 events.iter().map(|event| u64_of(event, "rcv_space")).max().unwrap_or(0);
             assert!(taken > 1000 && events.len() > FAMILIES.len() * 5, "{} {taken}", events.len());
         }
+        "rcvbuf_grow" => {
+            // Each is more than ever before, and the buffer does grow.
+            for (cookie, events) in trace.by_cookie() {
+                let mut most = 0;
+                for event in &events {
+                    let space = u64_of(event, "rcv_space");
+                    assert!(u64_of(event, "copied") > space && space >= most, "{cookie}: {event}");
+                    most = space;
+                }
+            }
+            let greatest = |column: &str| events.iter().map(|e| u64_of(e, column)).max();
+            assert!(events.len() > FAMILIES.len() * 2, "{events:?}");
+            for column in ["inq", "ooo_space", "scaling_ratio"] {
+                assert!(greatest(column) > Some(0), "{column}: {events:?}");
+            }
+        }
         "error" => {
             // Who resets by closing is told so as well.
             let (reset, refused) = ((104, "ECONNRESET", 2), (111, "ECONNREFUSED", 1));
@@ -186,6 +202,7 @@ cases! {
     "cong_state": cong_state_by_sock cong_state_by_raw;
     "rcv_space": rcv_space_by_sock rcv_space_by_raw;
     "error": error_by_sock error_by_raw;
+    "rcvbuf_grow": rcvbuf_grow_by_sock rcvbuf_grow_by_raw;
 }
 
 /// All kinds at once, by perf buffers.

@@ -132,6 +132,22 @@ fn receive(scene: &mut Scene) {
     }
 }
 
+/// So much is lost that at most times several packets are missing.
+fn receive_with_gaps(scene: &mut Scene) {
+    let port = scene.port;
+    scene.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 10 drop"));
+    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "2"]);
+    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), None);
+    for family in FAMILIES {
+        let to = scene.addr(family).to_string();
+        let args = ["bulk", "--to", &to, "--bytes", "300000", "--parallel", "8"];
+        traffic_in(&scene.ns.launch(), &args);
+    }
+    scene.speak();
+    scene.settle();
+    drop(server);
+}
+
 /// Reset; reset after the peer's end; no answer; refused.
 fn fail(scene: &mut Scene) {
     for family in FAMILIES {
@@ -173,6 +189,11 @@ pub fn drive(scene: &mut Scene, kind: &str, tracer: &Tracer) {
         "reset_sent" | "reset_received" => reset(scene),
         "cong_state" => lose_some(scene),
         "rcv_space" => receive(scene),
+        "rcvbuf_grow" => {
+            receive(scene);
+            scene.server.ask("unlisten");
+            receive_with_gaps(scene);
+        }
         "error" => fail(scene),
         _ => panic!("{kind}"),
     }

@@ -20,6 +20,24 @@ const HOOKS: &[(&str, &str, Keys)] = &[
     ("destroy", "tcp/tcp_destroy_sock", COOKIE),
     ("cong_state", "tcp/tcp_cong_state_set", &[("cong_state", "new_ca_state")]),
     ("rcv_space", "tcp/tcp_rcv_space_adjust", COOKIE),
+    (
+        "rcvbuf_grow",
+        "tcp/tcp_rcvbuf_grow",
+        &[
+            ("time", "time_us"),
+            ("rtt_us", "rcv_rtt_us"),
+            ("copied", "copied"),
+            ("inq", "inq"),
+            ("space", "rcv_space"),
+            ("ooo", "ooo_space"),
+            ("scaling_ratio", "scaling_ratio"),
+            ("rcvbuf", "rcvbuf"),
+            ("rcv_ssthresh", "rcv_ssthresh"),
+            ("window_clamp", "window_clamp"),
+            ("rcv_wnd", "rcv_wnd"),
+            ("sock_cookie", "cookie"),
+        ],
+    ),
     ("error", "sock/inet_sk_error_report", &[("error", "errno")]),
     // Its lines do not tell whose packet it was: see events_drop.rs.
     ("drop", "skb/kfree_skb", &[]),
@@ -37,6 +55,7 @@ pub const EVENTS: &[&str] = &[
     "rcv_space",
     "error",
     "drop",
+    "rcvbuf_grow",
 ];
 
 /// Those that need not be one event for each call of their tracepoint.
@@ -118,9 +137,13 @@ impl Fact {
                             [text.parse::<usize>().ok()?]
                     )
                 }
-                "err" | "error" => json!(text.parse::<i64>().ok()?),
                 _ if text == "UNKNOWN" => Value::Null,
-                _ => json!(text.strip_prefix("TCP_").filter(|_| key != "reason").unwrap_or(text)),
+                _ => match text.parse::<i64>() {
+                    Ok(number) => json!(number),
+                    Err(_) => {
+                        json!(text.strip_prefix("TCP_").filter(|_| key != "reason").unwrap_or(text))
+                    }
+                },
             })
         };
         let values = keys.iter().map(|(key, column)| Some((*column, value(key)?)));
@@ -148,7 +171,8 @@ impl FtraceEvents {
         let mut keys = BTreeMap::new();
         for &(kind, hook, all) in HOOKS.iter().filter(|(kind, ..)| kinds.contains(kind)) {
             let format = instance.read(&format!("events/{hook}/format")).expect("the tracepoint");
-            let prints = |key: &str| format.contains(&format!(" {key}=%"));
+            let prints =
+                |key: &str| [' ', '"'].iter().any(|c| format.contains(&format!("{c}{key}=%")));
             keys.insert(kind, all.iter().filter(|(key, _)| prints(key)).copied().collect());
             if format.contains(" sport;") {
                 let parts = ports.iter().map(|port| format!("sport == {port} || dport == {port}"));
