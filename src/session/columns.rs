@@ -3,10 +3,9 @@
 use anyhow::{Result, bail};
 
 use crate::config::{Fields, Output, Usage};
-use crate::kernel::Kernel;
 use crate::probe::Kind;
 use crate::sink::template::KIND;
-use crate::table::{Column, Selected, Set, Table};
+use crate::table::{Column, Member, Selected, Set, Table};
 
 /// The columns of each kind, in output order.
 #[derive(Clone)]
@@ -26,13 +25,17 @@ const OWNER: &[&str] = &["pid", "comm"];
 const CODE: &[&str] = &["location", STACK];
 const STACK: &str = "stack";
 
-/// Chooses and checks; an unknown name is refused with the nearest one.
-pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Result<Selection> {
+/// Chooses and checks; an unknown name is refused with the nearest one. `has` says whether the kernel has that member.
+pub fn select(
+    kinds: &[&'static Kind],
+    output: &Output,
+    has: impl Fn(Member) -> bool,
+) -> Result<Selection> {
     if let Fields::Named(names) = &output.fields {
         check_names(kinds, names, output.template.is_some())?;
     }
     let tables: Vec<(&'static Kind, Table)> =
-        kinds.iter().map(|kind| (*kind, table(kind, output, kernel))).collect();
+        kinds.iter().map(|kind| (*kind, table(kind, output, &has))).collect();
     let chosen =
         || tables.iter().flat_map(|(kind, table)| table.columns.iter().map(move |s| (kind, s)));
     let full = chosen().any(|(kind, s)| kind.is_probe() && s.column.set == Set::Full);
@@ -41,7 +44,7 @@ pub fn select(kinds: &[&'static Kind], output: &Output, kernel: &Kernel) -> Resu
     Ok(Selection { tables, full, owner, code })
 }
 
-fn table(kind: &'static Kind, output: &Output, kernel: &Kernel) -> Table {
+fn table(kind: &'static Kind, output: &Output, has: &impl Fn(Member) -> bool) -> Table {
     let all = (kind.columns)();
     // The columns of the command's view are its standard ones too.
     let view =
@@ -60,7 +63,7 @@ fn table(kind: &'static Kind, output: &Output, kernel: &Kernel) -> Table {
     }
     let select = |index: usize| {
         let column: &'static Column = all[index];
-        let present = column.need.is_none_or(|need| kernel.has_member(need));
+        let present = column.need.is_none_or(has);
         Selected { index, column, present }
     };
     let columns = chosen.into_iter().map(select).collect();

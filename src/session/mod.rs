@@ -35,7 +35,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
         Some(_) => {
             Selection { tables: Vec::new(), full: false, owner: of_flows(config), code: false }
         }
-        None => columns::select(kinds, &config.output, &kernel)?,
+        None => columns::select(kinds, &config.output, |member| kernel.has_member(member))?,
     };
     check_limits(config, kinds)?;
     let plan = plan(&request(config, kinds, &selection), &facts(&kernel));

@@ -19,16 +19,24 @@ pub fn tell(line: &str) {
 
 /// The sink.
 pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>> {
-    let out = Stdout::new()?;
+    Ok(sink_into(Stdout::new()?, output, selection))
+}
+
+/// The same, of bytes that go elsewhere.
+pub fn sink_into<W: Write + 'static>(
+    out: W,
+    output: &Output,
+    selection: &Selection,
+) -> Box<dyn Sink> {
     let tables: Vec<Table> = selection.tables.iter().map(|(_, table)| table.clone()).collect();
     if let Some(template) = &output.template {
-        return Ok(Box::new(Template::new(out, &tables, template)));
+        return Box::new(Template::new(out, &tables, template));
     }
-    Ok(match output.format {
+    match output.format {
         Format::Jsonl => Box::new(Jsonl::new(out, &tables)),
         Format::Csv => Box::new(Csv::new(out, &tables, output.header)),
         Format::Text => Box::new(Text::new(out, text_layout(output, selection, &tables), &tables)),
-    })
+    }
 }
 
 /// Of one kind its own view, or the command's, and what goes beyond the standard fields below; named fields in their

@@ -1,0 +1,140 @@
+//! What each format prints of each kind of event, byte for byte: a fixed record goes through the program's own reading,
+//! choice of columns and sinks, and comes out as it stands in KIND.txt, .jsonl and .csv. UPDATE=1 writes them anew.
+
+mod records;
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use records::{CODE, REASON, records};
+use tcc_trace::config::{Fields, Format, Output};
+use tcc_trace::event::Event;
+use tcc_trace::probe::ca::{Bits, Layouts};
+use tcc_trace::probe::{KINDS, Kind, Types, ca_mainline};
+use tcc_trace::session::columns::{Selection, select};
+use tcc_trace::session::output::sink_into;
+use tcc_trace::symbols::Symbols;
+use tcc_trace::table::{Moment, Row, Value};
+
+const FORMATS: [(Format, &str); 3] =
+    [(Format::Text, "txt"), (Format::Jsonl, "jsonl"), (Format::Csv, "csv")];
+/// From CLOCK_MONOTONIC to the wall clock.
+const OFFSET_NS: i64 = 1_700_000_000_000_000_000;
+
+/// What a sink wrote.
+#[derive(Clone, Default)]
+struct Written(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a kernel has: names for numbers, and places for the members of the algorithms' state.
+fn types() -> Types {
+    let mut words = 0;
+    let layouts = Layouts::new(|algorithm, member| {
+        ca_mainline::locate(algorithm.type_name, member).or_else(|| {
+            words += 1;
+            Some(Bits { offset: words * 32, size: 32 })
+        })
+    });
+    Types {
+        layouts,
+        reset_reasons: [(REASON.into(), "NO_SOCKET".to_owned())].into(),
+        drop_reasons: [(REASON.into(), "NETFILTER_DROP".to_owned())].into(),
+        symbols: Symbols::parse(&format!("{CODE:x} T tcp_drop\n")),
+    }
+}
+
+fn decode<'t>(record: &[u8], types: &'t Types) -> Event<'t> {
+    let moment = |ns: u64| Moment::Wall(OFFSET_NS + ns.cast_signed());
+    Event::decode(record, types, moment).expect("a record of this kind")
+}
+
+fn output(format: Format, fields: Fields) -> Output {
+    Output { format, fields, header: true, ..Output::default() }
+}
+
+fn selection(kind: &'static Kind, output: &Output) -> Selection {
+    select(&[kind], output, |_| true).expect("no field was named")
+}
+
+/// The standard fields, then all of them.
+fn printed(kind: &'static Kind, format: Format, types: &Types) -> Vec<u8> {
+    let written = Written::default();
+    for fields in [Fields::Standard, Fields::All] {
+        let output = output(format, fields);
+        let mut sink = sink_into(written.clone(), &output, &selection(kind, &output));
+        sink.begin().unwrap();
+        for record in records(kind) {
+            sink.event(&decode(&record, types)).unwrap();
+        }
+        sink.flush().unwrap();
+    }
+    written.0.take()
+}
+
+fn golden(name: &str, extension: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.{extension}"))
+}
+
+#[test]
+fn every_kind_is_printed_as_before() {
+    let types = types();
+    let mut different = Vec::new();
+    for kind in KINDS {
+        for (format, extension) in FORMATS {
+            let path = golden(kind.name, extension);
+            let now = printed(kind, format, &types);
+            if std::env::var_os("UPDATE").is_some() {
+                fs::write(&path, &now).unwrap();
+            }
+            let before = fs::read(&path).unwrap_or_default();
+            if now != before {
+                let [before, now] = [&before, &now].map(|text| String::from_utf8_lossy(text));
+                let line = before.lines().zip(now.lines()).find(|(before, now)| before != now);
+                different.push(format!("{}: {line:#?}", path.display()));
+            }
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "{}\nIf that is meant: UPDATE=1 cargo test --test golden",
+        different.join("\n")
+    );
+}
+
+/// What is null in every record would not be noticed when it changes.
+#[test]
+fn every_column_has_a_value_in_a_record() {
+    let types = types();
+    for kind in KINDS {
+        let records = records(kind);
+        let empty = |index: &usize| {
+            records.iter().all(|record| decode(record, &types).value(*index) == Value::Null)
+        };
+        let columns = (kind.columns)();
+        let empty: Vec<_> = (0..columns.len()).filter(empty).map(|i| columns[i].name).collect();
+        assert!(empty.is_empty(), "{}: {empty:?}", kind.name);
+    }
+}
+
+/// Files of kinds that there are no more.
+#[test]
+fn every_file_is_of_a_kind() {
+    for entry in fs::read_dir(golden("x", "y").parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        assert!(is_rust || KINDS.iter().any(|kind| kind.name == stem), "{}", path.display());
+    }
+}
