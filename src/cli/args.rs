@@ -55,7 +55,7 @@ pub struct FilterArgs {
     /// IPv6 only.
     #[arg(short = '6', long = "ipv6")]
     pub ipv6: bool,
-    /// Held by one of these processes.
+    /// Held by one of these processes, which must be there at the start.
     #[arg(short, long, value_name = "PIDS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: Vec<u32>,
     /// Owned by one of these users, by number.

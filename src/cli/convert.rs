@@ -117,7 +117,7 @@ impl FilterArgs {
             raddr: self.raddr,
             ipv4_only: self.ipv4,
             ipv6_only: self.ipv6,
-            pid: self.pid,
+            pid: resolve::pids(self.pid)?,
             uid: self.uid,
             comm: self.comm,
             cgroup,

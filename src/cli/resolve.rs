@@ -6,7 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::kernel::in_host_pid_namespace;
 
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
@@ -50,6 +54,22 @@ fn cgroup2_mount() -> Option<PathBuf> {
         let (path, kind) = (fields.nth(1)?, fields.next()?);
         (kind == "cgroup2").then(|| PathBuf::from(path))
     })
+}
+
+/// Processes that there are: of one that has ended nothing would ever be seen. In a pid namespace that is not the host's we
+/// see other numbers than the kernel's programs, and take what is asked.
+pub fn pids(pids: Vec<u32>) -> Result<Vec<u32>> {
+    if in_host_pid_namespace()
+        && let Some(gone) = pids.iter().find(|pid| is_gone(**pid))
+    {
+        bail!("--pid {gone}: there is no such process");
+    }
+    Ok(pids)
+}
+
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// `4026531840`, `/run/netns/blue`, `pid:123`, `blue`.

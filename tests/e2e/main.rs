@@ -41,5 +41,6 @@ mod states;
 mod tcp_info;
 mod top;
 mod tracefs;
+mod vanishing;
 mod verdict;
 mod zero_window;
