@@ -16,6 +16,10 @@ static __always_inline void history_begin(struct conn *conn, int newstate)
 	conn->established_ns = 0;
 	conn->handshake_us = 0;
 	conn->ca_seen = 0;
+	conn->srtt_sum_us = 0;
+	conn->srtt_samples = 0;
+	conn->srtt_max_us = 0;
+	conn->snd_cwnd_max = 0;
 	conn->flags &= ~CONN_HISTORY;
 	if (newstate == TCP_SYN_SENT)
 		conn->flags |= CONN_ACTIVE;
@@ -112,5 +116,34 @@ static __always_inline int on_conn_reset(struct sock *sk, const bool typed)
 }
 
 TRACEPOINT(tcp_receive_reset, conn_reset, on_conn_reset, (struct sock *sk), (sk))
+
+/* One sample; before the first RTT there is only the window. */
+static __always_inline void conn_sampled(struct conn *conn, __u32 srtt_us, __u32 snd_cwnd)
+{
+	if (snd_cwnd > conn->snd_cwnd_max)
+		conn->snd_cwnd_max = snd_cwnd;
+	if (!srtt_us)
+		return;
+	conn->srtt_sum_us += srtt_us;
+	conn->srtt_samples += 1;
+	if (srtt_us > conn->srtt_max_us)
+		conn->srtt_max_us = srtt_us;
+}
+
+/*
+ * Runs at each packet of each connection, so it is attached only where these columns are shown. The kernel holds the
+ * socket's lock, so nobody else is at its sums.
+ */
+static __always_inline int on_conn_sample(struct sock *sk, const bool typed)
+{
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	struct conn *conn = conn_of((__u64)sk);
+
+	if (conn && tp)
+		conn_sampled(conn, FOLLOW(typed, tp, srtt_us) >> 3, FOLLOW(typed, tp, snd_cwnd));
+	return 0;
+}
+
+TRACEPOINT(tcp_probe, conn_sample, on_conn_sample, (struct sock *sk), (sk))
 
 #endif

@@ -41,6 +41,10 @@ struct tcc_life {
 	__u64 duration_ns; /* since ESTABLISHED; 0: not seen */
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
+	__u64 srtt_sum_us; /* of the samples */
+	__u32 srtt_samples; /* 0: none was taken; then neither is the next one known */
+	__u32 srtt_max_us;
+	__u32 snd_cwnd_max; /* 0: not known */
 	__u32 handshake_us; /* 0: not known */
 	__u32 min_rtt_us;
 	__u32 rate_delivered;
@@ -49,7 +53,7 @@ struct tcc_life {
 	__u32 err; /* errno; 0: none */
 	__u8 reason; /* enum tcc_end */
 	__u8 closed_by; /* enum tcc_closed_by */
-	__u8 unused[6];
+	__u8 unused[2];
 };
 
 /* syscalls:sys_exit_accept, sys_exit_accept4 */

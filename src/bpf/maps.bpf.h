@@ -208,6 +208,10 @@ struct conn {
 	__u64 ca_state_ns; /* the same of its recovery state */
 	__u64 opened_ns; /* when it began to connect, or its listener made it; 0: not seen */
 	__u64 established_ns; /* 0: not seen */
+	__u64 srtt_sum_us; /* of its samples: see conn_sampled() */
+	__u32 srtt_samples;
+	__u32 srtt_max_us;
+	__u32 snd_cwnd_max;
 	__u32 handshake_us; /* until then; 0: not known */
 	__u32 count;
 	__u32 snd_cwnd;

@@ -25,6 +25,8 @@ pub struct Request {
     pub derived: bool,
     /// The connections that are open at the start are shown.
     pub list_open: bool,
+    /// Connections' packets are looked at, for `life`.
+    pub samples: bool,
 }
 
 /// What the kernel has.
@@ -270,6 +272,9 @@ fn hooks(
     }
     if request.dwelling {
         hooks.push(flavour("dwelling_end", reader));
+    }
+    if request.samples {
+        hooks.push(flavour("conn_sample", reader));
     }
     if request.list_open && !facts.iterators {
         let text = "without the kernel's own types the open files cannot be looked through: connections that were open before are not listed";

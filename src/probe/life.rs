@@ -6,7 +6,7 @@ use super::names::{errno, name};
 use super::socket::{self, socket_kind, view};
 use crate::skel::LifeRecord;
 use crate::table::Type::{Bool as Flag, Text, Unsigned};
-use crate::table::Unit::{Bytes, BytesPerSecond, Microseconds, None, Segments};
+use crate::table::Unit::{Bytes, BytesPerSecond, Count, Microseconds, None, Segments};
 use crate::table::Value::{self, Bool, Null, Str, U64};
 
 /// `enum tcc_end`; the first is of a connection that goes on.
@@ -26,6 +26,19 @@ fn delivery_rate(r: &LifeRecord) -> Value<'static> {
     U64((u128::from(bytes) * 1_000_000 / u128::from(r.rate_interval_us)) as u64)
 }
 
+/// Of one that goes on nothing has been followed yet.
+fn sampled(r: &LifeRecord, value: u32) -> Value<'static> {
+    if goes_on(r) { Null } else { Value::unless(value.into(), 0) }
+}
+
+fn srtt_average(r: &LifeRecord) -> Value<'static> {
+    let samples = u64::from(r.srtt_samples);
+    if goes_on(r) || samples == 0 { Null } else { U64((r.srtt_sum_us + samples / 2) / samples) }
+}
+
+/// The columns of samples, which are taken only if one of these is shown.
+pub const SAMPLED: &[&str] = &["srtt_avg_us", "srtt_max_us", "snd_cwnd_max", "srtt_samples"];
+
 /// Nothing is no name.
 fn named(names: &'static [&'static str], number: u8) -> Value<'static> {
     if number == 0 { Null } else { name(names, number) }
@@ -43,6 +56,10 @@ static FIELDS: &[Field<LifeRecord>] = &[
     std("bytes_retrans", (Unsigned, Bytes), "tp->bytes_retrans", "Payload sent again.", |r| U64(r.bytes_retrans)),
     std("total_retrans", (Unsigned, Segments), "tp->total_retrans", "Packets sent again.", |r| U64(r.event.tcp.total_retrans.into())),
     std("min_rtt_us", (Unsigned, Microseconds), "tcp_min_rtt(tp)", "Smallest RTT in the window of tcp_min_rtt_wlen; null: no sample.", |r| Value::unless(r.min_rtt_us.into(), u64::from(u32::MAX))),
+    std("srtt_avg_us", (Unsigned, Microseconds), "tp->srtt_us >> 3 at tcp:tcp_probe", "Average of the smoothed RTT over the samples: one for each packet that came while it was ESTABLISHED, taken before that was processed, and one at its end; of the time since the trace began. Null without a sample, and in `open`.", srtt_average),
+    std("srtt_max_us", (Unsigned, Microseconds), "tp->srtt_us >> 3 at tcp:tcp_probe", "The largest smoothed RTT of these samples; a single RTT may have been larger: it counts for an eighth.", |r| sampled(r, r.srtt_max_us)),
+    std("snd_cwnd_max", (Unsigned, Segments), "tp->snd_cwnd at tcp:tcp_probe", "The largest congestion window of these samples.", |r| sampled(r, r.snd_cwnd_max)),
+    std("srtt_samples", (Unsigned, Count), "counted", "How many samples with an RTT there were.", |r| sampled(r, r.srtt_samples)),
     std("delivery_rate", (Unsigned, BytesPerSecond), "tcp_compute_delivery_rate(tp)", "Most recent delivery rate; null without a sample.", delivery_rate),
     std("closed_by", (Text, None), "see the documentation", "Who ended it first, by a FIN or without one by a RST: local or peer; null: nobody (a timeout, an error), or it was not seen.", |r| named(SIDES, r.closed_by)),
     std("reason", (Text, None), "see the documentation", "Of its end: fin (orderly), reset_sent (close() with unread data or without lingering, or the kernel's own), reset_received (also where data came for a socket that was closed), timeout, error (as `err` says).", |r| named(REASONS, r.reason)),

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use crate::config::{Fields, Output, Usage};
+use crate::config::{Fields, Format, Output, Usage};
 use crate::probe::Kind;
+use crate::probe::life::SAMPLED;
 use crate::sink::template::KIND;
 use crate::table::{Column, Member, Selected, Set, Table};
 
@@ -17,6 +18,8 @@ pub struct Selection {
     pub owner: bool,
     /// One of them names kernel code.
     pub code: bool,
+    /// One of `life`'s tells of samples.
+    pub samples: bool,
 }
 
 /// Columns that need the owner to be known.
@@ -41,7 +44,13 @@ pub fn select(
     let full = chosen().any(|(kind, s)| kind.is_probe() && s.column.set == Set::Full);
     let owner = chosen().any(|(_, s)| OWNER.contains(&s.column.name));
     let code = chosen().any(|(_, s)| CODE.contains(&s.column.name));
-    Ok(Selection { tables, full, owner, code })
+    let samples = !by_view(output) && chosen().any(|(_, s)| SAMPLED.contains(&s.column.name));
+    Ok(Selection { tables, full, owner, code, samples })
+}
+
+/// Does the text format choose what is shown? Of the standard columns it has those of the kinds' views.
+fn by_view(output: &Output) -> bool {
+    output.format == Format::Text && !matches!(output.fields, Fields::Named(_))
 }
 
 fn table(kind: &'static Kind, output: &Output, has: &impl Fn(Member) -> bool) -> Table {

@@ -33,7 +33,8 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     // What is wrong with the options is said to anybody, before what is wrong here.
     let selection = match config.summarise {
         Some(_) => {
-            Selection { tables: Vec::new(), full: false, owner: of_flows(config), code: false }
+            let owner = of_flows(config);
+            Selection { tables: Vec::new(), full: false, owner, code: false, samples: false }
         }
         None => columns::select(kinds, &config.output, |member| kernel.has_member(member))?,
     };
@@ -172,6 +173,7 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         ),
         derived: config.tap.derived,
         list_open: config.only.list_open,
+        samples: selection.samples,
     }
 }
 

@@ -25,6 +25,7 @@ mod filters_process;
 mod filters_socket;
 mod formats;
 mod life;
+mod life_samples;
 mod limits;
 mod output;
 mod owner;

@@ -72,6 +72,10 @@ static __always_inline void load_life(struct tcc_life *out, struct event *e)
 		out->duration_ns = out->event.head.mono_ns - e->conn->established_ns;
 	out->bytes_sent = LOAD_IF(e->tp, bytes_sent); /* 4.19 */
 	out->bytes_retrans = LOAD_IF(e->tp, bytes_retrans); /* 4.19 */
+	out->srtt_sum_us = e->conn ? e->conn->srtt_sum_us : 0;
+	out->srtt_samples = e->conn ? e->conn->srtt_samples : 0;
+	out->srtt_max_us = e->conn ? e->conn->srtt_max_us : 0;
+	out->snd_cwnd_max = e->conn ? e->conn->snd_cwnd_max : 0;
 	out->handshake_us = e->conn ? e->conn->handshake_us : 0;
 	out->min_rtt_us = e->tp->rtt_min.s[0].v;
 	out->rate_delivered = e->tp->rate_delivered;
@@ -106,6 +110,9 @@ static __always_inline int on_life(void *ctx, struct sock *sk, int oldstate, int
 	rec = event_begin(&e, sk, TCC_KIND_LIFE, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
+	/* What the last packets have done, after which there was no other. */
+	if (e.conn)
+		conn_sampled(e.conn, e.tp->srtt_us >> 3, e.tp->snd_cwnd);
 	load_life(rec, &e);
 	rec->err = e.sk->sk_err;
 	rec->reason = life_reason(&e, oldstate, rec->err);

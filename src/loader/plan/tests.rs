@@ -104,6 +104,17 @@ fn what_several_kinds_remember_runs_once_and_first() {
 }
 
 #[test]
+fn packets_are_looked_at_only_for_columns_that_tell_of_them() {
+    let kinds = KINDS.iter().filter(|kind| kind.name == "life").collect();
+    let request = Request { kinds, ..Request::default() };
+    let sampling = |request: &Request| {
+        plan_of(request).variants[0].hooks.iter().any(|hook| hook == "conn_sample_btf")
+    };
+    assert!(!sampling(&request));
+    assert!(sampling(&Request { samples: true, ..request }));
+}
+
+#[test]
 fn a_kind_may_have_several_programs() {
     let kinds: Vec<_> =
         KINDS.iter().filter(|kind| ["destroy", "verdict"].contains(&kind.name)).collect();
