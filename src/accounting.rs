@@ -55,6 +55,8 @@ impl Counts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
     pub duration_ns: u64,
+    /// Connections that were forgotten: there were more than `--max-conns`.
+    pub conns_forgotten: u64,
     /// Kind and counts.
     pub kinds: Vec<(&'static str, Counts)>,
 }
@@ -73,7 +75,14 @@ impl Accounting {
     /// For people, one line a kind.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.kinds.iter().map(|(kind, counts)| line(kind, counts)).collect()
+        let kinds = self.kinds.iter().map(|(kind, counts)| line(kind, counts));
+        let forgotten = (self.conns_forgotten > 0).then(|| {
+            format!(
+                "note: {} connections were forgotten, as there were more than --max-conns",
+                self.conns_forgotten
+            )
+        });
+        kinds.chain(forgotten).collect()
     }
 }
 

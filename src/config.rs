@@ -213,6 +213,8 @@ pub struct Tap {
     pub reader: Option<Reader>,
     pub transport: Option<Transport>,
     pub buffer_size: Option<u32>,
+    /// Connections that are remembered at a time.
+    pub max_conns: Option<u32>,
     pub btf: Option<PathBuf>,
     /// As if the kernel lacked the tracepoint of a kind that can do without.
     pub derived: bool,

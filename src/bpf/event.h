@@ -347,6 +347,12 @@ struct tcc_counters {
 	__u64 summarised; /* counted in a summary, in place of a record */
 };
 
+/* Of what is remembered of connections, on one CPU. What was made, not removed and is not there was thrown out. */
+struct tcc_conn_counters {
+	__u64 made;
+	__u64 removed;
+};
+
 #define TCC_NO_PADDING(type, last) \
 	_Static_assert(sizeof(type) == __builtin_offsetof(type, last) + sizeof(((type *)0)->last), #type " is padded")
 TCC_NO_PADDING(struct tcc_head, len);

@@ -226,8 +226,8 @@ struct conn {
 
 /*
  * Key: the socket's address (the record reader: its cookie). Inserted by the first event that needs it, where
- * a process connects or listens, and by each run of the iterator; removed by tcp_destroy_sock, so that a reused address starts anew. LRU bounds it: where there
- * are more connections than entries the idle ones are forgotten and learnt again.
+ * a process connects or listens, and by each run of the iterator; removed by tcp_destroy_sock, so that a reused address
+ * starts anew. LRU bounds it: where there are more connections than entries the idle ones are forgotten and learnt again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -235,6 +235,13 @@ struct {
 	__type(key, __u64);
 	__type(value, struct conn);
 } conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcc_conn_counters);
+} conn_counters SEC(".maps");
 
 enum {
 	ZERO_PEER = 1,

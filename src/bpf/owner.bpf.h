@@ -145,8 +145,13 @@ SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(conn_destroy, struct sock *sk)
 {
 	__u64 key = conn_key(sk, BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
+	struct tcc_conn_counters *n;
 
-	bpf_map_delete_elem(&conns, &key);
+	if (bpf_map_delete_elem(&conns, &key))
+		return 0;
+	n = conn_counters_here();
+	if (n)
+		COUNT(n, removed);
 	return 0;
 }
 

@@ -160,6 +160,9 @@ pub struct TapArgs {
     /// Size of the event buffer: 8M; rounded up to a power of two.
     #[arg(long, value_name = "BYTES", value_parser = parse::size)]
     pub buffer_size: Option<u32>,
+    /// Connections that are remembered at a time, for owners, limits and times: 65536; those that are idle longest make room.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub max_conns: Option<u32>,
     /// Niceness of tcc-trace itself while it traces; -10 if it may and none was chosen (nice).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
     pub nice: Option<i32>,

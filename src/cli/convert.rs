@@ -82,6 +82,7 @@ impl TraceArgs {
                     TransportArg::Perfbuf => Some(Transport::PerfBuf),
                 },
                 buffer_size: self.tap.buffer_size,
+                max_conns: self.tap.max_conns,
                 btf: self.tap.btf,
                 derived: false,
                 nice: self.tap.nice,

@@ -217,7 +217,8 @@ fn account(name: &str, doc: &str) -> Value {
     let mut properties = counts.clone();
     properties.insert("type".into(), json!({ "const": name }));
     properties.insert("time".into(), json!({ "type": ["string", "number"] }));
-    properties.insert("duration_ns".into(), count);
+    properties.insert("duration_ns".into(), count.clone());
+    properties.insert("conns_forgotten".into(), count);
     properties.insert(
         "kinds".into(),
         json!({ "type": "object", "additionalProperties": { "type": "object", "properties": counts } }),

@@ -20,8 +20,8 @@ use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
 /// Of both kinds: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
 pub const DEFAULT_BUFFER: u32 = 8 << 20;
-/// Connections that are remembered at a time, for owners and per-connection limits.
-pub const CONNECTIONS: u32 = 65_536;
+/// Connections that are remembered at a time, for owners, limits and times.
+const CONNECTIONS: u32 = 65_536;
 const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
 /// Handshakes at a time in which a SYN-ACK was sent again.
@@ -212,13 +212,14 @@ fn configure(
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
 
-    summaries::size(open, config.summarise.as_ref())?;
+    let connections = config.tap.max_conns.unwrap_or(CONNECTIONS);
+    summaries::size(open, config.summarise.as_ref(), connections)?;
     let maps = &mut open.maps;
     maps.events_ring.set_autocreate(ring)?;
     maps.events_perf.set_autocreate(!ring)?;
     maps.events_ring.set_max_entries(size)?;
     if plan.track_conn {
-        maps.conns.set_max_entries(CONNECTIONS)?;
+        maps.conns.set_max_entries(connections)?;
     }
     if variant.hooks.iter().any(|hook| hook.starts_with("synack_time")) {
         maps.synacks.set_max_entries(SYNACKS)?;
@@ -227,10 +228,10 @@ fn configure(
         maps.accepting.set_max_entries(PROCESSES)?;
     }
     if variant.has("zero_window") {
-        maps.zero_windows.set_max_entries(CONNECTIONS)?;
+        maps.zero_windows.set_max_entries(connections)?;
     }
     if variant.has("verdict") {
-        maps.verdict_states.set_max_entries(CONNECTIONS)?;
+        maps.verdict_states.set_max_entries(connections)?;
     }
     if variant.has("queue") {
         maps.queued_packets.set_max_entries(QUEUED)?;

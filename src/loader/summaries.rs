@@ -3,7 +3,6 @@
 use anyhow::Result;
 use libbpf_rs::MapType;
 
-use super::CONNECTIONS;
 use crate::config::summary::{By, Keys, Rtt, RttField, Summarise, What};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
@@ -38,7 +37,11 @@ fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
 }
 
 /// The maps, before they are made.
-pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> Result<()> {
+pub fn size(
+    open: &mut OpenTccTraceSkel<'_>,
+    summarise: Option<&Summarise>,
+    connections: u32,
+) -> Result<()> {
     let maps = &mut open.maps;
     let rtt: Option<&Rtt> = summarise.and_then(|summarise| match &summarise.what {
         What::Rtt(rtt) => Some(rtt),
@@ -46,7 +49,7 @@ pub fn size(open: &mut OpenTccTraceSkel<'_>, summarise: Option<&Summarise>) -> R
     });
     let sums = summarise.and_then(|summarise| summarise.what.sums());
     maps.dwelling.set_autocreate(sums.is_some())?;
-    maps.dwelling.set_max_entries(CONNECTIONS)?;
+    maps.dwelling.set_max_entries(connections)?;
     maps.sums.set_autocreate(sums.is_some())?;
     maps.sums_rest.set_autocreate(sums.is_some())?;
     if let Some(sums) = sums {

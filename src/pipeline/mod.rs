@@ -155,11 +155,17 @@ impl Pipeline {
 
     /// The books. At the end, what was submitted and never came is lost; before, it is on its way.
     #[must_use]
-    pub fn accounting(&self, stage: Stage, kernel: &[(&'static Kind, KernelCounts)]) -> Accounting {
+    pub fn accounting(
+        &self,
+        stage: Stage,
+        kernel: &[(&'static Kind, KernelCounts)],
+        conns_forgotten: u64,
+    ) -> Accounting {
         let kinds = kernel.iter().map(|(kind, counts)| {
             (kind.name, self.tallies[usize::from(kind.number)].books(stage, *counts))
         });
-        Accounting { duration_ns: self.clock.elapsed_ns(), kinds: kinds.collect() }
+        let duration_ns = self.clock.elapsed_ns();
+        Accounting { duration_ns, conns_forgotten, kinds: kinds.collect() }
     }
 
     /// Puts the books into the stream.

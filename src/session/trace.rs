@@ -335,8 +335,9 @@ impl Trace<'_, '_> {
             of_kind.skipped = misses.saturating_sub(of_kind.caught);
             counts.push((kind, of_kind));
         }
+        let forgotten = summary::forgotten(&self.loaded.skel)?;
         let mut pipeline = pipeline.borrow_mut();
-        let accounting = pipeline.accounting(stage, &counts);
+        let accounting = pipeline.accounting(stage, &counts, forgotten);
         pipeline.account(stage, &accounting);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::tell(line));
