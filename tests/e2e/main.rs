@@ -16,6 +16,7 @@ mod cong_sums;
 mod connect;
 mod connlat;
 mod drop_command;
+mod drop_reasons;
 mod events_counters;
 mod events_drop;
 mod events_stream;

@@ -152,6 +152,12 @@ impl Truth {
         self.0.read("events/skb/kfree_skb/format").expect("the tracepoint").contains(" reason;")
     }
 
+    /// Does this kernel know a reason of that name?
+    pub fn knows(&self, reason: &str) -> bool {
+        let format = self.0.read("events/skb/kfree_skb/format").expect("the tracepoint");
+        format.contains(&format!("\"{reason}\""))
+    }
+
     #[track_caller]
     fn told(&self) -> Vec<Told> {
         let mut all: Vec<Told> = Vec::new();

@@ -159,6 +159,17 @@ impl Stage {
                 let local = if addr.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
                 std::net::UdpSocket::bind(local)?.send_to(b"x", addr)?;
             }
+            // A SYN whose checksum is wrong.
+            ["forge", addr] => {
+                let addr: SocketAddr = addr.parse()?;
+                let mut syn = [0; 20];
+                syn[1] = 7;
+                syn[2..4].copy_from_slice(&addr.port().to_be_bytes());
+                (syn[12], syn[13]) = (5 << 4, 2);
+                let (domain, tcp) = (Domain::for_address(addr), socket2::Protocol::TCP);
+                socket2::Socket::new(domain, Type::RAW, Some(tcp))?
+                    .send_to(&syn, &SocketAddr::new(addr.ip(), 0).into())?;
+            }
             // Sends nothing more.
             ["shutdown", name] => self.named(name)?.shutdown(std::net::Shutdown::Write)?,
             // Its end will be a RST.
