@@ -44,7 +44,8 @@ fn main() -> ExitCode {
             config(args.trace).and_then(|c| cmd::life::run(c, args.min_duration))
         }
         Some(Command::Connlat(args)) => {
-            config(args.trace).and_then(|c| cmd::connlat::run(c, args.side, args.min))
+            let (side, least) = (args.side, args.min);
+            args.into_config().map_err(usage).and_then(|c| cmd::connlat::run(c, side, least))
         }
         Some(Command::Drop(args)) => config(args.trace).and_then(|c| cmd::drop::run(c, args.stack)),
         Some(Command::Queue(args)) => config(args.trace).and_then(|c| cmd::queue::run(c, args.min)),

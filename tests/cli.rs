@@ -137,6 +137,13 @@ fn a_summary_has_no_events_to_choose_from() {
     for option in [&["-c", "5"][..], &["-a"], &["--rate", "1/s"], &["--transport", "perfbuf"]] {
         refused(&[&["cong", "--by", "conn"], option].concat(), &["printed events", "`cong"]);
     }
+    refused(&["connlat", "--interval", "1s"], &["--interval", "--histogram"]);
+    refused(&["connlat", "--unit", "ms"], &["--unit", "--histogram"]);
+    refused(&["connlat", "--by", "conn"], &["--by conn", "once"]);
+    refused(&["connlat", "--histogram", "--unit", "ms", "-o", "csv"], &["--unit", "microseconds"]);
+    for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
+        refused(&[&["connlat", "--histogram"], option].concat(), &["printed events", "`connlat"]);
+    }
     refused(&["top", "--sort", "name"], &["name", "retrans"]);
     refused(&["top", "--rows", "0"], &["0"]);
     refused(&["top", "--every", "1s"], &["--every", "probe"]);
@@ -200,7 +207,8 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
     let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
-    assert_eq!(titles, [&kinds[..], &["retrans", "cong", "rtt", "top", "stats", "end"]].concat());
+    let others = ["retrans", "cong", "rtt", "connlat", "top", "stats", "end"];
+    assert_eq!(titles, [&kinds[..], &others].concat());
     let page = printed(&["reference"]);
     for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {
         let mut names = Vec::new();

@@ -60,7 +60,7 @@ struct tcc_config {
 	__u32 sample;
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
-	enum tcc_value value; /* that is counted in histograms */
+	enum tcc_value value; /* that is counted in histograms; of an opening's any of them */
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];

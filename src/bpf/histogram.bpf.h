@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Samples counted here in place of records to the reader. */
+/* Events counted here in place of records to the reader. */
 #ifndef __TCC_HISTOGRAM_BPF_H__
 #define __TCC_HISTOGRAM_BPF_H__
 
@@ -7,13 +7,13 @@
 static __always_inline struct tcc_histogram *histogram_of(const struct tcc_key *key)
 {
 	struct tcc_histogram *row = bpf_map_lookup_elem(&histograms, key);
-	__u32 zero = 0;
+	__u32 value = key->value;
 
 	if (row)
 		return row;
 	bpf_map_update_elem(&histograms, key, (const void *)&no_events, BPF_NOEXIST);
 	row = bpf_map_lookup_elem(&histograms, key);
-	return row ?: bpf_map_lookup_elem(&histogram_rest, &zero);
+	return row ?: bpf_map_lookup_elem(&histogram_rest, &value);
 }
 
 /* Unscaled as tcp_get_info() does; `unset` is what the kernel has before it knows. */
@@ -56,18 +56,14 @@ static __always_inline __u32 bucket_of(__u32 value)
  * Atomic adds: a nested run on the same CPU (see `scratch`) or, where CPUs share the rows, another CPU may be at the same
  * one. Of two that find a new extreme at the same time one may be forgotten; the reader holds it against the buckets.
  */
-static __always_inline bool histogram_add(const struct tcc_head *head, struct sock *sk, struct tcp_sock *tp,
-					  const bool typed)
+static __always_inline bool histogram_count(const struct tcc_key *key, bool known, __u32 value)
 {
-	struct tcc_key key = {};
-	struct tcc_histogram *row;
-	__u32 value, bucket;
+	struct tcc_histogram *row = histogram_of(key);
+	__u32 bucket;
 
-	load_key(&key, head, sk, tp, typed, true);
-	row = histogram_of(&key);
 	if (!row)
 		return false;
-	if (!load_value(tp, &value)) {
+	if (!known) {
 		__sync_fetch_and_add(&row->unset, 1);
 		return true;
 	}
@@ -82,6 +78,28 @@ static __always_inline bool histogram_add(const struct tcc_head *head, struct so
 	if (~value > row->not_min)
 		row->not_min = ~value;
 	return true;
+}
+
+/* A sample. */
+static __always_inline bool histogram_add(const struct tcc_head *head, struct sock *sk, struct tcp_sock *tp,
+					  const bool typed)
+{
+	struct tcc_key key = { .value = cfg.value };
+	__u32 value;
+	bool known;
+
+	load_key(&key, head, sk, tp, typed, true);
+	known = load_value(tp, &value);
+	return histogram_count(&key, known, value);
+}
+
+/* A time that is 0 where it is not known. */
+static __always_inline bool histogram_time(struct tcc_key *key, __u32 which, __u64 ns)
+{
+	__u64 us = ns / 1000;
+
+	key->value = which;
+	return histogram_count(key, ns, us < ~0U ? us : ~0U);
 }
 
 #endif

@@ -128,8 +128,8 @@ struct {
 /* What found no room there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
+	__uint(max_entries, TCC_VALUES);
+	__type(key, __u32); /* enum tcc_value */
 	__type(value, struct tcc_histogram);
 } histogram_rest SEC(".maps");
 

@@ -3,13 +3,18 @@
 #ifndef __TCC_SUMMARY_H__
 #define __TCC_SUMMARY_H__
 
-/* Which value of a sample is counted. */
+/* Which value is counted in histograms. */
 enum tcc_value {
-	TCC_VALUE_NONE = 0, /* none: samples are records */
-	TCC_VALUE_SRTT,
+	TCC_VALUE_NONE = 0, /* none: events are records */
+	TCC_VALUE_SRTT, /* of a sample; one of these four */
 	TCC_VALUE_MIN_RTT,
 	TCC_VALUE_RTTVAR,
 	TCC_VALUE_MDEV,
+	TCC_VALUE_LATENCY, /* of a connection's opening; all of these */
+	TCC_VALUE_FAILED,
+	TCC_VALUE_HANDSHAKE,
+	TCC_VALUE_WAIT,
+	TCC_VALUES,
 };
 
 /* What makes a row of its own; any of them together. */
@@ -32,6 +37,8 @@ struct tcc_key {
 	__u8 daddr[16];
 	__u8 ca_name[TCC_CA_NAME_LEN];
 	__u32 netns;
+	__u32 value; /* enum tcc_value: of histograms */
+	__u32 unused;
 	__u16 sport;
 	__u16 dport;
 };

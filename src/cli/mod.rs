@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
-pub use self::summary::{CongArgs, RetransArgs, RttArgs, TopArgs};
+pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 
 /// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
 ///
@@ -79,6 +79,10 @@ pub enum Command {
     /// Connections as they end, with their totals, and those that are open at the start.
     Life(Box<LifeArgs>),
     /// How long opening took: connect() on the client's side, handshake and queue on the server's.
+    ///
+    /// With --histogram, or --by, connections are counted in the kernel and not printed: how many took how long, with
+    /// percentiles. What failed has a histogram of its own. Options of printed events are refused with it: --count,
+    /// --fields, --all-fields, --transport, --buffer-size. Memory: 3.7 kB a row, 8192 rows with --by.
     Connlat(Box<ConnlatArgs>),
     /// TCP packets that the kernel drops: why, where in its code, and whose they were.
     Drop(Box<DropArgs>),
@@ -170,18 +174,6 @@ pub struct LifeArgs {
     /// Only those that were established for so long, and those of which it is not known: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min_duration: Option<Duration>,
-    #[command(flatten)]
-    pub trace: TraceArgs,
-}
-
-#[derive(Args, Debug)]
-pub struct ConnlatArgs {
-    /// Only what took at least so long, on the server's side the handshake or the wait: 10ms.
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
-    pub min: Option<Duration>,
-    /// Whose side.
-    #[arg(long, value_enum, default_value_t = Side::Both)]
-    pub side: Side,
     #[command(flatten)]
     pub trace: TraceArgs,
 }

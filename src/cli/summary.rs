@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::args::{OutputFormat, TraceArgs, TransportArg};
-use super::parse;
+use super::{Side, parse};
 use crate::config::Config;
-use crate::config::summary::{By, Keys, Rtt, RttField, Sort, Summarise, Sums, Top, What};
+use crate::config::summary::{By, Field, Histograms, Keys, Sort, Summarise, Sums, Top, What};
 use crate::table::summary::Scale;
 
 #[derive(Args, Debug)]
@@ -46,6 +46,29 @@ pub struct RowArgs {
     /// Room for so many rows; what finds none is counted together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = HEADING)]
     pub max_rows: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub struct ConnlatArgs {
+    /// Only what took at least so long, on the server's side the handshake or the wait: 10ms.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub min: Option<Duration>,
+    /// Whose side.
+    #[arg(long, value_enum, default_value_t = Side::Both)]
+    pub side: Side,
+    /// Count, and print how often which time was seen.
+    #[arg(long, help_heading = HEADING)]
+    pub histogram: bool,
+    /// The same for each of these: one, or several together (raddr,rport).
+    #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', help_heading = HEADING)]
+    pub by: Vec<ByArg>,
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The unit of the text format's bars; jsonl and csv have microseconds.
+    #[arg(long, value_enum, help_heading = HEADING)]
+    pub unit: Option<UnitArg>,
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 #[derive(Args, Debug)]
@@ -107,14 +130,8 @@ fn into_sums(
     what: impl FnOnce(Sums) -> What,
 ) -> Result<Config> {
     if by.is_empty() {
-        let of_rows = [
-            ("--prefix", rows.prefix.is_some()),
-            ("--prefix6", rows.prefix6.is_some()),
-            ("--interval", rows.interval.is_some()),
-            ("--max-rows", rows.max_rows.is_some()),
-        ];
-        return match of_rows.iter().find(|(_, given)| *given) {
-            Some((option, _)) => bail!("{option} is about sums: it needs --by"),
+        return match rows.given() {
+            Some(option) => bail!("{option} is about sums: it needs --by"),
             None => trace.into_config(),
         };
     }
@@ -134,6 +151,17 @@ fn into_sums(
 const ROWS: u32 = 8192;
 
 impl RowArgs {
+    /// One of them that was given.
+    fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--prefix", self.prefix.is_some()),
+            ("--prefix6", self.prefix6.is_some()),
+            ("--interval", self.interval.is_some()),
+            ("--max-rows", self.max_rows.is_some()),
+        ];
+        options.iter().find(|(_, given)| *given).map(|(option, _)| *option)
+    }
+
     fn keys(&self, by: &[ByArg]) -> Result<Keys> {
         if by.contains(&ByArg::All) && by.len() > 1 {
             bail!("--by all has one row: it does not go with others");
@@ -252,27 +280,69 @@ pub enum UnitArg {
 
 impl RttArgs {
     pub fn into_config(self) -> Result<Config> {
-        let keys = self.rows.keys(&self.by)?;
-        if self.unit.is_some() && self.trace.output.output != OutputFormat::Text {
-            bail!("--unit is of the text format: jsonl and csv have microseconds");
-        }
-        let scale = match self.unit {
-            Some(UnitArg::Ms) => Scale::Milliseconds,
-            Some(UnitArg::Us) | None => Scale::Microseconds,
-        };
         let field = match self.field {
-            FieldArg::Srtt => RttField::Srtt,
-            FieldArg::MinRtt => RttField::MinRtt,
-            FieldArg::Rttvar => RttField::Rttvar,
-            FieldArg::Mdev => RttField::Mdev,
+            FieldArg::Srtt => Field::Srtt,
+            FieldArg::MinRtt => Field::MinRtt,
+            FieldArg::Rttvar => Field::Rttvar,
+            FieldArg::Mdev => Field::Mdev,
         };
-        let what = What::Rtt(Rtt { field, keys, scale, max_rows: self.rows.max_rows });
-        refuse("rtt", &of_records(&self.trace))?;
-        let summarise = Summarise { interval: self.rows.interval, what };
-        let mut config = summarised(self.trace, "rtt", summarise)?;
-        config.tap.buffer_size = Some(SMALLEST_BUFFER);
-        Ok(config)
+        let histograms = Histograms {
+            fields: vec![field],
+            busy: true,
+            keys: self.rows.keys(&self.by)?,
+            scale: scale(self.unit, &self.trace)?,
+            max_rows: self.rows.max_rows,
+        };
+        into_histograms("rtt", What::Rtt(histograms), self.rows.interval, self.trace)
     }
+}
+
+impl ConnlatArgs {
+    pub fn into_config(self) -> Result<Config> {
+        if !self.histogram && self.by.is_empty() {
+            return match self.rows.given().or(self.unit.map(|_| "--unit")) {
+                Some(option) => bail!("{option} is about histograms: it needs --histogram or --by"),
+                None => self.trace.into_config(),
+            };
+        }
+        if self.by.contains(&ByArg::Conn) {
+            bail!(
+                "--by conn: a connection opens once, and without --histogram and --by each is printed"
+            );
+        }
+        let histograms = Histograms {
+            // Of the sides that this kernel has.
+            fields: Vec::new(),
+            busy: false,
+            keys: self.rows.keys(&self.by)?,
+            scale: scale(self.unit, &self.trace)?,
+            max_rows: self.rows.max_rows,
+        };
+        let what = What::Connlat(histograms);
+        into_histograms("connlat --histogram", what, self.rows.interval, self.trace)
+    }
+}
+
+fn scale(unit: Option<UnitArg>, trace: &TraceArgs) -> Result<Scale> {
+    if unit.is_some() && trace.output.output != OutputFormat::Text {
+        bail!("--unit is of the text format: jsonl and csv have microseconds");
+    }
+    Ok(match unit {
+        Some(UnitArg::Ms) => Scale::Milliseconds,
+        Some(UnitArg::Us) | None => Scale::Microseconds,
+    })
+}
+
+fn into_histograms(
+    command: &str,
+    what: What,
+    interval: Option<Duration>,
+    trace: TraceArgs,
+) -> Result<Config> {
+    refuse(command, &of_records(&trace))?;
+    let mut config = summarised(trace, command, Summarise { interval, what })?;
+    config.tap.buffer_size = Some(SMALLEST_BUFFER);
+    Ok(config)
 }
 
 fn key(by: ByArg) -> Option<By> {

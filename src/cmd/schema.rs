@@ -9,7 +9,7 @@ use crate::accounting::Counts;
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
-use crate::summary::{cong, key, retrans, rtt, top};
+use crate::summary::{cong, connlat, key, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
@@ -48,6 +48,13 @@ static COUNTING: &[Counting] = &[
         doc: rtt::DOC,
         key: &key::KEY,
         columns: &rtt::COLUMNS,
+        buckets: true,
+    },
+    Counting {
+        command: "connlat",
+        doc: connlat::DOC,
+        key: &key::KEY,
+        columns: &connlat::COLUMNS,
         buckets: true,
     },
     Counting {

@@ -3,7 +3,7 @@
 pub mod filters;
 pub mod plan;
 pub mod source;
-mod summaries;
+pub mod summaries;
 
 use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;

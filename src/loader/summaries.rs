@@ -3,20 +3,15 @@
 use anyhow::Result;
 use libbpf_rs::MapType;
 
-use crate::config::summary::{By, Keys, Rtt, RttField, Summarise, What};
+use crate::config::summary::{By, Field, Keys, Summarise, What};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
 /// The constants.
 pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
     match summarise.map(|summarise| &summarise.what) {
-        Some(What::Rtt(rtt)) => {
-            cfg.value = match rtt.field {
-                RttField::Srtt => Value::TCC_VALUE_SRTT,
-                RttField::MinRtt => Value::TCC_VALUE_MIN_RTT,
-                RttField::Rttvar => Value::TCC_VALUE_RTTVAR,
-                RttField::Mdev => Value::TCC_VALUE_MDEV,
-            };
-            set_keys(cfg, &rtt.keys);
+        Some(What::Rtt(histograms) | What::Connlat(histograms)) => {
+            cfg.value = histograms.fields.first().copied().map_or(Value::TCC_VALUE_NONE, value);
+            set_keys(cfg, &histograms.keys);
         }
         Some(What::Retrans(sums) | What::Cong(sums)) => {
             cfg.sums = 1;
@@ -24,6 +19,25 @@ pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
         }
         Some(What::Top(_)) | None => {}
     }
+}
+
+fn value(field: Field) -> Value {
+    match field {
+        Field::Srtt => Value::TCC_VALUE_SRTT,
+        Field::MinRtt => Value::TCC_VALUE_MIN_RTT,
+        Field::Rttvar => Value::TCC_VALUE_RTTVAR,
+        Field::Mdev => Value::TCC_VALUE_MDEV,
+        Field::Latency => Value::TCC_VALUE_LATENCY,
+        Field::Failed => Value::TCC_VALUE_FAILED,
+        Field::Handshake => Value::TCC_VALUE_HANDSHAKE,
+        Field::Wait => Value::TCC_VALUE_WAIT,
+    }
+}
+
+/// As a row's key has it.
+#[must_use]
+pub fn number(field: Field) -> u32 {
+    value(field).0
 }
 
 fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
@@ -43,10 +57,7 @@ pub fn size(
     connections: u32,
 ) -> Result<()> {
     let maps = &mut open.maps;
-    let rtt: Option<&Rtt> = summarise.and_then(|summarise| match &summarise.what {
-        What::Rtt(rtt) => Some(rtt),
-        _ => None,
-    });
+    let histograms = summarise.and_then(|summarise| summarise.what.histograms());
     let sums = summarise.and_then(|summarise| summarise.what.sums());
     maps.dwelling.set_autocreate(sums.is_some())?;
     maps.dwelling.set_max_entries(connections)?;
@@ -56,11 +67,11 @@ pub fn size(
         maps.sums.set_max_entries(sums.max_rows)?;
     }
     maps.flow_copies.set_autocreate(of_flows(summarise))?;
-    maps.histograms.set_autocreate(rtt.is_some())?;
-    maps.histogram_rest.set_autocreate(rtt.is_some())?;
-    if let Some(rtt) = rtt {
-        maps.histograms.set_max_entries(rtt.rows())?;
-        if rtt.per_cpu() {
+    maps.histograms.set_autocreate(histograms.is_some())?;
+    maps.histogram_rest.set_autocreate(histograms.is_some())?;
+    if let Some(histograms) = histograms {
+        maps.histograms.set_max_entries(histograms.rows())?;
+        if histograms.per_cpu() {
             maps.histograms.set_type(MapType::PercpuHash)?;
         }
     }

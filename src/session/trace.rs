@@ -168,7 +168,7 @@ impl Trace<'_, '_> {
             format!("{} KiB", size >> 10)
         };
         let way = match self.config.summarise.as_ref().map(|summarise| &summarise.what) {
-            Some(What::Rtt(_) | What::Retrans(_) | What::Cong(_)) => {
+            Some(What::Rtt(_) | What::Connlat(_) | What::Retrans(_) | What::Cong(_)) => {
                 "counted in the kernel".to_owned()
             }
             Some(What::Top(_)) => "all connections read each interval".to_owned(),

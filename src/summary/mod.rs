@@ -1,7 +1,9 @@
 //! From BPF maps to numbers: what became of the events, and what was counted of them.
 
 pub mod cong;
+pub mod connlat;
 pub mod counted;
+pub mod histograms;
 pub mod key;
 pub mod retrans;
 pub mod rtt;
@@ -11,6 +13,7 @@ pub mod top;
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
 
+use self::histograms::Distributions;
 use crate::config::summary::{Summarise, What};
 use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
@@ -104,12 +107,16 @@ pub trait Reading {
 /// The command's.
 #[must_use]
 pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
+    let intervals = summarise.interval.is_some();
     match &summarise.what {
-        What::Rtt(rtt) => Box::new(rtt::Histograms::new(rtt, summarise.interval.is_some())),
-        What::Retrans(sums) => {
-            Box::new(retrans::Retransmissions::new(sums, summarise.interval.is_some()))
+        What::Rtt(options) => {
+            Box::new(Distributions::new("rtt", &rtt::COLUMNS, options, intervals))
         }
-        What::Cong(sums) => Box::new(cong::Dwellings::new(sums, summarise.interval.is_some())),
+        What::Connlat(options) => {
+            Box::new(Distributions::new("connlat", &connlat::COLUMNS, options, intervals))
+        }
+        What::Retrans(sums) => Box::new(retrans::Retransmissions::new(sums, intervals)),
+        What::Cong(sums) => Box::new(cong::Dwellings::new(sums, intervals)),
         What::Top(top) => Box::new(top::Connections::new(top)),
     }
 }

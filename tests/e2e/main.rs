@@ -15,6 +15,7 @@ mod cong_derived;
 mod cong_sums;
 mod connect;
 mod connlat;
+mod connlat_histogram;
 mod drop_command;
 mod drop_reasons;
 mod events_counters;

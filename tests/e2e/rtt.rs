@@ -1,53 +1,21 @@
 //! `rtt` against the samples that it is made of, which another tracer prints.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde_json::{Value, json};
-use tcc_trace::skel::Histogram;
-use tcc_trace::summary::counted::{ERROR_PERCENT, bounds};
 
 use crate::support::{
-    Launch, Netns, QUICK, Server, Trace, Tracer, flooding, invalid, is_root, schema, text,
-    traffic_in, traffic_program, u64_of, unique_port, wait_until,
+    Buckets, Launch, Netns, QUICK, Server, Trace, Tracer, bucket_of, buckets, check_row,
+    check_schema, flooding, is_root, network, printed, text, traffic_in, traffic_program, u64_of,
+    unique_port, wait_until,
 };
 
 const FIELDS: &str =
     "cookie,saddr,sport,daddr,dport,netns,cgroup_id,ca_name,srtt_us,min_rtt_us,rttvar_us,mdev_us";
 const ALL_FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
 
-/// Counts of each bucket by its bounds.
-type Buckets = BTreeMap<(u64, u64), u64>;
 /// Row's key, as printed; its values, sorted; how many had none.
 type Rows = BTreeMap<String, (Vec<u64>, u64)>;
-
-fn bucket_of(value: u64) -> (u64, u64) {
-    (0..Histogram::BUCKETS).map(bounds).find(|(from, to)| (*from..=*to).contains(&value)).unwrap()
-}
-
-fn buckets(values: &[u64]) -> Buckets {
-    let mut buckets = Buckets::new();
-    values.iter().for_each(|value| *buckets.entry(bucket_of(*value)).or_default() += 1);
-    buckets
-}
-
-/// What was printed of one row.
-fn printed(row: &Value) -> Buckets {
-    let all = row["buckets"].as_array().expect("buckets");
-    let one = |bucket: &Value| {
-        let n = |key: &str| u64_of(bucket, key);
-        ((n("from_us"), n("to_us")), n("count"))
-    };
-    all.iter().map(one).collect()
-}
-
-/// An address as a row by networks has it.
-fn network(event: &Value, name: &str, prefix: Option<(u8, u8)>) -> Value {
-    let ip: IpAddr = text(event, name).parse().expect("an address");
-    let Some((v4, v6)) = prefix else { return json!(ip.to_string()) };
-    let len = if ip.is_ipv4() { v4 } else { v6 };
-    json!(format!("{}/{len}", ipnet::IpNet::new(ip, len).expect("a length").network()))
-}
 
 /// The rows that the samples make.
 fn expected(events: &[Value], keys: &[&str], prefix: Option<(u8, u8)>, field: &str) -> Rows {
@@ -68,37 +36,6 @@ fn expected(events: &[Value], keys: &[&str], prefix: Option<(u8, u8)>, field: &s
     }
     rows.values_mut().for_each(|(values, _)| values.sort_unstable());
     rows
-}
-
-/// One row is exactly what those values make, its percentiles within the error.
-#[track_caller]
-fn check_row(row: &Value, values: &[u64], unset: u64) {
-    assert_eq!(printed(row), buckets(values), "{row}");
-    let (count, sum) = (values.len() as u64, values.iter().sum::<u64>());
-    let told = ["count", "unset", "sum_us"].map(|name| u64_of(row, name));
-    assert_eq!(told, [count, unset, sum], "{row}");
-    if values.is_empty() {
-        assert!(["avg_us", "min_us", "p50_us", "max_us"].iter().all(|name| row[name].is_null()));
-        return;
-    }
-    let average = row["avg_us"].as_f64().expect("a number");
-    assert!((average - sum as f64 / count as f64).abs() <= 0.0006, "{row}");
-    assert_eq!(u64_of(row, "min_us"), values[0], "{row}");
-    assert_eq!(Some(&u64_of(row, "max_us")), values.last(), "{row}");
-    for (name, share) in [("p50_us", 500), ("p90_us", 900), ("p99_us", 990), ("p999_us", 999)] {
-        let truth = values[(values.len() * share).div_ceil(1000).max(1) - 1] as f64;
-        let off = (u64_of(row, name) as f64 - truth).abs();
-        assert!(off <= truth * ERROR_PERCENT / 100.0, "{name} {truth}: {row}");
-    }
-}
-
-/// Every line is what the schema says.
-#[track_caller]
-fn check_schema(trace: &Trace) {
-    let schema = schema();
-    for line in trace.events.iter().chain([&trace.end]) {
-        invalid(&schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    }
 }
 
 /// Tracers on one port: the samples, and summaries of them.

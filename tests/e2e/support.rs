@@ -4,6 +4,7 @@
 
 #![allow(dead_code)]
 
+mod buckets;
 mod cgroup;
 mod drives;
 mod drops;
@@ -27,10 +28,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use self::buckets::{Buckets, bucket_of, buckets, check_row, check_schema, network, printed};
 pub use self::cgroup::Cgroup;
 pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
-pub use self::ftrace::{Ftrace, Seen, pairs, time_us};
+pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
 pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook};
 pub use self::link::{Link, Told, tc_counted};
 pub use self::netns::{Counters, Netns, Pair};

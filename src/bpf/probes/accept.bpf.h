@@ -58,6 +58,22 @@ static __always_inline void load_accept(struct tcc_accept *out, struct conn *con
 	__builtin_memset(out->unused, 0, sizeof(out->unused));
 }
 
+/* Counted, and no record. */
+static __always_inline int accept_count(struct sock *sk)
+{
+	struct tcc_key key = {};
+	struct tcc_head head;
+	struct event e;
+	bool done;
+
+	if (!event_admit(&e, &head, sk, NULL, TCC_KIND_ACCEPT, sizeof(struct tcc_accept), false))
+		return 0;
+	load_key(&key, &head, e.sk, e.tp, false, true);
+	done = histogram_time(&key, TCC_VALUE_WAIT, wait_ns(e.conn, head.mono_ns)) &&
+	       histogram_time(&key, TCC_VALUE_HANDSHAKE, e.conn ? e.conn->handshake_us * 1000ULL : 0);
+	return event_summed(&e, done);
+}
+
 static __always_inline int accept_ends(void *ctx, long fd)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), *entered, key;
@@ -82,6 +98,8 @@ static __always_inline int accept_ends(void *ctx, long fd)
 		event_filtered(TCC_KIND_ACCEPT);
 		return 0;
 	}
+	if (cfg.value)
+		return accept_count(sk);
 	rec = event_begin(&e, sk, TCC_KIND_ACCEPT, sizeof(*rec), false);
 	if (!rec)
 		return 0;

@@ -36,6 +36,20 @@ static __always_inline bool connect_ends(const struct conn *conn, int oldstate, 
 	return oldstate == TCP_SYN_SENT || (oldstate == TCP_SYN_RECV && conn && (conn->flags & CONN_ACTIVE));
 }
 
+/* Counted, and no record. */
+static __always_inline int connect_count(struct sock *sk, int newstate, __u64 latency_ns, const bool typed)
+{
+	__u32 which = newstate == TCP_ESTABLISHED ? TCC_VALUE_LATENCY : TCC_VALUE_FAILED;
+	struct tcc_key key = {};
+	struct tcc_head head;
+	struct event e;
+
+	if (!event_admit(&e, &head, sk, NULL, TCC_KIND_CONNECT, sizeof(struct tcc_connect), typed))
+		return 0;
+	load_key(&key, &head, e.sk, e.tp, false, true);
+	return event_summed(&e, histogram_time(&key, which, latency_ns));
+}
+
 static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	__u64 key = (__u64)sk, latency_ns = 0;
@@ -54,6 +68,8 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 		event_filtered(TCC_KIND_CONNECT);
 		return 0;
 	}
+	if (cfg.value)
+		return connect_count(sk, newstate, latency_ns, typed);
 	rec = event_begin(&e, sk, TCC_KIND_CONNECT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
