@@ -32,6 +32,7 @@ mod limits;
 mod output;
 mod owner;
 mod peers;
+mod peers_trace;
 mod queue;
 mod readers_agree;
 mod retrans_sums;

@@ -24,7 +24,7 @@ fn has_kprobes() -> bool {
 }
 
 /// Is it installed? Debian 12 has them, in the package libbpf-tools.
-fn installed(name: &str) -> bool {
+pub fn installed(name: &str) -> bool {
     let dirs = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs: Vec<PathBuf> = std::env::split_paths(&dirs).collect();
     dirs.push("/usr/sbin".into());
@@ -44,7 +44,7 @@ macro_rules! need_peer {
 }
 
 /// Its output is a terminal, as into anything else they write nothing until they end.
-struct Peer {
+pub struct Peer {
     running: Running,
     text: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
@@ -53,7 +53,7 @@ struct Peer {
 impl Peer {
     /// Ready where it has written its heading.
     #[track_caller]
-    fn start(name: &str, args: &[&str], heading: &str) -> Self {
+    pub fn start(name: &str, args: &[&str], heading: &str) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         unlockpt(&ours).expect("unlocked");
         let theirs = ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY);
@@ -75,7 +75,7 @@ impl Peer {
     }
 
     /// The words of each line.
-    fn stop(mut self) -> Vec<Vec<String>> {
+    pub fn stop(mut self) -> Vec<Vec<String>> {
         self.running.signal(Signal::INT);
         self.running.wait();
         self.reader.join().expect("no panic");

@@ -1,0 +1,177 @@
+//! bpftrace and perf beside ours, at the same tracepoints on the same connections: as many events of each, and the same
+//! bytes. Guests have the two only if VM_TOOLS names them (`VM_TOOLS='bpftrace perf' VM_MEMORY=2048 script/vm …`): they are
+//! large.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::peers::{Peer, installed};
+use crate::support::run::output;
+use crate::support::{
+    FAMILIES, Launch, Running, Scene, TempDir, Trace, Tracer, drive, enough, guest, is_root,
+    kernel, u64_of,
+};
+
+/// Maps by the packet's or the connection's ports; a connection's end with its bytes, if it was established.
+const SCRIPT: &str = "
+BEGIN { printf(\"ready\\n\"); }
+tracepoint:tcp:tcp_retransmit_skb { @retransmit[args->sport, args->dport] = count(); }
+tracepoint:sock:inet_sock_set_state
+/args->protocol == 6 && args->newstate == 7 && args->oldstate != 2 && args->oldstate != 10/ {
+  $tp = (struct tcp_sock *)args->skaddr;
+  @life[args->sport, args->dport, $tp->bytes_acked, $tp->bytes_received] = count();
+}
+tracepoint:skb:kfree_skb /args->protocol == 0x800 || args->protocol == 0x86dd/ {
+  $skb = (struct sk_buff *)args->skbaddr;
+  $ip = $skb->head + $skb->network_header;
+  $four = args->protocol == 0x800;
+  $next = $four ? ((struct iphdr *)$ip)->protocol : ((struct ipv6hdr *)$ip)->nexthdr;
+  $tcp = (struct tcphdr *)($ip + ($four ? 20 : 40));
+  if ($next == 6) {
+    $from = $tcp->source; $to = $tcp->dest;
+    @drop[($from & 255) << 8 | $from >> 8, ($to & 255) << 8 | $to >> 8] = count();
+  }
+}";
+
+/// How often each key came.
+type Counts = BTreeMap<Vec<u64>, u64>;
+
+fn counts(keys: impl Iterator<Item = Vec<u64>>) -> Counts {
+    let mut counts = Counts::new();
+    keys.for_each(|key| *counts.entry(key).or_default() += 1);
+    counts
+}
+
+fn ports(event: &Value) -> Vec<u64> {
+    vec![u64_of(event, "sport"), u64_of(event, "dport")]
+}
+
+/// Data that is lost and sent again, connections that move some, one that is refused, one that is reset.
+fn talk(scene: &mut Scene, tracer: &Tracer) {
+    drive(scene, "retransmit", tracer);
+    for (i, family) in FAMILIES.into_iter().enumerate() {
+        scene.connect("a", family);
+        scene.client.transfer("a", &mut scene.server, 150_000 * (1 + i as u64));
+        scene.server.transfer("a", &mut scene.client, 20_000 * (1 + i as u64));
+        scene.client.close("a");
+        scene.server.close("a");
+    }
+    scene.refused(FAMILIES[0]);
+    scene.connect("b", FAMILIES[0]);
+    scene.client.reset("b");
+    scene.server.close("b");
+    scene.settle();
+}
+
+#[track_caller]
+fn start(scene: &Scene, kinds: &str) -> Tracer {
+    let args = ["--all-fields", "--port", &scene.ports()];
+    Tracer::events_in(&Launch::here().with_tracefs(), kinds, &args)
+}
+
+fn is_of(scene: &Scene, key: &[u64]) -> bool {
+    key[..2].iter().any(|port| [scene.port, scene.closed].map(u64::from).contains(port))
+}
+
+#[test]
+fn bpftrace_counts_the_same() {
+    need!(is_root(), "not root");
+    need!(installed("bpftrace"), "bpftrace is not installed", legitimate: guest());
+    need!(kernel() >= (5, 11), "there bpftrace asks for the kernel's headers", legitimate: true);
+    let mut scene = Scene::new();
+    let tracer = start(&scene, "retransmit,life,drop");
+    let peer = Peer::start("bpftrace", &["-e", SCRIPT], "ready");
+    talk(&mut scene, &tracer);
+    let (trace, lines) = (tracer.stop(), peer.stop());
+    trace.check_accounts(&["retransmit", "life", "drop"]);
+    assert_eq!(trace.end["lost"], 0, "{}", trace.end);
+    let theirs = |kind: &str| -> Counts {
+        let of_kind = lines.iter().filter_map(|words| {
+            let line = words.concat();
+            let (key, count) = line.strip_prefix(&format!("@{kind}["))?.split_once("]:")?;
+            let key: Vec<u64> = key.split(',').map(|word| word.parse().expect(word)).collect();
+            Some((key, count.parse().expect("a count")))
+        });
+        of_kind.filter(|(key, _)| is_of(&scene, key)).collect()
+    };
+    let ours =
+        |kind: &str, key: fn(&Value) -> Vec<u64>| counts(trace.of_kind(kind).into_iter().map(key));
+    let life = |event: &Value| {
+        let bytes = ["bytes_acked", "bytes_received"].map(|key| u64_of(event, key));
+        [ports(event), bytes.to_vec()].concat()
+    };
+    // Theirs are the packet's.
+    let dropped = |event: &Value| {
+        let mut ports = ports(event);
+        if event["direction"] == "in" {
+            ports.reverse();
+        }
+        ports
+    };
+    for (kind, ours) in [
+        ("retransmit", ours("retransmit", ports)),
+        ("life", ours("life", life)),
+        ("drop", ours("drop", dropped)),
+    ] {
+        assert!(!ours.is_empty(), "no {kind}");
+        assert_eq!(ours, theirs(kind), "{kind}: {lines:#?}");
+    }
+}
+
+#[test]
+fn perf_records_the_same() {
+    const EVENTS: [(&str, &str); 3] = [
+        ("retransmit", "tcp:tcp_retransmit_skb"),
+        ("state", "sock:inet_sock_set_state"),
+        ("reset_sent", "tcp:tcp_send_reset"),
+    ];
+    need!(is_root(), "not root");
+    need!(installed("perf"), "perf is not installed", legitimate: guest());
+    let mut scene = Scene::new();
+    let tracer = start(&scene, "retransmit,state,reset_sent");
+    let dir = TempDir::new();
+    let file = dir.path().join("perf.data");
+    let launch = Launch::here().with_tracefs();
+    let mut command = launch.command(Path::new("perf"));
+    command.args(["record", "-q", "-a", "-o"]).arg(&file);
+    command.args(EVENTS.iter().flat_map(|(_, event)| ["-e", event]));
+    // Recording is on when that runs, and ends with it.
+    command.args(["--", "sh", "-c", "echo ready && read -r _"]);
+    let mut perf = Running::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut line = String::new();
+    let stdout = perf.child().stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    assert_eq!(line, "ready\n", "{}", perf.stderr());
+    talk(&mut scene, &tracer);
+    let trace: Trace = tracer.stop();
+    drop(perf.child().stdin.take());
+    perf.wait();
+    trace.check_accounts(&["retransmit", "state", "reset_sent"]);
+    let mut command = launch.command(Path::new("perf"));
+    command.args(["script", "-F", "event,trace", "-i"]).arg(&file);
+    let script = output(command).expect("perf script");
+    for (kind, event) in EVENTS {
+        let lines = script.lines().filter_map(|line| line.trim().strip_prefix(event));
+        let keys = lines.map(|line| {
+            let value = |key: &str| line.split_whitespace().find_map(|w| w.strip_prefix(key));
+            // Some tracepoints print them behind the addresses.
+            let port = |alone: &str, end: &str| -> Option<u64> {
+                value(alone).or_else(|| Some(value(end)?.rsplit_once(':')?.1))?.parse().ok()
+            };
+            let ports = [port("sport=", "src="), port("dport=", "dest=")];
+            ports.map(|port| port.unwrap_or_else(|| panic!("not understood: {line}"))).to_vec()
+        });
+        let theirs = counts(keys.filter(|key| is_of(&scene, key)));
+        let ours = counts(trace.of_kind(kind).into_iter().map(ports));
+        let more = ours.iter().find(|(key, count)| theirs.get(*key).is_none_or(|n| n < *count));
+        assert!(more.is_none(), "{kind}: {more:?}: {theirs:?}");
+        let sum = |counts: &Counts| counts.values().sum::<u64>() as usize;
+        let (seen, all) = (sum(&ours), sum(&theirs));
+        let lost = u64_of(&trace.end["kinds"][kind], "lost") as usize;
+        assert!(seen > 0 && enough(seen + lost, all, 80), "{kind}: {ours:?}: {theirs:?}");
+    }
+}
