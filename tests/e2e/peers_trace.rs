@@ -2,7 +2,7 @@
 //! bytes. Guests have the two only if VM_TOOLS names them (`VM_TOOLS='bpftrace perf' VM_MEMORY=2048 script/vm …`): they are
 //! large.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -167,11 +167,13 @@ fn perf_records_the_same() {
         });
         let theirs = counts(keys.filter(|key| is_of(&scene, key)));
         let ours = counts(trace.of_kind(kind).into_iter().map(ports));
-        let more = ours.iter().find(|(key, count)| theirs.get(*key).is_none_or(|n| n < *count));
-        assert!(more.is_none(), "{kind}: {more:?}: {theirs:?}");
-        let sum = |counts: &Counts| counts.values().sum::<u64>() as usize;
-        let (seen, all) = (sum(&ours), sum(&theirs));
-        let lost = u64_of(&trace.end["kinds"][kind], "lost") as usize;
-        assert!(seen > 0 && enough(seen + lost, all, 80), "{kind}: {ours:?}: {theirs:?}");
+        let of = |counts: &Counts, key| counts.get(key).copied().unwrap_or(0);
+        let keys = || ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>().into_iter();
+        // Some may be hidden from us, and on a busy machine perf leaves one out now and then.
+        let both: u64 = keys().map(|key| of(&ours, key).min(of(&theirs, key))).sum();
+        let all: u64 = keys().map(|key| of(&ours, key).max(of(&theirs, key))).sum();
+        let told = (both + u64_of(&trace.end["kinds"][kind], "lost")).min(all);
+        let is_alike = both > 0 && enough(told as usize, all as usize, 80);
+        assert!(is_alike, "{kind}: {ours:?}: {theirs:?}: {}", trace.end);
     }
 }
