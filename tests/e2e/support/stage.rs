@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -111,7 +111,12 @@ impl Stage {
             ["burst", addr, count, bytes] => {
                 let bytes = vec![b'x'; bytes.parse()?];
                 for _ in 0..count.parse()? {
-                    TcpStream::connect(addr.parse::<SocketAddr>()?)?.write_all(&bytes)?;
+                    let mut stream = TcpStream::connect(addr.parse::<SocketAddr>()?)?;
+                    stream.write_all(&bytes)?;
+                    // To the server's end of it: if all came at once, some would not find room in its queue, and try
+                    // again after a second.
+                    stream.shutdown(Shutdown::Write)?;
+                    std::io::copy(&mut stream, &mut std::io::sink())?;
                 }
             }
             ["serve", count] => {
