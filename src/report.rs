@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Tap};
 use crate::kernel::{self, CaState, Kernel, Rights};
 use crate::loader;
 use crate::loader::plan::{Plan, Request, Variant, plan};
@@ -273,7 +273,9 @@ fn probe(kind: &'static Kind, kernel: &Kernel, rights: Rights) -> Probe {
 fn reader(variant: &Variant, plan: &Plan, kernel: &Kernel, rights: Rights, full: bool) -> Reader {
     let tried = rights.check().is_ok().then(|| {
         let mut storage = MaybeUninit::uninit();
-        loader::load(&mut storage, &Config::default(), kernel, plan, variant, full).map(drop)
+        let tap = Tap { btf: Some(kernel.btf_path.clone()), ..Tap::default() };
+        let config = Config { tap, ..Config::default() };
+        loader::load(&mut storage, &config, plan, variant, full).map(drop)
     });
     Reader {
         name: variant.reader.name(),

@@ -8,6 +8,7 @@ pub mod summaries;
 use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
@@ -15,7 +16,7 @@ use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramMut};
 
 use self::plan::{Plan, Variant};
 use crate::config::{Config, Reader, Transport};
-use crate::kernel::{self, KERNEL_BTF, Kernel};
+use crate::kernel::{self, KERNEL_BTF};
 use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
 /// Of both kinds: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
@@ -78,17 +79,16 @@ pub fn buffer_size(asked: Option<u32>) -> u32 {
 pub fn load<'o>(
     storage: &'o mut MaybeUninit<OpenObject>,
     config: &Config,
-    kernel: &Kernel,
     plan: &Plan,
     variant: &Variant,
     full: bool,
 ) -> Result<Loaded<'o>> {
     let mut builder = TccTraceSkelBuilder::default();
-    if kernel.btf_path != std::path::Path::new(KERNEL_BTF) {
-        builder.obj_builder.btf_custom_path(&kernel.btf_path).context("--btf")?;
+    if let Some(path) = config.tap.btf.as_ref().filter(|path| *path != Path::new(KERNEL_BTF)) {
+        builder.obj_builder.btf_custom_path(path).context("--btf")?;
     }
     let mut open = builder.open(storage).context("cannot open the BPF object")?;
-    configure(&mut open, config, kernel, plan, variant, full)?;
+    configure(&mut open, config, plan, variant, full)?;
     let skel = open
         .load()
         .map_err(|error| Refused(format!("the kernel refused the programs: {error}")))?;
@@ -163,7 +163,6 @@ fn program<'a>(skel: &'a TccTraceSkel<'_>, name: &str) -> Option<ProgramMut<'a>>
 fn configure(
     open: &mut OpenTccTraceSkel<'_>,
     config: &Config,
-    kernel: &Kernel,
     plan: &Plan,
     variant: &Variant,
     full: bool,
@@ -206,7 +205,7 @@ fn configure(
     cfg.track_owner = plan.track_owner.into();
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
     summaries::set(cfg, config.summarise.as_ref());
-    cfg.cookie_helper = kernel.has_cookie_helper().into();
+    cfg.cookie_helper = plan.cookie_helper.into();
     cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);

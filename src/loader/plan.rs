@@ -101,6 +101,8 @@ pub struct Plan {
     pub scan_owners: bool,
     /// The connections that are open at the start are told first.
     pub list_open: bool,
+    /// Programs can make cookies.
+    pub cookie_helper: bool,
 }
 
 /// Why there is no plan.
@@ -173,7 +175,8 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         .collect();
     let scan_owners = track_owner && facts.iterators;
     let list_open = request.list_open && facts.iterators;
-    Ok(Plan { variants, transport, track_conn, track_owner, scan_owners, list_open })
+    let cookie_helper = facts.cookie_helper;
+    Ok(Plan { variants, transport, track_conn, track_owner, scan_owners, list_open, cookie_helper })
 }
 
 /// The readers in order of preference.

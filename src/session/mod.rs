@@ -59,11 +59,14 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
         output::tell("note: --pid: the numbers are the host's, not those of this pid namespace");
     }
+    let types = types(config, kinds, &selection, &kernel);
+    // Its types are megabytes, and not needed any more.
+    drop(kernel);
     let mut refused = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
-        let started = loader::load(&mut storage, config, &kernel, &plan, variant, selection.full)
-            .and_then(|loaded| {
+        let started =
+            loader::load(&mut storage, config, &plan, variant, selection.full).and_then(|loaded| {
                 Trace {
                     config,
                     plan: &plan,
@@ -74,7 +77,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                     reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
                     read_ns: Cell::new(0),
                 }
-                .run(types(config, kinds, &selection, &kernel))
+                .run(types.clone())
             });
         match started {
             Err(error) if error.is::<Refused>() => {
@@ -91,7 +94,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     }
     let hint = if kernel::locked_down() {
         "the kernel is locked down (confidentiality), which forbids programs to read its memory"
-    } else if !Rights::current().sys_resource && !kernel.has_cookie_helper() {
+    } else if !Rights::current().sys_resource && !plan.cookie_helper {
         "kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
     } else {
         "the kernel's own words: run it with -v"
