@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     jsonl.flush().unwrap();
     drop(jsonl);
     serde_json::from_slice::<serde_json::Value>(&lines).expect("a line is JSON");
-    let mut csv = Csv::new(Vec::new(), &table, true);
+    let mut csv = Csv::new(Vec::new(), std::slice::from_ref(&table), true);
     csv.event(&event).unwrap();
     csv.flush().unwrap();
 });
