@@ -12,8 +12,7 @@ use serde_json::Value;
 use crate::peers::{Peer, installed};
 use crate::support::run::output;
 use crate::support::{
-    FAMILIES, Launch, Running, Scene, TempDir, Trace, Tracer, drive, enough, guest, is_root,
-    kernel, u64_of,
+    FAMILIES, Launch, Running, Scene, TempDir, Trace, Tracer, drive, guest, is_root, kernel, u64_of,
 };
 
 /// Maps by the packet's or the connection's ports; a connection's end with its bytes, if it was established.
@@ -130,7 +129,9 @@ fn perf_records_the_same() {
         ("reset_sent", "tcp:tcp_send_reset"),
     ];
     need!(is_root(), "not root");
-    need!(installed("perf"), "perf is not installed", legitimate: guest());
+    // There are hosts (sandboxes) where it records next to nothing of one of the CPUs.
+    need!(guest(), "perf is compared in guests, where it records all", legitimate: true);
+    need!(installed("perf"), "perf is not installed", legitimate: true);
     let mut scene = Scene::new();
     let tracer = start(&scene, "retransmit,state,reset_sent");
     let dir = TempDir::new();
@@ -169,11 +170,10 @@ fn perf_records_the_same() {
         let ours = counts(trace.of_kind(kind).into_iter().map(ports));
         let of = |counts: &Counts, key| counts.get(key).copied().unwrap_or(0);
         let keys = || ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>().into_iter();
-        // Some may be hidden from us, and on a busy machine perf leaves one out now and then.
-        let both: u64 = keys().map(|key| of(&ours, key).min(of(&theirs, key))).sum();
-        let all: u64 = keys().map(|key| of(&ours, key).max(of(&theirs, key))).sum();
-        let told = (both + u64_of(&trace.end["kinds"][kind], "lost")).min(all);
-        let is_alike = both > 0 && enough(told as usize, all as usize, 80);
+        let missing: u64 = keys().map(|key| of(&theirs, key).saturating_sub(of(&ours, key))).sum();
+        let more: u64 = keys().map(|key| of(&ours, key).saturating_sub(of(&theirs, key))).sum();
+        let lost = u64_of(&trace.end["kinds"][kind], "lost");
+        let is_alike = !ours.is_empty() && missing <= lost && more == 0;
         assert!(is_alike, "{kind}: {ours:?}: {theirs:?}: {}", trace.end);
     }
 }
