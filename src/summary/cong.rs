@@ -15,7 +15,7 @@ use crate::probe::tcp_probe::copy;
 use crate::skel::{self, CongSum, Dwelling, TccTraceSkel};
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{self, Count, Microseconds};
-use crate::table::summary::{Form, Line, Shape, Summary, View};
+use crate::table::summary::{Form, Line, Shape, Summary, View, view};
 use crate::table::{Column, Value};
 
 /// What the command's records are, in one sentence.
@@ -32,10 +32,6 @@ pub static COLUMNS: [Column; 8] = [
     column("changes", (Unsigned, Count), "counted", "How often the state was set; from Loss to Loss by each timeout, too."),
     column("unknown", (Unsigned, Count), "counted", "Of those, changes from a state whose beginning was not seen: its time is in nothing here."),
 ];
-
-const fn view(title: &'static str, column: &'static str, width: usize, per: u64) -> View {
-    View { title, column, width, per }
-}
 
 const VIEW: &[View] = &[
     view("OPEN_MS", "open_us", 7, 1000),

@@ -10,7 +10,7 @@ use crate::loader::Loaded;
 use crate::skel::RetransSum;
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{self, Count, Segments};
-use crate::table::summary::{Form, Line, Shape, Summary, View};
+use crate::table::summary::{Form, Line, Shape, Summary, View, view};
 use crate::table::{Column, Value};
 
 /// What the command's records are, in one sentence.
@@ -30,20 +30,16 @@ pub static COLUMNS: [Column; 10] = [
     column("synack_segs", (Unsigned, Segments), "tcp:tcp_retransmit_synack", "SYN-ACKs, which a listener sends before there is a connection."),
 ];
 
-const fn view(title: &'static str, column: &'static str, width: usize) -> View {
-    View { title, column, width, per: 1 }
-}
-
 const VIEW: &[View] = &[
-    view("EVENTS", "events", 6),
-    view("SEGS", "segs", 6),
-    view("FAST", "fast_segs", 6),
-    view("RTO", "rto_segs", 4),
-    view("SLOW", "slow_start_segs", 4),
-    view("TLP", "tlp_segs", 3),
-    view("SYN", "syn_segs", 3),
-    view("SYNACK", "synack_segs", 6),
-    view("OTHER", "other_segs", 5),
+    view("EVENTS", "events", 6, 1),
+    view("SEGS", "segs", 6, 1),
+    view("FAST", "fast_segs", 6, 1),
+    view("RTO", "rto_segs", 4, 1),
+    view("SLOW", "slow_start_segs", 4, 1),
+    view("TLP", "tlp_segs", 3, 1),
+    view("SYN", "syn_segs", 3, 1),
+    view("SYNACK", "synack_segs", 6, 1),
+    view("OTHER", "other_segs", 5, 1),
 ];
 
 const EVENTS: usize = RetransSum::TCC_SUM_EVENTS.0 as usize;

@@ -15,7 +15,7 @@ use crate::probe::tcp_probe::copy;
 use crate::skel::Flow;
 use crate::table::Type::{Address, Bool, Text, Unsigned};
 use crate::table::Unit::{Bytes, Microseconds, Segments};
-use crate::table::summary::{Form, Line, Shape, Summary, View};
+use crate::table::summary::{Form, Line, Shape, Summary, View, view};
 use crate::table::{Column, Unit, Value};
 
 /// What the command's records are, in one sentence.
@@ -46,10 +46,6 @@ pub static COLUMNS: [Column; 11] = [
     column("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window at the reading."),
     column("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time at the reading; null before the first sample."),
 ];
-
-const fn view(title: &'static str, column: &'static str, width: usize, per: u64) -> View {
-    View { title, column, width, per }
-}
 
 const VIEW: &[View] = &[
     view("PID", "pid", 6, 1),

@@ -35,6 +35,12 @@ pub struct View {
     pub per: u64,
 }
 
+/// Shorthand for the tables.
+#[must_use]
+pub const fn view(title: &'static str, column: &'static str, width: usize, per: u64) -> View {
+    View { title, column, width, per }
+}
+
 /// The unit that bars are labelled in; the rows are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
