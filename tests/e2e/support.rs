@@ -76,6 +76,20 @@ pub fn guest() -> bool {
     std::env::var_os("TCC_GUEST").is_some()
 }
 
+/// Emulated machines are interrupted at every turn, and the kernel skips a program that it has interrupted: a turn in which
+/// that happened is taken again. Anything else that is lost is an error.
+#[track_caller]
+pub fn is_whole(trace: &Trace) -> bool {
+    assert_eq!(trace.end["lost"], trace.end["lost_nested"], "{}", trace.end);
+    trace.end["lost"] == 0
+}
+
+/// The turns: one of them tells all.
+#[track_caller]
+pub fn some_turn(mut turn: impl FnMut() -> bool) {
+    assert!((0..4).any(|_| turn()), "events are lost in each of the turns");
+}
+
 /// Are those seen enough of all? In a guest only all are; elsewhere some may be hidden (see support/ftrace.rs, maybe_unseen), but
 /// that many percent are not.
 pub fn enough(seen: usize, all: usize, percent: usize) -> bool {
