@@ -5,9 +5,10 @@
 # that of an empty program, is in each.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
-# A bulk transfer through losses, requests, connections that are refused, and handshakes whose last packet is lost.
+# A bulk transfer through losses, requests, connections that are refused, and handshakes whose last packet is lost: of some
+# whatever the client sends, until the SYN-ACK was sent again.
 events_traffic() {
-  local i
+  local i holder holders=()
   nft add table inet bench
   nft add chain inet bench in '{ type filter hook input priority 0; }'
   nft add rule inet bench in tcp dport 6001 meta length '>' 100 numgen inc mod 20 == 7 drop
@@ -17,7 +18,15 @@ events_traffic() {
     "$traffic" pingpong --to 127.0.0.1:6002 --count 3 --interval 0ms >/dev/null
     "$traffic" pingpong --to 127.0.0.1:6003 --count 1 >/dev/null 2>&1 || true
   done
+  nft add rule inet bench in tcp dport 6004 tcp flags '& (syn | ack) == ack' drop
+  for ((i = 0; i < 20; i++)); do
+    "$traffic" hold --to 127.0.0.1:6004 --connections 1 >/dev/null 2>&1 </dev/null &
+    holders+=("$!")
+    processes[$!]=1
+  done
+  sleep 1.5
   nft delete table inet bench
+  for holder in "${holders[@]}"; do stop "$holder"; done
 }
 
 section_events() {
@@ -25,6 +34,8 @@ section_events() {
   start_server 6001
   servers+=("$started")
   start_server 6002
+  servers+=("$started")
+  start_server 6004
   servers+=("$started")
   exec {counting}> >(exec "$bench" stats >"$temporary/stats")
   process=$!
