@@ -5,10 +5,13 @@
 # that of an empty program, is in each.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
+# SYNs and SYN-ACKs that were sent again in this namespace.
+sent_again() { nstat -a -s -z TcpExtTCPSynRetrans | awk '/SynRetrans/ { print $2 }'; }
+
 # A bulk transfer through losses, requests, connections that are refused, and handshakes whose last packet is lost: of some
 # whatever the client sends, until the SYN-ACK was sent again.
 events_traffic() {
-  local i holder holders=()
+  local i before holder holders=()
   nft add table inet bench
   nft add chain inet bench in '{ type filter hook input priority 0; }'
   nft add rule inet bench in tcp dport 6001 meta length '>' 100 numgen inc mod 20 == 7 drop
@@ -19,12 +22,13 @@ events_traffic() {
     "$traffic" pingpong --to 127.0.0.1:6003 --count 1 >/dev/null 2>&1 || true
   done
   nft add rule inet bench in tcp dport 6004 tcp flags '& (syn | ack) == ack' drop
+  before=$(sent_again)
   for ((i = 0; i < 20; i++)); do
     "$traffic" hold --to 127.0.0.1:6004 --connections 1 >/dev/null 2>&1 </dev/null &
     holders+=("$!")
     processes[$!]=1
   done
-  sleep 1.5
+  for ((i = 0; i < 100 && $(sent_again) - before < 20; i++)); do sleep 0.1; done
   nft delete table inet bench
   for holder in "${holders[@]}"; do stop "$holder"; done
 }
