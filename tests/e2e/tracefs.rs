@@ -1,6 +1,7 @@
 //! Every standard field of every event equals what the kernel's own trace prints for the same call.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use serde_json::Value;
 
@@ -114,6 +115,8 @@ fn compare(trace: &Trace, seen: &[Seen], reader: &str) {
     }
     let lost = u64_of(&trace.end, "lost");
     assert!(missing <= lost, "{missing} are missing, {lost} are accounted for as lost");
+    let told = format!("{reader}: {missing} of {} are missing", seen.len());
+    let _ = writeln!(std::io::stderr(), "{told}");
     // Emulated machines are interrupted at every turn.
     let share = if guest() { 20 } else { 100 };
     assert!(lost * share <= u64_of(&trace.end, "seen"), "{}", trace.end);
