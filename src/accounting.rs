@@ -51,12 +51,47 @@ impl Counts {
     }
 }
 
+/// What was remembered between events and had to go, idle ones first, as there was no more room: after it, what would have
+/// come from it is unknown (null). Of connections by `--max-conns`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// Connections: owner, limits, times.
+    pub conns: u64,
+    /// Listeners and whose they are.
+    pub listeners: u64,
+    /// Threads in accept().
+    pub accepting: u64,
+    /// Connections with a window that is closed.
+    pub zero_windows: u64,
+    /// Connections with something sent again, for `verdict`.
+    pub verdict_states: u64,
+    /// Connections' recovery states, for `cong --by`.
+    pub dwelling: u64,
+}
+
+impl Forgotten {
+    fn line(&self) -> Option<String> {
+        let all = [
+            (self.conns, "connections"),
+            (self.listeners, "listeners"),
+            (self.accepting, "calls of accept()"),
+            (self.zero_windows, "closed windows"),
+            (self.verdict_states, "connections with retransmissions"),
+            (self.dwelling, "recovery states"),
+        ];
+        let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let some: Vec<String> = some.collect();
+        let what = some.join(", ");
+        (!some.is_empty())
+            .then(|| format!("note: forgotten for want of room (see --max-conns): {what}"))
+    }
+}
+
 /// Of a run, so far or in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
     pub duration_ns: u64,
-    /// Connections that were forgotten: there were more than `--max-conns`.
-    pub conns_forgotten: u64,
+    pub forgotten: Forgotten,
     /// Kind and counts.
     pub kinds: Vec<(&'static str, Counts)>,
 }
@@ -76,12 +111,7 @@ impl Accounting {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let kinds = self.kinds.iter().map(|(kind, counts)| line(kind, counts));
-        let forgotten = (self.conns_forgotten > 0).then(|| {
-            format!(
-                "note: {} connections were forgotten, as there were more than --max-conns",
-                self.conns_forgotten
-            )
-        });
+        let forgotten = self.forgotten.line();
         kinds.chain(forgotten).collect()
     }
 }

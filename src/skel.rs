@@ -22,19 +22,20 @@ mod generated {
 
 pub use generated::types::{
     tcc_accept as AcceptRecord, tcc_addr_key as AddrKey, tcc_by as By, tcc_config as BpfConfig,
-    tcc_cong_state as CongStateRecord, tcc_cong_sum as CongSum, tcc_conn_counters as ConnCounters,
-    tcc_connect as ConnectRecord, tcc_counters as Counters, tcc_destroy as DestroyRecord,
-    tcc_drop as DropRecord, tcc_drop_stack as DropStackRecord, tcc_dwelling as Dwelling,
+    tcc_cong_state as CongStateRecord, tcc_cong_sum as CongSum, tcc_connect as ConnectRecord,
+    tcc_counters as Counters, tcc_destroy as DestroyRecord, tcc_drop as DropRecord,
+    tcc_drop_stack as DropStackRecord, tcc_dwelling as Dwelling, tcc_entries as Entries,
     tcc_error as ErrorRecord, tcc_event as Event, tcc_filter as Filter,
     tcc_filter_key as FilterKey, tcc_flow as Flow, tcc_head as Head, tcc_histogram as Histogram,
-    tcc_key as Key, tcc_kind as Kind, tcc_life as LifeRecord, tcc_owner as Owner,
-    tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
-    tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord, tcc_rcvbuf_grow as RcvbufGrowRecord,
-    tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
-    tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
-    tcc_sock as Sock, tcc_state as StateRecord, tcc_sums as Sums,
-    tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp, tcc_value as Value,
-    tcc_verdict as VerdictRecord, tcc_zero_window as ZeroWindowRecord,
+    tcc_key as Key, tcc_kind as Kind, tcc_life as LifeRecord, tcc_memories as Memories,
+    tcc_owner as Owner, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
+    tcc_probe_std as ProbeStd, tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord,
+    tcc_rcvbuf_grow as RcvbufGrowRecord, tcc_reset_received as ResetReceivedRecord,
+    tcc_reset_sent as ResetSentRecord, tcc_retrans_sum as RetransSum,
+    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
+    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_tcp as Tcp, tcc_value as Value, tcc_verdict as VerdictRecord,
+    tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -63,7 +64,7 @@ unsafe impl Plain for DropStackRecord {}
 unsafe impl Plain for VerdictRecord {}
 unsafe impl Plain for QueueRecord {}
 unsafe impl Plain for Counters {}
-unsafe impl Plain for ConnCounters {}
+unsafe impl Plain for Memories {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}
 unsafe impl Plain for Sums {}

@@ -49,27 +49,15 @@ static __always_inline __u64 conn_key(struct sock *sk, __u64 cookie)
 	return cfg.key_by_cookie ? cookie : (__u64)sk;
 }
 
-static __always_inline struct tcc_conn_counters *conn_counters_here(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&conn_counters, &zero);
-}
-
 /* The entry, made if need be; NULL only where the map refuses. */
 static __always_inline struct conn *conn_of(__u64 key)
 {
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
-	struct tcc_conn_counters *n;
 	struct conn fresh = {};
 
 	if (conn)
 		return conn;
-	if (!bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST)) {
-		n = conn_counters_here();
-		if (n)
-			COUNT(n, made);
-	}
+	remember(conns, &key, &fresh);
 	return bpf_map_lookup_elem(&conns, &key);
 }
 

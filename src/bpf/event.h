@@ -347,10 +347,20 @@ struct tcc_counters {
 	__u64 summarised; /* counted in a summary, in place of a record */
 };
 
-/* Of what is remembered of connections, on one CPU. What was made, not removed and is not there was thrown out. */
-struct tcc_conn_counters {
+/* Entries of a map, on one CPU. What was made, not removed and is not there was forgotten. */
+struct tcc_entries {
 	__u64 made;
 	__u64 removed;
+};
+
+/* Of the maps of these names, which remember something between events: see memory.bpf.h. */
+struct tcc_memories {
+	struct tcc_entries conns;
+	struct tcc_entries listeners;
+	struct tcc_entries accepting;
+	struct tcc_entries zero_windows;
+	struct tcc_entries verdict_states;
+	struct tcc_entries dwelling;
 };
 
 #define TCC_NO_PADDING(type, last) \

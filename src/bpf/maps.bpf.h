@@ -153,7 +153,7 @@ struct {
 
 /* Key: the socket's address. Written by each change of the state, removed by tcp_destroy_sock. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1); /* * */
 	__type(key, __u64);
 	__type(value, struct tcc_dwelling);
@@ -240,8 +240,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct tcc_conn_counters);
-} conn_counters SEC(".maps");
+	__type(value, struct tcc_memories);
+} memories SEC(".maps");
 
 enum {
 	ZERO_PEER = 1,

@@ -35,7 +35,7 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 	known = bpf_map_lookup_elem(&listeners, &key);
 	__builtin_memcpy(fresh.comm, owner->comm, TCC_COMM_LEN);
 	if (!known) {
-		bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY);
+		remember(listeners, &key, &fresh);
 		return;
 	}
 	if (known->tgid != fresh.tgid)
@@ -50,7 +50,7 @@ static __always_inline void listener_remove(struct sock *sk)
 	struct listener *known = bpf_map_lookup_elem(&listeners, &key);
 
 	if (known && known->tgid)
-		bpf_map_delete_elem(&listeners, &key);
+		forget(listeners, &key);
 }
 
 /* Most listen at any address: of their own family or, for an IPv4 connection, by IPv6. The new socket has its own by now. */
@@ -145,13 +145,8 @@ SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(conn_destroy, struct sock *sk)
 {
 	__u64 key = conn_key(sk, BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
-	struct tcc_conn_counters *n;
 
-	if (bpf_map_delete_elem(&conns, &key))
-		return 0;
-	n = conn_counters_here();
-	if (n)
-		COUNT(n, removed);
+	forget(conns, &key);
 	return 0;
 }
 

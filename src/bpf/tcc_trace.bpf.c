@@ -13,6 +13,7 @@
 #include "compat.bpf.h"
 #include "emit.bpf.h"
 #include "sock.bpf.h"
+#include "memory.bpf.h"
 #include "conn.bpf.h"
 #include "filter.bpf.h"
 #include "limit.bpf.h"

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::accounting::Counts;
+use crate::accounting::{Counts, Forgotten};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
@@ -217,15 +217,17 @@ fn property(column: &Column) -> Value {
 
 fn account(name: &str, doc: &str) -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
-    let mut counts = Map::new();
-    if let Value::Object(fields) = json!(Counts::default()) {
-        counts.extend(fields.keys().map(|key| (key.clone(), count.clone())));
-    }
+    let counts_of = |fields: Value| -> Map<String, Value> {
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        fields.into_iter().map(|(key, _)| (key, count.clone())).collect()
+    };
+    let counts = counts_of(json!(Counts::default()));
+    let forgotten = counts_of(json!(Forgotten::default()));
     let mut properties = counts.clone();
     properties.insert("type".into(), json!({ "const": name }));
     properties.insert("time".into(), json!({ "type": ["string", "number"] }));
     properties.insert("duration_ns".into(), count.clone());
-    properties.insert("conns_forgotten".into(), count);
+    properties.insert("forgotten".into(), json!({ "type": "object", "properties": forgotten }));
     properties.insert(
         "kinds".into(),
         json!({ "type": "object", "additionalProperties": { "type": "object", "properties": counts } }),

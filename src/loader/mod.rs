@@ -224,7 +224,7 @@ fn configure(
         maps.synacks.set_max_entries(SYNACKS)?;
     }
     if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
-        maps.accepting.set_max_entries(PROCESSES)?;
+        maps.accepting.set_max_entries(PROCESSES.min(connections))?;
     }
     if variant.has("zero_window") {
         maps.zero_windows.set_max_entries(connections)?;
@@ -237,7 +237,7 @@ fn configure(
         maps.uncut_packets.set_max_entries(UNCUT)?;
     }
     if plan.track_owner {
-        maps.listeners.set_max_entries(LISTENERS)?;
+        maps.listeners.set_max_entries(LISTENERS.min(connections))?;
     }
     if !config.command.is_empty() {
         maps.tree.set_max_entries(PROCESSES)?;

@@ -5,7 +5,7 @@ pub mod clock;
 use std::io;
 
 use self::clock::Clock;
-use crate::accounting::{Accounting, Counts};
+use crate::accounting::{Accounting, Counts, Forgotten};
 use crate::event::{self, Event};
 use crate::probe::ca::Layouts;
 use crate::probe::{KINDS, Kind, Types};
@@ -159,13 +159,13 @@ impl Pipeline {
         &self,
         stage: Stage,
         kernel: &[(&'static Kind, KernelCounts)],
-        conns_forgotten: u64,
+        forgotten: Forgotten,
     ) -> Accounting {
         let kinds = kernel.iter().map(|(kind, counts)| {
             (kind.name, self.tallies[usize::from(kind.number)].books(stage, *counts))
         });
         let duration_ns = self.clock.elapsed_ns();
-        Accounting { duration_ns, conns_forgotten, kinds: kinds.collect() }
+        Accounting { duration_ns, forgotten, kinds: kinds.collect() }
     }
 
     /// Puts the books into the stream.

@@ -21,7 +21,7 @@ use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
 use crate::probe::{Hook, Kind, Types};
 use crate::sink::Stage;
-use crate::summary::{self, Reading, Span};
+use crate::summary::{self, Reading, Span, memories};
 
 /// The reader's timer: how long records may pile up while many come.
 const NAP: Duration = Duration::from_millis(10);
@@ -335,7 +335,7 @@ impl Trace<'_, '_> {
             of_kind.skipped = misses.saturating_sub(of_kind.caught);
             counts.push((kind, of_kind));
         }
-        let forgotten = summary::forgotten(&self.loaded.skel)?;
+        let forgotten = memories::forgotten(&self.loaded.skel)?;
         let mut pipeline = pipeline.borrow_mut();
         let accounting = pipeline.accounting(stage, &counts, forgotten);
         pipeline.account(stage, &accounting);

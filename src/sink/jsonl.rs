@@ -163,8 +163,8 @@ impl<W: Write> Sink for Jsonl<W> {
         write_value(Value::Time(now), &mut self.time, out);
         out.extend_from_slice(b",\"duration_ns\":");
         write_value(Value::U64(accounting.duration_ns), &mut self.time, out);
-        out.extend_from_slice(b",\"conns_forgotten\":");
-        write_value(Value::U64(accounting.conns_forgotten), &mut self.time, out);
+        out.extend_from_slice(b",\"forgotten\":");
+        serde_json::to_writer(&mut *out, &accounting.forgotten)?;
         // The totals stand beside the rest: `{…}` without its braces.
         let total = serde_json::to_string(&accounting.total())?;
         write!(out, ",{}", total.trim_matches(['{', '}']))?;

@@ -5,6 +5,7 @@ pub mod connlat;
 pub mod counted;
 pub mod histograms;
 pub mod key;
+pub mod memories;
 pub mod retrans;
 pub mod rtt;
 pub mod sums;
@@ -19,7 +20,7 @@ use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
 use crate::probe::Kind;
 use crate::probe::tcp_probe::copy;
-use crate::skel::{ConnCounters, Counters, TccTraceSkel};
+use crate::skel::{Counters, TccTraceSkel};
 use crate::table::Moment;
 use crate::table::summary::Summary;
 
@@ -43,28 +44,6 @@ pub fn counters(skel: &TccTraceSkel<'_>, kind: &Kind) -> Result<KernelCounts> {
         sum.caught += n.caught;
     }
     Ok(sum)
-}
-
-/// Connections that were forgotten, as there were more than are remembered: entries that were made and not removed, and are
-/// not there.
-pub fn forgotten(skel: &TccTraceSkel<'_>) -> Result<u64> {
-    let read = || -> Result<u64> {
-        let key = 0_u32.to_ne_bytes();
-        let cpus = skel.maps.conn_counters.lookup_percpu(&key, MapFlags::ANY)?;
-        let each = cpus.unwrap_or_default().into_iter();
-        let sums = each.filter_map(|bytes| copy::<ConnCounters>(&bytes));
-        let (made, removed) =
-            sums.fold((0, 0), |(made, removed), n| (made + n.made, removed + n.removed));
-        let kept = made.saturating_sub(removed);
-        // Far from full: nothing was thrown out, and there is no need to count.
-        let size = u64::from(skel.maps.conns.max_entries());
-        if kept <= size / 2 {
-            return Ok(0);
-        }
-        let held = skel.maps.conns.keys().take(usize::try_from(size)?).count();
-        Ok(kept.saturating_sub(held as u64))
-    };
-    read().context("cannot read how many connections are remembered")
 }
 
 /// From the last reading to this one.

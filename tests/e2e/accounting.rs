@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{
-    FAMILIES, Flood, Launch, Scene, Tracer, is_root, u64_of, wait_for, wait_until,
-};
+use crate::support::{Flood, Launch, Tracer, is_root, u64_of, wait_for, wait_until};
 use rustix::process::Signal;
 
 /// What does not fit is lost, and said to be.
@@ -41,29 +39,6 @@ fn a_tiny_ring_buffer_loses_and_says_so() {
 #[test]
 fn tiny_perf_buffers_lose_and_say_so() {
     check_tiny_buffer("perfbuf");
-}
-
-/// All are open at the end, so those for which there is no room are forgotten.
-#[test]
-fn forgotten_connections_are_counted() {
-    need!(is_root(), "not root");
-    const OPEN: u64 = 150;
-    for room in [100, 10_000] {
-        let mut scene = Scene::new();
-        scene.listen();
-        let ports = scene.ports();
-        let args = ["life", "-o", "jsonl", "--port", &ports, "--max-conns", &room.to_string()];
-        let mut tracer = Tracer::spawn(&Launch::here().with_tracefs(), &args);
-        tracer.wait_ready();
-        for i in 0..OPEN {
-            scene.connect(&format!("c{i}"), FAMILIES[0]);
-        }
-        let trace = tracer.stop();
-        let forgotten = u64_of(&trace.end, "conns_forgotten");
-        let least = (2 * OPEN).saturating_sub(room);
-        assert!(if least > 0 { forgotten >= least } else { forgotten == 0 }, "{}", trace.end);
-        assert_eq!(trace.stderr.contains("--max-conns"), least > 0, "{}", trace.stderr);
-    }
 }
 
 /// The kernel counts how often it runs each program, while this lives.

@@ -25,6 +25,7 @@ mod events_tracefs;
 mod filters;
 mod filters_process;
 mod filters_socket;
+mod forgotten;
 mod formats;
 mod life;
 mod life_samples;

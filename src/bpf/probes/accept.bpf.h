@@ -31,7 +31,7 @@ static __always_inline int accept_begins(int fd)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), listener = (__u64)sock_of_fd(fd);
 
-	if (listener)
+	if (listener && !remember(accepting, &thread, &listener))
 		bpf_map_update_elem(&accepting, &thread, &listener, BPF_ANY);
 	return 0;
 }
@@ -85,7 +85,7 @@ static __always_inline int accept_ends(void *ctx, long fd)
 	entered = bpf_map_lookup_elem(&accepting, &thread);
 	if (entered) {
 		listener = (void *)*entered;
-		bpf_map_delete_elem(&accepting, &thread);
+		forget(accepting, &thread);
 	}
 	sk = fd < 0 ? NULL : sock_of_fd(fd);
 	if (!sk)

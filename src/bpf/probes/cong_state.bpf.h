@@ -17,7 +17,7 @@ static __always_inline void cong_state_passed(struct sock *sk)
 	if (conn && (conn->ca_state_ns || cfg.sums))
 		conn->ca_state_ns = bpf_ktime_get_ns();
 	if (cfg.sums)
-		bpf_map_delete_elem(&dwelling, &key);
+		forget(dwelling, &key);
 }
 
 static __always_inline void dwelling_over(struct tcc_sums *row, const struct tcc_dwelling *running, __u64 now)
@@ -68,7 +68,8 @@ static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_sta
 		e.conn->ca_state_ns = now;
 	next.since_ns = now;
 	next.ca_state = ca_state;
-	bpf_map_update_elem(&dwelling, &addr, &next, BPF_ANY);
+	if (!remember(dwelling, &addr, &next))
+		bpf_map_update_elem(&dwelling, &addr, &next, BPF_ANY);
 	return event_summed(&e, true);
 }
 
@@ -82,7 +83,7 @@ static __always_inline int on_dwelling_end(struct sock *sk, const bool typed)
 	if (!running)
 		return 0;
 	dwelling_over(sums_of(&running->key), running, bpf_ktime_get_ns());
-	bpf_map_delete_elem(&dwelling, &addr);
+	forget(dwelling, &addr);
 	return 0;
 }
 

@@ -116,7 +116,7 @@ static __always_inline void verdict_compare(struct verdict_look *look, const boo
 	if (!was) {
 		look->is.base_retrans = is->total_retrans - look->sent;
 		look->is.has_base = look->certain || !is->base_retrans;
-		bpf_map_update_elem(&verdict_states, &key, is, BPF_NOEXIST);
+		remember(verdict_states, &key, is);
 		look->was = bpf_map_lookup_elem(&verdict_states, &key);
 		return;
 	}
@@ -206,7 +206,7 @@ static __always_inline int on_verdict_destroy(void *ctx, struct sock *sk, const 
 	look.now = bpf_ktime_get_ns();
 	load_verdict(&look.is, sk, (void *)sk, false);
 	verdict_compare(&look, typed);
-	bpf_map_delete_elem(&verdict_states, &key);
+	forget(verdict_states, &key);
 	return 0;
 }
 

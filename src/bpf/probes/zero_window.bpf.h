@@ -123,7 +123,7 @@ static __always_inline bool zero_window_note(struct look *look, __u32 side, __u6
 	struct zero_window fresh = {};
 
 	if (!look->zero) {
-		if (!bpf_map_update_elem(&zero_windows, &look->key, &fresh, BPF_NOEXIST))
+		if (remember(zero_windows, &look->key, &fresh))
 			zero_window_count(1);
 		look->zero = bpf_map_lookup_elem(&zero_windows, &look->key);
 		if (!look->zero)
@@ -158,7 +158,7 @@ static __always_inline void zero_window_end(struct look *look, __u32 side, bool 
 /* The map keeps none of which all windows are open. */
 static __always_inline void zero_window_forget(struct look *look)
 {
-	if (look->zero && !look->zero->sides && !bpf_map_delete_elem(&zero_windows, &look->key))
+	if (look->zero && !look->zero->sides && forget(zero_windows, &look->key))
 		zero_window_count(-1);
 }
 

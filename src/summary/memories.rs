@@ -1,0 +1,44 @@
+//! What the BPF programs remember between events (memory.bpf.h), and what they had no room for.
+
+use anyhow::{Context, Result};
+use libbpf_rs::{MapCore, MapFlags};
+
+use crate::accounting::Forgotten;
+use crate::probe::tcp_probe::copy;
+use crate::skel::{Entries, Memories, TccTraceSkel};
+
+/// How much was forgotten, as the maps were full.
+pub fn forgotten(skel: &TccTraceSkel<'_>) -> Result<Forgotten> {
+    read(skel).context("cannot read how much is remembered")
+}
+
+fn read(skel: &TccTraceSkel<'_>) -> Result<Forgotten> {
+    let maps = &skel.maps;
+    let cpus = maps.memories.lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY)?;
+    let cpus: Vec<Memories> = cpus.unwrap_or_default().iter().filter_map(|n| copy(n)).collect();
+    let of = |map: &dyn MapCore, entries: fn(&Memories) -> &Entries| {
+        let of_cpus = cpus.iter().map(entries);
+        let (made, removed) =
+            of_cpus.fold((0, 0), |(made, removed), n| (made + n.made, removed + n.removed));
+        missing(map, made.saturating_sub(removed))
+    };
+    Ok(Forgotten {
+        conns: of(&maps.conns, |all| &all.conns),
+        listeners: of(&maps.listeners, |all| &all.listeners),
+        accepting: of(&maps.accepting, |all| &all.accepting),
+        zero_windows: of(&maps.zero_windows, |all| &all.zero_windows),
+        verdict_states: of(&maps.verdict_states, |all| &all.verdict_states),
+        dwelling: of(&maps.dwelling, |all| &all.dwelling),
+    })
+}
+
+/// Of the entries that were made and not removed, those that are not there.
+fn missing(map: &dyn MapCore, kept: u64) -> u64 {
+    let size = u64::from(map.max_entries());
+    // Far from full: nothing was thrown out, and there is no need to count.
+    if kept <= size / 2 {
+        return 0;
+    }
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    kept.saturating_sub(map.keys().take(size).count() as u64)
+}

@@ -1,0 +1,152 @@
+//! What is remembered between events when there is no room for all of it: the idle go, and are counted.
+
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use crate::support::{
+    FAMILIES, Launch, Scene, Socket, Trace, Tracer, has_tracepoint, is_root, text, u64_of,
+    wait_until,
+};
+
+const OPEN: u64 = 150;
+const ROOM: u64 = 100;
+
+fn start(command: &[&str], port: &str, room: u64) -> Tracer {
+    let room = room.to_string();
+    let args = [command, &["-o", "jsonl", "--port", port, "--max-conns", &room]].concat();
+    let mut tracer = Tracer::spawn(&Launch::here().with_tracefs(), &args);
+    tracer.wait_ready();
+    tracer
+}
+
+/// Of so many that were to be remembered, at least those for which there was no room: one may be learnt again, and forgotten
+/// again, and there are others' on this machine.
+#[track_caller]
+fn check(trace: &Trace, what: &str, all: u64, room: u64) {
+    let forgotten = u64_of(&trace.end["forgotten"], what);
+    // What a nested run would have put in is in the books as lost.
+    let least = all.saturating_sub(room).saturating_sub(u64_of(&trace.end, "lost_nested"));
+    assert!(if least > 0 { forgotten >= least } else { forgotten == 0 }, "{}", trace.end);
+    let told = trace.stderr.contains("forgotten for want of room (see --max-conns): ");
+    assert_eq!(told, least > 0, "{}", trace.stderr);
+}
+
+fn connect(scene: &mut Scene, count: u64) -> Vec<(Socket, Socket)> {
+    scene.listen();
+    (0..count).map(|i| scene.connect(&format!("c{i}"), FAMILIES[0])).collect()
+}
+
+/// All are open at the end, so nothing but want of room makes one go.
+#[test]
+fn connections_are_counted() {
+    need!(is_root(), "not root");
+    for room in [ROOM, 10_000] {
+        let mut scene = Scene::new();
+        let tracer = start(&["life"], &scene.ports(), room);
+        connect(&mut scene, OPEN);
+        check(&tracer.stop(), "conns", 2 * OPEN, room);
+    }
+}
+
+/// Connections in Loss, each by one segment that nobody takes.
+#[test]
+fn connections_with_retransmissions_are_counted() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    connect(&mut scene, OPEN);
+    let port = scene.ports();
+    let tracers = [ROOM, 10_000].map(|room| {
+        (
+            room,
+            start(&["events", "verdict"], &port, room),
+            start(&["cong", "--by", "conn"], &port, room),
+        )
+    });
+    scene.silence();
+    let before = scene.ns.counters()["TCPTimeouts"];
+    for i in 0..OPEN {
+        scene.client.send(&format!("c{i}"), 1);
+    }
+    wait_until("timeouts", || scene.ns.counters()["TCPTimeouts"] >= before + OPEN);
+    for (room, verdict, cong) in tracers {
+        check(&verdict.stop(), "verdict_states", OPEN, room);
+        let cong = cong.stop();
+        // Where changes of state are worked out from looks, a connection that is forgotten has none to tell.
+        if has_tracepoint("cong_state") || room > OPEN {
+            check(&cong, "dwelling", OPEN, room);
+        }
+    }
+}
+
+/// Both ends of each remember that the server does not read.
+#[test]
+fn closed_windows_are_counted() {
+    need!(is_root(), "not root");
+    const FULL: u64 = 15;
+    let mut scene = Scene::new();
+    scene.ns.run(&["sysctl", "-qw", "net.ipv4.tcp_rmem=4096 8192 8192"]);
+    scene.ns.run(&["sysctl", "-qw", "net.ipv4.tcp_wmem=4096 16384 16384"]);
+    let ends = connect(&mut scene, FULL);
+    let port = scene.ports();
+    let tracers = [FULL, 10_000].map(|room| (room, start(&["events", "zero_window"], &port, room)));
+    for i in 0..FULL {
+        scene.client.ask(&format!("fill c{i}"));
+    }
+    tracers[1].1.wait_events("all beginnings", |events| {
+        let begun = |end: &Socket| {
+            events.iter().any(|e| e["cookie"] == end.cookie && text(e, "phase") == "begin")
+        };
+        ends.iter().all(|(client, server)| begun(client) && begun(server))
+    });
+    for (room, tracer) in tracers {
+        check(&tracer.stop(), "zero_windows", 2 * FULL, room);
+    }
+}
+
+#[test]
+fn listeners_are_counted() {
+    need!(is_root(), "not root");
+    for room in [ROOM, 10_000] {
+        let tracer = start(&["probe", "--all-fields"], "1", room);
+        let listeners: Vec<_> =
+            (0..OPEN).map(|_| TcpListener::bind("127.0.0.1:0").expect("a listener")).collect();
+        check(&tracer.stop(), "listeners", OPEN, room);
+        drop(listeners);
+    }
+}
+
+/// Threads of this program of that name that are in accept4().
+fn in_accept(name: &str) -> usize {
+    let number = if cfg!(target_arch = "x86_64") { "288 " } else { "242 " };
+    let threads = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    threads
+        .filter(|thread| read(thread.path().join("comm")).trim() == name)
+        .filter(|thread| read(thread.path().join("syscall")).starts_with(number))
+        .count()
+}
+
+#[test]
+fn calls_of_accept_are_counted() {
+    need!(is_root(), "not root");
+    const CALLS: u64 = 20;
+    const NAME: &str = "forgotten-calls";
+    for room in [4, 10_000] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let addr = listener.local_addr().expect("its address");
+        let tracer = start(&["accept"], &addr.port().to_string(), room);
+        thread::scope(|scope| {
+            let call = |_| {
+                thread::Builder::new().name(NAME.into()).spawn_scoped(scope, || listener.accept())
+            };
+            let calls: Vec<_> = (0..CALLS).map(|i| call(i).expect("a thread")).collect();
+            wait_until("all calls", || in_accept(NAME) as u64 == CALLS);
+            let clients: Vec<_> = (0..CALLS).map(|_| TcpStream::connect(addr)).collect();
+            for call in calls {
+                call.join().expect("a thread").expect("a connection");
+            }
+            drop(clients);
+        });
+        check(&tracer.stop(), "accepting", CALLS, room);
+    }
+}
