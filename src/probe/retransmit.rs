@@ -23,8 +23,8 @@ static FIELDS: &[Field<RetransmitRecord>] = &[
     std("class", (Text, None), "see the documentation", "Why: fast (in Recovery), rto (the timer's own), slow_start (the rest of the queue in Loss), tlp (loss probe), syn; other: none of these.", |r| name(CLASSES, r.class)),
     std("seq", (Unsigned, Sequence), "TCP_SKB_CB(skb)->seq", "First sequence number of what is sent again.", |r| U64(r.seq.into())),
     std("data_len", (Unsigned, Bytes), "TCP_SKB_CB(skb)->end_seq - seq", "Its payload.", |r| U64(len(r).into())),
-    std("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Its segments; RetransSegs grows by as many.", |r| U64(r.segs.into())),
-    full("err", (Signed, None), "err", "What the transmission returned, as a negative errno; 0: sent. Before 6.17 there is no event for one that failed.", |r| I64(r.err.into())),
+    std("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Its segments, by which RetransSegs grows; 0 where it did not come to sending (err).", |r| U64(r.segs.into())),
+    full("err", (Signed, None), "err", "What it came to, as a negative errno; 0: sent. -16 (EBUSY): the first transmission still waits in a qdisc. Before 6.17 there is no event for one that failed.", |r| I64(r.err.into())),
     full("tcp_flags", (Unsigned, None), "TCP_SKB_CB(skb)->tcp_flags", "Its TCP flags.", |r| U64(r.tcp_flags.into())),
 ];
 

@@ -179,11 +179,14 @@ static __always_inline int on_verdict_state(void *ctx, struct sock *sk, __u8 ca_
 
 TRACEPOINT(tcp_cong_state_set, verdict_state, on_verdict_state, (struct sock *sk, __u8 ca_state), (ctx, sk, ca_state))
 
-static __always_inline int on_verdict_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
+static __always_inline int on_verdict_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err,
+						 const bool typed)
 {
 	struct verdict_look look = { .ctx = ctx, .sk = sk };
 	struct tcp_skb_cb *cb = (void *)skb->cb;
 
+	if (!retransmit_begun(err))
+		return 0;
 	look.now = bpf_ktime_get_ns();
 	look.sent = BPF_CORE_READ(cb, tcp_gso_segs);
 	load_verdict(&look.is, sk, (void *)sk, false);
@@ -193,8 +196,17 @@ static __always_inline int on_verdict_retransmit(void *ctx, struct sock *sk, str
 	return 0;
 }
 
-TRACEPOINT(tcp_retransmit_skb, verdict_retransmit, on_verdict_retransmit, (struct sock *sk, struct sk_buff *skb),
-	   (ctx, sk, skb))
+SEC("tp_btf/tcp_retransmit_skb")
+int verdict_retransmit_btf(unsigned long long *args)
+{
+	return on_verdict_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), true);
+}
+
+SEC("raw_tp/tcp_retransmit_skb")
+int verdict_retransmit_raw(unsigned long long *args)
+{
+	return on_verdict_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), false);
+}
 
 static __always_inline int on_verdict_destroy(void *ctx, struct sock *sk, const bool typed)
 {
