@@ -1,11 +1,12 @@
 //! What is remembered between events when there is no room for all of it: the idle go, and are counted.
 
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::thread;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Socket, Trace, Tracer, has_tracepoint, is_root, text, u64_of,
-    wait_until,
+    ACCEPT, FAMILIES, Launch, Scene, Socket, Trace, Tracer, has_tracepoint, in_call, is_root, text,
+    u64_of, wait_until,
 };
 
 const OPEN: u64 = 150;
@@ -115,15 +116,13 @@ fn listeners_are_counted() {
     }
 }
 
-/// Threads of this program of that name that are in accept4().
+/// Threads of this program of that name that wait in accept().
 fn in_accept(name: &str) -> usize {
-    let number = if cfg!(target_arch = "x86_64") { "288 " } else { "242 " };
     let threads = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
-    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    threads
-        .filter(|thread| read(thread.path().join("comm")).trim() == name)
-        .filter(|thread| read(thread.path().join("syscall")).starts_with(number))
-        .count()
+    let named = |task: &Path| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    };
+    threads.map(|task| task.path()).filter(|task| named(task) && in_call(task, ACCEPT)).count()
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod limits;
 mod output;
 mod owner;
 mod peers;
+mod peers_bt;
 mod peers_trace;
 mod queue;
 mod readers_agree;

@@ -13,7 +13,8 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Running, Scene, Trace, Tracer, guest, is_root, text, u64_of, wait_until,
+    EPOLL_WAIT, FAMILIES, Launch, Running, Scene, Trace, Tracer, guest, in_call, is_root, text,
+    u64_of, wait_until,
 };
 
 /// On a busy machine one of two programs at a hook may come so much later than the other.
@@ -71,6 +72,11 @@ impl Peer {
             assert!(!peer.running.ended(), "{name} ended: {}", peer.running.stderr());
             peer.text.lock().expect("no panic").contains(heading)
         });
+        if name == "bpftrace" {
+            // What it prints at its beginning comes before its other probes are there.
+            let task = PathBuf::from(format!("/proc/{}", peer.running.child().id()));
+            wait_until("its events", || in_call(&task, EPOLL_WAIT));
+        }
         peer
     }
 

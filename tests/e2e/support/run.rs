@@ -13,6 +13,25 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::PATIENCE;
 
+/// System calls by their numbers on this machine.
+#[cfg(target_arch = "x86_64")]
+mod calls {
+    pub const ACCEPT: &[&str] = &["43", "288"];
+    pub const EPOLL_WAIT: &[&str] = &["232", "281"];
+}
+#[cfg(not(target_arch = "x86_64"))]
+mod calls {
+    pub const ACCEPT: &[&str] = &["202", "242"];
+    pub const EPOLL_WAIT: &[&str] = &["22"];
+}
+pub use calls::{ACCEPT, EPOLL_WAIT};
+
+/// Whether a thread or a process, by its directory in /proc, sleeps in one of these.
+pub fn in_call(task: &Path, calls: &[&str]) -> bool {
+    let text = std::fs::read_to_string(task.join("syscall")).unwrap_or_default();
+    text.split_whitespace().next().is_some_and(|number| calls.contains(&number))
+}
+
 /// Where a program runs: words before it, each of which ends by exec, so that the process is the program's.
 #[derive(Clone, Debug, Default)]
 pub struct Launch(Vec<String>);
