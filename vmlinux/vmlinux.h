@@ -400,7 +400,11 @@ struct tcp_skb_cb {
 
 struct request_sock {
 	struct sock_common __req_common;
-	u8 num_timeout : 7;
+	u8 num_retrans;
+};
+
+struct inet_request_sock {
+	u32 ir_mark;
 };
 
 struct tcp_request_sock {

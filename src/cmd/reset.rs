@@ -14,7 +14,7 @@ const VIEW: View = &[
     ("LOCAL", "saddr:sport", 15),
     ("EVENT", "type", 14),
     ("PEER", "daddr:dport", 15),
-    ("STATE", "state", 11),
+    ("STATE", "sk_state", 11),
     ("REASON", "reason", 10),
 ];
 

@@ -11,6 +11,7 @@ const KINDS: &[&Kind] = &[&retransmit::KIND, &synack_retransmit::KIND];
 const VIEW: View = &[
     ("TIME", "time", 15),
     ("PID", "pid", 6),
+    ("IP", "family", 4),
     ("LADDR:LPORT", "saddr:sport", 15),
     ("T>", "class", 10),
     ("RADDR:RPORT", "daddr:dport", 15),

@@ -1,10 +1,16 @@
 //! `reset_received`: tcp:tcp_receive_reset.
 
-use super::common::Field;
+use super::common::{Field, std};
+use super::names::{TCP_STATES, name};
 use super::socket::{socket_kind, view};
 use crate::skel::ResetReceivedRecord;
+use crate::table::Type::Text;
+use crate::table::Unit::None;
 
-static FIELDS: &[Field<ResetReceivedRecord>] = &[];
+#[rustfmt::skip]
+static FIELDS: &[Field<ResetReceivedRecord>] = &[
+    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state until then.", |r| name(TCP_STATES, r.event.tcp.state)),
+];
 
 socket_kind!(
     ResetReceivedRecord,
@@ -15,6 +21,7 @@ socket_kind!(
     view![
         ("PID", "pid", 6),
         ("COMM", "comm", 15),
+        ("STATE", "sk_state", 11),
         ("CASTATE", "ca_state", 8),
         ("srtt", "srtt_us", 7)
     ]

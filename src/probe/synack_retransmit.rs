@@ -10,7 +10,7 @@ use crate::table::Value::{Str, U64};
 #[rustfmt::skip]
 static FIELDS: &[Field<SynackRetransmitRecord>] = &[
     std("class", (Text, None), "this event", "synack: what it is among the classes of `retransmit`.", |_| Str("synack")),
-    std("attempt", (Unsigned, Count), "req->num_timeout", "Timeouts of this request so far.", |r| U64(r.attempt.into())),
+    std("attempt", (Unsigned, Count), "req->num_retrans + 1", "Which sending again it is, by the timer or as the SYN came again: 1 for the first.", |r| U64(r.attempt.into())),
 ];
 
 socket_kind!(

@@ -98,7 +98,7 @@ impl Reading for Retransmissions {
             .zip(&keys)
             .map(|((_, row), key)| line(Some(key.values(&self.shape)), row))
             .collect();
-        if segs(&rest) > 0 {
+        if rest.n[EVENTS] > 0 {
             lines.push(line(None, &rest));
         }
         print(&Summary {

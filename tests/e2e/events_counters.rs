@@ -4,8 +4,8 @@
 use std::io::Write;
 
 use crate::support::{
-    Counters, FAMILIES, Launch, Scene, Server, Trace, Tracer, guest, is_root, is_whole, text,
-    traffic_in, u64_of,
+    Counters, FAMILIES, Launch, Scene, Server, Trace, Tracer, drive, guest, is_root, is_whole,
+    kernel, some_turn, text, traffic_in, u64_of,
 };
 
 const KINDS: &[&str] = &["retransmit", "synack_retransmit"];
@@ -21,8 +21,8 @@ impl Account {
     #[track_caller]
     fn of(scene: &mut Scene, reader: &str, drive: impl FnOnce(&mut Scene, &Tracer)) -> Self {
         let launch = Launch::here().with_tracefs();
-        let port = scene.port.to_string();
-        let args = ["--all-fields", "--reader", reader, "--port", &port];
+        let netns = scene.ns.inode().to_string();
+        let args = ["--all-fields", "--reader", reader, "--netns", &netns];
         let tracer = Tracer::events_in(&launch, &KINDS.join(","), &args);
         let before = scene.ns.counters();
         drive(scene, &tracer);
@@ -249,7 +249,31 @@ fn check_handshakes(reader: &str) {
     assert!(account.segs("syn") >= FAMILIES.len() as u64);
 }
 
+/// RSTs of all sorts, some of them of no socket, which are told of from 6.10 on.
+fn check_resets(reader: &str) {
+    need!(is_root(), "not root");
+    some_turn(|| {
+        let mut scene = Scene::new();
+        let netns = scene.ns.inode().to_string();
+        let args = ["--all-fields", "--reader", reader, "--netns", &netns];
+        let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "reset_sent", &args);
+        let before = scene.ns.counters();
+        drive(&mut scene, "reset_sent", &tracer);
+        scene.settle();
+        let grew = scene.ns.counters()["OutRsts"] - before["OutRsts"];
+        let trace = tracer.stop();
+        trace.check_accounts(&["reset_sent"]);
+        let (bare, own): (Vec<_>, Vec<_>) =
+            trace.of_kind("reset_sent").into_iter().partition(|event| event["sk_state"].is_null());
+        assert!(!own.is_empty() && bare.is_empty() == (kernel() < (6, 10)), "{}", trace.end);
+        let sent = (own.len() + bare.len()) as u64;
+        assert!(sent <= grew, "{sent} of {grew}");
+        is_whole(&trace) && (sent == grew || kernel() < (6, 10))
+    });
+}
+
 by_sock_and_raw! {
+    check_resets: resets_by_sock resets_by_raw;
     check_sack: losses_with_sack_by_sock losses_with_sack_by_raw;
     check_no_sack: losses_without_sack_by_sock losses_without_sack_by_raw;
     check_netem: losses_by_netem_by_sock losses_by_netem_by_raw;

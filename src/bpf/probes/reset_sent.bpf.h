@@ -8,28 +8,6 @@
 #ifndef __TCC_RESET_SENT_BPF_H__
 #define __TCC_RESET_SENT_BPF_H__
 
-/* Both headers' beginnings. What came from the peer is answered by us: its destination is our side. */
-static __always_inline bool head_of_packet(struct tcc_head *head, struct sk_buff *skb)
-{
-	unsigned char *at = BPF_CORE_READ(skb, head);
-	__u8 ip[40];
-	__be16 ports[2];
-
-	if (bpf_probe_read_kernel(ip, sizeof(ip), at + BPF_CORE_READ(skb, network_header)) ||
-	    bpf_probe_read_kernel(ports, sizeof(ports), at + BPF_CORE_READ(skb, transport_header)))
-		return false;
-	if (ip[0] >> 4 == 4) {
-		mapped(head->daddr, *(__be32 *)(ip + 12));
-		mapped(head->saddr, *(__be32 *)(ip + 16));
-	} else {
-		__builtin_memcpy(head->daddr, ip + 8, 16);
-		__builtin_memcpy(head->saddr, ip + 24, 16);
-	}
-	head->dport = bpf_ntohs(ports[0]);
-	head->sport = bpf_ntohs(ports[1]);
-	return true;
-}
-
 static __always_inline void load_reset(struct tcc_reset_sent *rec, __u32 reason, __u8 state)
 {
 	rec->reason = reason;
@@ -43,6 +21,7 @@ static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_b
 {
 	struct tcc_head head = { .kind = TCC_KIND_RESET_SENT, .len = sizeof(struct tcc_reset_sent) };
 	struct tcc_reset_sent *rec;
+	struct packet p;
 	struct event e;
 	__u8 state = 0;
 
@@ -56,13 +35,19 @@ static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_b
 			return event_end(ctx, &e, rec, sizeof(*rec));
 		}
 	}
-	head.mono_ns = bpf_ktime_get_ns();
-	head.full = cfg.full;
-	if (!skb || !head_of_packet(&head, skb)) {
+	if (!skb || packet_look(&p, skb, false) != LOOKED_TCP) {
 		event_lost(TCC_KIND_RESET_SENT);
 		return 0;
 	}
-	rec = event_begin_bare(&e, &head, NULL, sizeof(*rec));
+	/* It came from the peer. */
+	p.outgoing = 0;
+	p.ifindex = BPF_CORE_READ(skb, skb_iif);
+	packet_device(&p, skb);
+	packet_ends(&head, &p);
+	head.mono_ns = bpf_ktime_get_ns();
+	head.full = cfg.full;
+	head.cookie = sk ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
+	rec = event_begin_bare(&e, &head, &p, sizeof(*rec));
 	if (!rec)
 		return 0;
 	load_reset(rec, reason, state);
