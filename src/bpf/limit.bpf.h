@@ -7,14 +7,16 @@
  * Token bucket as one word, the time at which the bucket would be empty ("virtual scheduling", ITU-T I.371): an event
  * costs `interval`, `burst` may be saved up.
  */
-static __always_inline bool bucket_take(__u64 *empty_at, __u64 now, __u64 interval, __u64 burst)
+static __always_inline bool bucket_has(const __u64 *empty_at, __u64 now, __u64 burst)
+{
+	return *empty_at <= now + burst;
+}
+
+static __always_inline void bucket_take(__u64 *empty_at, __u64 now, __u64 interval)
 {
 	__u64 at = *empty_at;
 
-	if (at > now + burst)
-		return false;
 	*empty_at = (at > now ? at : now) + interval;
-	return true;
 }
 
 /* What --on-change compares with from now on. */
@@ -47,17 +49,22 @@ static __always_inline bool pass_sampling(struct conn *conn, __u64 now, __u32 sn
 
 static __always_inline bool pass_rate(struct conn *conn, __u64 now)
 {
+	const bool of_conn = cfg.conn_rate_interval_ns && conn;
 	__u32 zero = 0;
 	__u64 *bucket;
 
-	if (cfg.conn_rate_interval_ns && conn &&
-	    !bucket_take(&conn->bucket_ns, now, cfg.conn_rate_interval_ns, cfg.conn_rate_burst_ns))
+	/* Neither bucket pays for what the other one refuses. */
+	if (of_conn && !bucket_has(&conn->bucket_ns, now, cfg.conn_rate_burst_ns))
 		return false;
 	if (cfg.rate_interval_ns) {
 		bucket = bpf_map_lookup_elem(&rate_bucket, &zero);
-		if (bucket && !bucket_take(bucket, now, cfg.rate_interval_ns, cfg.rate_burst_ns))
+		if (bucket && !bucket_has(bucket, now, cfg.rate_burst_ns))
 			return false;
+		if (bucket)
+			bucket_take(bucket, now, cfg.rate_interval_ns);
 	}
+	if (of_conn)
+		bucket_take(&conn->bucket_ns, now, cfg.conn_rate_interval_ns);
 	return true;
 }
 

@@ -77,13 +77,17 @@ static __always_inline struct listener *listener_of(struct sock *sk)
 static __always_inline void conn_from_listener(struct sock *sk)
 {
 	struct listener *listener = listener_of(sk);
-	struct conn *conn;
+	__u64 key = (__u64)sk;
+	struct conn *conn = listener ? conn_of(key) : bpf_map_lookup_elem(&conns, &key);
 
-	if (!listener)
-		return;
-	conn = conn_of((__u64)sk);
 	if (!conn)
 		return;
+	if (!listener) {
+		/* Of an earlier socket here, whose end was not seen. */
+		conn->tgid = 0;
+		conn->flags &= ~(CONN_TREE | CONN_LISTENER);
+		return;
+	}
 	conn->tgid = listener->tgid;
 	conn->flags = listener->flags | CONN_LISTENER;
 	__builtin_memcpy(conn->comm, listener->comm, TCC_COMM_LEN);
