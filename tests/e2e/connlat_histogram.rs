@@ -106,7 +106,8 @@ fn check_near(rows: &[&Value], values: &[u64]) {
     };
     assert_eq!(within(LATE_US), values.len(), "{values:?}: {rows:#?}");
     let hardly = if guest() { 5_000 } else { 500 };
-    assert!(2 * within(hardly) >= values.len(), "{values:?}: {rows:#?}");
+    // Of one or two, all may be late.
+    assert!(values.len() < 3 || 2 * within(hardly) >= values.len(), "{values:?}: {rows:#?}");
 }
 
 /// Beginnings of every kind, one after the other: some fail, some take a second, some wait. Those that began before the

@@ -34,6 +34,7 @@ mod output;
 mod owner;
 mod peers;
 mod peers_bt;
+mod peers_fields;
 mod peers_trace;
 mod queue;
 mod readers_agree;

@@ -1,4 +1,4 @@
-//! The sock and the raw reader give the same value of every field of every event.
+//! The sock and the raw reader, and the ring buffer and the perf buffers, give the same value of every field of every event.
 //!
 //! Two traces at a time, and all traffic on one CPU: so between the two programs of one event, which run one after the
 //! other, nothing moves but the clocks, and what a packet that interrupts them does before it has the socket's lock.
@@ -99,7 +99,7 @@ impl Found {
     }
 }
 
-fn check(cc: &str) {
+fn check(cc: &str, transports: [&str; 2]) {
     let ns = Netns::new();
     // Many packets, some of which get lost, so that not all is zero that could be.
     ns.run(&["ip", "link", "set", "lo", "mtu", "3000"]);
@@ -113,11 +113,12 @@ fn check(cc: &str) {
     let launch = ns.launch().on_cpu(0);
     let server = Server::start_in(&launch, "[::]:9000", Some(cc));
     let inode = ns.inode().to_string();
-    let start = |reader| {
-        let args = ["--all-fields", "--netns", &inode, "--reader", reader];
+    let start = |reader, transport| {
+        let args =
+            ["--all-fields", "--netns", &inode, "--reader", reader, "--transport", transport];
         Tracer::start_in(&Launch::here().with_tracefs(), &args)
     };
-    let (sock, raw) = (start("sock"), start("raw"));
+    let (sock, raw) = (start("sock", transports[0]), start("raw", transports[1]));
     // An emulated machine takes long for it.
     let bytes = if guest() { "1000000" } else { "3000000" };
     for to in ["127.0.0.1:9000", "[::1]:9000"] {
@@ -156,5 +157,15 @@ fn check(cc: &str) {
 #[test]
 fn every_field_of_every_event_is_the_same() {
     need!(is_root(), "not root");
-    ["cubic", "reno", "bbr", "dctcp"].into_iter().filter(|cc| has_cc(cc)).for_each(check);
+    let (ring, perf) = ("ringbuf", "perfbuf");
+    for (cc, transports) in [
+        ("cubic", [ring, ring]),
+        ("reno", [ring, perf]),
+        ("bbr", [perf, ring]),
+        ("dctcp", [ring; 2]),
+    ] {
+        if has_cc(cc) {
+            check(cc, transports);
+        }
+    }
 }
