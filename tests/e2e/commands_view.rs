@@ -75,7 +75,7 @@ fn check_same(command: &str, kinds: &str, titles: &[&str], traffic: impl Fn(&mut
 fn retrans_is_what_is_sent_again() {
     need!(is_root(), "not root");
     let titles =
-        ["TIME", "PID", "LADDR:LPORT", "T>", "RADDR:RPORT", "STATE", "segs", "len", "cwnd"];
+        ["TIME", "PID", "IP", "LADDR:LPORT", "T>", "RADDR:RPORT", "STATE", "segs", "len", "cwnd"];
     check_same("retrans", "retransmit,synack_retransmit", &titles, |scene, _| lossy(scene));
 }
 

@@ -44,6 +44,7 @@ mod rtt;
 mod signals;
 mod socket_state;
 mod ss;
+mod state_times;
 mod states;
 mod tcp_info;
 mod top;
