@@ -1,6 +1,7 @@
 //! Gets the programs into the kernel: configure, load, fill the filter maps, attach. One attempt per variant of the plan.
 
 pub mod filters;
+mod log;
 pub mod plan;
 pub mod source;
 pub mod summaries;
@@ -12,8 +13,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramMut};
+use libbpf_rs::{Link, OpenObject, ProgramMut};
 
+pub use self::log::set_log;
 use self::plan::{Plan, Variant};
 use crate::config::{Config, Reader, Transport};
 use crate::kernel::{self, KERNEL_BTF};
@@ -35,22 +37,6 @@ const PAGE: u32 = 4096;
 
 /// What is asked of an iterator at a time; the kernel has 8 pages for it.
 const CHUNK: usize = 32 << 10;
-
-/// Lines of libbpf's messages that are worth printing: the verifier gives its reasons last.
-const LAST_LINES: usize = 40;
-
-/// What libbpf and the verifier say: to stderr, or to nobody. An error has its own line either way.
-pub fn set_log(verbose: bool) {
-    libbpf_rs::set_print(verbose.then_some((PrintLevel::Info, tell)));
-}
-
-fn tell(_: PrintLevel, text: String) {
-    let lines: Vec<&str> = text.lines().collect();
-    if let Some(left_out) = lines.len().checked_sub(LAST_LINES).filter(|n| *n > 0) {
-        eprintln!("  ({left_out} lines left out)");
-    }
-    lines.iter().rev().take(LAST_LINES).rev().for_each(|line| eprintln!("  {line}"));
-}
 
 /// The kernel does not take a program, or does not let it be attached: another variant may do.
 #[derive(Debug)]
@@ -89,9 +75,13 @@ pub fn load<'o>(
     }
     let mut open = builder.open(storage).context("cannot open the BPF object")?;
     configure(&mut open, config, plan, variant, full)?;
-    let skel = open
-        .load()
-        .map_err(|error| Refused(format!("the kernel refused the programs: {error}")))?;
+    log::take_refused();
+    let skel = open.load().map_err(|error| {
+        Refused(match log::take_refused() {
+            Some(what) => format!("the kernel refused {what}: {error}"),
+            None => format!("the programs cannot be loaded: {error}"),
+        })
+    })?;
     filters::fill(&skel, config)?;
     Ok(Loaded { skel })
 }

@@ -62,11 +62,15 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     let types = types(config, kinds, &selection, &kernel);
     // Its types are megabytes, and not needed any more.
     drop(kernel);
-    let mut refused = Vec::new();
+    let mut refused: Vec<String> = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
         let started =
             loader::load(&mut storage, config, &plan, variant, selection.full).and_then(|loaded| {
+                // Where none works they are the error, and no notes.
+                for why in refused.drain(..).filter(|_| !config.output.quiet) {
+                    output::tell(&format!("note: reader {why}"));
+                }
                 Trace {
                     config,
                     plan: &plan,
@@ -81,25 +85,21 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
             });
         match started {
             Err(error) if error.is::<Refused>() => {
-                if !config.output.quiet {
-                    eprintln!(
-                        "tcc-trace: note: reader {} does not work here: {error:#}",
-                        variant.reader.name()
-                    );
-                }
-                refused.push(variant.reader.name());
+                refused.push(format!("{}: {error:#}", variant.reader.name()));
             }
             ended => return ended,
         }
     }
     let hint = if kernel::locked_down() {
-        "the kernel is locked down (confidentiality), which forbids programs to read its memory"
+        "; the kernel is locked down (confidentiality), which forbids programs to read its memory"
     } else if !Rights::current().sys_resource && !plan.cookie_helper {
-        "kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
+        "; kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
+    } else if config.output.verbose {
+        ""
     } else {
-        "the kernel's own words: run it with -v"
+        "; the kernel's own words: run it with -v"
     };
-    bail!("no reader works here (tried {}); {hint}", refused.join(", "))
+    bail!("no reader works here: {}{hint}", refused.join("; "))
 }
 
 /// What records are read by.

@@ -38,6 +38,7 @@ mod peers_fields;
 mod peers_trace;
 mod queue;
 mod readers_agree;
+mod refused;
 mod retrans_sums;
 mod rights;
 mod rtt;

@@ -1,0 +1,111 @@
+//! A program that the kernel does not take: it is named, the verifier is heard with -v, and the next reader is tried.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{Launch, Server, TempDir, Tracer, is_root, traffic, u64_of, wait_until};
+
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Only programs with typed loads read it: to these the verifier knows what lies where.
+const MEMBER: &str = "skc_hash";
+
+/// The kernel's types, in which that member lies a byte further than it does.
+fn shifted(dir: &TempDir) -> PathBuf {
+    let mut bytes = fs::read(KERNEL_BTF).expect("the kernel's BTF");
+    let word = |bytes: &[u8], at: usize| {
+        u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("4 bytes")) as usize
+    };
+    let section = |at: usize| word(&bytes, 4) + word(&bytes, at);
+    let (mut at, strings) = (section(8), section(16));
+    let end = at + word(&bytes, 12);
+    let mut found = 0;
+    while at < end {
+        let info = word(&bytes, at + 4);
+        let (kind, len) = (info >> 24 & 0x1f, info & 0xffff);
+        at += 12;
+        match kind {
+            // A struct or a union: name, type and offset in bits of each member.
+            4 | 5 => {
+                for member in (0..len).map(|i| at + i * 12) {
+                    let name = &bytes[strings + word(&bytes, member)..];
+                    if name.starts_with(MEMBER.as_bytes()) && name[MEMBER.len()] == 0 {
+                        let offset = (word(&bytes, member + 8) + 8) as u32;
+                        bytes[member + 8..member + 12].copy_from_slice(&offset.to_ne_bytes());
+                        found += 1;
+                    }
+                }
+                at += len * 12;
+            }
+            15 | 19 => at += len * 12,
+            6 | 13 => at += len * 8,
+            1 | 14 | 17 => at += 4,
+            3 => at += 12,
+            _ => {}
+        }
+    }
+    assert_eq!(found, 1, "{MEMBER}");
+    let path = dir.path().join("shifted");
+    fs::write(&path, bytes).expect("a file");
+    path
+}
+
+/// Words that only libbpf or the verifier says.
+fn is_heard(stderr: &str) -> bool {
+    stderr.contains("libbpf: ") || stderr.contains("access beyond")
+}
+
+#[test]
+fn the_next_reader_is_tried() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let btf = shifted(&dir);
+    let btf = btf.to_str().expect("UTF-8");
+    let server = Server::start("127.0.0.1:0", None);
+    let (to, port) = (server.addr.to_string(), server.port_text());
+    for (verbose, heard) in [(&[][..], false), (&["-v"], true), (&["-q"], false)] {
+        let args = [&["-o", "jsonl", "-a", "-P", &port, "--btf", btf, "--stats", "10ms"], verbose];
+        let tracer = Tracer::spawn(&Launch::here(), &args.concat());
+        wait_until("the trace to begin", || !tracer.stats().is_empty());
+        traffic(&["pingpong", "--to", &to, "--count", "20", "--interval", "1ms"]);
+        wait_until("events", || tracer.events().len() >= 20);
+        let trace = tracer.stop();
+        trace.check_account();
+        let last = trace.events.last().expect("an event");
+        assert_eq!((u64_of(last, "mss") > 0, &last["state"]), (true, &"ESTABLISHED".into()));
+
+        let stderr = &trace.stderr;
+        assert_eq!(is_heard(stderr), heard, "{stderr}");
+        let notes: Vec<&str> =
+            stderr.lines().filter(|line| line.contains("note: reader")).collect();
+        if verbose == ["-q"] {
+            assert_eq!(stderr, "");
+            continue;
+        }
+        assert!(stderr.contains("(reader raw, "), "{stderr}");
+        let [note] = notes[..] else { panic!("{stderr}") };
+        let start = "tcc-trace: note: reader sock: the kernel refused the program probe_sock: ";
+        assert!(note.starts_with(start) && note.contains("Permission denied"), "{stderr}");
+    }
+}
+
+#[test]
+fn where_there_is_no_other_it_is_the_error() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let btf = shifted(&dir);
+    let args = ["-a", "-d", "1s", "--reader", "sock", "--btf", btf.to_str().expect("UTF-8")];
+    let refused = Tracer::spawn(&Launch::here(), &args).wait_raw();
+    assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""));
+    let start =
+        "tcc-trace: no reader works here: sock: the kernel refused the program probe_sock: ";
+    assert!(refused.stderr.starts_with(start), "{}", refused.stderr);
+    assert!(refused.stderr.trim_end().ends_with("run it with -v"), "{}", refused.stderr);
+    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+
+    let verbose = Tracer::spawn(&Launch::here(), &[&args[..], &["-v"]].concat()).wait_raw();
+    assert_eq!(verbose.status.code(), Some(1), "{}", verbose.stderr);
+    // The verifier's reason, and ours last.
+    assert!(is_heard(&verbose.stderr), "{}", verbose.stderr);
+    let last = verbose.stderr.lines().last().expect("a line");
+    assert!(last.starts_with(start) && !last.contains("-v"), "{}", verbose.stderr);
+}
