@@ -18,8 +18,8 @@ fn main() {
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".into());
     match clang_version(&clang) {
         Some(version) if version >= OLDEST_CLANG => {}
-        Some(version) => stop(&format!("{clang} is version {version}")),
-        None => stop(&format!("{clang} cannot be run")),
+        Some(version) => no_clang(&format!("{clang} is version {version}")),
+        None => no_clang(&format!("{clang} cannot be run")),
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
         .join("tcc_trace.skel.rs");
@@ -38,7 +38,9 @@ fn main() {
         ])
         .build_and_generate(&out);
     if let Err(error) = built {
-        stop(&format!("cannot compile {SOURCE}: {error:#}"));
+        // All of what clang says goes to stderr, which cargo shows where a build script fails.
+        eprintln!("{error:#}");
+        stop(&format!("cannot compile {SOURCE}"));
     }
 }
 
@@ -50,9 +52,13 @@ fn clang_version(clang: &str) -> Option<u32> {
     after.split('.').next()?.parse().ok()
 }
 
+fn no_clang(what: &str) -> ! {
+    stop(&format!(
+        "{what}; building tcc-trace needs clang {OLDEST_CLANG} or newer: apt-get install clang (or set CLANG)"
+    ))
+}
+
 fn stop(what: &str) -> ! {
-    println!(
-        "cargo:warning={what}; building tcc-trace needs clang {OLDEST_CLANG} or newer: apt-get install clang (or set CLANG)"
-    );
+    println!("cargo:warning={what}");
     exit(1);
 }
