@@ -76,9 +76,7 @@ impl Trace<'_, '_> {
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
         // What the reader depends on runs first, so that its first event finds all in place.
         let mut links = self.loaded.attach(&self.variant.hooks)?;
-        if self.plan.scan_owners {
-            self.loaded.scan(OWNER_SCAN)?;
-        }
+        let scans = self.plan.scan_owners && self.scan_owners();
         let source = Source::new(
             &self.loaded.skel,
             self.plan.transport,
@@ -115,7 +113,8 @@ impl Trace<'_, '_> {
         self.announce();
 
         let waiter = Waiter::new(source.ring_fd(), self.signals, child.as_ref())?;
-        let followed = self.follow(&source, &pipeline, &waiter).and_then(|()| self.look(&source));
+        let followed =
+            self.follow(&source, &pipeline, &waiter, scans).and_then(|()| self.look(&source));
 
         // Second programs before the first: else they would take everything for missed.
         links.into_iter().rev().for_each(drop);
@@ -201,13 +200,14 @@ impl Trace<'_, '_> {
         source: &Source<'_>,
         pipeline: &RefCell<Pipeline>,
         waiter: &Waiter<'_>,
+        scans: bool,
     ) -> Result<()> {
         let now = Instant::now();
         let mut timers = Timers {
             // Beyond the clock's range is never.
             end: self.config.limits.duration.and_then(|duration| now.checked_add(duration)),
             stats: self.config.output.stats.and_then(|every| now.checked_add(every)),
-            scan: self.plan.scan_owners.then_some(now + OWNER_TICK),
+            scan: scans.then_some(now + OWNER_TICK),
             modules: self.selection.full.then_some(now + MODULE_TICK),
             summary: self.interval().and_then(|every| now.checked_add(every)),
         };
@@ -300,14 +300,24 @@ impl Trace<'_, '_> {
         let asks = source.owner_asks();
         if asks != *asked {
             *asked = asks;
-            if let Err(error) = self.loaded.scan(OWNER_SCAN) {
-                output::tell(&format!(
-                    "note: {error:#}: owners that no hook sees stay unknown from now on"
-                ));
+            if !self.scan_owners() {
                 return None;
             }
         }
         Some(started + (started.elapsed() * SCAN_SHARE).max(OWNER_TICK))
+    }
+
+    /// Looks through the processes' files; false where that does not go, and need not be tried again.
+    fn scan_owners(&self) -> bool {
+        let scanned = self.loaded.scan(OWNER_SCAN);
+        if let Err(error) = &scanned
+            && !self.config.output.quiet
+        {
+            output::tell(&format!(
+                "note: {error:#}: owners that no hook sees stay unknown from now on"
+            ));
+        }
+        scanned.is_ok()
     }
 
     /// An algorithm's module that was loaded since the start has made its state known; returns when to look next.
