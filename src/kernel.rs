@@ -17,6 +17,9 @@ pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// libbpf looks in the same places, in this order.
 const TRACEFS: &[&str] = &["/sys/kernel/debug/tracing", "/sys/kernel/tracing"];
 
+const SECURITYFS: &str = "/sys/kernel/security";
+const SECURITYFS_MAGIC: u64 = 0x7363_6673;
+
 /// The members of the tcp_probe record that are read, with their size in bits. A record that has them all, so wide, is
 /// one that we know; where `family` or `skaddr` stand beside them makes no difference.
 const RECORD: &[(&str, u32)] = &[
@@ -125,6 +128,12 @@ impl Kernel {
 
     /// Is the tcp_probe record one that we can read, and may we? Else why not.
     pub fn record(&self) -> Result<(), String> {
+        self.record_layout()?;
+        tracefs_event("tcp", "tcp_probe")
+    }
+
+    /// Is it one that we can read? Else why not.
+    pub fn record_layout(&self) -> Result<(), String> {
         let btf = self.btf()?;
         for &(member, size) in RECORD {
             match btf.member("trace_event_raw_tcp_probe", member) {
@@ -138,7 +147,7 @@ impl Kernel {
                 None => return Err(format!("it has no `{member}` here")),
             }
         }
-        tracefs_event("tcp", "tcp_probe")
+        Ok(())
     }
 
     /// What records are read by.
@@ -360,9 +369,19 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Kernel lockdown in `confidentiality` mode forbids programs to read kernel memory.
+/// Kernel lockdown in `confidentiality` mode forbids programs to read kernel memory. `None`: securityfs, which tells, is
+/// not mounted.
 #[must_use]
-pub fn locked_down() -> bool {
-    std::fs::read_to_string("/sys/kernel/security/lockdown")
-        .is_ok_and(|text| text.contains("[confidentiality]"))
+pub fn locked_down() -> Option<bool> {
+    match std::fs::read_to_string(Path::new(SECURITYFS).join("lockdown")) {
+        Ok(text) => Some(text.contains("[confidentiality]")),
+        // A kernel that cannot be locked down has no such file.
+        Err(_) => is_on(Path::new(SECURITYFS), SECURITYFS_MAGIC).then_some(false),
+    }
+}
+
+/// Is that file of this file system?
+#[must_use]
+pub fn is_on(path: &Path, magic: u64) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(magic))
 }

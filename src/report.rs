@@ -188,7 +188,7 @@ fn system(kernel: &Kernel, rights: Rights) -> Vec<Item> {
         ),
         item(
             "lockdown",
-            if kernel::locked_down() {
+            if kernel::locked_down() == Some(true) {
                 Err((
                     "the kernel is locked down: programs may not read its memory".into(),
                     Some("boot without lockdown=confidentiality"),

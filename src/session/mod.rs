@@ -90,9 +90,12 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
             ended => return ended,
         }
     }
-    let hint = if kernel::locked_down() {
-        "; the kernel is locked down (confidentiality), which forbids programs to read its memory"
-    } else if !Rights::current().sys_resource && !plan.cookie_helper {
+    if kernel::locked_down() == Some(true) {
+        bail!(
+            "the kernel is locked down, which forbids programs to read its memory: boot without lockdown=confidentiality (typed loads go: the standard fields of probe, and rtt)"
+        );
+    }
+    let hint = if !Rights::current().sys_resource && !plan.cookie_helper {
         "; kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
     } else if config.output.verbose {
         ""
