@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::skel::Head;
-use crate::table::{Column, Moment, Set, Type, Unit, Value};
+use crate::table::{Column, Member, Moment, Set, Type, Unit, Value};
 
 /// The beginning of every event, with its moment already turned into the clock that `--time` chose.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,11 @@ pub(super) const fn full<R>(
     get: for<'a> fn(&'a R) -> Value<'a>,
 ) -> Field<R> {
     Field { column: column(name, ty, unit, Set::Full, source, doc), get }
+}
+
+/// One that takes what its tracepoint has not always told.
+pub(super) const fn needs<R>(member: Member, field: Field<R>) -> Field<R> {
+    Field { column: Column { need: Some(member), ..field.column }, get: field.get }
 }
 
 /// A time that is `TCC_UNKNOWN_NS` where it is not known.

@@ -3,14 +3,14 @@
 use std::sync::LazyLock;
 
 use super::Types;
-use super::common::{Field, full, std};
+use super::common::{Field, full, needs, std};
 use super::names::{TCP_STATES, name};
 use super::socket::{self, view};
 use crate::skel::{DropRecord, DropStackRecord};
+use crate::table::Member;
 use crate::table::Type::{Text, TextList, Unsigned};
 use crate::table::Unit::{Bytes, None, Segments, Sequence};
 use crate::table::Value::{self, Code, Null, Stack, Str, U64};
-use crate::table::{Column, Member};
 
 /// The TCP header's flags, from its lowest bit on.
 const FLAGS: &[&str] = &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"];
@@ -29,16 +29,12 @@ pub(super) fn flags(flags: u16) -> Value<'static> {
     FLAG_SETS.get(usize::from(flags)).map_or(Null, |names| Str(names))
 }
 
-/// A column that needs an argument which the tracepoint has not always had.
-const fn since(member: &'static str, field: Field<DropRecord>) -> Field<DropRecord> {
-    let need = Some(Member { type_name: "trace_event_raw_kfree_skb", member });
-    Field { column: Column { need, ..field.column }, get: field.get }
-}
+const REASON_ARGUMENT: Member = Member { type_name: "trace_event_raw_kfree_skb", member: "reason" };
 
 #[rustfmt::skip]
 static FIELDS: &[Field<DropRecord>] = &[
     // Three whose names stand in this kernel's types: see value().
-    since("reason", std("reason", (Text, None), "enum skb_drop_reason", "Why, by this kernel's name, or a subsystem's (QDISC_DROP_OVERLIMIT); null before 5.17, and for a number that it has no name for.", |_| Null)),
+    needs(REASON_ARGUMENT, std("reason", (Text, None), "enum skb_drop_reason", "Why, by this kernel's name, or a subsystem's (QDISC_DROP_OVERLIMIT); null before 5.17, and for a number that it has no name for.", |_| Null)),
     std("location", (Text, None), "location", "The code that dropped it, as function and offset; its address where the kernel hides names from us.", |_| Null),
     full("stack", (TextList, None), "bpf_get_stack()", "With --stack: the way to there, innermost first. The first is `location`.", |_| Null),
     std("direction", (Text, None), "see the documentation", "`out` for a packet of the local side, `in` for one of the peer: by the socket's port, or else by the way that it has come.", |r| Str(if r.outgoing == 0 { "in" } else { "out" })),

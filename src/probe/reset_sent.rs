@@ -1,18 +1,22 @@
 //! `reset_sent`: tcp:tcp_send_reset.
 
 use super::Types;
-use super::common::{Field, std};
+use super::common::{Field, needs, std};
 use super::names::{TCP_STATES, name};
 use super::socket::{self, socket_kind, view};
 use crate::skel::ResetSentRecord;
+use crate::table::Member;
 use crate::table::Type::Text;
 use crate::table::Unit::None;
 use crate::table::Value::{self, Null, Str};
 
+const REASON_ARGUMENT: Member =
+    Member { type_name: "trace_event_raw_tcp_send_reset", member: "reason" };
+
 #[rustfmt::skip]
 static FIELDS: &[Field<ResetSentRecord>] = &[
     // Its name stands in this kernel's types: see value().
-    std("reason", (Text, None), "enum sk_rst_reason", "Why, by this kernel's name; null before 6.10, and for a number that it has no name for.", |_| Null),
+    needs(REASON_ARGUMENT, std("reason", (Text, None), "enum sk_rst_reason", "Why, by this kernel's name; null before 6.10, and for a number that it has no name for.", |_| Null)),
     std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state; null where there is no socket.", |r| if r.state == 0 { Null } else { name(TCP_STATES, r.state) }),
 ];
 

@@ -1,9 +1,10 @@
 //! `retransmit`: tcp:tcp_retransmit_skb.
 
-use super::common::{Field, full, std};
+use super::common::{Field, full, needs, std};
 use super::names::name;
 use super::socket::{socket_kind, view};
 use crate::skel::RetransmitRecord;
+use crate::table::Member;
 use crate::table::Type::{Signed, Text, Unsigned};
 use crate::table::Unit::{Bytes, None, Segments, Sequence};
 use crate::table::Value::{I64, U64};
@@ -11,6 +12,8 @@ use crate::table::Value::{I64, U64};
 /// `enum tcc_retransmit_class`.
 const CLASSES: &[&str] = &["other", "fast", "rto", "slow_start", "tlp", "syn"];
 const FIN_OR_SYN: u8 = 3;
+
+const ERR: Member = Member { type_name: "trace_event_raw_tcp_retransmit_skb", member: "err" };
 
 /// Payload: SYN and FIN take a sequence number each.
 fn len(r: &RetransmitRecord) -> u32 {
@@ -24,7 +27,7 @@ static FIELDS: &[Field<RetransmitRecord>] = &[
     std("seq", (Unsigned, Sequence), "TCP_SKB_CB(skb)->seq", "First sequence number of what is sent again.", |r| U64(r.seq.into())),
     std("data_len", (Unsigned, Bytes), "TCP_SKB_CB(skb)->end_seq - seq", "Its payload.", |r| U64(len(r).into())),
     std("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Its segments, by which RetransSegs grows; 0 where it did not come to sending (err).", |r| U64(r.segs.into())),
-    full("err", (Signed, None), "err", "What it came to, as a negative errno; 0: sent. -16 (EBUSY): the first transmission still waits in a qdisc. Before 6.17 there is no event for one that failed.", |r| I64(r.err.into())),
+    needs(ERR, full("err", (Signed, None), "err", "What it came to, as a negative errno; 0: sent. -16 (EBUSY): the first transmission still waits in a qdisc. Null before 6.17, where there is no event for one that failed.", |r| I64(r.err.into()))),
     full("tcp_flags", (Unsigned, None), "TCP_SKB_CB(skb)->tcp_flags", "Its TCP flags.", |r| U64(r.tcp_flags.into())),
 ];
 

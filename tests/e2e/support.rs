@@ -33,7 +33,7 @@ pub use self::cgroup::Cgroup;
 pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
-pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook};
+pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook, tells};
 pub use self::link::{Link, Told, tc_counted};
 pub use self::netns::{Counters, Netns, Pair};
 pub use self::puppet::{Puppet, Socket};

@@ -78,6 +78,13 @@ pub fn has_tracepoint(kind: &str) -> bool {
     Instance::start(64).read(&format!("events/{}/format", hook(kind))).is_some()
 }
 
+/// Does this kernel's tracepoint of the kind tell that?
+#[track_caller]
+pub fn tells(kind: &str, member: &str) -> bool {
+    let format = Instance::start(64).read(&format!("events/{}/format", hook(kind)));
+    format.is_some_and(|format| format.contains(&format!(" {member};")))
+}
+
 /// What both sides tell of an event, in a form in which equal is equal. The order of time among those of one connection.
 #[derive(Clone, Debug)]
 pub struct Fact {
