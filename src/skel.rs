@@ -84,6 +84,14 @@ impl Sums {
     pub const COUNT: usize = (size_of::<Sums>() - std::mem::offset_of!(Sums, n)) / 8;
 }
 
+/// Of the libbpf that is linked: major, minor.
+#[must_use]
+pub fn libbpf_version() -> (u32, u32) {
+    use libbpf_rs::libbpf_sys::{libbpf_major_version, libbpf_minor_version};
+    // SAFETY: they take nothing and return numbers.
+    unsafe { (libbpf_major_version(), libbpf_minor_version()) }
+}
+
 /// A map key's or value's bytes.
 pub fn bytes<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: a Plain type has no padding here (see above), so all its bytes are initialised; the lifetime is `value`'s.

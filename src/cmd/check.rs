@@ -33,24 +33,20 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
         if report.ready { "ready" } else { "cannot trace as things are" }
     )?;
     writeln!(out, "\nsystem")?;
-    report.system.iter().try_for_each(|item| text_item(item, out))?;
+    text_items(&report.system, out)?;
     for probe in &report.probes {
         writeln!(out, "\n{} ({})", probe.name, probe.hook)?;
         for usage in &probe.uses {
             if let Some(why) = &usage.refused {
-                writeln!(out, "  no   {}: {why}", usage.request)?;
+                writeln!(out, "  {} {}: {why}", mark(usage.possible), usage.request)?;
             }
             for (i, reader) in usage.readers.iter().enumerate() {
-                let state = match reader.loads {
-                    Some(true) => "ok",
-                    Some(false) => "no",
-                    None => "?",
-                };
+                let state = mark(reader.loads);
                 let role = if i == 0 { usage.request } else { "  else" };
                 let transport = usage.transport.unwrap_or_default();
                 writeln!(
                     out,
-                    "  {state:<4} {role}: reader {}, {transport} ({})",
+                    "  {state} {role}: reader {}, {transport} ({})",
                     reader.name, reader.why
                 )?;
                 reader.error.iter().try_for_each(|error| writeln!(out, "         {error}"))?;
@@ -59,19 +55,12 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
                 notes.into_iter().try_for_each(|note| writeln!(out, "         {note}"))?;
             }
         }
-        let missing: Vec<&Field> = probe.fields.iter().filter(|field| !field.available).collect();
-        writeln!(out, "  {} of {} fields", probe.fields.len() - missing.len(), probe.fields.len())?;
-        for field in missing {
-            writeln!(
-                out,
-                "  no   {}: null here, {}",
-                field.name,
-                field.missing.as_deref().unwrap_or_default()
-            )?;
+        if probe.uses.iter().any(|usage| usage.possible == Some(true)) {
+            text_fields(&probe.fields, out)?;
         }
     }
     writeln!(out, "\nalgorithms whose own state is shown")?;
-    report.algorithms.iter().try_for_each(|item| text_item(item, out))?;
+    text_items(&report.algorithms, out)?;
     if report.probes.iter().any(|probe| probe.readers().any(|reader| reader.loads.is_none())) {
         writeln!(
             out,
@@ -81,10 +70,49 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn text_item(item: &Item, out: &mut Vec<u8>) -> std::io::Result<()> {
-    writeln!(out, "  {:<4} {}: {}", if item.ok { "ok" } else { "no" }, item.name, item.detail)?;
-    if let Some(mend) = &item.mend {
-        writeln!(out, "         {mend}")?;
+/// How many there are, and each that is missing; those of an algorithm together, where they all are.
+fn text_fields(fields: &[Field], out: &mut Vec<u8>) -> std::io::Result<()> {
+    let available = fields.iter().filter(|field| field.available == Some(true)).count();
+    writeln!(out, "  {available} of {} fields", fields.len())?;
+    let group = |field: &Field| field.name.split_once('.').map(|(group, _)| group);
+    let mut lines: Vec<String> = Vec::new();
+    for field in fields {
+        let Some(why) = &field.missing else {
+            continue;
+        };
+        let alike = |other: &&Field| other.missing.as_ref() == Some(why);
+        let name = match group(field) {
+            Some(of)
+                if fields.iter().filter(|other| group(other) == Some(of)).all(|f| alike(&f)) =>
+            {
+                format!("{of}.*")
+            }
+            _ => field.name.to_owned(),
+        };
+        let null = if field.available.is_none() { "" } else { "null here, " };
+        lines.push(format!("  {} {name}: {null}{why}", mark(field.available)));
+    }
+    lines.dedup();
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// What would mend several is said once.
+fn text_items(items: &[Item], out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut said: Vec<&str> = Vec::new();
+    for item in items {
+        writeln!(out, "  {} {}: {}", mark(item.ok), item.name, item.detail)?;
+        if let Some(mend) = item.mend.as_deref().filter(|mend| !said.contains(mend)) {
+            writeln!(out, "         {mend}")?;
+            said.push(mend);
+        }
     }
     Ok(())
+}
+
+fn mark(known: Option<bool>) -> &'static str {
+    match known {
+        Some(true) => "ok  ",
+        Some(false) => "no  ",
+        None => "?   ",
+    }
 }

@@ -26,7 +26,9 @@ fn kinds(config: &Config, names: &[String]) -> Result<Vec<&'static Kind>> {
         }
     }
     let all = names.iter().any(|name| name == "all");
+    // Where its types cannot be read, that is what is said of it.
     let kernel = all.then(|| Kernel::new(config.tap.btf.as_deref()));
+    let kernel = kernel.filter(|kernel| kernel.btf().is_ok());
     let lacks = |kind: &Kind| kernel.as_ref().and_then(|kernel| kernel.lacks(kind));
     let mut kinds = Vec::new();
     for kind in KINDS {

@@ -74,6 +74,13 @@ impl Layouts {
         }
     }
 
+    /// Is it known where that column's member lies?
+    #[must_use]
+    pub fn knows(&self, column: &str) -> bool {
+        let index = FIELDS.iter().position(|field| field.column.name == column);
+        index.and_then(|index| self.fields.get(index)).is_some_and(Option::is_some)
+    }
+
     /// The value of column `index` of [`FIELDS`]; null where the socket runs another algorithm.
     #[must_use]
     pub fn value(&self, index: usize, algorithm: Option<usize>, sock: &Sock) -> Value<'static> {

@@ -8,6 +8,7 @@ mod accept;
 mod accounting;
 mod algorithms;
 mod big_tcp;
+mod check;
 mod churn;
 mod command;
 mod commands_view;
