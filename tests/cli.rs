@@ -54,6 +54,8 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--cgroup", "/proc/self"], &["cgroup2"]),
         (["--netns", "no-such-name"], &["no-such-name"]),
         (["--netns", "/no/such/file"], &["/no/such/file"]),
+        (["--netns", "/proc/self/status"], &["/proc/self/status", "no namespace"]),
+        (["--netns", "12345"], &["12345", "4026531832"]),
         (["--netns", "pid:0"], &["pid:0"]),
         (["--netns", "pid:me"], &["`me`"]),
         (["--iface", "no-such-if0"], &["no-such-if0", "no such interface"]),
@@ -110,8 +112,11 @@ fn what_does_not_go_together_is_told() {
     refused(&["--format", "{time}", "-o", "csv"], &["--format", "--output"]);
     refused(&["--format", "{time}", "-a"], &["--format", "--all-fields"]);
     refused(&["--follow", "1", "--cookie", "1"], &["--follow", "--cookie"]);
-    refused(&["--iface", "lo", "--netns", "1", "--netns", "2"], &["lo", "number"]);
-    refused(&["--iface", "lo", "--netns", "1"], &["lo", "number"]);
+    refused(
+        &["--iface", "lo", "--netns", "4026531840", "--netns", "4026532000"],
+        &["lo", "number"],
+    );
+    refused(&["--iface", "lo", "--netns", "4026531840"], &["lo", "number"]);
     refused(&["-P", "1", "probe"], &["probe"]);
 }
 

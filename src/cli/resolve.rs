@@ -10,9 +10,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::kernel::in_host_pid_namespace;
+use crate::kernel::{in_host_pid_namespace, is_on};
 
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+/// The kernel gives its namespaces no smaller numbers (`MNT_NS_INIT_INO`).
+const FIRST_NAMESPACE: u64 = 0xefff_fff8;
+/// So many levels are looked at above a socket's group, see admit_cgroup().
+const CGROUP_LEVELS: usize = 32;
 
 /// A network namespace: its inode, and the file that opens it if we know one.
 pub struct Netns {
@@ -30,11 +35,8 @@ pub fn cgroup(path: &Path) -> Result<u64> {
     let dirs: Vec<PathBuf> =
         candidates.into_iter().flatten().filter(|path| path.is_dir()).collect();
     // `/` and the like exist outside too: the first that is a group counts.
-    let is_group = |path: &&PathBuf| {
-        rustix::fs::statfs(path.as_path())
-            .is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(CGROUP2_MAGIC))
-    };
-    let Some(found) = dirs.iter().find(is_group) else {
+    let is_group = |path: &Path| is_on(path, CGROUP2_MAGIC);
+    let Some(found) = dirs.iter().find(|path| is_group(path)) else {
         match dirs.first() {
             Some(dir) => bail!(
                 "--cgroup {}: that is not in a cgroup2 file system, and a socket knows its v2 group only",
@@ -43,7 +45,13 @@ pub fn cgroup(path: &Path) -> Result<u64> {
             None => bail!("--cgroup {}: no such cgroup", path.display()),
         }
     };
-    Ok(std::fs::metadata(found).with_context(|| format!("--cgroup {}", found.display()))?.ino())
+    let error = || format!("--cgroup {}", found.display());
+    let found = found.canonicalize().with_context(error)?;
+    let level = found.ancestors().skip(1).take_while(|path| is_group(path)).count();
+    if level >= CGROUP_LEVELS {
+        bail!("{}: it lies {level} groups deep, and {} are looked at", error(), CGROUP_LEVELS - 1);
+    }
+    Ok(std::fs::metadata(&found).with_context(error)?.ino())
 }
 
 /// Where cgroup2 is mounted, if it is.
@@ -75,6 +83,9 @@ fn is_gone(pid: u32) -> bool {
 /// `4026531840`, `/run/netns/blue`, `pid:123`, `blue`.
 pub fn netns(name: &str) -> Result<Netns> {
     if let Ok(inode) = name.parse() {
+        if inode < FIRST_NAMESPACE {
+            bail!("--netns {name}: no namespace has that number, they begin at {FIRST_NAMESPACE}");
+        }
         return Ok(Netns { inode, path: None });
     }
     let path = if let Some(pid) = name.strip_prefix("pid:") {
@@ -89,6 +100,9 @@ pub fn netns(name: &str) -> Result<Netns> {
     let inode = std::fs::metadata(&path)
         .with_context(|| format!("--netns {name}: {}", path.display()))?
         .ino();
+    if !is_on(&path, NSFS_MAGIC) {
+        bail!("--netns {name}: {} is no namespace", path.display());
+    }
     Ok(Netns { inode, path: Some(path) })
 }
 

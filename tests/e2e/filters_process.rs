@@ -2,8 +2,8 @@
 //! from our columns.
 
 use crate::support::{
-    Cgroup, Launch, Puppet, Server, Sides, TempDir, cgroup2, is_one_of, is_root, named, pingpong,
-    traffic_program, unique,
+    Cgroup, Launch, Puppet, Server, Sides, TempDir, Tracer, cgroup2, is_one_of, is_root, named,
+    pingpong, traffic_program, unique,
 };
 
 fn check_processes(reader: &str) {
@@ -110,7 +110,37 @@ fn check_cgroups(reader: &str) {
     drop(child);
 }
 
+/// The programs look at so many groups above a socket's; what lies deeper would never match.
+fn check_depth(reader: &str) {
+    need!(is_root(), "not root");
+    let Some(mount) = cgroup2() else {
+        return need!(false, "no cgroup2 is mounted");
+    };
+    let mut groups = vec![Cgroup::new(mount.join(unique("tcc-")))];
+    while groups.len() < 32 {
+        let inner = groups.last().expect("one").0.join("a");
+        groups.push(Cgroup::new(inner));
+    }
+    let [.., deepest, too_deep] = &groups[..] else { panic!("{}", groups.len()) };
+    let args = ["-d", "1s", "--reader", reader, "--cgroup", &too_deep.name()];
+    let refused = Tracer::spawn(&Launch::here(), &args).wait_raw();
+    assert_eq!((refused.status.code(), refused.stderr.lines().count()), (Some(2), 1));
+    assert!(refused.stderr.contains("32 groups deep"), "{}", refused.stderr);
+
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port();
+    let option = format!("-P {port} --cgroup {}", deepest.name());
+    let sides = Sides::start(&server.port_text(), reader, &[option]);
+    let inside = pingpong(&deepest.launch(Launch::here()), &traffic_program(), server.addr, &[]);
+    pingpong(&Launch::here(), &traffic_program(), server.addr, &[]);
+    sides.expect(0, |e| is_one_of(e, "sport", &inside));
+    sides.stop();
+    // The inner ones first.
+    while groups.pop().is_some() {}
+}
+
 by_sock_and_raw! {
+    check_depth: depth_by_sock depth_by_raw;
     check_processes: processes_by_sock processes_by_raw;
     check_users: users_by_sock users_by_raw;
     check_cgroups: cgroups_by_sock cgroups_by_raw;
