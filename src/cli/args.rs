@@ -122,7 +122,7 @@ pub struct OutputArgs {
     /// These fields in this order; `bbr` means all of bbr's. See tcc-trace schema.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "all_fields")]
     pub fields: Vec<String>,
-    /// Everything that the kernel knows of the connection.
+    /// Everything that the kernel knows of the connection; as text on lines below the event's own.
     #[arg(short, long)]
     pub all_fields: bool,
     /// A line for each event: '{time} {saddr}:{sport} {snd_cwnd:>6}'. Columns as in tcc-trace schema, and `type`.

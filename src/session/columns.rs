@@ -48,9 +48,9 @@ pub fn select(
     Ok(Selection { tables, full, owner, code, samples })
 }
 
-/// Does the text format choose what is shown? Of the standard columns it has those of the kinds' views.
+/// Does the text format choose what is shown? Of the standard columns it has those of the kinds' views only.
 fn by_view(output: &Output) -> bool {
-    output.format == Format::Text && !matches!(output.fields, Fields::Named(_))
+    output.format == Format::Text && output.fields == Fields::Standard
 }
 
 fn table(kind: &'static Kind, output: &Output, has: &impl Fn(Member) -> bool) -> Table {

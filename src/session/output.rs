@@ -39,8 +39,8 @@ pub fn sink_into<W: Write + 'static>(
     }
 }
 
-/// Of one kind its own view, or the command's, and what goes beyond the standard fields below; named fields in their
-/// order. Of several what they have in common, and the rest of each one's view behind it.
+/// Of one kind its own view, or the command's, and what it does not show of all fields below; named fields in their
+/// order. Of several what they have in common, and the rest of each one's view, or of all fields, behind it.
 fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layout {
     let named = matches!(output.fields, Fields::Named(_));
     let (cells, details, inline) = match (&selection.tables[..], output.view) {
@@ -51,14 +51,16 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
             let lists = table.columns.iter().filter(|s| is_list(s)).copied().collect();
             (cells, vec![Table { columns: lists, ..table.clone() }], false)
         }
-        ([(kind, table)], None) => (view(kind.view, tables), vec![beyond(table, &[])], false),
+        ([(kind, table)], None) => {
+            (view(kind.view, tables), vec![beyond(table, kind.view, output)], false)
+        }
         (_, Some(of_command)) if !named => {
-            let details = tables.iter().map(|table| beyond(table, of_command)).collect();
+            let details = tables.iter().map(|table| beyond(table, of_command, output)).collect();
             (view(of_command, tables), details, false)
         }
         (several, _) => {
-            let common = several.first().and_then(|(kind, _)| kind.view.get(..COMMON));
-            let mut cells = view(common.unwrap_or_default(), tables);
+            let common = several.first().map_or(&[][..], |(kind, _)| common(kind));
+            let mut cells = view(common, tables);
             let kind = Cell { title: "EVENT".into(), part: Part::Kind, width: 14 };
             cells.insert(cells.len().min(1), kind);
             let details = several.iter().map(|(kind, table)| rest(kind, table, output)).collect();
@@ -78,6 +80,10 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
 /// How many cells every kind's view begins with: time and the two ends.
 const COMMON: usize = 3;
 
+fn common(kind: &Kind) -> View {
+    kind.view.get(..COMMON).unwrap_or_default()
+}
+
 fn view(view: View, tables: &[Table]) -> Vec<Cell> {
     view.iter().filter_map(|&(title, name, width)| cell(tables, title, name, width)).collect()
 }
@@ -87,23 +93,24 @@ fn is_list(selected: &Selected) -> bool {
     selected.column.ty == Type::TextList
 }
 
-/// What goes beyond the standard fields, and beyond that view.
-fn beyond(table: &Table, view: View) -> Table {
-    let full = |s: &&Selected| {
-        s.column.set == Set::Full && !view.iter().any(|(_, name, _)| *name == s.column.name)
+/// Does that view show the column, in a cell of its own or as one of an end's two?
+fn shows(view: View, column: &str) -> bool {
+    view.iter().any(|(_, of, _)| of.split(':').any(|name| name == column))
+}
+
+/// What that view does not show: of all fields the rest, else what was asked for beyond the standard ones.
+fn beyond(table: &Table, view: View, output: &Output) -> Table {
+    let rest = |s: &&Selected| {
+        !shows(view, s.column.name) && (output.fields == Fields::All || s.column.set == Set::Full)
     };
-    Table { columns: table.columns.iter().filter(full).copied().collect(), ..table.clone() }
+    Table { columns: table.columns.iter().filter(rest).copied().collect(), ..table.clone() }
 }
 
 /// What a kind's line shows behind the common cells.
 fn rest(kind: &Kind, table: &Table, output: &Output) -> Table {
-    let viewed = |name: &str| kind.view.iter().skip(COMMON).any(|(_, column, _)| *column == name);
-    let shown = |s: &&Selected| match output.fields {
-        Fields::Standard => viewed(s.column.name) || is_list(s),
-        Fields::All => viewed(s.column.name) || s.column.set == Set::Full,
-        Fields::Named(_) => {
-            !matches!(s.column.name, "time" | "saddr" | "sport" | "daddr" | "dport")
-        }
+    let shown = |s: &&Selected| {
+        !shows(common(kind), s.column.name)
+            && (output.fields != Fields::Standard || shows(kind.view, s.column.name) || is_list(s))
     };
     Table { columns: table.columns.iter().filter(shown).copied().collect(), ..table.clone() }
 }

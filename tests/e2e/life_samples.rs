@@ -98,11 +98,12 @@ fn no_program_sees_packets_where_nobody_asked_for_samples() {
         let line = output.stderr.lines().find(|line| line.starts_with("tcc-trace: programs: "));
         line.unwrap_or_else(|| panic!("{}", output.stderr)).to_owned()
     };
-    for args in [&[][..], &["-a"], &["-o", "jsonl", "--fields", "time,srtt_us"]] {
+    for args in [&[][..], &["-o", "jsonl", "--fields", "time,srtt_us"]] {
         assert!(!programs(args).contains(" conn_sample_"), "{args:?}");
     }
     for args in [
-        &["-o", "jsonl"][..],
+        &["-a"][..],
+        &["-o", "jsonl"],
         &["-o", "csv"],
         &["--fields", "snd_cwnd_max"],
         &["--format", "{srtt_avg_us}"],

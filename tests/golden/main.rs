@@ -17,7 +17,7 @@ use tcc_trace::probe::{KINDS, Kind, Types, ca_mainline};
 use tcc_trace::session::columns::{Selection, select};
 use tcc_trace::session::output::sink_into;
 use tcc_trace::symbols::Symbols;
-use tcc_trace::table::{Moment, Row, Value};
+use tcc_trace::table::{Moment, Row, Type, Value};
 
 const FORMATS: [(Format, &str); 3] =
     [(Format::Text, "txt"), (Format::Jsonl, "jsonl"), (Format::Csv, "csv")];
@@ -111,6 +111,39 @@ fn every_kind_is_printed_as_before() {
         "{}\nIf that is meant: UPDATE=1 cargo test --test golden",
         different.join("\n")
     );
+}
+
+/// With all fields every value of a record is on the terminal: in a cell of the view, or behind its name; of one kind, and
+/// of several in one stream.
+#[test]
+fn all_fields_are_all_in_text() {
+    let types = types();
+    for (i, kind) in KINDS.iter().enumerate() {
+        let other = &KINDS[(i + 1) % KINDS.len()];
+        for (kinds, cells) in [(&[kind][..], kind.view.len()), (&[kind, other], 3)] {
+            let output = output(Format::Text, Fields::All);
+            let selection = select(kinds, &output, |_| true).expect("no field was named");
+            for record in records(kind) {
+                let written = Written::default();
+                let mut sink = sink_into(written.clone(), &output, &selection);
+                let event = decode(&record, &types);
+                sink.event(&event).unwrap();
+                sink.flush().unwrap();
+                let text = String::from_utf8(written.0.take()).expect("UTF-8");
+                let in_cell = |name: &str| {
+                    kind.view[..cells].iter().any(|(_, of, _)| of.split(':').any(|of| of == name))
+                };
+                for (index, column) in (kind.columns)().iter().enumerate() {
+                    let behind = format!(" {}:", column.name);
+                    let shown = in_cell(column.name) || text.contains(&behind);
+                    let nothing = event.value(index) == Value::Null;
+                    // A list has lines of its own.
+                    let list = column.ty == Type::TextList;
+                    assert!(shown || nothing || list, "{}: {}:\n{text}", kind.name, column.name);
+                }
+            }
+        }
+    }
 }
 
 /// What is null in every record would not be noticed when it changes.
