@@ -101,7 +101,7 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tcc-trace",
-        "description": "One line of --output jsonl. With --fields only those keys are there.",
+        "description": "One line of --output jsonl. An event has at least the keys whose x-set is standard; with --all-fields all keys; with --fields type and those alone.",
         "oneOf": records.collect::<Vec<Value>>(),
     });
     let text = serde_json::to_string_pretty(&schema)? + "\n";
@@ -112,14 +112,10 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
 fn record(kind: &Kind) -> Value {
     let mut properties = Map::new();
     properties.insert("type".into(), json!({ "const": kind.name }));
-    let mut required = vec!["type"];
     for column in (kind.columns)() {
-        if column.set == Set::Standard {
-            required.push(column.name);
-        }
         match column.group() {
             None => {
-                properties.insert(column.name.into(), property(column));
+                properties.insert(column.name.into(), of_event(column));
             }
             Some(group) => {
                 let entry = properties.entry(group).or_insert_with(|| {
@@ -128,9 +124,10 @@ fn record(kind: &Kind) -> Value {
                         "description": format!("State of {group}; null on connections under another algorithm."),
                         "properties": {},
                         "additionalProperties": false,
+                        "x-set": set(column),
                     })
                 });
-                entry["properties"][column.leaf()] = property(column);
+                entry["properties"][column.leaf()] = of_event(column);
             }
         }
     }
@@ -139,9 +136,24 @@ fn record(kind: &Kind) -> Value {
         "description": kind.doc,
         "type": "object",
         "properties": properties,
-        "required": required,
+        // All others may be left out by --fields.
+        "required": ["type"],
         "additionalProperties": false,
     })
+}
+
+fn of_event(column: &Column) -> Value {
+    let mut property = property(column);
+    property["x-set"] = set(column).into();
+    property
+}
+
+/// When an event has it.
+fn set(column: &Column) -> &'static str {
+    match column.set {
+        Set::Standard => "standard",
+        Set::Full => "all",
+    }
 }
 
 fn properties<'c>(columns: impl IntoIterator<Item = &'c Column>) -> Map<String, Value> {
@@ -269,7 +281,6 @@ pub fn fields() -> String {
 fn table<'c>(columns: impl IntoIterator<Item = &'c Column>, page: &mut String) {
     *page += "| field | type | unit | set | meaning | in the kernel |\n|---|---|---|---|---|---|\n";
     for column in columns {
-        let set = if column.set == Set::Standard { "standard" } else { "all" };
         let source = column.need.map_or_else(
             || format!("`{}`", column.source),
             |need| {
@@ -281,10 +292,11 @@ fn table<'c>(columns: impl IntoIterator<Item = &'c Column>, page: &mut String) {
         );
         let _ = writeln!(
             page,
-            "| `{}` | {:?} | {} | {set} | {} | {source} |",
+            "| `{}` | {:?} | {} | {} | {} | {source} |",
             column.name,
             column.ty,
             column.unit.name(),
+            set(column),
             column.doc.replace('|', "\\|"),
         );
     }

@@ -42,9 +42,14 @@ fn json_lines_are_what_the_schema_says() {
     let schema = schema();
     let server = Server::start("127.0.0.1:0", None);
     let port = server.port_text();
-    for (args, names) in [
-        (&["--stats", "50ms", "-P", &port][..], false),
-        (&["--stats", "50ms", "-a", "--time", "rel", "-P", &port], true),
+    for (args, sets, named) in [
+        (&["--stats", "50ms", "-P", &port][..], &["standard"][..], &[][..]),
+        (&["--stats", "50ms", "-a", "--time", "rel", "-P", &port], &["standard", "all"], &[]),
+        (
+            &["--stats", "50ms", "--fields", "bbr.bw,snd_cwnd,cookie", "-P", &port],
+            &[],
+            &["bbr", "snd_cwnd", "cookie"],
+        ),
     ] {
         let tracer = Tracer::start(args);
         some_traffic(&server);
@@ -58,17 +63,30 @@ fn json_lines_are_what_the_schema_says() {
             let kind = value["type"].as_str().expect("a type");
             let own = crate::support::record(&schema, kind);
             invalid(own, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
-            if kind == "probe" && names {
+            if kind == "probe" {
+                let properties = own["properties"].as_object().expect("properties");
+                let of_sets = properties.iter().filter(|(_, property)| {
+                    property["x-set"].as_str().is_some_and(|set| sets.contains(&set))
+                });
+                let wanted: Vec<&str> = ["type"]
+                    .into_iter()
+                    .chain(of_sets.map(|(name, _)| name.as_str()))
+                    .chain(named.iter().copied())
+                    .collect();
                 let keys: Vec<&String> = value.as_object().expect("an object").keys().collect();
-                let all: Vec<&String> =
-                    own["properties"].as_object().expect("properties").keys().collect();
-                assert_eq!(keys, all, "with --all-fields all are there, in order");
+                assert_eq!(keys, wanted, "{args:?}: all of these, in this order");
             }
         }
     }
     // The validator itself refuses what is wrong.
-    assert!(invalid(&schema, &serde_json::json!({ "type": "probe" })).is_err());
-    assert!(invalid(&schema, &serde_json::json!({ "type": "other" })).is_err());
+    for wrong in [
+        serde_json::json!({ "type": "probe", "snd_cwnd": "10" }),
+        serde_json::json!({ "type": "probe", "other": 1 }),
+        serde_json::json!({ "type": "end" }),
+        serde_json::json!({ "type": "other" }),
+    ] {
+        assert!(invalid(&schema, &wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn invalid(schema: &Value, value: &Value) -> Result<(), String> {
                 (Some("ipv6"), Some(text)) => text.parse::<std::net::Ipv6Addr>().is_ok(),
                 _ => return Err(format!("unknown format {rule}")),
             },
-            "$schema" | "title" | "description" | "x-source" | "x-unit" => true,
+            "$schema" | "title" | "description" | "x-set" | "x-source" | "x-unit" => true,
             _ => return Err(format!("unknown keyword {keyword}")),
         };
         if !holds {
