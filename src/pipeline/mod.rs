@@ -2,6 +2,7 @@
 
 pub mod clock;
 
+use std::collections::VecDeque;
 use std::io;
 
 use self::clock::Clock;
@@ -21,6 +22,8 @@ pub struct Pipeline {
     left: Option<u64>,
     received: u64,
     tallies: Vec<Tally>,
+    /// What the sink has taken and not written, in order: where in the output each event ends, and its kind.
+    unwritten: VecDeque<(u64, usize)>,
     error: Option<io::Error>,
 }
 
@@ -69,6 +72,7 @@ impl Pipeline {
             left: count,
             received: 0,
             tallies: vec![Tally::default(); KINDS.len()],
+            unwritten: VecDeque::new(),
             error: None,
         }
     }
@@ -92,14 +96,14 @@ impl Pipeline {
         let clock = &self.clock;
         match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
             Err(_) => tally.undecodable += 1,
-            // What could not be written counts as lost: it is the difference between submitted and the rest.
+            // What was not written, to its last byte, counts as lost: it is the difference between submitted and the rest.
             Ok(_) if self.error.is_some() => {}
             Ok(event) => match self.sink.event(&event) {
                 Ok(()) => {
-                    tally.emitted += 1;
+                    self.unwritten.push_back((self.sink.progress().made, kind));
                     self.left = self.left.map(|left| left - 1);
                 }
-                Err(error) => self.error = Some(error),
+                Err(error) => self.keep(Err(error)),
             },
         }
     }
@@ -178,7 +182,15 @@ impl Pipeline {
         self.keep(done);
     }
 
+    /// After the sink has written, or could not.
     fn keep(&mut self, result: io::Result<()>) {
+        let written = self.sink.progress().written;
+        while let Some(&(end, kind)) = self.unwritten.front()
+            && end <= written
+        {
+            self.tallies[kind].emitted += 1;
+            self.unwritten.pop_front();
+        }
         if let Err(error) = result {
             self.error.get_or_insert(error);
         }

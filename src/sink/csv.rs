@@ -5,38 +5,36 @@
 use std::io::{self, Write};
 
 use super::jsonl::write_ip;
+use super::out::Out;
 use super::time::TimeFormat;
-use super::{Sink, Stage};
+use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
-use crate::table::summary::{BUCKET, Shape, Summary};
+use crate::table::summary::{BUCKET, Summary};
 use crate::table::{Across, Moment, Row, Table, Value};
 
 /// The sink.
 pub struct Csv<W: Write> {
-    out: csv::Writer<W>,
+    buffer: Out<W>,
     names: Vec<(usize, &'static str)>,
     columns: Vec<Across>,
     header: bool,
     time: TimeFormat,
-    cell: Vec<u8>,
 }
 
 impl<W: Write> Csv<W> {
     /// Of several tables all columns, in the order in which they come.
     pub fn new(out: W, tables: &[Table], header: bool) -> Self {
-        let out = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
         let columns = match tables {
             // A name that was asked for twice is printed twice.
             [table] => table.columns.iter().map(|s| Across::one(table.kind, *s)).collect(),
             several => Across::all(several),
         };
         Csv {
-            out,
+            buffer: Out::new(out),
             names: tables.iter().map(|table| (table.kind, table.name)).collect(),
             columns,
             header,
             time: TimeFormat::default(),
-            cell: Vec::new(),
         }
     }
 }
@@ -44,33 +42,31 @@ impl<W: Write> Csv<W> {
 impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self) -> io::Result<()> {
         if self.header && !self.columns.is_empty() {
-            self.out.write_field("type")?;
-            for column in &self.columns {
-                self.out.write_field(column.column().name)?;
-            }
-            self.out.write_record(None::<&[u8]>)?;
+            let columns = self.columns.iter().map(|column| column.column().name);
+            write_header(["type"].into_iter().chain(columns), &mut self.buffer);
         }
         Ok(())
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
         let name = self.names.iter().find(|(kind, _)| *kind == row.kind());
-        self.out.write_field(name.map_or("", |(_, name)| name))?;
+        self.buffer.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());
         for column in &self.columns {
-            self.cell.clear();
-            write_value(column.value(row), &mut self.time, &mut self.cell);
-            self.out.write_field(&self.cell)?;
+            append(column.value(row), &mut self.time, &mut self.buffer);
         }
-        self.out.write_record(None::<&[u8]>)?;
-        Ok(())
+        self.buffer.push(b'\n');
+        self.buffer.line()
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let shape = summary.shape;
         // Once: all summaries of a run have one shape.
         if std::mem::take(&mut self.header) {
-            self.summary_header(summary.shape)?;
+            let buckets = BUCKET.iter().filter(|_| shape.has_buckets());
+            let columns = shape.key.iter().chain(&shape.columns).copied().chain(buckets);
+            let first = ["type", "command", "time", "interval_ns"].into_iter();
+            write_header(first.chain(columns.map(|column| column.name)), &mut self.buffer);
         }
-        let shape = summary.shape;
         for line in &summary.lines {
             let buckets = line
                 .buckets
@@ -79,16 +75,16 @@ impl<W: Write> Sink for Csv<W> {
             let rows: Vec<Vec<Value<'_>>> =
                 if shape.has_buckets() { buckets.collect() } else { vec![Vec::new()] };
             for bucket in rows {
-                self.out.write_field("summary")?;
-                self.out.write_field(shape.command)?;
-                self.write_cell(Value::Time(summary.time))?;
-                self.write_cell(Value::U64(summary.interval_ns))?;
+                self.buffer.extend_from_slice(format!("summary,{}", shape.command).as_bytes());
+                let mut cell = |value| append(value, &mut self.time, &mut self.buffer);
+                cell(Value::Time(summary.time));
+                cell(Value::U64(summary.interval_ns));
                 match &line.key {
-                    Some(key) => key.iter().try_for_each(|&value| self.write_cell(value))?,
-                    None => shape.key.iter().try_for_each(|_| self.write_cell(Value::Null))?,
+                    Some(key) => key.iter().for_each(|&value| cell(value)),
+                    None => shape.key.iter().for_each(|_| cell(Value::Null)),
                 }
-                line.values.iter().chain(&bucket).try_for_each(|&value| self.write_cell(value))?;
-                self.out.write_record(None::<&[u8]>)?;
+                line.values.iter().chain(&bucket).for_each(|&value| cell(value));
+                self.buffer.push(b'\n');
             }
         }
         Ok(())
@@ -99,27 +95,36 @@ impl<W: Write> Sink for Csv<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.buffer.flush()
+    }
+
+    fn progress(&self) -> Progress {
+        self.buffer.progress()
     }
 }
 
-impl<W: Write> Csv<W> {
-    fn summary_header(&mut self, shape: &Shape) -> io::Result<()> {
-        let buckets = BUCKET.iter().filter(|_| shape.has_buckets());
-        let names = shape.key.iter().chain(&shape.columns).copied().chain(buckets);
-        for name in ["type", "command", "time", "interval_ns"] {
-            self.out.write_field(name)?;
-        }
-        for column in names {
-            self.out.write_field(column.name)?;
-        }
-        Ok(self.out.write_record(None::<&[u8]>)?)
-    }
+/// Names need no quotes.
+fn write_header<'n>(names: impl Iterator<Item = &'n str>, out: &mut Vec<u8>) {
+    let names: Vec<&str> = names.collect();
+    out.extend_from_slice(names.join(",").as_bytes());
+    out.push(b'\n');
+}
 
-    fn write_cell(&mut self, value: Value<'_>) -> io::Result<()> {
-        self.cell.clear();
-        write_value(value, &mut self.time, &mut self.cell);
-        Ok(self.out.write_field(&self.cell)?)
+/// One more cell of a line, in quotes where it needs them.
+fn append(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+    out.push(b',');
+    let start = out.len();
+    write_value(value, time, out);
+    if out[start..].iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        let bare = out.split_off(start);
+        out.push(b'"');
+        for byte in bare {
+            if byte == b'"' {
+                out.push(b'"');
+            }
+            out.push(byte);
+        }
+        out.push(b'"');
     }
 }
 
@@ -143,5 +148,23 @@ pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec
                 symbols.write(address, out);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_read_as_it_was() {
+        let values = ["", "plain", "a,b", "\"", "say \"a\"", "two\nlines", "\r", " a "];
+        let mut line = b"first".to_vec();
+        for value in values {
+            append(Value::Str(value), &mut TimeFormat::default(), &mut line);
+        }
+        assert!(line.starts_with(b"first,,plain,\"a,b\",\"\"\"\","), "{line:?}");
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&line[..]);
+        let record = reader.records().next().expect("a record").expect("CSV");
+        assert_eq!(record.iter().skip(1).collect::<Vec<_>>(), values);
     }
 }

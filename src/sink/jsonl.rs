@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 
+use super::out::Out;
 use super::time::TimeFormat;
-use super::{Sink, Stage};
+use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::symbols::Symbols;
 use crate::table::summary::{BUCKET, Line, Summary};
@@ -50,8 +51,7 @@ impl Key {
 
 /// The sink.
 pub struct Jsonl<W: Write> {
-    out: W,
-    buffer: Vec<u8>,
+    buffer: Out<W>,
     time: TimeFormat,
     /// By the kind's number.
     shapes: Vec<Option<Shape>>,
@@ -99,7 +99,7 @@ impl<W: Write> Jsonl<W> {
             shapes.resize_with(shapes.len().max(table.kind + 1), || None);
             shapes[table.kind] = Some(Shape::new(table));
         }
-        Jsonl { out, buffer: Vec::with_capacity(64 * 1024), time: TimeFormat::default(), shapes }
+        Jsonl { buffer: Out::new(out), time: TimeFormat::default(), shapes }
     }
 }
 
@@ -112,7 +112,7 @@ impl<W: Write> Sink for Jsonl<W> {
         let Some(Some(shape)) = self.shapes.get(row.kind()) else {
             return Ok(());
         };
-        let out = &mut self.buffer;
+        let out: &mut Vec<u8> = &mut self.buffer;
         out.extend_from_slice(&shape.open);
         for item in &shape.items {
             match item {
@@ -138,11 +138,7 @@ impl<W: Write> Sink for Jsonl<W> {
             }
         }
         out.extend_from_slice(b"}\n");
-        if self.buffer.len() >= 60 * 1024 {
-            self.out.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        self.buffer.line()
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
@@ -153,7 +149,7 @@ impl<W: Write> Sink for Jsonl<W> {
     }
 
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()> {
-        let out = &mut self.buffer;
+        let out: &mut Vec<u8> = &mut self.buffer;
         out.extend_from_slice(if stage == Stage::End {
             b"{\"type\":\"end\""
         } else {
@@ -179,15 +175,18 @@ impl<W: Write> Sink for Jsonl<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        self.out.flush()
+        self.buffer.flush()
+    }
+
+    fn progress(&self) -> Progress {
+        self.buffer.progress()
     }
 }
 
 impl<W: Write> Jsonl<W> {
     fn summary_line(&mut self, summary: &Summary<'_>, line: &Line<'_>) -> io::Result<()> {
-        let (shape, out) = (summary.shape, &mut self.buffer);
+        let shape = summary.shape;
+        let out: &mut Vec<u8> = &mut self.buffer;
         write!(out, "{{\"type\":\"summary\",\"command\":\"{}\",\"time\":", shape.command)?;
         write_value(Value::Time(summary.time), &mut self.time, out);
         write!(out, ",\"interval_ns\":{},\"key\":", summary.interval_ns)?;

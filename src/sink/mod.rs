@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod jsonl;
+mod out;
 mod summary;
 pub mod template;
 pub mod text;
@@ -10,6 +11,7 @@ mod time;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+pub use self::out::Progress;
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{Moment, Row};
@@ -58,4 +60,7 @@ pub trait Sink {
 
     /// After each batch: everything so far must reach the reader.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// How much there was of all that so far, and how much of it has been written.
+    fn progress(&self) -> Progress;
 }

@@ -1,10 +1,12 @@
 //! A line of the user's own making for each event (`--format`).
 
 use std::io::{self, Write};
+use std::iter::repeat_n;
 
+use super::out::Out;
 use super::text::{is_left, write_cell};
 use super::time::TimeFormat;
-use super::{Sink, Stage};
+use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{Across, Moment, Row, Table, Value};
@@ -46,10 +48,9 @@ enum Part {
 
 /// The sink.
 pub struct Template<W: Write> {
-    out: W,
+    buffer: Out<W>,
     parts: Vec<Part>,
     names: Vec<(usize, &'static str)>,
-    buffer: Vec<u8>,
     cell: Vec<u8>,
     time: TimeFormat,
 }
@@ -70,10 +71,9 @@ impl<W: Write> Template<W> {
             }
         });
         Template {
-            out,
+            buffer: Out::new(out),
             parts: parts.collect(),
             names: tables.iter().map(|table| (table.kind, table.name)).collect(),
-            buffer: Vec::new(),
             cell: Vec::new(),
             time: TimeFormat::default(),
         }
@@ -105,18 +105,15 @@ impl<W: Write> Sink for Template<W> {
             write_cell(value, &mut self.time, &mut self.cell);
             let padding = width.saturating_sub(self.cell.len());
             if !left {
-                self.buffer.resize(self.buffer.len() + padding, b' ');
+                self.buffer.extend(repeat_n(b' ', padding));
             }
             self.buffer.extend_from_slice(&self.cell);
             if left {
-                self.buffer.resize(self.buffer.len() + padding, b' ');
+                self.buffer.extend(repeat_n(b' ', padding));
             }
         }
         self.buffer.push(b'\n');
-        if self.buffer.len() >= 60 * 1024 {
-            self.flush()?;
-        }
-        Ok(())
+        self.buffer.line()
     }
 
     fn summary(&mut self, _: &Summary<'_>) -> io::Result<()> {
@@ -129,8 +126,10 @@ impl<W: Write> Sink for Template<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        self.out.flush()
+        self.buffer.flush()
+    }
+
+    fn progress(&self) -> Progress {
+        self.buffer.progress()
     }
 }

@@ -2,14 +2,16 @@
 //! follow on indented lines, as `ss` has them.
 
 use std::io::{self, Write};
+use std::iter::repeat_n;
 
 use anstyle::{AnsiColor, Style};
 
 use super::csv::write_value;
 use super::jsonl::write_ip;
+use super::out::Out;
 use super::summary::Look;
 use super::time::TimeFormat;
-use super::{Sink, Stage};
+use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{Across, Moment, Row, Table, Type, Unit, Value};
@@ -80,10 +82,9 @@ pub struct Layout {
 
 /// The sink.
 pub struct Text<W: Write> {
-    out: W,
+    buffer: Out<W>,
     layout: Layout,
     names: Vec<(usize, &'static str)>,
-    buffer: Vec<u8>,
     cell: Vec<u8>,
     time: TimeFormat,
 }
@@ -91,10 +92,9 @@ pub struct Text<W: Write> {
 impl<W: Write> Text<W> {
     pub fn new(out: W, layout: Layout, tables: &[Table]) -> Self {
         Text {
-            out,
+            buffer: Out::new(out),
             layout,
             names: tables.iter().map(|table| (table.kind, table.name)).collect(),
-            buffer: Vec::new(),
             cell: Vec::new(),
             time: TimeFormat::default(),
         }
@@ -207,12 +207,12 @@ impl<W: Write> Sink for Text<W> {
             cell.width = cell.width.max(self.cell.len());
             let padding = cell.width - self.cell.len();
             if !cell.left() {
-                self.buffer.resize(self.buffer.len() + padding, b' ');
+                self.buffer.extend(repeat_n(b' ', padding));
             }
             self.buffer.extend_from_slice(&self.cell);
             if i < last {
                 let padding = if cell.left() { padding + 1 } else { 1 };
-                self.buffer.resize(self.buffer.len() + padding, b' ');
+                self.buffer.extend(repeat_n(b' ', padding));
             }
         }
         if self.layout.inline {
@@ -222,10 +222,7 @@ impl<W: Write> Sink for Text<W> {
             self.buffer.push(b'\n');
             self.details(row, WIDTH);
         }
-        if self.buffer.len() >= 60 * 1024 {
-            self.flush()?;
-        }
-        Ok(())
+        self.buffer.line()
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
@@ -242,9 +239,11 @@ impl<W: Write> Sink for Text<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        self.out.flush()
+        self.buffer.flush()
+    }
+
+    fn progress(&self) -> Progress {
+        self.buffer.progress()
     }
 }
 

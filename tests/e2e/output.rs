@@ -1,5 +1,6 @@
 //! The formats, as far as a parser of each can tell; and what becomes of the output.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -9,8 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Running, Server, Tracer, columns, guest, has_cc, invalid, is_root, schema, tcc_trace,
-    traffic, traffic_program, u64_of, wait_until,
+    Launch, Running, Server, TempDir, Tracer, columns, guest, has_cc, invalid, is_root, schema,
+    tcc_trace, traffic, traffic_program, u64_of, wait_until,
 };
 
 /// A little of each: of both ends, in any algorithm that there is.
@@ -241,20 +242,56 @@ fn a_key_stands_once_in_an_object() {
     assert_eq!(keys, ["type", "cubic", "snd_cwnd"]);
 }
 
+/// What the books on stderr have of a kind of event, by name.
+fn books(stderr: &str) -> BTreeMap<&str, u64> {
+    let line = stderr.lines().find_map(|line| line.strip_prefix("tcc-trace: probe: "));
+    let line = line.unwrap_or_else(|| panic!("{stderr}")).split(';').next().unwrap_or_default();
+    let parts = line.split(['=', '+']).map(|part| part.trim().split_once(' ').expect("two words"));
+    parts.map(|(number, name)| (name, number.parse().expect("a number"))).collect()
+}
+
+/// The reason is said in one line, and only what is in the file counts as emitted: of a device that takes nothing, and of
+/// one that has room for so much, where the last write is a part of a piece and of a line.
 #[test]
-fn a_full_disk_is_said_in_one_line() {
+fn a_full_disk_is_said_and_what_it_did_not_take_is_lost() {
     need!(is_root(), "not root");
     let server = Server::start("127.0.0.1:0", None);
     let _traffic = steady(&server.addr.to_string());
-    for format in ["jsonl", "csv", "text"] {
-        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-        let mut command = Launch::here().command(&tcc_trace());
-        command.args(["-q", "-o", format, "-P", &server.port_text()]);
-        let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(full));
-        let (status, stderr) = tracer.wait();
-        assert_eq!(status.code(), Some(1), "{format}: {stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{format}: {stderr}");
-        assert!(stderr.starts_with("tcc-trace: cannot write the output: No space"), "{stderr}");
+    let dir = TempDir::new();
+    // Of 512 bytes each, or in bash of 1024.
+    let limit = "trap '' XFSZ && ulimit -f 9 && exec \"$0\" \"$@\"";
+    for (format, titles) in [("jsonl", 0), ("csv", 1), ("text", 2)] {
+        for full in [true, false] {
+            let path = if full { "/dev/full".into() } else { dir.path().join(format) };
+            let file = OpenOptions::new().write(true).create(!full).open(&path).expect("a file");
+            let launch =
+                if full { Launch::here() } else { Launch::here().within(&["sh", "-c", limit]) };
+            let mut command = launch.command(&tcc_trace());
+            command.args(["-o", format, "-P", &server.port_text()]);
+            let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(file));
+            let (status, stderr) = tracer.wait();
+            assert_eq!(status.code(), Some(1), "{format}: {stderr}");
+            let why = if full { "No space" } else { "File too large" };
+            let last = stderr.lines().last().unwrap_or_default();
+            assert!(
+                last.starts_with(&format!("tcc-trace: cannot write the output: {why}")),
+                "{format}: {stderr}"
+            );
+            assert_eq!(stderr.matches("cannot write").count(), 1, "{format}: {stderr}");
+            let mut books = books(&stderr);
+            let (seen, emitted) = (books.remove("seen"), books["emitted"]);
+            assert_eq!(seen, Some(books.values().sum()), "{format}: {stderr}");
+            if full {
+                // Titles are refused before there are any events.
+                assert_eq!(emitted, 0, "{format}: {stderr}");
+                continue;
+            }
+            let text = std::fs::read(&path).expect("the file");
+            let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            assert!(text.len().is_multiple_of(9 * 512) && lines > 10, "{format}: {}", text.len());
+            assert_eq!(emitted, lines - titles, "{format}: {stderr}");
+            assert!(text.ends_with(b"\n") || books["lost"] > 0, "{format}: {stderr}");
+        }
     }
 }
 
