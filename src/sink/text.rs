@@ -1,5 +1,5 @@
-//! For people: aligned columns, two header lines (names, units), at most 100 columns wide for IPv4. Fields beyond those
-//! follow on indented lines, as `ss` has them.
+//! For people: aligned columns, two header lines (names, units), at most 100 columns wide: for IPv4 `probe`'s, the others'
+//! for short ends. Fields beyond those follow on indented lines, as `ss` has them.
 
 use std::io::{self, Write};
 use std::iter::repeat_n;

@@ -16,6 +16,7 @@ use tcc_trace::probe::ca::{Bits, Layouts};
 use tcc_trace::probe::{KINDS, Kind, Types, ca_mainline};
 use tcc_trace::session::columns::{Selection, select};
 use tcc_trace::session::output::sink_into;
+use tcc_trace::skel::{Head, ProbeRecord, ProbeStd, bytes};
 use tcc_trace::symbols::Symbols;
 use tcc_trace::table::{Moment, Row, Type, Value};
 
@@ -111,6 +112,53 @@ fn every_kind_is_printed_as_before() {
         "{}\nIf that is meant: UPDATE=1 cargo test --test golden",
         different.join("\n")
     );
+}
+
+/// The longest IPv4 ends and large values do not move a sample's cells from under their titles.
+#[test]
+fn a_sample_is_a_line_of_a_terminal() {
+    let types = types();
+    let kind = &KINDS[0];
+    let addr = |a| [[0; 10].as_slice(), &[0xff; 2], &[192, 168, 100, a]].concat();
+    let head = Head {
+        mono_ns: 5_000_123_456_789,
+        saddr: addr(200).try_into().expect("16 bytes"),
+        daddr: addr(255).try_into().expect("16 bytes"),
+        sport: 54_321,
+        dport: 65_535,
+        kind: kind.number,
+        len: size_of::<ProbeRecord>() as u16,
+        ..Head::default()
+    };
+    #[rustfmt::skip]
+    let std = ProbeStd {
+        data_len: 65_535, snd_nxt: 14_000_000, snd_cwnd: 9_999, ssthresh: 99_999, srtt_us: 999_999,
+        snd_wnd: 9_999_999, ..ProbeStd::default()
+    };
+    let written = Written::default();
+    let output = output(Format::Text, Fields::Standard);
+    let mut sink = sink_into(written.clone(), &output, &selection(kind, &output));
+    sink.begin().unwrap();
+    let small = ProbeRecord { head, ..ProbeRecord::default() };
+    for record in [small, ProbeRecord { head, std }] {
+        sink.event(&decode(bytes(&record), &types)).unwrap();
+    }
+    sink.flush().unwrap();
+    let text = String::from_utf8(written.0.take()).expect("UTF-8");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.iter().all(|line| line.len() <= 100), "{text}");
+    // Words begin below their title, numbers end there.
+    let edges = |line: &str| {
+        let end = |word: &str| word.as_ptr().addr() - line.as_ptr().addr() + word.len();
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        let edges = words.iter().enumerate();
+        edges.map(|(i, word)| end(word) - if i < 3 { word.len() } else { 0 }).collect::<Vec<_>>()
+    };
+    assert_eq!(edges(lines[0]).len(), kind.view.len(), "{text}");
+    for line in &lines[2..] {
+        assert_eq!(edges(line), edges(lines[0]), "{text}");
+    }
+    assert!(lines[3].contains(" 192.168.100.255:65535 9999 99999 999999 9999999 "), "{text}");
 }
 
 /// With all fields every value of a record is on the terminal: in a cell of the view, or behind its name; of one kind, and
