@@ -22,7 +22,7 @@ pub struct RttArgs {
     /// Which time is counted.
     #[arg(long, value_enum, default_value_t = FieldArg::Srtt, help_heading = HEADING)]
     pub field: FieldArg,
-    /// The unit of the text format's bars; jsonl and csv have microseconds.
+    /// The unit of the text format's bars and values; jsonl and csv have microseconds.
     #[arg(long, value_enum, help_heading = HEADING)]
     pub unit: Option<UnitArg>,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub struct ConnlatArgs {
     pub by: Vec<ByArg>,
     #[command(flatten)]
     pub rows: RowArgs,
-    /// The unit of the text format's bars; jsonl and csv have microseconds.
+    /// The unit of the text format's bars and values; jsonl and csv have microseconds.
     #[arg(long, value_enum, help_heading = HEADING)]
     pub unit: Option<UnitArg>,
     #[command(flatten)]

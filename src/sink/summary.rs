@@ -140,7 +140,10 @@ fn histogram(
     let values = shape.columns.iter().zip(&line.values);
     let mut column_at = 0;
     for (i, (column, value)) in values.enumerate() {
-        let cell = format!("{}:{}", column.name, text(*value, time));
+        let cell = match (scale, column.name.strip_suffix("_us")) {
+            (Scale::Milliseconds, Some(name)) => format!("{name}_ms:{}", milliseconds(*value)),
+            _ => format!("{}:{}", column.name, text(*value, time)),
+        };
         if i > 0 {
             let fits = column_at + 1 + cell.len() <= WIDTH;
             out.push(if fits { b' ' } else { b'\n' });
@@ -179,6 +182,15 @@ fn bars(buckets: &[Bucket], scale: Scale, out: &mut Vec<u8>) {
 /// The power of two that the value's row begins with; 0 stands beside 1.
 fn power(value: u64) -> usize {
     value.max(1).ilog2() as usize
+}
+
+/// Of microseconds, with as many decimals as they have.
+fn milliseconds(us: Value<'_>) -> String {
+    match us {
+        Value::U64(us) => label(us, Scale::Milliseconds),
+        Value::F64(us) => format!("{:.3}", us / 1000.0),
+        _ => "-".to_owned(),
+    }
 }
 
 fn label(us: u64, scale: Scale) -> String {
@@ -293,6 +305,11 @@ comm:- tx_bytes:0 srtt_us:-
         let ms = written(Form::Histogram(Scale::Milliseconds), "text");
         let row = "         0.008 -> 0.015            : 8        |****************************************|";
         assert!(ms.lines().any(|line| line == row), "{ms}");
+        let values: Vec<&str> = ms.lines().filter(|line| line.starts_with("comm:")).collect();
+        let wanted =
+            ["comm:a\u{fffd}b tx_bytes:2097752 srtt_ms:0.070", "comm:- tx_bytes:0 srtt_ms:-"];
+        assert_eq!(values, wanted, "{ms}");
+        assert_eq!(milliseconds(Value::F64(1_234_567.8)), "1234.568");
     }
 
     #[test]

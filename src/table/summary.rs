@@ -41,7 +41,7 @@ pub const fn view(title: &'static str, column: &'static str, width: usize, per: 
     View { title, column, width, per }
 }
 
-/// The unit that bars are labelled in; the rows are the same.
+/// The unit of bars' labels and of the values below them; the rows are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
     #[default]

@@ -313,6 +313,17 @@ fn people_get_bars_and_tables_one_header() {
     let sum: u64 = bars.map(|line| count(line).parse::<u64>().unwrap()).sum();
     assert!(text.stdout.contains(&format!("count:{sum} ")) && sum > 0, "{}", text.stdout);
     assert!(text.stdout.contains("ms               : count     distribution"), "{}", text.stdout);
+    let values: Vec<&str> = text.stdout.split_whitespace().collect();
+    let ms = |name: &str| -> f64 {
+        let value = values.iter().find_map(|value| value.strip_prefix(name));
+        value.unwrap_or_else(|| panic!("{name}: {}", text.stdout)).parse().expect("a number")
+    };
+    let of = [ms("min_ms:"), ms("avg_ms:"), ms("max_ms:"), ms("sum_ms:")];
+    assert!(
+        of.is_sorted() && of[0] > 0.0 && (of[1] * sum as f64 - of[3]).abs() < sum as f64 / 1e3,
+        "{of:?}"
+    );
+    assert!(!values.iter().any(|value| value.contains("_us:") && *value != "srtt_us:"));
     assert!(text.stdout.contains(" 0.004 -> 0.007 ") || text.stdout.contains(" 0.016 -> "));
     assert!(text.stdout.lines().all(|line| line.len() <= 100), "{}", text.stdout);
     assert!(text.stderr.contains(" seen = "), "{}", text.stderr);
