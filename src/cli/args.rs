@@ -157,7 +157,7 @@ pub struct TapArgs {
     /// How events reach us.
     #[arg(long, value_enum, default_value_t = TransportArg::Auto)]
     pub transport: TransportArg,
-    /// Size of the event buffer: 8M; rounded up to a power of two.
+    /// Size of the event buffer: 8M; rounded up to a power of two, of perf buffers to one for each CPU.
     #[arg(long, value_name = "BYTES", value_parser = parse::size)]
     pub buffer_size: Option<u32>,
     /// Connections that are remembered at a time, for owners, limits and times: 65536; those that are idle longest make room.

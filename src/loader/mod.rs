@@ -55,7 +55,7 @@ pub struct Loaded<'o> {
     pub skel: TccTraceSkel<'o>,
 }
 
-/// The buffer's size: rounded up to what the kernel takes.
+/// The ring buffer's size, or what perf buffers share: rounded up to what the kernel takes.
 #[must_use]
 pub fn buffer_size(asked: Option<u32>) -> u32 {
     asked.unwrap_or(DEFAULT_BUFFER).clamp(PAGE, 1 << 30).next_power_of_two()

@@ -65,11 +65,8 @@ impl<'a> Source<'a> {
             Transport::PerfBuf => {
                 let batch = Rc::new(RefCell::new(Vec::new()));
                 let filled = Rc::clone(&batch);
-                // The possible ones may be hundreds, where a few are there.
-                let cpus = online_cpus();
-                let pages = (buffer_size(size) as usize / cpus / rustix::param::page_size()).max(1);
                 let buffer = PerfBufferBuilder::new(&skel.maps.events_perf)
-                    .pages(pages.next_power_of_two())
+                    .pages(perf_pages(size))
                     .sample_cb(move |_, bytes: &[u8]| filled.borrow_mut().push(bytes.to_vec()))
                     .build()
                     .context("cannot open the perf buffers")?;
@@ -132,6 +129,21 @@ impl<'a> Source<'a> {
         let value = self.skel.maps.owner_asks.lookup(&ZERO, MapFlags::ANY).ok().flatten();
         value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
+}
+
+/// The size of all buffers together, as they are made.
+#[must_use]
+pub fn whole_size(transport: Transport, asked: Option<u32>) -> usize {
+    match transport {
+        Transport::RingBuf => buffer_size(asked) as usize,
+        Transport::PerfBuf => perf_pages(asked) * rustix::param::page_size() * online_cpus(),
+    }
+}
+
+/// Of each CPU that is there: the possible ones may be hundreds. The kernel takes powers of two.
+fn perf_pages(asked: Option<u32>) -> usize {
+    let of_all = rustix::param::page_size() * online_cpus();
+    (buffer_size(asked) as usize).div_ceil(of_all).next_power_of_two()
 }
 
 /// How many CPUs there are; of `0-3,8` five.

@@ -17,9 +17,10 @@ use self::columns::Selection;
 use self::trace::Trace;
 use self::wait::Signals;
 use crate::config::summary::What;
-use crate::config::{Config, Fields, Usage};
+use crate::config::{Config, Fields, Transport, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, lacking_hooks, plan};
+use crate::loader::source::whole_size;
 use crate::loader::{self, Refused};
 use crate::probe::{Kind, Types, drop};
 use crate::summary;
@@ -46,14 +47,16 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     Rights::current().check().map_err(|why| anyhow!(why))?;
     kernel.btf().map_err(|why| anyhow!(why))?;
     let plan = plan.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
-    if let Some(size) = config.tap.buffer_size
+    if let Some(asked) = config.tap.buffer_size
         && !config.output.quiet
-        && loader::buffer_size(Some(size)) != size
+        && let size = whole_size(plan.transport, Some(asked))
+        && size != asked as usize
     {
-        eprintln!(
-            "tcc-trace: note: --buffer-size {size} becomes {} (a power of two)",
-            loader::buffer_size(Some(size))
-        );
+        let why = match plan.transport {
+            Transport::RingBuf => "a power of two",
+            Transport::PerfBuf => "for each CPU a power of two of pages",
+        };
+        output::tell(&format!("note: --buffer-size {asked} becomes {size} ({why})"));
     }
 
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {

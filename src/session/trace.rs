@@ -13,9 +13,9 @@ use super::{output, priority};
 use crate::config::Config;
 use crate::config::summary::What;
 use crate::kernel::{self, Kernel};
+use crate::loader::Loaded;
 use crate::loader::plan::{OPEN_SCAN, OWNER_SCAN, Plan, Variant};
-use crate::loader::source::{Source, Wait};
-use crate::loader::{self, Loaded};
+use crate::loader::source::{Source, Wait, whole_size};
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
@@ -160,8 +160,8 @@ impl Trace<'_, '_> {
             return;
         }
         self.variant.notes.iter().for_each(|note| output::tell(&format!("note: {note}")));
-        let size = loader::buffer_size(self.config.tap.buffer_size);
-        let unit = if size >= 1 << 20 {
+        let size = whole_size(self.plan.transport, self.config.tap.buffer_size);
+        let unit = if size.is_multiple_of(1 << 20) {
             format!("{} MiB", size >> 20)
         } else {
             format!("{} KiB", size >> 10)

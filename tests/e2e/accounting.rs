@@ -41,6 +41,56 @@ fn tiny_perf_buffers_lose_and_say_so() {
     check_tiny_buffer("perfbuf");
 }
 
+/// Of all its buffers, in bytes, as the kernel has it.
+fn size_of_buffers(tracer: &Tracer, transport: &str) -> u64 {
+    let process = PathBuf::from(format!("/proc/{}", tracer.pid()));
+    if transport == "perfbuf" {
+        let maps = std::fs::read_to_string(process.join("maps")).expect("maps");
+        let sizes = maps.lines().filter(|line| line.contains("[perf_event]")).map(|line| {
+            let (from, to) = line.split_once(' ').expect("a range").0.split_once('-').expect("two");
+            let [from, to] = [from, to].map(|n| u64::from_str_radix(n, 16).expect("hexadecimal"));
+            // One page is the head.
+            to - from - rustix::param::page_size() as u64
+        });
+        return sizes.sum();
+    }
+    let value = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    let files = std::fs::read_dir(process.join("fdinfo")).expect("its files");
+    let texts = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+    // BPF_MAP_TYPE_RINGBUF
+    texts
+        .filter(|text| value(text, "map_type:") == Some(27))
+        .filter_map(|text| value(&text, "max_entries:"))
+        .max()
+        .expect("a ring buffer")
+}
+
+/// Both in the first line, and where it is not what was asked for.
+#[test]
+fn the_buffers_size_is_said_as_it_is() {
+    need!(is_root(), "not root");
+    for transport in ["ringbuf", "perfbuf"] {
+        for (asked, bytes) in [("5000", 5_000), ("3M", 3 << 20), ("4M", 4 << 20)] {
+            let args = ["-P", "1", "--transport", transport, "--buffer-size", asked];
+            let tracer = Tracer::start(&args);
+            let size = size_of_buffers(&tracer, transport);
+            let stderr = tracer.stop_raw().stderr;
+            let (said, unit) = if size.is_multiple_of(1 << 20) {
+                (size >> 20, "MiB")
+            } else {
+                (size >> 10, "KiB")
+            };
+            assert!(stderr.contains(&format!(" of {said} {unit}); Ctrl-C")), "{size}: {stderr}");
+            let note = format!("note: --buffer-size {bytes} becomes {size} (");
+            assert_eq!(stderr.contains(&note), size != bytes, "{size}: {stderr}");
+            assert_eq!(stderr.contains("becomes"), size != bytes, "{size}: {stderr}");
+            assert!(size >= bytes, "{size}: {stderr}");
+        }
+    }
+}
+
 /// The kernel counts how often it runs each program, while this lives.
 struct RunCounts {
     before: String,
