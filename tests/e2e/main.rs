@@ -49,6 +49,7 @@ mod ss;
 mod state_times;
 mod states;
 mod tcp_info;
+mod terminal;
 mod top;
 mod tracefs;
 mod vanishing;

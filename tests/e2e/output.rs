@@ -186,21 +186,6 @@ fn time_is_in_the_clock_that_was_chosen() {
     }
 }
 
-#[test]
-fn colours_only_where_they_are_wanted() {
-    need!(is_root(), "not root");
-    let run = |args: &[&str], no_color: &str| {
-        let mut command = Launch::here().command(&tcc_trace());
-        command.args(["-P", "1", "-d", "1ms"]).args(args).env("NO_COLOR", no_color);
-        crate::support::run::output(command).unwrap()
-    };
-    assert!(!run(&[], "").contains('\x1b'));
-    assert!(!run(&["--color", "never"], "").contains('\x1b'));
-    let always = run(&["--color", "always"], "");
-    assert!(always.contains("\x1b[1m") && always.contains("\x1b[0m"), "{always}");
-    assert!(run(&["--color", "always"], "1").contains('\x1b'), "what is said outright counts");
-}
-
 /// Traffic for as long as its owner lives.
 fn steady(to: &str) -> Running {
     let mut command = Launch::here().command(&traffic_program());

@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use serde_json::Value;
 
 use crate::support::{
-    EPOLL_WAIT, FAMILIES, Launch, Running, Scene, Trace, Tracer, guest, in_call, is_root, text,
-    u64_of, wait_until,
+    EPOLL_WAIT, FAMILIES, Launch, Running, Scene, Trace, Tracer, guest, in_call, is_root, terminal,
+    text, u64_of, wait_until,
 };
 
 /// On a busy machine one of two programs at a hook may come so much later than the other.
@@ -55,16 +54,14 @@ impl Peer {
     /// Ready where it has written its heading.
     #[track_caller]
     pub fn start(name: &str, args: &[&str], heading: &str) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        unlockpt(&ours).expect("unlocked");
-        let theirs = ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY);
+        let (ours, theirs) = terminal();
         let mut command = Launch::here().with_tracefs().command(Path::new(name));
-        command.args(args).stdout(theirs.expect("its other end")).stdin(Stdio::null());
+        command.args(args).stdout(theirs).stdin(Stdio::null());
         let running = Running::spawn(&mut command);
         let text = Arc::new(Mutex::new(String::new()));
         let reader = std::thread::spawn({
             let text = text.clone();
-            move || read(ours.into(), &text)
+            move || read(ours, &text)
         });
         let mut peer = Peer { running, text, reader };
         drop(command);

@@ -37,7 +37,7 @@ pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hoo
 pub use self::link::{Link, Told, tc_counted};
 pub use self::netns::{Counters, Netns, Pair};
 pub use self::puppet::{Puppet, Socket};
-pub use self::run::{ACCEPT, EPOLL_WAIT, Launch, Running, in_call};
+pub use self::run::{ACCEPT, EPOLL_WAIT, Launch, Running, in_call, terminal};
 pub use self::scene::{FAMILIES, Scene};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};

@@ -1,6 +1,8 @@
 //! Running programs: where (a namespace, a CPU), with their end awaited and their errors told.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -10,6 +12,7 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::PATIENCE;
 
@@ -177,6 +180,14 @@ fn read_lines(pipe: ChildStderr, text: &Mutex<String>, lines: &mpsc::Sender<Stri
         text.push('\n');
         let _ = lines.send(line);
     }
+}
+
+/// A terminal: our end, and the one that programs see.
+pub fn terminal() -> (File, OwnedFd) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    unlockpt(&ours).expect("unlocked");
+    let theirs = ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY);
+    (ours.into(), theirs.expect("its other end"))
 }
 
 /// Runs it to its end; its output, if it succeeded.
