@@ -220,7 +220,8 @@ impl Trace<'_, '_> {
             let more = source.consume()?;
             pipeline.borrow_mut().flush();
             let busy = pipeline.borrow().received() > before;
-            if pipeline.borrow().done() || self.signals.stopped() || waiter.child_ended() {
+            let ended = waiter.child_ended() || waiter.reader_gone();
+            if pipeline.borrow().done() || self.signals.stopped() || ended {
                 return Ok(());
             }
             let now = Instant::now();

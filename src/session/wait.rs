@@ -1,4 +1,4 @@
-//! What the loop waits for: records, signals, the end of the command.
+//! What the loop waits for: records, signals, the end of the command, that of whoever reads the output.
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::event::epoll;
+use rustix::fs::FileType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::{flag, low_level};
 
@@ -18,6 +19,7 @@ use crate::loader::source::Source;
 const RING: u64 = 0;
 const SIGNAL: u64 = 1;
 const CHILD: u64 = 2;
+const OUTPUT: u64 = 3;
 
 /// SIGINT, SIGTERM and, but under `nohup`, SIGHUP end the trace, SIGUSR1 asks for the books. A flag each, and a socket that wakes.
 pub struct Signals {
@@ -86,6 +88,13 @@ fn hangup_ignored() -> bool {
         .is_some_and(|bits| bits & (1 << (SIGHUP - 1)) != 0)
 }
 
+/// Is it a pipe or a socket? A file has no other end, and a terminal's tells by a signal.
+fn has_reader(output: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(output).is_ok_and(|stat| {
+        matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
+    })
+}
+
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
@@ -98,6 +107,7 @@ pub struct Waiter<'s> {
     epoll: OwnedFd,
     signals: &'s Signals,
     child_ended: AtomicBool,
+    reader_gone: AtomicBool,
 }
 
 impl<'s> Waiter<'s> {
@@ -117,7 +127,17 @@ impl<'s> Waiter<'s> {
         if let Some(child) = child {
             add(child.pidfd(), CHILD, epoll::EventFlags::IN)?;
         }
-        Ok(Waiter { epoll, signals, child_ended: AtomicBool::new(false) })
+        let stdout = std::io::stdout();
+        if has_reader(stdout.as_fd()) {
+            // That the other end is closed is told unasked.
+            add(stdout.as_fd(), OUTPUT, epoll::EventFlags::empty())?;
+        }
+        Ok(Waiter {
+            epoll,
+            signals,
+            child_ended: AtomicBool::new(false),
+            reader_gone: AtomicBool::new(false),
+        })
     }
 
     /// Until something happens, or the time is over.
@@ -149,6 +169,7 @@ impl<'s> Waiter<'s> {
                 RING => woken = Woken::ByRecords,
                 SIGNAL => self.signals.drain(),
                 CHILD => self.child_ended.store(true, Ordering::Relaxed),
+                OUTPUT => self.reader_gone.store(true, Ordering::Relaxed),
                 _ => {}
             }
         }
@@ -159,5 +180,11 @@ impl<'s> Waiter<'s> {
     #[must_use]
     pub fn child_ended(&self) -> bool {
         self.child_ended.load(Ordering::Relaxed)
+    }
+
+    /// Is there nobody any more who would read the output?
+    #[must_use]
+    pub fn reader_gone(&self) -> bool {
+        self.reader_gone.load(Ordering::Relaxed)
     }
 }

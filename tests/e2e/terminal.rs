@@ -1,6 +1,8 @@
-//! A terminal at the other end of the output.
+//! What is at the other end of the output: a terminal, which has colours, or a reader who may go.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use crate::support::{Launch, Running, is_root, tcc_trace, terminal};
@@ -50,5 +52,33 @@ fn a_terminal_has_colours() {
         assert!(text.to_lowercase().contains("time"), "{no_color:?} {args:?}: {text}");
         let colours = [text.contains("\x1b[1mTIME "), text.contains('\x1b')];
         assert_eq!(colours, [bold; 2], "{no_color:?} {args:?}: {text:?}");
+    }
+}
+
+/// `| head -1` where nothing happens: that the reader has gone is seen without an event, and ends it as one would.
+#[test]
+fn a_reader_that_goes_is_noticed_without_an_event() {
+    need!(is_root(), "not root");
+    for transport in ["ringbuf", "perfbuf"] {
+        for socket in [false, true] {
+            let mut command = Launch::here().command(&tcc_trace());
+            command.args(["-o", "csv", "-P", "1", "--transport", transport]).stdin(Stdio::null());
+            let (ours, theirs): (OwnedFd, OwnedFd) = if socket {
+                let (ours, theirs) = UnixStream::pair().expect("a pair");
+                (ours.into(), theirs.into())
+            } else {
+                let (ours, theirs) = std::io::pipe().expect("a pipe");
+                (ours.into(), theirs.into())
+            };
+            let mut tracer = Running::spawn(command.stdout(theirs));
+            tracer.wait_for_line("tcc-trace: tracing");
+            assert!(!tracer.ended(), "{transport}: {}", tracer.stderr());
+            drop(ours);
+            let (status, stderr) = tracer.wait();
+            assert_eq!(status.code(), Some(0), "{transport}: {stderr}");
+            // The books are what is said besides.
+            assert_eq!(stderr.lines().count(), 2, "{transport}: {stderr}");
+            assert!(stderr.contains(" seen = 0 emitted"), "{transport}: {stderr}");
+        }
     }
 }
