@@ -254,7 +254,7 @@ fn filters_choose_and_people_get_a_table() {
     let (port, netns) = (scene.port.to_string(), scene.ns.inode().to_string());
     let pid = scene.client.pid.to_string();
     let by_pid = start(&["-P", &port, "--pid", &pid, "--interval", "50ms"]);
-    let elsewhere = start(&["-P", &port, "--netns", "1", "--interval", "50ms"]);
+    let elsewhere = start(&["-P", &port, "--netns", "/proc/self/ns/net", "--interval", "50ms"]);
     let args =
         ["top", "--netns", &netns, "-R", &port, "--interval", "1h", "--rows", "2", "--sort", "tx"];
     let mut table = Tracer::spawn(&Launch::here().with_tracefs(), &args);
