@@ -5,8 +5,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, has_tracepoint, invalid, is_root,
-    record, schema, text, traffic_in, u64_of,
+    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, guest, has_tracepoint, invalid,
+    is_root, record, schema, text, traffic_in, u64_of,
 };
 
 const KIND: &str = "cong_state";
@@ -24,7 +24,8 @@ fn lose(scene: &mut Scene) {
     }
     for family in FAMILIES {
         let to = scene.addr(family).to_string();
-        let args = ["bulk", "--to", &to, "--bytes", "2000000", "--cc", "cubic"];
+        let bytes = if guest() { "2000000" } else { "6000000" };
+        let args = ["bulk", "--to", &to, "--bytes", bytes, "--cc", "cubic"];
         traffic_in(&scene.ns.launch(), &args);
     }
     scene.speak();
@@ -66,7 +67,7 @@ fn check_derived(reader: &str) {
     need!(is_root(), "not root");
     let _quiet = flooding();
     // See events_counters.rs: there are hosts that skip programs.
-    for _ in 0..3 {
+    for _ in 0..6 {
         let mut scene = Scene::new();
         let port = scene.port.to_string();
         let args = ["--all-fields", "--reader", reader, "--port", &port];
@@ -90,8 +91,9 @@ fn check_derived(reader: &str) {
                 .into_iter()
                 .map(|(cookie, events)| check_among(&real.of_cookie(cookie), &events))
                 .sum();
-            // How many are over before the next packet is left to chance.
-            assert!(told * 4 >= real.events.len(), "{told} of {}", real.events.len());
+            // How many are over before the next packet is left to chance: of a few it may be all.
+            let all = real.events.len();
+            assert!(all < 12 || told * 4 >= all, "{told} of {all}");
         }
         let grew = |name: &str| after[name] - before[name];
         let segs: u64 = retransmits.events.iter().map(|event| u64_of(event, "segs")).sum();
@@ -100,13 +102,14 @@ fn check_derived(reader: &str) {
             derived.events.iter().filter(|event| event["new_ca_state"] == "Recovery").count();
         let said = format!("{entered} of {recoveries} recoveries, {segs} segments");
         if segs == grew("RetransSegs") {
-            // Each begins with a retransmission; one may follow another at the same packet.
+            // Each begins with a retransmission; one may follow another at the same packet, of a few all.
             let entered = entered as u64;
-            assert!(
-                entered > 0 && entered <= recoveries && entered * 10 >= recoveries * 7,
-                "{said}"
-            );
-            return;
+            assert!(entered > 0 && entered <= recoveries, "{said}");
+            let enough = recoveries >= 10;
+            assert!(!enough || entered * 10 >= recoveries * 7, "{said}");
+            if enough || guest() {
+                return;
+            }
         }
         let _ = writeln!(std::io::stderr(), "once more: {said}");
     }
