@@ -1,5 +1,7 @@
 //! From the kernel's monotonic time to the time that is printed.
 
+use std::cell::Cell;
+
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::config::TimeMode;
@@ -10,17 +12,19 @@ const STEP_NS: i64 = 1_000_000;
 /// A reading of both clocks that took no longer needs no other.
 const QUICK_NS: u64 = 10_000;
 const TRIES: u32 = 5;
+/// What is so much younger than the last reading came while the batch was on its way: the clock may have been set since.
+const FRESH_NS: u64 = 1_000_000;
 
-/// Turns monotonic times into moments. The wall clock is read before each batch, so that a step (or a suspend, during
+/// Turns monotonic times into moments. The wall clock is read before each batch and, in a long one, each millisecond, so that a step (or a suspend, during
 /// which the monotonic clock stands still) is noticed: events from before it keep the old offset, later ones the new.
 pub struct Clock {
     mode: TimeMode,
     start_ns: u64,
-    offset_ns: i64,
+    offset_ns: Cell<i64>,
     /// The offset until the last step, and when that was noticed.
-    before: Option<(i64, u64)>,
+    before: Cell<Option<(i64, u64)>>,
     /// When the offset was read last.
-    read_ns: u64,
+    read_ns: Cell<u64>,
 }
 
 fn now(id: ClockId) -> i64 {
@@ -39,15 +43,21 @@ impl Clock {
     #[must_use]
     pub fn new(mode: TimeMode) -> Self {
         let start_ns = mono_ns();
-        let mut clock = Clock { mode, start_ns, offset_ns: 0, before: None, read_ns: 0 };
+        let clock = Clock {
+            mode,
+            start_ns,
+            offset_ns: Cell::default(),
+            before: Cell::default(),
+            read_ns: Cell::default(),
+        };
         clock.update();
-        clock.before = None;
+        clock.before.set(None);
         clock
     }
 
     /// Reads both clocks, the one between two readings of the other: of a few tries the one that took least, as we may be
     /// off the CPU in between, which is no step.
-    pub fn update(&mut self) {
+    pub fn update(&self) {
         let read = || {
             let (before, wall, after) = (mono_ns(), now(ClockId::Realtime), mono_ns());
             (after - before, before + (after - before) / 2, wall)
@@ -62,14 +72,14 @@ impl Clock {
         self.observe(best.1, best.2);
     }
 
-    fn observe(&mut self, mono: u64, wall: i64) {
+    fn observe(&self, mono: u64, wall: i64) {
         let offset = wall - mono.cast_signed();
-        if (offset - self.offset_ns).abs() > STEP_NS {
+        let last = self.offset_ns.replace(offset);
+        let read_ns = self.read_ns.replace(mono);
+        if (offset - last).abs() > STEP_NS {
             // It happened between the last reading and this one; what was recorded up to then had the old time.
-            self.before = Some((self.offset_ns, self.read_ns));
+            self.before.set(Some((last, read_ns)));
         }
-        self.offset_ns = offset;
-        self.read_ns = mono;
     }
 
     /// The moment of a kernel time.
@@ -77,9 +87,12 @@ impl Clock {
     pub fn moment(&self, mono_ns: u64) -> Moment {
         match self.mode {
             TimeMode::Wall => {
-                let offset = match self.before {
+                if mono_ns > self.read_ns.get() + FRESH_NS {
+                    self.update();
+                }
+                let offset = match self.before.get() {
                     Some((offset, until)) if mono_ns <= until => offset,
-                    _ => self.offset_ns,
+                    _ => self.offset_ns.get(),
                 };
                 Moment::Wall(mono_ns.cast_signed().saturating_add(offset))
             }
@@ -101,10 +114,30 @@ impl Clock {
 mod tests {
     use super::*;
 
+    fn wall(read_ns: u64) -> Clock {
+        Clock {
+            mode: TimeMode::Wall,
+            start_ns: 0,
+            offset_ns: Cell::new(1000),
+            before: Cell::default(),
+            read_ns: Cell::new(read_ns),
+        }
+    }
+
+    #[test]
+    fn a_long_batch_reads_the_clock_again() {
+        let clock = Clock::new(TimeMode::Wall);
+        let real = clock.offset_ns.replace(7);
+        clock.read_ns.set(0);
+        let later = mono_ns();
+        let Moment::Wall(moment) = clock.moment(later) else { panic!("a wall clock's") };
+        assert!((moment - later.cast_signed() - real).abs() < STEP_NS);
+        assert_eq!(clock.before.get(), Some((7, 0)));
+    }
+
     #[test]
     fn a_step_moves_later_events_only() {
-        let mut clock =
-            Clock { mode: TimeMode::Wall, start_ns: 0, offset_ns: 1000, before: None, read_ns: 50 };
+        let clock = wall(50);
         clock.observe(100, 1100);
         assert_eq!(clock.moment(80), Moment::Wall(1080));
         clock.observe(200, 3_600_000_000_200);
@@ -114,21 +147,14 @@ mod tests {
 
     #[test]
     fn drift_is_followed() {
-        let mut clock =
-            Clock { mode: TimeMode::Wall, start_ns: 0, offset_ns: 1000, before: None, read_ns: 0 };
+        let clock = wall(0);
         clock.observe(100, 1150);
         assert_eq!(clock.moment(100), Moment::Wall(1150));
     }
 
     #[test]
     fn other_modes_do_not_look_at_the_wall() {
-        let clock = Clock {
-            mode: TimeMode::Relative,
-            start_ns: 10,
-            offset_ns: 99,
-            before: None,
-            read_ns: 0,
-        };
+        let clock = Clock { mode: TimeMode::Relative, start_ns: 10, ..wall(0) };
         assert_eq!(clock.moment(15), Moment::Elapsed(5));
         assert_eq!(clock.moment(5), Moment::Elapsed(-5));
     }

@@ -10,6 +10,7 @@ mod algorithms;
 mod big_tcp;
 mod check;
 mod churn;
+mod clock;
 mod command;
 mod commands_view;
 mod cong_derived;
