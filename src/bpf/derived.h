@@ -41,6 +41,8 @@ struct tcc_verdict {
 	struct tcc_event event;
 	__u64 packet_ns; /* since the packet that told it; TCC_UNKNOWN_NS */
 	__u64 retrans_ns; /* undo: since the first retransmission that it is about; TCC_UNKNOWN_NS */
+	__u32 seq; /* of what need not have been sent again */
+	__u32 end_seq;
 	__u32 segs;
 	__u32 dsack_dups;
 	__u32 old_snd_cwnd; /* at the last look */
@@ -51,8 +53,9 @@ struct tcc_verdict {
 	__u8 undo; /* enum tcc_undo */
 	__u8 old_ca_state;
 	__u8 new_ca_state;
+	__u8 has_seq;
 	__u8 has_segs;
-	__u8 unused[3];
+	__u8 unused[2];
 };
 
 #define TCC_IF_NAME_LEN 16

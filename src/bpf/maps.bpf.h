@@ -291,6 +291,8 @@ struct verdict_state {
 	__u32 high_seq;
 	__u32 snd_cwnd;
 	__u32 snd_ssthresh;
+	__u32 dsack_seq; /* of the packet that the kernel has processed since; both 0: it had none */
+	__u32 dsack_end_seq;
 	__u8 ca_state;
 	__u8 state;
 	__u8 has_base; /* else the trace began after that */

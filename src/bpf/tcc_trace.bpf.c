@@ -44,6 +44,7 @@
 #include "flow.bpf.h"
 #include "probes/drop.bpf.h"
 #include "probes/zero_window.bpf.h"
+#include "dsack.bpf.h"
 #include "probes/verdict.bpf.h"
 #include "probes/queue.bpf.h"
 

@@ -6,7 +6,7 @@ use super::names::{CA_STATES, INFINITE_SSTHRESH, name};
 use super::socket::{socket_kind, view};
 use crate::skel::VerdictRecord;
 use crate::table::Type::{Text, Unsigned};
-use crate::table::Unit::{Count, Microseconds, None, Segments};
+use crate::table::Unit::{Count, Microseconds, None, Segments, Sequence};
 use crate::table::Value::{self, Null, U64};
 
 /// `enum tcc_verdict_kind`.
@@ -14,10 +14,16 @@ const VERDICTS: &[&str] = &["dsack", "undo"];
 /// `enum tcc_undo`.
 const UNDOS: &[&str] = &["", "full", "partial", "dsack", "loss", "syn"];
 
+fn seq(r: &VerdictRecord, seq: u32) -> Value<'_> {
+    if r.has_seq == 0 { Null } else { U64(seq.into()) }
+}
+
 #[rustfmt::skip]
 static FIELDS: &[Field<VerdictRecord>] = &[
     std("verdict", (Text, None), "tp->dsack_dups, tp->undo_marker", "`dsack`: the peer reports that it got data twice. `undo`: the kernel takes back what it did to the window for a loss.", |r| name(VERDICTS, r.verdict)),
     std("undo", (Text, None), "tcp_undo_cwnd_reduction()", "Which undo, by the counter that grows: full (TCPFullUndo), partial (TCPPartialUndo), dsack (TCPDSACKUndo), loss (TCPLossUndo: by timestamps or by F-RTO, which are not told apart), syn (the SYN was not lost; no counter). Null for `dsack`.", |r| if r.undo == 0 { Null } else { name(UNDOS, r.undo) }),
+    std("seq", (Unsigned, Sequence), "SACK option; tp->undo_marker", "Which ones: `retransmit` records of this connection from this sequence number on, and before `end_seq`. `dsack`: what the peer got twice; null where the packet that told it was not seen. `undo`: what was not acknowledged as the loss was taken for one.", |r| seq(r, r.seq)),
+    std("end_seq", (Unsigned, Sequence), "SACK option; tp->high_seq", "The sequence number after the last one.", |r| seq(r, r.end_seq)),
     std("segs", (Unsigned, Segments), "tp->dsack_dups, tp->total_retrans", "`dsack`: segments that came twice. `undo`: segments that were sent again since the loss was taken for one; null where the trace began after that.", |r| if r.has_segs == 0 { Null } else { U64(r.segs.into()) }),
     std("old_ca_state", (Text, None), "icsk_ca_state", "Recovery state before.", |r| name(CA_STATES, r.old_ca_state)),
     std("new_ca_state", (Text, None), "icsk_ca_state", "Recovery state from now on.", |r| name(CA_STATES, r.new_ca_state)),

@@ -6,8 +6,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    Counters, FAMILIES, Launch, Scene, Trace, Tracer, has_tracepoint, invalid, is_root, record,
-    schema, text, u64_of, wait_until,
+    Counters, FAMILIES, Launch, Scene, Trace, Tracer, enough, has_tracepoint, invalid, is_root,
+    record, schema, text, u64_of, wait_until,
 };
 
 const KIND: &str = "verdict";
@@ -19,8 +19,34 @@ const UNDOS: [(&str, &str); 4] = [
     ("loss", "TCPLossUndo"),
 ];
 
+/// The peers' SACKs as nftables reads them, after what drops packets.
+const SACKS: &str = "table inet sacks {
+    set seen {
+        typeof tcp option sack0 left . tcp option sack0 right . tcp ackseq
+        size 65535
+        flags dynamic
+    }
+    chain in {
+        type filter hook input priority 10
+        tcp option sack exists add @seen { tcp option sack0 left . tcp option sack0 right . tcp ackseq }
+    }
+}";
+
+/// From its list: the first block of each, and whether it lies below the acknowledged, as only a D-SACK does.
+fn sacks(listed: &Value) -> Vec<((u64, u64), bool)> {
+    let set = listed["nftables"].as_array().expect("objects").iter().find_map(|o| o.get("set"));
+    let elements = set.and_then(|set| set["elem"].as_array()).into_iter().flatten();
+    let of = elements.map(|element| {
+        let parts = element["concat"].as_array().expect("three numbers");
+        let [left, right, ack] = [0, 1, 2].map(|i| parts[i].as_u64().expect("a number"));
+        ((left, right), ((left as u32).wrapping_sub(ack as u32) as i32) < 0)
+    });
+    of.collect()
+}
+
 struct Account {
     trace: Trace,
+    listed: Value,
     before: Counters,
     after: Counters,
 }
@@ -36,13 +62,16 @@ impl Account {
         let args = ["--all-fields", "--reader", reader, "--port", &port];
         let kinds = "retransmit,synack_retransmit,verdict";
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), kinds, &args);
+        scene.ns.run(&["nft", SACKS]);
         let before = scene.ns.counters();
         drive(&mut scene, &tracer);
         scene.settle();
         let after = scene.ns.counters();
         let trace = tracer.stop();
         trace.check_accounts(&kinds.split(',').collect::<Vec<_>>());
-        Account { trace, before, after }
+        let listed = scene.ns.run(&["nft", "-j", "list", "table", "inet", "sacks"]);
+        let listed = serde_json::from_str(&listed).expect("JSON");
+        Account { trace, listed, before, after }
     }
 
     /// One in which no retransmission is missing (see support/ftrace.rs, maybe_unseen), and which
@@ -113,6 +142,46 @@ impl Account {
         for event in self.of_verdict("undo") {
             self.check_undo(event);
         }
+        self.check_dsacks();
+    }
+
+    /// What they name was sent again, and is what nftables has seen in the peer's packets.
+    #[track_caller]
+    fn check_dsacks(&self) {
+        let seen = sacks(&self.listed);
+        let mut told = Vec::new();
+        for event in self.of_verdict("dsack") {
+            // After the FIN its packets are not seen.
+            if event["seq"].is_null() {
+                continue;
+            }
+            let [seq, end_seq] = ["seq", "end_seq"].map(|name| u64_of(event, name));
+            told.push((seq, end_seq));
+            let again = self.again(event);
+            let len: u64 = again.iter().map(|e| u64_of(e, "data_len")).sum();
+            assert!(len >= end_seq.wrapping_sub(seq) & 0xffff_ffff, "{event} {again:#?}");
+        }
+        assert!(told.iter().all(|range| seen.iter().any(|(sack, _)| sack == range)), "{self}");
+        let dsacks: Vec<_> = seen.iter().filter(|(_, below)| *below).collect();
+        let missing: Vec<_> = dsacks.iter().filter(|(range, _)| !told.contains(range)).collect();
+        let nameless = self.of_verdict("dsack").len() - told.len();
+        let named = (dsacks.len() - missing.len() + nameless).min(dsacks.len());
+        assert!(enough(named, dsacks.len(), 60), "{missing:?} {self}");
+    }
+
+    /// What was sent again of what a verdict names.
+    fn again(&self, verdict: &Value) -> Vec<&Value> {
+        let [seq, end_seq] = ["seq", "end_seq"].map(|name| u64_of(verdict, name) as u32);
+        let of = self.trace.of_cookie(u64_of(verdict, "cookie")).into_iter();
+        of.filter(|e| {
+            e["type"] == "retransmit" && u64_of(e, "mono_ns") < u64_of(verdict, "mono_ns")
+        })
+        .filter(|e| {
+            let start = u64_of(e, "seq") as u32;
+            let end = start.wrapping_add(u64_of(e, "data_len") as u32);
+            (start.wrapping_sub(end_seq) as i32) < 0 && (seq.wrapping_sub(end) as i32) < 0
+        })
+        .collect()
     }
 
     /// Its segments are the retransmissions since its first one, and the window is what it was, or more.
@@ -135,11 +204,16 @@ impl Account {
             let start = start.unwrap_or_else(|| panic!("{event} {before:#?}"));
             let off = (u64_of(start, "mono_ns") / 1000).abs_diff(first);
             assert!(off < 100_000, "{off}: {event} {start}");
+            let again = self.again(event);
+            assert!(again.iter().any(|e| e["mono_ns"] == start["mono_ns"]), "{event} {start}");
         } else {
             assert_eq!(event["segs"], 0, "{event}");
         }
-        let restored = u64_of(event, "prior_cwnd").max(u64_of(event, "old_snd_cwnd"));
-        assert!(u64_of(event, "snd_cwnd") >= restored, "{event}");
+        // A window that was not used since is made smaller (tcp_cwnd_restart()).
+        if event["packet_us"].as_u64().is_some_and(|ago| ago < 100_000) {
+            let restored = u64_of(event, "prior_cwnd").max(u64_of(event, "old_snd_cwnd"));
+            assert!(u64_of(event, "snd_cwnd") >= restored, "{event}");
+        }
         let from = match text(event, "undo") {
             "loss" => &["Loss"][..],
             "full" | "partial" => &["Recovery"],

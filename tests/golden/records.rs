@@ -293,9 +293,9 @@ fn zero_window() -> ZeroWindowRecord {
 fn verdict() -> VerdictRecord {
     VerdictRecord {
         event: event(), packet_ns: 1_238_238_238, retrans_ns: 1_239_239_239, segs: 10_240,
-        dsack_dups: 10_241, old_snd_cwnd: 10_242, old_snd_ssthresh: 10_243, prior_cwnd: 10_244,
-        prior_ssthresh: 10_245, verdict: 1, undo: 2, old_ca_state: 4, new_ca_state: 0, has_segs: 1,
-        unused: [0; 3],
+        seq: 10_245, end_seq: 10_246, dsack_dups: 10_241, old_snd_cwnd: 10_242, old_snd_ssthresh: 10_243, prior_cwnd: 10_244,
+        prior_ssthresh: 10_245, verdict: 1, undo: 2, old_ca_state: 4, new_ca_state: 0, has_seq: 1, has_segs: 1,
+        unused: [0; 2],
     }
 }
 

@@ -50,6 +50,10 @@ static __always_inline void verdict_emit(struct verdict_look *look, __u8 verdict
 		return;
 	rec->packet_ns = was->packet_ns && look->now > was->packet_ns ? look->now - was->packet_ns : TCC_UNKNOWN_NS;
 	rec->retrans_ns = undo && was->retrans_ns ? look->now - was->retrans_ns : TCC_UNKNOWN_NS;
+	/* From what was the first unacknowledged byte to what was the last one sent as the loss was taken for one. */
+	rec->seq = undo ? was->undo_marker : was->dsack_seq;
+	rec->end_seq = undo ? was->high_seq : was->dsack_end_seq;
+	rec->has_seq = after(rec->end_seq, rec->seq);
 	rec->segs = undo ? is->total_retrans - was->base_retrans : is->dsack_dups - was->dsack_dups;
 	rec->dsack_dups = is->dsack_dups;
 	rec->old_snd_cwnd = was->snd_cwnd;
@@ -132,6 +136,9 @@ static __always_inline void verdict_compare(struct verdict_look *look, const boo
 		was->base_retrans = is->total_retrans - look->sent;
 		was->has_base = 1;
 	}
+	/* What it told is in the counters at the first look after the packet. */
+	was->dsack_seq = 0;
+	was->dsack_end_seq = 0;
 	was->undo_retrans = is->undo_retrans;
 	was->dsack_dups = is->dsack_dups;
 	was->total_retrans = is->total_retrans;
@@ -146,14 +153,19 @@ static __always_inline int on_verdict(void *ctx, struct sock *sk, struct sk_buff
 {
 	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	struct verdict_look look = { .ctx = ctx, .sk = sk };
+	struct dsack dsack;
 
 	if (!tp || !verdict_concerns(tp, typed))
 		return 0;
 	look.now = bpf_ktime_get_ns();
 	load_verdict(&look.is, sk, tp, typed);
 	verdict_compare(&look, typed);
-	if (look.was)
-		look.was->packet_ns = look.now;
+	if (!look.was)
+		return 0;
+	look.was->packet_ns = look.now;
+	load_dsack(&dsack, FOLLOW(typed, skb, data));
+	look.was->dsack_seq = dsack.seq;
+	look.was->dsack_end_seq = dsack.end_seq;
 	return 0;
 }
 
