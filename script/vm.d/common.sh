@@ -19,6 +19,7 @@ VM_ACCEL=${VM_ACCEL:-tcg}       # tcg | kvm: chosen, never guessed; a /dev/kvm t
 VM_CPUS=${VM_CPUS:-2}
 VM_MEMORY=${VM_MEMORY:-1024}    # MiB
 VM_TIMEOUT=${VM_TIMEOUT:-1500}   # seconds for one kernel, boot and tests
+VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-180} # seconds until its first process runs
 VM_JOBS=${VM_JOBS:-2}           # kernels at a time
 VM_TOOLS=${VM_TOOLS:-}          # more host programs to put into the guest
 VM_ENV=${VM_ENV:-}              # more variables to hand to the tests
