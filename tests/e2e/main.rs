@@ -34,9 +34,11 @@ mod life_samples;
 mod limits;
 mod output;
 mod owner;
+#[macro_use]
 mod peers;
 mod peers_bt;
 mod peers_fields;
+mod peers_histograms;
 mod peers_trace;
 mod queue;
 mod readers_agree;

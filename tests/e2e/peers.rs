@@ -12,14 +12,14 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    EPOLL_WAIT, FAMILIES, Launch, Running, Scene, Trace, Tracer, guest, in_call, is_root, terminal,
-    text, u64_of, wait_until,
+    EPOLL_WAIT, FAMILIES, Launch, Running, Scene, Trace, Tracer, in_call, terminal, text, u64_of,
+    wait_until,
 };
 
 /// On a busy machine one of two programs at a hook may come so much later than the other.
 const LATE_MS: f64 = 100.0;
 
-fn has_kprobes() -> bool {
+pub fn has_kprobes() -> bool {
     Path::new("/sys/bus/event_source/devices/kprobe").exists()
 }
 
@@ -34,12 +34,13 @@ pub fn installed(name: &str) -> bool {
 /// Ends the test where the other one cannot run.
 macro_rules! need_peer {
     ($name:expr, kprobes) => {
-        need!(has_kprobes(), "this kernel has no kprobes", legitimate: !guest());
+        let in_guest = $crate::support::guest();
+        need!($crate::peers::has_kprobes(), "this kernel has no kprobes", legitimate: !in_guest);
         need_peer!($name);
     };
     ($name:expr) => {
-        need!(is_root(), "not root");
-        need!(installed($name), "libbpf-tools is not installed");
+        need!($crate::support::is_root(), "not root");
+        need!($crate::peers::installed($name), "libbpf-tools is not installed");
     };
 }
 
@@ -75,6 +76,16 @@ impl Peer {
             wait_until("its events", || in_call(&task, EPOLL_WAIT));
         }
         peer
+    }
+
+    /// How often the kernel has skipped one of its programs, which it counts from 5.12 on, and does not do before.
+    pub fn skipped(&self) -> u64 {
+        let dir = format!("/proc/{}/fdinfo", self.running.pid());
+        let files = std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{dir}: {error}"));
+        // One may be closed meanwhile.
+        let texts = files.flatten().map(|file| std::fs::read_to_string(file.path()));
+        let count = |line: &str| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok();
+        texts.flatten().map(|text| text.lines().filter_map(count).sum::<u64>()).sum()
     }
 
     /// The words of each line.
@@ -117,7 +128,7 @@ fn talk(scene: &mut Scene) {
 }
 
 #[track_caller]
-fn number(word: &str) -> f64 {
+pub fn number(word: &str) -> f64 {
     word.parse().unwrap_or_else(|error| panic!("{word}: {error}"))
 }
 
@@ -137,7 +148,7 @@ fn ends(event: &Value) -> [String; 4] {
 }
 
 /// An IPv4 address also where its socket is an IPv6 one.
-fn address(word: &str) -> String {
+pub fn address(word: &str) -> String {
     word.strip_prefix("::ffff:").unwrap_or(word).to_owned()
 }
 
