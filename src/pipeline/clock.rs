@@ -12,11 +12,11 @@ const STEP_NS: i64 = 1_000_000;
 /// A reading of both clocks that took no longer needs no other.
 const QUICK_NS: u64 = 10_000;
 const TRIES: u32 = 5;
-/// What is so much younger than the last reading came while the batch was on its way: the clock may have been set since.
-const FRESH_NS: u64 = 1_000_000;
 
-/// Turns monotonic times into moments. The wall clock is read before each batch and, in a long one, each millisecond, so that a step (or a suspend, during
-/// which the monotonic clock stands still) is noticed: events from before it keep the old offset, later ones the new.
+/// Turns monotonic times into moments. The wall clock is read before each batch, and again for an event that is younger than
+/// the last reading, so that a step (or a suspend, during which the monotonic clock stands still) is noticed: events from
+/// before it keep the old offset, later ones have the new. When it was between two readings is not known: what was not
+/// fetched yet has the new one, too.
 pub struct Clock {
     mode: TimeMode,
     start_ns: u64,
@@ -87,7 +87,7 @@ impl Clock {
     pub fn moment(&self, mono_ns: u64) -> Moment {
         match self.mode {
             TimeMode::Wall => {
-                if mono_ns > self.read_ns.get() + FRESH_NS {
+                if mono_ns > self.read_ns.get() {
                     self.update();
                 }
                 let offset = match self.before.get() {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -155,7 +155,12 @@ impl Running {
             let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
             let ready =
                 poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).expect("poll");
-            assert!(ready > 0, "{pid:?} does not end: {}", self.stderr());
+            assert!(
+                ready > 0,
+                "{pid:?} does not end: {}{}",
+                self.stderr(),
+                where_it_is(self.pid())
+            );
         }
         let status = self.child.wait().expect("wait");
         self.reaped = true;
@@ -164,6 +169,16 @@ impl Running {
         }
         (status, self.stderr())
     }
+}
+
+/// Each of its threads: what it waits for in the kernel.
+fn where_it_is(pid: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stack = |dir: PathBuf| {
+        let of = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        format!("\n{} {}{}", of("comm").trim(), of("syscall"), of("stack"))
+    };
+    tasks.map(|task| stack(task.path())).collect()
 }
 
 impl Drop for Running {
