@@ -20,6 +20,7 @@ mod connlat;
 mod connlat_histogram;
 mod drop_command;
 mod drop_reasons;
+mod episode;
 mod events_counters;
 mod events_drop;
 mod events_stream;

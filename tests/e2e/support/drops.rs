@@ -65,6 +65,26 @@ impl Lossy {
         ns.run(&["nft", &format!("add rule inet t c {what} counter drop")]);
     }
 
+    /// Of what the client sends that packet of its large ones is dropped, counted from 0: once, as it arrives. There it is
+    /// on its way still and has its sender's socket, and the sender does not hear of it, as it would of one on its way out.
+    #[track_caller]
+    pub fn lose_one(&self, number: u32) {
+        let rule = format!("tcp dport {} meta length > 1000", self.port);
+        for command in [
+            "add table netdev t",
+            "add chain netdev t c { type filter hook ingress device eth0 priority 0; }",
+            &format!("add rule netdev t c {rule} numgen inc mod 1000000 == {number} counter drop"),
+        ] {
+            self.pair.right.run(&["nft", command]);
+        }
+    }
+
+    /// Packets and bytes that were so dropped.
+    #[track_caller]
+    pub fn lost(&self) -> (u64, u64) {
+        counted_by(&self.pair.right, "netdev")
+    }
+
     /// From now on nothing is dropped there; the counter stays.
     #[track_caller]
     pub fn speak(&self, out: bool) {
@@ -82,7 +102,12 @@ impl Lossy {
 /// Packets and bytes by the counter of the chain.
 #[track_caller]
 pub fn counted(ns: &Netns) -> (u64, u64) {
-    let text = ns.run(&["nft", "list chain inet t c"]);
+    counted_by(ns, "inet")
+}
+
+#[track_caller]
+fn counted_by(ns: &Netns, family: &str) -> (u64, u64) {
+    let text = ns.run(&["nft", &format!("list chain {family} t c")]);
     let words: Vec<&str> = text.split_whitespace().collect();
     let after = |word: &str| {
         let at = words.iter().position(|w| *w == word).expect("a counter");
