@@ -46,7 +46,12 @@ impl Episode {
         let sender = lossy.connect("a", family).0;
         let before = lossy.pair.left.counters();
         lossy.client.transfer("a", &mut lossy.server, BYTES);
-        wait_until("the last ACK", || !unacked(&lossy.pair.left));
+        lossy.client.close("a");
+        lossy.server.close("a");
+        // Then nothing more comes, be it only news of a window.
+        wait_until("the connection to end", || {
+            [&lossy.pair.left, &lossy.pair.right].into_iter().all(ended)
+        });
         let after = lossy.pair.left.counters();
         let (trace, people) = (tracer.stop(), people.stop_raw());
         assert!(people.status.success(), "{}", people.stderr);
@@ -86,10 +91,11 @@ impl Episode {
         self.trace.of_cookie(self.sender.cookie)
     }
 
-    /// Where those of that kind stand among the sender's.
+    /// Where those of that kind stand among the sender's, without the peer's FIN, which is dropped with the socket.
     fn all(&self, kind: &str) -> Vec<usize> {
         let events = self.events();
-        (0..events.len()).filter(|&i| events[i]["type"] == kind).collect()
+        let fin = |event: &Value| kind == "drop" && event["data_len"] == 0;
+        (0..events.len()).filter(|&i| events[i]["type"] == kind && !fin(events[i])).collect()
     }
 
     /// The same of changes to that state.
@@ -156,8 +162,9 @@ impl std::fmt::Display for Episode {
     }
 }
 
-fn unacked(ns: &Netns) -> bool {
-    ns.run(&["ss", "-tinH", "state", "established"]).contains("unacked:")
+fn ended(ns: &Netns) -> bool {
+    let text = ns.run(&["ss", "-tanH"]);
+    text.lines().all(|line| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT"))
 }
 
 /// How the lines stand. A change is told as it happens; where it is worked out (before 5.19), at the retransmission that it
