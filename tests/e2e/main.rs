@@ -28,6 +28,7 @@ mod events_tracefs;
 mod filters;
 mod filters_process;
 mod filters_socket;
+mod follow;
 mod forgotten;
 mod formats;
 mod life;
