@@ -1,6 +1,14 @@
 //! `connlat`: the slow ones of either side, and no others.
 
-use crate::support::{FAMILIES, Launch, Scene, Tracer, is_root, mono_ns, text, u64_of, wait_until};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::support::{
+    FAMILIES, Launch, Scene, Tracer, enough, is_root, is_whole, mono_ns, some_turn, text, u64_of,
+    wait_until,
+};
 
 #[track_caller]
 fn start(args: &[&str]) -> Tracer {
@@ -62,8 +70,94 @@ fn check_min(reader: &str) {
     assert!(u64_of(accept, "wait_us") >= 400_000, "{accept}");
 }
 
+/// By the client's address and the server's.
+fn by_ends<'e>(
+    events: &[&'e Value],
+    ends: [&str; 4],
+) -> BTreeMap<(SocketAddr, SocketAddr), &'e Value> {
+    let of = |event: &Value, ip: &str, port: &str| {
+        SocketAddr::new(text(event, ip).parse().expect("an address"), u64_of(event, port) as u16)
+    };
+    let [ip, port, peer_ip, peer_port] = ends;
+    let rows = events.iter().map(|e| ((of(e, ip, port), of(e, peer_ip, peer_port)), *e));
+    let rows: BTreeMap<_, _> = rows.collect();
+    assert_eq!(rows.len(), events.len(), "one twice: {events:#?}");
+    rows
+}
+
+/// Each handshake is told by both sides, each with its own owner. A SYN that is lost only the client waits for; a SYN-ACK
+/// that is lost, both.
+fn check_sides(reader: &str) {
+    need!(is_root(), "not root");
+    some_turn(|| {
+        let mut scene = Scene::new();
+        scene.listen();
+        let port = scene.port;
+        let tracer = start(&["--reader", reader, "--port", &port.to_string()]);
+        let mut opened = Vec::new();
+        for family in FAMILIES {
+            for _ in 0..3 {
+                opened.push(scene.connect("quick", family).0.local);
+            }
+        }
+        let addr = scene.addr(FAMILIES[1]);
+        for (name, rule) in [("syn-ack", "tcp sport"), ("syn", "tcp dport")] {
+            scene.rule(&format!("{rule} {port} counter drop"));
+            let local = scene.client.ask(&format!("start {name} {addr}"));
+            opened.push(local.rsplit_once(' ').expect("an address").1.parse().expect("one"));
+            wait_until("the loss", || {
+                !scene.ns.run(&["nft", "list ruleset"]).contains("packets 0")
+            });
+            scene.speak();
+        }
+        for name in ["syn-ack", "syn"] {
+            assert_eq!(scene.client.ask(&format!("outcome {name}")), "0");
+            scene.server.accept(name);
+        }
+        let trace = tracer.stop();
+        trace.check_accounts(&["accept", "connect"]);
+        if !is_whole(&trace) {
+            return false;
+        }
+        let canonical = |addr: &SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let to = |addr: &SocketAddr| match canonical(addr) {
+            local @ SocketAddr::V4(_) => (local, canonical(&scene.addr(FAMILIES[0]))),
+            local @ SocketAddr::V6(_) => (local, scene.addr(FAMILIES[1])),
+        };
+        let wanted: Vec<_> = opened.iter().map(to).collect();
+        let clients = by_ends(&trace.of_kind("connect"), ["saddr", "sport", "daddr", "dport"]);
+        let servers = by_ends(&trace.of_kind("accept"), ["daddr", "dport", "saddr", "sport"]);
+        // Where programs are hidden from, one side may be.
+        if clients.len() < wanted.len() || servers.len() < wanted.len() {
+            assert!(enough(clients.len(), wanted.len(), 50), "{clients:#?}");
+            return false;
+        }
+        for side in [&clients, &servers] {
+            assert_eq!(side.len(), wanted.len(), "{side:#?}");
+        }
+        let mut times = Vec::new();
+        for ends in &wanted {
+            let (client, server) = (clients[ends], servers[ends]);
+            assert_eq!(
+                (client["pid"].as_u64(), server["pid"].as_u64()),
+                (Some(scene.client.pid.into()), Some(scene.server.pid.into())),
+                "{client} {server}"
+            );
+            times.push((u64_of(client, "latency_us"), u64_of(server, "handshake_us")));
+        }
+        let [quick @ .., both, one] = &times[..] else { panic!("{times:?}") };
+        assert!(both.0 >= 900_000 && both.1 >= 900_000, "{times:?}");
+        assert!(one.0 >= 900_000 && one.1 + 500_000 < one.0, "{times:?}");
+        // On a machine that is slow one or another is late.
+        let soon = quick.iter().filter(|(client, server)| client.max(server) < &900_000);
+        assert!(soon.count() * 2 > quick.len(), "{times:?}");
+        true
+    });
+}
+
 by_sock_and_raw! {
     check_min: min_by_sock min_by_raw;
+    check_sides: both_sides_by_sock both_sides_by_raw;
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! `top` against what ss says of the same sockets, and against what was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::support::{
     FAMILIES, Launch, Netns, Pair, Puppet, Scene, Server, Socket, Ss, Trace, Tracer, invalid,
-    is_root, schema, text, traffic_in, u64_of, unique_port, wait_until,
+    is_root, mono_ns, schema, text, traffic_in, u64_of, unique_port, wait_until,
 };
 
 #[track_caller]
@@ -44,6 +44,11 @@ fn check(trace: &Trace) {
     for line in trace.events.iter().chain([&trace.end]) {
         invalid(&schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
+}
+
+/// Whose they are, in their order.
+fn keys(rows: &[Value]) -> Vec<String> {
+    rows.iter().map(|row| row["key"].to_string()).collect()
 }
 
 /// `bytes_received` and `bytes_acked` of the end with that port.
@@ -284,6 +289,88 @@ fn filters_choose_and_people_get_a_table() {
     assert!(lines[2].starts_with(&format!("{pid:>6} ")), "{}", table.stdout);
     assert_eq!(lines.len(), 5, "two rows and an empty line: {}", table.stdout);
     assert!(lines.iter().all(|line| line.len() <= 100), "{}", table.stdout);
+}
+
+/// By every key: that one stands first which was made to, the others follow by their values, and `--rows` takes from the top.
+#[test]
+fn the_first_row_has_most() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let port = scene.port;
+    let names = ["sends", "receives", "both", "again", "late"];
+    let local = names.map(|name| scene.connect(name, FAMILIES[0]).0.local.port());
+    let [.., again, late] = local;
+    let port_text = port.to_string();
+    let watch =
+        Tracer::events_in(&Launch::here().with_tracefs(), "retransmit", &["-P", &port_text]);
+    let sorts = ["tx", "rx", "all", "retrans", "rtt"];
+    let common = ["-R", &port_text, "--interval", "1h"];
+    let tracers = sorts.map(|sort| start(&[&common[..], &["--sort", sort]].concat()));
+    let few = sorts.map(|sort| start(&[&common[..], &["--sort", sort, "--rows", "2"]].concat()));
+    let unsorted = start(&common);
+    for (name, sent, received) in
+        [("sends", 60_000, 1000), ("receives", 1000, 60_000), ("both", 50_000, 50_000)]
+    {
+        scene.client.transfer(name, &mut scene.server, sent);
+        scene.server.transfer(name, &mut scene.client, received);
+    }
+    // What is lost again and again.
+    scene.rule(&format!("tcp sport {again} drop"));
+    scene.client.send("again", 100);
+    watch.wait_events("retransmissions", |events| {
+        events.iter().filter(|event| event["sport"] == again).count() >= 3
+    });
+    scene.speak();
+    scene.server.receive("again", 100);
+    // What has its ACKs late, but before it is sent again: with that of what is sent then.
+    for _ in 0..4 {
+        scene.rule(&format!("tcp dport {late} drop"));
+        scene.client.transfer("late", &mut scene.server, 100);
+        let sent = mono_ns();
+        wait_until("some time", || mono_ns() - sent > 60_000_000);
+        scene.speak();
+        scene.client.transfer("late", &mut scene.server, 100);
+    }
+    wait_until("the last ACKs", || {
+        let text = scene.ns.run(&["ss", "-tinH", "state", "established"]);
+        !text.contains("unacked:")
+    });
+    watch.stop();
+    // In the order of the keys.
+    let said = |local: u16| {
+        let ss = Ss::of(&scene.ns, local, port);
+        let number = |name: &str| ss.number(name).unwrap_or(0.0);
+        let (tx, rx) = (number("bytes_acked"), number("bytes_received"));
+        let again = ss.numbers("retrans").map_or(0.0, |numbers| numbers[1]);
+        (local, [tx, rx, tx + rx, again, number("rtt")])
+    };
+    let said: BTreeMap<u16, [f64; 5]> = local.into_iter().map(said).collect();
+    let rows = |tracer: Tracer| -> Vec<Value> {
+        let trace = tracer.stop();
+        check(&trace);
+        trace.events
+    };
+    let same = |rows: &[Value]| keys(rows).into_iter().collect::<BTreeSet<_>>();
+    let unsorted = rows(unsorted);
+    assert_eq!(unsorted.len(), names.len(), "{unsorted:#?}");
+    for (i, (tracer, few)) in tracers.into_iter().zip(few).enumerate() {
+        let sort = sorts[i];
+        let (rows, few) = (rows(tracer), rows(few));
+        assert_eq!(same(&rows), same(&unsorted), "{sort}");
+        let ports: Vec<u16> = rows.iter().map(|row| u64_of(&row["key"], "sport") as u16).collect();
+        // The time is what ss has, whatever a slow machine made of it; of the others, that one was made to be the first.
+        let told: Vec<f64> = ports.iter().map(|port| said[port][i]).collect();
+        assert!(told.is_sorted_by(|a, b| a >= b), "{sort}: {told:?}: {rows:#?}");
+        if i < 3 {
+            assert_eq!(ports[0], local[i], "{sort}: {rows:#?}");
+        }
+        // `all` is what there is without it.
+        if sort == "all" {
+            assert_eq!(keys(&rows), keys(&unsorted));
+        }
+        assert_eq!(keys(&few), keys(&rows[..2]), "{sort}: {told:?}");
+    }
 }
 
 /// The connections of a command, and only they.
