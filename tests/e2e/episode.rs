@@ -181,10 +181,9 @@ fn check(episode: &Episode) {
     let of = |kind: &str| episode.all(kind);
     let [dropped, retransmitted] = ["drop", "retransmit"].map(|kind| of(kind)[0]);
     let recovered = episode.changes("Recovery")[0];
-    let [opened] = of("cong_state").into_iter().filter(|&i| i > recovered).collect::<Vec<_>>()[..]
-    else {
-        panic!("{episode}")
-    };
+    // Packets that overtake one another make it Disorder again, later.
+    let opened = of("cong_state").into_iter().find(|&i| i > recovered);
+    let opened = opened.unwrap_or_else(|| panic!("{episode}"));
 
     let lost = events[dropped];
     let (seq, len) = (u64_of(lost, "seq") as u32, u64_of(lost, "data_len") as u32);
@@ -194,10 +193,10 @@ fn check(episode: &Episode) {
     assert_eq!((u64_of(lost, "segs"), text(lost, "direction")), (1, "out"), "{lost}");
     let reason = (kernel() >= (5, 17)).then_some("NETFILTER_DROP");
     assert_eq!((lost["reason"].as_str(), text(lost, "ca_state")), (reason, "Open"), "{lost}");
-    // Behind those that nft let pass.
-    let sent = u64::from(seq) + (1 << 32) - u64::from(LOST) * u64::from(len);
-    let first = u64_of(events[of("probe")[0]], "snd_una");
-    assert_eq!(sent % (1 << 32), first, "{lost}");
+    // Behind those that nft let pass; one or another may have been overtaken.
+    let behind = -past(events[of("probe")[0]], "snd_una");
+    assert_eq!(behind % len as i32, 0, "{lost}");
+    assert!((behind / len as i32).abs_diff(LOST as i32) <= 3, "{behind}: {lost}");
 
     // The order, which is that of the clock, too; only a drop is told by who does not hold the connection.
     assert!(dropped < recovered.min(retransmitted), "{episode}");
