@@ -45,6 +45,7 @@ mod peers_trace;
 mod queue;
 mod readers_agree;
 mod refused;
+mod requests;
 mod retrans_sums;
 mod rights;
 mod rtt;

@@ -61,6 +61,13 @@ impl Stage {
                 self.listener = Some(listener);
                 return Ok(addr.to_string());
             }
+            // A mark and a device of the listener's own.
+            ["listener", mark, device] => {
+                let socket = SockRef::from(self.listener.as_ref().ok_or("no listener")?);
+                let mark = mark.strip_prefix("0x").ok_or("not hexadecimal")?;
+                socket.set_mark(u32::from_str_radix(mark, 16)?)?;
+                socket.bind_device(Some(device.as_bytes()))?;
+            }
             ["accept", name] => {
                 if self.listener.is_none() {
                     self.listener = Some(std::io::stdin().as_fd().try_clone_to_owned()?.into());

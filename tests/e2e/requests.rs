@@ -1,0 +1,285 @@
+//! SYN-ACKs that are sent again, and RSTs where there is no socket or one in TIME_WAIT: what is neither connection nor
+//! listener of its own. Which of them the filters let through, which sending it is, and whose cookie they have; against the
+//! firewall's marks, the counters of each side, ss and SO_COOKIE.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{
+    FAMILIES, Launch, Netns, Pair, Puppet, Scene, Socket, Trace, Tracer, is_root, is_whole,
+    some_turn, tells, text, u64_of, unique_port, wait_for, wait_until,
+};
+
+/// Since 6.10 (19822a980e19) the kernel tells of those RSTs, and of a reason.
+fn has_bare_resets() -> bool {
+    tells("reset_sent", "reason")
+}
+
+/// The mark of the listener, and those that the firewall gives to what comes in by IPv4 and IPv6.
+const MARKS: [&str; 3] = ["0x4b", "0x4c", "0x4d"];
+
+/// Kind, our port, the peer's.
+type Key = (String, u64, u64);
+
+fn key(kind: &str, here: u16, socket: &Socket) -> Key {
+    (kind.to_owned(), here.into(), socket.local.port().into())
+}
+
+fn keys(trace: &Trace) -> BTreeSet<Key> {
+    let key = |event: &Value| {
+        (text(event, "type").to_owned(), u64_of(event, "sport"), u64_of(event, "dport"))
+    };
+    trace.events.iter().map(key).collect()
+}
+
+/// Clients of two listeners, and of a port where nobody listens, on the right: from the left by the device, from the right
+/// by the loopback interface.
+struct World {
+    pair: Pair,
+    /// Bound to the device, of the mark of its own.
+    bound: (Puppet, u16),
+    free: (Puppet, u16),
+    closed: u16,
+    left: Puppet,
+    right: Puppet,
+}
+
+impl World {
+    #[track_caller]
+    fn new() -> Self {
+        let pair = Pair::new();
+        let listen = |order: Option<&str>| {
+            let (mut puppet, port) = (Puppet::start_in(&pair.right.launch()), unique_port());
+            puppet.listen(&format!("[::]:{port}"));
+            order.map(|order| puppet.ask(order));
+            (puppet, port)
+        };
+        let bound = listen(Some(&format!("listener {} eth0", MARKS[0])));
+        let (free, closed) = (listen(None), unique_port());
+        let [left, right] = [&pair.left, &pair.right].map(|ns| Puppet::start_in(&ns.launch()));
+        // A request has the mark of the SYN where its listener has none.
+        let accept = "echo 1 > /proc/sys/net/ipv4/tcp_fwmark_accept";
+        pair.right.run(&["sh", "-c", accept]);
+        for rule in [
+            "add table inet t".to_owned(),
+            "add chain inet t in { type filter hook input priority 0; }".to_owned(),
+            format!("add rule inet t in meta nfproto ipv4 meta mark set {}", MARKS[1]),
+            format!("add rule inet t in meta nfproto ipv6 meta mark set {}", MARKS[2]),
+            // The last of a handshake.
+            "add rule inet t in tcp flags & (syn | ack | rst) == ack drop".to_owned(),
+        ] {
+            pair.right.run(&["nft", &rule]);
+        }
+        World { pair, bound, free, closed, left, right }
+    }
+
+    fn ports(&self) -> String {
+        [self.bound.1, self.free.1, self.closed].map(|port| port.to_string()).join(",")
+    }
+
+    /// By the device (or not), to that address and port.
+    #[track_caller]
+    fn knock(&mut self, name: &str, by_device: bool, to: &str) -> Socket {
+        let client = if by_device { &mut self.left } else { &mut self.right };
+        let order = format!("start {name} {to}");
+        let answer = client.ask(&order);
+        let local = answer.rsplit(' ').next().and_then(|local| local.parse().ok());
+        let local = local.unwrap_or_else(|| panic!("{order}: {answer}"));
+        Socket { cookie: 0, ino: 0, local }
+    }
+}
+
+/// Those of each filter are those of the clients that it is about, of all that there were.
+fn check_filters(reader: &str) {
+    need!(is_root(), "not root");
+    some_turn(|| {
+        let mut world = World::new();
+        let netns = world.pair.right.name.clone();
+        let [own, four, six] = MARKS;
+        let filters = [
+            vec![],
+            vec!["--mark", own],
+            vec!["--mark", four],
+            vec!["--mark", six],
+            vec!["--iface", "eth0"],
+            vec!["--iface", "lo"],
+            vec!["--iface", "eth0", "--mark", six],
+        ];
+        let ports = world.ports();
+        let tracers = filters.clone().map(|filter| {
+            let common = ["--port", &ports, "--netns", &netns, "--reader", reader];
+            let args = [&common[..], &filter].concat();
+            Tracer::events_in(&Launch::here().with_tracefs(), "synack_retransmit,reset_sent", &args)
+        });
+        let before = world.pair.right.counters();
+        let (bound, free, closed) = (world.bound.1, world.free.1, world.closed);
+        let mut expected: [BTreeSet<Key>; 7] = Default::default();
+        // Whence, whether by the device, and by IPv4.
+        let ways =
+            [("10.0.0.2", true, true), ("[fd00::2]", true, false), ("127.0.0.1", false, true)];
+        for (i, (addr, by_device, four)) in ways.into_iter().enumerate() {
+            for port in [bound, free, closed] {
+                if port == bound && !by_device {
+                    continue;
+                }
+                let socket =
+                    world.knock(&format!("c{i}-{port}"), by_device, &format!("{addr}:{port}"));
+                let synack = port != closed;
+                if !synack && !has_bare_resets() {
+                    continue;
+                }
+                let key =
+                    key(if synack { "synack_retransmit" } else { "reset_sent" }, port, &socket);
+                let mark = if port == bound {
+                    1
+                } else if four {
+                    2
+                } else {
+                    3
+                };
+                let mut add = |index: usize| _ = expected[index].insert(key.clone());
+                add(0);
+                add(mark);
+                // Of a SYN-ACK that is where its listener is bound to, of a RST where the packet came in.
+                if port == bound || (!synack && by_device) {
+                    add(4);
+                }
+                if !synack && !by_device {
+                    add(5);
+                }
+                if !synack && by_device && mark == 3 {
+                    add(6);
+                }
+            }
+        }
+        tracers[0].wait_events("all of them", |events| {
+            let told = |key: &Key| events.iter().any(|event| event["dport"] == key.2);
+            expected[0].iter().all(told)
+        });
+        let grew = |name: &str| world.pair.right.counters()[name] - before[name];
+        let (traces, synacks) = (tracers.map(Tracer::stop), grew("TCPSynRetrans"));
+        if !traces.iter().all(is_whole) {
+            return false;
+        }
+        for ((trace, expected), filter) in traces.iter().zip(&expected).zip(&filters) {
+            trace.check_accounts(&["synack_retransmit", "reset_sent"]);
+            // In the last but these few there is nothing before 6.10.
+            assert_eq!(&keys(trace), expected, "{filter:?}");
+        }
+        let told = traces[0].of_kind("synack_retransmit").len() as u64;
+        // More may come between the two.
+        assert!((1..=synacks).contains(&told), "{told} of {synacks}");
+        true
+    });
+}
+
+/// What comes again, by the timer or as the SYN came again: each has the next number.
+fn check_attempts(reader: &str) {
+    need!(is_root(), "not root");
+    some_turn(|| {
+        let pair = Pair::new();
+        let (mut client, mut server) =
+            (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
+        let port = unique_port();
+        server.listen(&format!("[::]:{port}"));
+        let netns = pair.right.name.clone();
+        let args = ["--netns", &netns, "--reader", reader];
+        let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "synack_retransmit", &args);
+        let rule = |ns: &Netns, rule: &str| {
+            for command in [
+                "add table inet t",
+                "add chain inet t in { type filter hook input priority 0; }",
+                &format!("add rule inet t in {rule}"),
+            ] {
+                ns.run(&["nft", command]);
+            }
+        };
+        // The SYN-ACKs do not arrive: the client sends its SYN again, which is answered by another.
+        rule(&pair.left, &format!("tcp sport {port} drop"));
+        client.ask(&format!("start a 10.0.0.2:{port}"));
+        let syns = || pair.left.counters()["TCPSynRetrans"];
+        wait_until("a SYN that comes again", || syns() > 0);
+        // No more of them: now it is the timer's.
+        rule(&pair.right, &format!("tcp dport {port} drop"));
+        let timeouts = || pair.right.counters()["TCPTimeouts"];
+        let before = timeouts();
+        wait_until("the timer", || timeouts() > before);
+        let (sent, ss, timeouts, syns) = wait_for("all accounts to be of one moment", || {
+            let sent = || pair.right.counters()["TCPSynRetrans"];
+            let before = sent();
+            let told = (before, retransmits(&pair, port), timeouts(), syns());
+            (before == sent()).then_some(told)
+        });
+        let trace = tracer.stop();
+        trace.check_accounts(&["synack_retransmit"]);
+        // Some may be hidden (see support/ftrace.rs, maybe_unseen).
+        if !is_whole(&trace) || (trace.events.len() as u64) < sent {
+            return false;
+        }
+        let attempts: Vec<u64> =
+            trace.events.iter().map(|event| u64_of(event, "attempt")).take(sent as usize).collect();
+        assert_eq!(attempts, (1..=sent).collect::<Vec<_>>());
+        assert_eq!(ss, sent, "{:#?}", trace.events);
+        // Some of either.
+        let answers = sent - timeouts;
+        assert!(timeouts > 0 && (1..=syns).contains(&answers), "{sent} {timeouts} {syns}");
+        true
+    });
+}
+
+/// How often ss says that the SYN-ACK was sent again.
+#[track_caller]
+fn retransmits(pair: &Pair, port: u16) -> u64 {
+    let filter = format!("sport = :{port}");
+    let text = pair.right.run(&["ss", "-tnoH", "state", "syn-recv", &filter]);
+    let timer = text.split_once("timer:(").and_then(|(_, rest)| rest.split_once(')'));
+    let count = timer.and_then(|(timer, _)| timer.rsplit(',').next()?.parse().ok());
+    count.unwrap_or_else(|| panic!("{text}"))
+}
+
+/// Whoever has closed, and still gets data: of the socket there is no more than what waits for the peer's FIN, with its
+/// cookie.
+fn check_cookies(reader: &str) {
+    need!(is_root(), "not root");
+    need!(has_bare_resets(), "this kernel tells of no such RST", legitimate: true);
+    some_turn(|| {
+        let mut scene = Scene::new();
+        scene.listen();
+        let args = ["--port", &scene.ports(), "--reader", reader];
+        let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "reset_sent", &args);
+        let mut expected = BTreeSet::new();
+        for (i, family) in FAMILIES.into_iter().enumerate() {
+            let name = format!("c{i}");
+            let (client, server) = scene.connect(&name, family);
+            scene.server.close(&name);
+            let filter = format!("sport = :{} and dport = :{}", scene.port, client.local.port());
+            let ss = ["ss", "-tneH", "state", "fin-wait-2", &filter];
+            let text = wait_for("FIN_WAIT2", || {
+                let text = scene.ns.run(&ss);
+                (!text.trim().is_empty()).then_some(text)
+            });
+            let cookie = format!("sk:{:x}", server.cookie);
+            assert!(text.split_whitespace().any(|word| word == cookie), "{cookie}: {text}");
+            scene.client.send(&name, 100);
+            expected.insert((server.cookie, u64::from(client.local.port())));
+        }
+        scene.settle();
+        let trace = tracer.stop();
+        trace.check_accounts(&["reset_sent"]);
+        let told = trace.events.iter().filter(|event| event["sk_state"] == "TIME_WAIT");
+        let told: BTreeSet<(u64, u64)> =
+            told.map(|event| (u64_of(event, "cookie"), u64_of(event, "dport"))).collect();
+        if !is_whole(&trace) {
+            return false;
+        }
+        assert_eq!(told, expected, "{:#?}", trace.events);
+        true
+    });
+}
+
+by_sock_and_raw! {
+    check_filters: filters_by_sock filters_by_raw;
+    check_attempts: attempts_by_sock attempts_by_raw;
+    check_cookies: cookies_in_time_wait_by_sock cookies_in_time_wait_by_raw;
+}
