@@ -43,6 +43,7 @@ mod peers_fields;
 mod peers_histograms;
 mod peers_trace;
 mod queue;
+mod queue_many;
 mod readers_agree;
 mod refused;
 mod requests;
