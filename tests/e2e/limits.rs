@@ -182,6 +182,55 @@ fn a_rate_by_the_minute_is_that_rate() {
     times(&trace, true).iter().for_each(|times| check_rate(times, 10.0, false));
 }
 
+/// Neither is exceeded, whichever is the lower one for four ends, and what is not printed was limited.
+#[test]
+fn two_rates_are_both_kept() {
+    need!(is_root(), "not root");
+    for (all, each, reader) in [(60.0, 1000.0, "sock"), (1000.0, 30.0, "raw"), (60.0, 30.0, "sock")]
+    {
+        let rates = [format!("{all}/s"), format!("{each}/s")];
+        let args = ["--rate", &rates[0], "--rate-per-conn", &rates[1]];
+        let trace = limited(&args, reader, "ringbuf");
+        times(&trace, true).iter().for_each(|times| check_rate(times, each, false));
+        check_rate(&times(&trace, false)[0], all, true);
+        let n = |name: &str| u64_of(&trace.end, name);
+        assert!(n("limited") > n("emitted"), "{}", trace.end);
+        assert_eq!((n("sampled_out"), n("lost")), (0, 0), "{}", trace.end);
+        assert_eq!(n("limited") + n("emitted"), n("seen") - n("filtered"), "{}", trace.end);
+    }
+}
+
+/// What the rate of a busy connection refuses does not cost the rate of all: a quiet one has its share.
+#[test]
+fn a_busy_connection_does_not_cost_others() {
+    need!(is_root(), "not root");
+    const EACH: f64 = 20.0;
+    for reader in ["sock", "raw"] {
+        let (mut client, mut server) = (Puppet::start(), Puppet::start());
+        let addr = server.listen("127.0.0.1:0");
+        let ends = ["busy", "quiet"].map(|name| [client.connect(name, addr), server.accept(name)]);
+        let port = addr.port().to_string();
+        let args = ["--reader", reader, "-P", &port, "--rate", "200/s", "--rate-per-conn", "20/s"];
+        let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(2) {
+            for _ in 0..30 {
+                client.transfer("busy", &mut server, 1);
+            }
+            client.transfer("quiet", &mut server, 1);
+            server.transfer("quiet", &mut client, 1);
+        }
+        let lasted = begin.elapsed().as_secs_f64();
+        let trace = tracer.stop();
+        trace.check_account();
+        assert!(u64_of(&trace.end, "limited") > 2 * u64_of(&trace.end, "emitted"), "{}", trace.end);
+        for end in ends.as_flattened() {
+            let told = trace.of_cookie(end.cookie).len() as f64;
+            assert!(told > 0.5 * EACH * lasted, "{told} in {lasted} s: {}", trace.end);
+        }
+    }
+}
+
 #[test]
 fn limits_together() {
     need!(is_root(), "not root");

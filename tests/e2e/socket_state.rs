@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{Launch, Netns, Puppet, Ss, Tracer, is_root, u64_of, wait_for};
+use crate::support::{
+    Launch, Netns, Pair, Puppet, Ss, Tracer, is_root, text, u64_of, unique_port, wait_for,
+};
 
 /// A connection within a namespace, and a tracer of its client's end.
 struct Scene {
@@ -148,6 +150,75 @@ fn check_zero_window_timer(reader: &str) {
     scene.check_timer(reader, &[PROBE, LongTimer { count: 0, ..RETRANSMIT }]);
 }
 
+/// The number that `ip` tells of an interface.
+#[track_caller]
+fn ifindex(ns: &Netns, dev: &str) -> Value {
+    let text = ns.run(&["ip", "-j", "link", "show", "dev", dev]);
+    let all: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert!(all[0]["ifindex"].is_u64(), "{text}");
+    all[0]["ifindex"].clone()
+}
+
+/// Packets come in by the device of their namespace, or by loopback where both ends are in one, also of a socket that is
+/// bound to the device.
+fn check_interface(reader: &str) {
+    need!(is_root(), "not root");
+    let port = unique_port();
+    let pair = Pair::of("dev7", port.into());
+    let (mut left, mut server) =
+        (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
+    let mut right = Puppet::start_in(&pair.right.launch());
+    server.listen(&format!("[::]:{port}"));
+    let port_text = port.to_string();
+    let args = ["--all-fields", "--reader", reader, "--port", &port_text];
+    let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
+    let inodes = [&pair.left, &pair.right].map(Netns::inode);
+    let [by_left, by_right, by_lo] =
+        [(&pair.left, "dev7"), (&pair.right, "eth0"), (&pair.right, "lo")]
+            .map(|(ns, dev)| ifindex(ns, dev));
+    assert_eq!(by_left, port);
+    assert!(by_right != by_left && by_right != by_lo);
+    for (i, (from_left, to)) in
+        [(true, "10.0.0.2"), (false, "10.0.0.2"), (true, "[fd00::2]")].into_iter().enumerate()
+    {
+        let client = if from_left { &mut left } else { &mut right };
+        // It binds the connections that come from now on, too.
+        if i == 2 {
+            server.ask("listener 0x1 eth0");
+        }
+        client.connect("a", format!("{to}:{port}").parse().expect("an address"));
+        server.accept("a");
+        for _ in 0..3 {
+            client.transfer("a", &mut server, 100);
+            server.transfer("a", client, 100);
+        }
+        client.close("a");
+        server.close("a");
+    }
+    let seen = |events: &[Value], ends: [&str; 2], netns: u64, number: &Value| {
+        let of = events.iter().filter(|event| {
+            [text(event, "saddr"), text(event, "daddr")] == ends && event["netns"] == netns
+        });
+        of.filter(|event| event["ifindex"] == *number).count()
+    };
+    let cases = [
+        (["10.0.0.1", "10.0.0.2"], inodes[0], &by_left),
+        (["10.0.0.2", "10.0.0.1"], inodes[1], &by_right),
+        (["fd00::1", "fd00::2"], inodes[0], &by_left),
+        (["fd00::2", "fd00::1"], inodes[1], &by_right),
+        (["10.0.0.2", "10.0.0.2"], inodes[1], &by_lo),
+    ];
+    tracer.wait_events("samples of each", |events| {
+        cases.iter().all(|(ends, netns, number)| seen(events, *ends, *netns, number) >= 3)
+    });
+    let trace = tracer.stop();
+    trace.check_account();
+    // And none of another.
+    let all: usize =
+        cases.iter().map(|(ends, netns, number)| seen(&trace.events, *ends, *netns, number)).sum();
+    assert_eq!(all, trace.events.len(), "{:#?}", trace.events);
+}
+
 macro_rules! cases {
     ($($check:ident: $($name:ident $reader:literal),+;)+) => { $($(
         #[test]
@@ -158,6 +229,7 @@ macro_rules! cases {
 }
 
 cases! {
+    check_interface: interface_by_sock "sock", interface_by_raw "raw";
     check_options: options_by_sock "sock", options_by_raw "raw";
     check_retransmit_timer: retransmit_timer_by_sock "sock", retransmit_timer_by_raw "raw";
     check_zero_window_timer: zero_window_timer_by_sock "sock", zero_window_timer_by_raw "raw";
