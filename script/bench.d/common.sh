@@ -110,10 +110,10 @@ stop_tracer() {
   kill -INT "$started"
   ended "$started" || status=$?
   ((status == 0)) || die "tcc-trace ended with $status: $(tail -n 3 "$temporary/tracer.err")"
-  books=$(grep '^tcc-trace: probe: ' "$temporary/tracer.err" | tail -n 1)
+  books=$(grep '^tcc-trace: [a-z_]*: [0-9]* seen = ' "$temporary/tracer.err" | tail -n 1)
   read -r seen emitted lost sum nested < <(awk '{
     # N seen = N emitted + N filtered …
-    sub(/.*probe: /, "")
+    sub(/^tcc-trace: [a-z_]*: /, "")
     nested = match($0, /; [0-9]+/) ? substr($0, RSTART + 2, RLENGTH - 2) : 0
     sub(/;.*/, "")
     for (i = 4; i < NF; i += 3) { sum += $i; by[$(i + 1)] = $i }
@@ -162,6 +162,18 @@ stop_tool() {
 
 # cpu_of PID: CPU time so far, ns; exact.
 cpu_of() { awk '{ print $1 }' "/proc/$1/schedstat"; }
+
+# programs_of PID: each BPF program that it has open: name, ns that it ran, how often; by the kernel's run-time statistics.
+programs_of() {
+  local id time count
+  while read -r id time count; do
+    row "$(bpftool prog show id "$id" 2>/dev/null | sed -n 's/.* name \([^ ]*\).*/\1/p')" "$time" "$count"
+  done < <(awk '
+    FNR == 1 { id = "" }
+    $1 == "prog_id:" { id = $2 }
+    $1 == "run_time_ns:" { time = $2 }
+    $1 == "run_cnt:" && id != "" && !(id in done) { done[id]; print id, time, $2 }' /proc/"$1"/fdinfo/* 2>/dev/null)
+}
 
 # start_server PORT: its pid into `started`.
 start_server() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# (g) Kernel time of every program of `events all`, per event; sourced by script/bench.
+# (g) Kernel time of every program of `events all`, per event, and of summaries of rare events; sourced by script/bench.
 #
 # By the kernel's own run-time statistics, as most kinds are too rare to show in the time of any traffic. Their own cost,
 # that of an empty program, is in each.
@@ -34,7 +34,8 @@ events_traffic() {
 }
 
 section_events() {
-  local servers=() counting process id time count name
+  local servers=() counting process tracer command
+  local -A tracers=()
   start_server 6001
   servers+=("$started")
   start_server 6002
@@ -45,22 +46,26 @@ section_events() {
   process=$!
   processes[$process]=1
   wait_for "$temporary/stats" '^counting' "$process" || die "no BPF run-time statistics"
-  start_tracer /dev/null events all -o jsonl
+  # The last two have no records, but rows.
+  for command in 'events all' 'cong --by conn' 'retrans --by conn'; do
+    # shellcheck disable=SC2086 # words
+    start_tracer /dev/null $command -o jsonl
+    tracers[$started]=$command
+  done
   events_traffic
-  while read -r id time count; do
-    name=$(bpftool prog show id "$id" 2>/dev/null | sed -n 's/.* name \([^ ]*\).*/\1/p')
-    row "$name" "$count" "$((time / count))"
-  done < <(awk '
-    FNR == 1 { id = "" }
-    $1 == "prog_id:" { id = $2 }
-    $1 == "run_time_ns:" { time = $2 }
-    $1 == "run_cnt:" && $2 && id != "" && !(id in done) { done[id]; print id, time, $2 }' /proc/"$started"/fdinfo/* 2>/dev/null) |
-    sort >"$temporary/programs"
-  kill -INT "$started"
-  ended "$started" || true
+  for tracer in "${!tracers[@]}"; do
+    command=${tracers[$tracer]}
+    [[ $command != 'events all' ]] || command=
+    programs_of "$tracer" |
+      awk -F '\t' -v of="${command:+$command: }" '$3 { printf "%s%s\t%d\t%d\n", of, $1, $3, $2 / $3 }'
+  done | sort >"$temporary/programs"
+  for tracer in "${!tracers[@]}"; do
+    kill -INT "$tracer"
+    ended "$tracer" || true
+  done
   exec {counting}>&-
   ended "$process" || true
   for process in "${servers[@]}"; do stop "$process"; done
   { row program runs 'ns per run'; cat "$temporary/programs"; } >"$temporary/table"
-  table 'Kernel time of each program of events all' "$temporary/table"
+  table 'Kernel time of each program of events all, and of two summaries' "$temporary/table"
 }

@@ -25,7 +25,6 @@ kernel_cases=(
   'bpftrace printf||bpftrace'
   'perf record||perf'
 )
-perf_case=$((${#kernel_cases[@]} - 1))
 
 # shellcheck disable=SC2086 # words
 start_case() {
@@ -38,6 +37,7 @@ start_case() {
       wait_for "$temporary/attach" '^attached' "$started" || die "cannot attach the empty program"
       ;;
     trace\ *) pin=$tracer_cpu start_tracer /dev/null ${1#* } --buffer-size 67108864 -o jsonl ;;
+    count\ *) pin=$tracer_cpu start_tracer /dev/null ${1#* } -o jsonl ;;
     perf) start_perf "$temporary/perf.data" ;;
     bpftrace) start_bpftrace "$temporary/bpftrace.out" ;;
   esac
@@ -49,7 +49,7 @@ stop_case() {
       exec {attached}>&-
       ended "$started" || true
       ;;
-    trace\ *) stop_tracer ;;
+    trace\ * | count\ *) stop_tracer ;;
     *) stop_tool ;;
   esac
 }
@@ -68,15 +68,7 @@ count_run_time() {
 
 # program_times PID: of the BPF programs that it has open: the probe's ns per run, and all programs' ns per run of it.
 program_times() {
-  local id time count name
-  while read -r id time count; do
-    name=$(bpftool prog show id "$id" 2>/dev/null | sed -n 's/.* name \([^ ]*\).*/\1/p')
-    echo "$name $time $count"
-  done < <(awk '
-    FNR == 1 { id = "" }
-    $1 == "prog_id:" { id = $2 }
-    $1 == "run_time_ns:" { time = $2 }
-    $1 == "run_cnt:" && id != "" && !(id in done) { done[id]; print id, time, $2 }' /proc/"$1"/fdinfo/* 2>/dev/null) |
+  programs_of "$1" |
     awk '
       $3 { all += $2 }
       $3 && ($1 ~ /^probe_(record|sock|raw)$/ || !one) { one = $2 / $3; count = $3 }
@@ -84,21 +76,30 @@ program_times() {
 }
 
 section_kernel() {
-  # Short blocks, many of them: what disturbs comes in bursts, and only ever adds.
-  local rounds=5 blocks=16 exchanges=2000 settle=2000
-  [[ -z $quick ]] || rounds=1 blocks=8
-  local how index name budget command round program all
+  local how
   for how in TP_BTF RAW_TP TP; do
     clang -O2 -target bpf "-D$how" -c script/bench.d/empty.bpf.c -o "$temporary/empty_$how.o"
   done
+  added_costs 'Kernel time per event' "${kernel_cases[@]}"
+}
+
+# added_costs TITLE CASE…: the table. The last case is perf record.
+added_costs() {
+  local title=$1
+  shift
+  local cases=("$@")
+  # Short blocks, many of them: what disturbs comes in bursts, and only ever adds.
+  local rounds=5 blocks=16 exchanges=2000 settle=2000
+  [[ -z $quick ]] || rounds=1 blocks=8
+  local index name budget command round program all
 
   start_meter
   measure 20000
   : >"$temporary/kernel"
   # On a busy machine fewer rounds: a whole run is to end within 12 minutes.
   for ((round = 0; round < rounds && (round == 0 || SECONDS - start < 150); round++)); do
-    for index in "${!kernel_cases[@]}"; do
-      IFS='|' read -r name budget command <<<"${kernel_cases[index]}"
+    for index in "${!cases[@]}"; do
+      IFS='|' read -r name budget command <<<"${cases[index]}"
       best "$blocks" "$exchanges"
       printf '%s %s ' "$index" "$least" >>"$temporary/kernel"
       start_case "$command"
@@ -106,6 +107,8 @@ section_kernel() {
       best "$blocks" "$exchanges"
       count_run_time 10000
       read -r program all < <(program_times "$started")
+      # It has none at packets.
+      [[ $command != 'count top '* ]] || program=- all=-
       lost=0
       stop_case "$command"
       ((lost == 0)) || say "$name: $lost events lost, so it looks cheaper than it is"
@@ -139,16 +142,16 @@ section_kernel() {
     }' "$temporary/kernel" | sort -n >"$temporary/kernel.added"
 
   local perf_added added spread
-  perf_added=$(awk -v case_="$perf_case" '$1 == case_ { print $2 }' "$temporary/kernel.added")
+  perf_added=$(awk -v case_="$((${#cases[@]} - 1))" '$1 == case_ { print $2 }' "$temporary/kernel.added")
   {
     row reader 'added ns' 'spread' 'to perf record' 'program ns' 'all programs ns' 'budget' ''
     while read -r index added spread program all; do
-      IFS='|' read -r name budget command <<<"${kernel_cases[index]}"
+      IFS='|' read -r name budget command <<<"${cases[index]}"
       row "$name" "$added" "$spread" "$(calc "printf \"%.2f\", $added / $perf_added")" \
         "$program" "$all" "$budget" "$(verdict "$added" "$budget")"
     done <"$temporary/kernel.added"
   } >"$temporary/table"
-  table 'Kernel time per event' "$temporary/table"
+  table "$title" "$temporary/table"
   line
   line "One event of the untraced ping-pong takes $(awk '{ print $2 }' "$temporary/kernel" | sort -g | head -n 1) ns, at best; $round rounds. The statistics have their own cost in them: that of an empty program."
 }
