@@ -212,21 +212,23 @@ fn a_busy_connection_does_not_cost_others() {
         let port = addr.port().to_string();
         let args = ["--reader", reader, "-P", &port, "--rate", "200/s", "--rate-per-conn", "20/s"];
         let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
-        let begin = Instant::now();
+        let (begin, mut rounds) = (Instant::now(), 0.0);
         while begin.elapsed() < Duration::from_secs(2) {
+            rounds += 1.0;
             for _ in 0..30 {
                 client.transfer("busy", &mut server, 1);
             }
             client.transfer("quiet", &mut server, 1);
             server.transfer("quiet", &mut client, 1);
         }
-        let lasted = begin.elapsed().as_secs_f64();
+        // On a slow machine it is not quite so much that the quiet one asks for.
+        let due = f64::min(EACH * begin.elapsed().as_secs_f64(), rounds);
         let trace = tracer.stop();
         trace.check_account();
         assert!(u64_of(&trace.end, "limited") > 2 * u64_of(&trace.end, "emitted"), "{}", trace.end);
         for end in ends.as_flattened() {
             let told = trace.of_cookie(end.cookie).len() as f64;
-            assert!(told > 0.5 * EACH * lasted, "{told} in {lasted} s: {}", trace.end);
+            assert!(told > 0.5 * due, "{told} of {due}: {}", trace.end);
         }
     }
 }
