@@ -109,6 +109,10 @@ impl<W: Write> Text<W> {
                 &if cell.left() { format!("{text:<width$} ") } else { format!("{text:>width$} ") };
         }
         let line = line.trim_end();
+        // No column has a unit.
+        if line.is_empty() {
+            return;
+        }
         if self.layout.color {
             self.buffer.extend_from_slice(format!("{TITLE}{line}{TITLE:#}\n").as_bytes());
         } else {
