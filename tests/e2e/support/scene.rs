@@ -79,7 +79,7 @@ impl Scene {
     /// No rules any more.
     #[track_caller]
     pub fn speak(&self) {
-        self.ns.run(&["nft", "flush", "table", "inet", "t"]);
+        self.ns.run(&["nft", "add table inet t; flush table inet t"]);
     }
 
     /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
