@@ -68,6 +68,10 @@ impl Instance {
         let trace = Instance { holder, dir };
         trace.write("trace_clock", "mono");
         trace.write("buffer_size_kb", &buffer_kb.to_string());
+        if !guest() {
+            // For `maybe_unseen`, as threads may be gone by then.
+            trace.write("options/record-tgid", "1");
+        }
         trace
     }
 
@@ -144,7 +148,7 @@ impl Drop for Instance {
     }
 }
 
-/// `comm-pid [cpu] flags seconds.micros` and `key=value …`.
+/// `comm-tid (tgid) [cpu] flags seconds.micros` and `key=value …`.
 fn parse(head: &str, fields: &str) -> Option<Seen> {
     let time_us = time_us(head)?;
     let get = |key: &str| pairs(fields).find_map(|(name, value)| (name == key).then_some(value));
@@ -180,9 +184,15 @@ pub fn time_us(head: &str) -> Option<u64> {
 /// while a thread of init is current, nor for what a softirq does on top of one: bpftrace has those events neither, and
 /// recursion_misses does not tell.
 pub fn maybe_unseen(head: &str) -> bool {
-    let task = head.split(" [").next().unwrap_or(head);
-    let tid = task.rsplit('-').next().and_then(|tid| tid.trim().parse::<u32>().ok());
-    !guest() && tid.is_some_and(|tid| Path::new(&format!("/proc/1/task/{tid}")).exists())
+    // `comm-tid (tgid)`, with dashes where the kernel has not recorded whose thread it is.
+    let task = head.split(" [").next().unwrap_or(head).trim_end().trim_end_matches(')');
+    let Some((task, tgid)) = task.rsplit_once('(') else { return false };
+    let tid = task.trim_end().rsplit('-').next().unwrap_or_default();
+    let of_init = match tgid.trim().parse::<u32>() {
+        Ok(tgid) => tgid == 1,
+        Err(_) => Path::new(&format!("/proc/1/task/{tid}")).exists(),
+    };
+    of_init && !guest()
 }
 
 /// `key=value …`
