@@ -67,6 +67,10 @@ pub struct Forgotten {
     pub verdict_states: u64,
     /// Connections' recovery states, for `cong --by`.
     pub dwelling: u64,
+    /// Handshakes whose SYN-ACK was sent again, for `handshake_us`; also those that nobody went on with.
+    pub synacks: u64,
+    /// Packets on their way to the driver, for `queue`; also those that were dropped there.
+    pub queued_packets: u64,
 }
 
 impl Forgotten {
@@ -78,6 +82,8 @@ impl Forgotten {
             (self.zero_windows, "closed windows"),
             (self.verdict_states, "connections with retransmissions"),
             (self.dwelling, "recovery states"),
+            (self.synacks, "handshakes"),
+            (self.queued_packets, "packets in queues"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();

@@ -361,6 +361,8 @@ struct tcc_memories {
 	struct tcc_entries zero_windows;
 	struct tcc_entries verdict_states;
 	struct tcc_entries dwelling;
+	struct tcc_entries synacks;
+	struct tcc_entries queued_packets;
 };
 
 #define TCC_NO_PADDING(type, last) \

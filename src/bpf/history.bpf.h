@@ -44,7 +44,7 @@ static __always_inline int on_synack_time(struct sock *listener, struct request_
 	__u64 sent_us = BPF_CORE_READ((struct tcp_request_sock *)req, snt_synack);
 
 	if (sent_us)
-		bpf_map_update_elem(&synacks, &key, &sent_us, BPF_ANY);
+		remember_anew(synacks, &key, &sent_us);
 	return 0;
 }
 
@@ -60,12 +60,17 @@ static __always_inline __u32 passive_handshake_us(struct sock *sk, __u64 now)
 	struct tcp_sock *tp = (void *)sk;
 	struct synack_key key;
 	__u64 *sent_us;
+	__u32 took_us;
 
 	if (!BPF_CORE_READ(tp, total_retrans))
 		return BPF_CORE_READ(tp, srtt_us) >> 3;
 	key = synack_key(sk);
 	sent_us = bpf_map_lookup_elem(&synacks, &key);
-	return sent_us ? now / 1000 - *sent_us : 0;
+	if (!sent_us)
+		return 0;
+	took_us = now / 1000 - *sent_us;
+	forget(synacks, &key);
+	return took_us;
 }
 
 static __always_inline void history_established(struct conn *conn, struct sock *sk, const bool typed)

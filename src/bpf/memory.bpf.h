@@ -43,6 +43,13 @@ static __always_inline bool forget_at(void *map, unsigned long offset, const voi
 /* Puts in what is not there; false: it is, or the map refuses. */
 #define remember(map, key, value) remember_at(MEMORY(map), key, value)
 
+/* Puts in, in place of what is there. */
+#define remember_anew(map, key, value) \
+	({ \
+		if (!remember(map, key, value)) \
+			bpf_map_update_elem(&map, key, value, BPF_ANY); \
+	})
+
 /* False: it was not there. */
 #define forget(map, key) forget_at(MEMORY(map), key)
 

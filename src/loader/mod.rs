@@ -32,6 +32,8 @@ const SYNACKS: u32 = 8_192;
 /// Packets at a time between TCP and the drivers, and blocks of 8 KiB of those that have several segments.
 const QUEUED: u32 = 16_384;
 const UNCUT: u32 = 16_384;
+/// What --max-conns allows of these for each connection.
+const PACKETS_EACH: u32 = 16;
 /// The smallest buffer that the kernel takes is a page.
 const PAGE: u32 = 4096;
 
@@ -211,7 +213,7 @@ fn configure(
         maps.conns.set_max_entries(connections)?;
     }
     if variant.hooks.iter().any(|hook| hook.starts_with("synack_time")) {
-        maps.synacks.set_max_entries(SYNACKS)?;
+        maps.synacks.set_max_entries(SYNACKS.min(connections))?;
     }
     if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
         maps.accepting.set_max_entries(PROCESSES.min(connections))?;
@@ -223,7 +225,8 @@ fn configure(
         maps.verdict_states.set_max_entries(connections)?;
     }
     if variant.has("queue") {
-        maps.queued_packets.set_max_entries(QUEUED)?;
+        let packets = QUEUED.min(connections.saturating_mul(PACKETS_EACH));
+        maps.queued_packets.set_max_entries(packets)?;
         maps.uncut_packets.set_max_entries(UNCUT)?;
     }
     if plan.track_owner {

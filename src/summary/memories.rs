@@ -29,6 +29,8 @@ fn read(skel: &TccTraceSkel<'_>) -> Result<Forgotten> {
         zero_windows: of(&maps.zero_windows, |all| &all.zero_windows),
         verdict_states: of(&maps.verdict_states, |all| &all.verdict_states),
         dwelling: of(&maps.dwelling, |all| &all.dwelling),
+        synacks: of(&maps.synacks, |all| &all.synacks),
+        queued_packets: of(&maps.queued_packets, |all| &all.queued_packets),
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::thread;
 
 use crate::support::{
-    ACCEPT, FAMILIES, Launch, Scene, Socket, Trace, Tracer, has_tracepoint, in_call, is_root, text,
-    u64_of, wait_until,
+    ACCEPT, FAMILIES, Launch, Pair, Puppet, RIGHT, Scene, Socket, Trace, Tracer, has_qdisc,
+    has_tracepoint, in_call, is_root, text, u64_of, unique_port, wait_until,
 };
 
 const OPEN: u64 = 150;
@@ -147,5 +147,64 @@ fn calls_of_accept_are_counted() {
             drop(clients);
         });
         check(&tracer.stop(), "accepting", CALLS, room);
+    }
+}
+
+/// The client takes them for open; to the server the last packet of each handshake is missing.
+#[test]
+fn handshakes_are_counted() {
+    need!(is_root(), "not root");
+    const HALF: u64 = 20;
+    let mut scene = Scene::new();
+    scene.listen();
+    let port = scene.ports();
+    let tracers = [4, 10_000].map(|room| (room, start(&["life"], &port, room)));
+    scene.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", scene.port));
+    let before = scene.ns.counters()["TCPSynRetrans"];
+    for i in 0..HALF {
+        scene.client.connect(&format!("c{i}"), scene.addr(FAMILIES[0]));
+    }
+    wait_until("SYN-ACKs", || scene.ns.counters()["TCPSynRetrans"] >= before + HALF);
+    for (room, tracer) in tracers {
+        let end = tracer.stop().end;
+        let forgotten = u64_of(&end["forgotten"], "synacks");
+        assert!(if room < HALF { forgotten >= HALF - room } else { forgotten == 0 }, "{end}");
+    }
+}
+
+/// A packet of each connection waits in a qdisc that lets next to nothing through.
+#[test]
+fn packets_in_queues_are_counted() {
+    need!(is_root(), "not root");
+    const CONNECTIONS: u64 = 60;
+    const SLOW: &[&str] = &["tbf", "rate", "8kbit", "burst", "2kb", "limit", "1mb"];
+    need!(has_qdisc(SLOW), "no tbf");
+    let pair = Pair::new();
+    let (mut client, mut server) =
+        (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
+    let port = unique_port();
+    server.listen(&format!("[::]:{port}"));
+    for i in 0..CONNECTIONS {
+        let to = format!("{}:{port}", RIGHT[0]).parse().expect("an address");
+        client.connect(&format!("c{i}"), to);
+    }
+    pair.left.run(&[&["tc", "qdisc", "add", "dev", &pair.dev, "root"], SLOW].concat());
+    // 16 packets for each of so many connections.
+    let tracers = [1, 10_000].map(|room| (room, start(&["queue"], &port.to_string(), room)));
+    for i in 0..CONNECTIONS {
+        client.send(&format!("c{i}"), 1000);
+    }
+    let backlog = || {
+        let told = pair.left.run(&["tc", "-s", "-j", "qdisc", "show", "dev", &pair.dev, "root"]);
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        u64_of(&told[0], "qlen")
+    };
+    let queued = backlog();
+    assert!(queued > CONNECTIONS / 2, "{queued}");
+    for (room, tracer) in tracers {
+        let end = tracer.stop().end;
+        let forgotten = u64_of(&end["forgotten"], "queued_packets");
+        let least = queued.saturating_sub(16 * room);
+        assert!(if room == 1 { forgotten >= least } else { forgotten == 0 }, "{end}");
     }
 }

@@ -31,8 +31,8 @@ static __always_inline int accept_begins(int fd)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), listener = (__u64)sock_of_fd(fd);
 
-	if (listener && !remember(accepting, &thread, &listener))
-		bpf_map_update_elem(&accepting, &thread, &listener, BPF_ANY);
+	if (listener)
+		remember_anew(accepting, &thread, &listener);
 	return 0;
 }
 

@@ -138,7 +138,7 @@ static __always_inline int on_queue_begin(struct sk_buff *skb, const bool typed)
 	queue_length(&packet, queue_txq(FOLLOW(typed, skb, dev), skb, typed));
 	if (data_len && queue_segs(skb, typed) > 1)
 		queue_uncut(&packet);
-	bpf_map_update_elem(&queued_packets, &key, &packet, BPF_ANY);
+	remember_anew(queued_packets, &key, &packet);
 	return 0;
 }
 
@@ -195,7 +195,7 @@ static __always_inline void queue_find(struct queued *out, __u64 address, __u64 
 
 	if (packet && packet->sk == sk && packet->seq == seq) {
 		*out = *packet;
-		bpf_map_delete_elem(&queued_packets, &address);
+		forget(queued_packets, &address);
 		return;
 	}
 	uncut = bpf_map_lookup_elem(&uncut_packets, &key);
