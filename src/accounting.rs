@@ -97,6 +97,8 @@ impl Forgotten {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
     pub duration_ns: u64,
+    /// Events that came too late to be put in the order of time: they stand behind younger ones.
+    pub late: u64,
     pub forgotten: Forgotten,
     /// Kind and counts.
     pub kinds: Vec<(&'static str, Counts)>,
@@ -117,8 +119,10 @@ impl Accounting {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let kinds = self.kinds.iter().map(|(kind, counts)| line(kind, counts));
-        let forgotten = self.forgotten.line();
-        kinds.chain(forgotten).collect()
+        let late = (self.late > 0).then(|| {
+            format!("note: {} events came late and stand behind younger ones (mono_ns)", self.late)
+        });
+        kinds.chain(late).chain(self.forgotten.line()).collect()
     }
 }
 

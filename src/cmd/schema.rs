@@ -239,6 +239,7 @@ fn account(name: &str, doc: &str) -> Value {
     properties.insert("type".into(), json!({ "const": name }));
     properties.insert("time".into(), json!({ "type": ["string", "number"] }));
     properties.insert("duration_ns".into(), count.clone());
+    properties.insert("late".into(), count.clone());
     properties.insert("forgotten".into(), json!({ "type": "object", "properties": forgotten }));
     properties.insert(
         "kinds".into(),

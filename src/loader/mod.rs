@@ -2,6 +2,7 @@
 
 pub mod filters;
 mod log;
+mod order;
 pub mod plan;
 pub mod source;
 pub mod summaries;

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
 
 use super::buffer_size;
+use super::order::{HOLD_NS, Order};
 use crate::config::Transport;
-use crate::event;
+use crate::pipeline::clock::mono_ns;
 use crate::skel::{Sleep, TccTraceSkel};
 
 /// Records of a ring buffer that are taken before anything else is looked at.
@@ -23,17 +24,15 @@ pub type Handler<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
 enum Buffer<'a> {
     Ring(RingBuffer<'a>),
-    /// Per-CPU buffers are drained one after the other, so a batch is put in order before it is handed on.
-    Perf {
-        buffer: PerfBuffer<'a>,
-        batch: Rc<RefCell<Vec<Vec<u8>>>>,
-        handler: RefCell<Handler<'a>>,
-    },
+    Perf(PerfBuffer<'a>),
 }
 
-/// Where records come from.
+/// Where records come from, in the order of time.
 pub struct Source<'a> {
     buffer: Buffer<'a>,
+    /// What was taken out of the buffer.
+    order: Rc<RefCell<Order>>,
+    handler: RefCell<Handler<'a>>,
     skel: &'a TccTraceSkel<'a>,
 }
 
@@ -51,53 +50,79 @@ impl<'a> Source<'a> {
         skel: &'a TccTraceSkel<'a>,
         transport: Transport,
         size: Option<u32>,
-        mut handler: Handler<'a>,
+        handler: Handler<'a>,
     ) -> Result<Self> {
+        let order = Rc::new(RefCell::new(Order::default()));
+        let held = Rc::clone(&order);
         let buffer = match transport {
             Transport::RingBuf => {
                 let mut builder = RingBufferBuilder::new();
                 builder.add(&skel.maps.events_ring, move |bytes| {
-                    handler(bytes);
+                    held.borrow_mut().hold(bytes);
                     0
                 })?;
                 Buffer::Ring(builder.build().context("cannot open the ring buffer")?)
             }
             Transport::PerfBuf => {
-                let batch = Rc::new(RefCell::new(Vec::new()));
-                let filled = Rc::clone(&batch);
                 let buffer = PerfBufferBuilder::new(&skel.maps.events_perf)
                     .pages(perf_pages(size))
-                    .sample_cb(move |_, bytes: &[u8]| filled.borrow_mut().push(bytes.to_vec()))
+                    .sample_cb(move |_, bytes: &[u8]| held.borrow_mut().hold(bytes))
                     .build()
                     .context("cannot open the perf buffers")?;
-                Buffer::Perf { buffer, batch, handler: RefCell::new(handler) }
+                Buffer::Perf(buffer)
             }
         };
-        Ok(Source { buffer, skel })
+        Ok(Source { buffer, order, handler: RefCell::new(handler), skel })
     }
 
-    /// Hands on what has arrived, of a ring buffer no more than a batch: where records come faster than we are, there
-    /// would be no end of it. True: there may be more.
+    /// Takes what has arrived, and hands on what is old enough. True: there may be more.
     pub fn consume(&self) -> Result<bool> {
+        let now = mono_ns();
+        let more = self.take()?;
+        // What is still in the buffer is about as old as the newest that was taken.
+        let newest = if more { self.order.borrow().newest_ns().min(now) } else { now };
+        self.hand_on(newest.saturating_sub(HOLD_NS));
+        Ok(more)
+    }
+
+    /// Hands on all that has arrived.
+    pub fn drain(&self) -> Result<()> {
+        while self.take()? {}
+        self.hand_on(u64::MAX);
+        Ok(())
+    }
+
+    /// Of a ring buffer no more than a batch: where records come faster than we are, there would be no end of it.
+    fn take(&self) -> Result<bool> {
         match &self.buffer {
             Buffer::Ring(ring) => match usize::try_from(ring.consume_raw_n(BATCH)) {
                 Ok(taken) => Ok(taken >= BATCH),
                 Err(_) => bail!("cannot read the ring buffer"),
             },
-            Buffer::Perf { buffer, batch, handler } => {
+            Buffer::Perf(buffer) => {
                 buffer.consume().context("perf buffers")?;
-                let mut records = std::mem::take(&mut *batch.borrow_mut());
-                records.sort_by_key(|record| event::mono_ns(record));
-                let mut handler = handler.borrow_mut();
-                records.iter().for_each(|record| handler(record));
                 Ok(false)
             }
         }
     }
 
+    fn hand_on(&self, until_ns: u64) {
+        self.order.borrow_mut().hand_on(until_ns, &mut *self.handler.borrow_mut());
+    }
+
+    /// Are there records that were not handed on yet?
+    pub fn holds(&self) -> bool {
+        !self.order.borrow().is_empty()
+    }
+
+    /// Records that came too late to be put in order.
+    pub fn late(&self) -> u64 {
+        self.order.borrow().late()
+    }
+
     /// Tells the programs how we are about to wait. Perf buffers wake their reader with every record.
     pub fn announce(&self, wait: Wait) -> Result<()> {
-        if matches!(self.buffer, Buffer::Perf { .. }) {
+        if matches!(self.buffer, Buffer::Perf(_)) {
             return Ok(());
         }
         let sleep = match wait {
@@ -113,13 +138,13 @@ impl<'a> Source<'a> {
     pub fn ring_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.buffer {
             Buffer::Ring(_) => Some(self.skel.maps.events_ring.as_fd()),
-            Buffer::Perf { .. } => None,
+            Buffer::Perf(_) => None,
         }
     }
 
     /// Waits for perf buffers; what arrives is left to `consume`. A signal ends the wait.
     pub fn wait_perf(&self, timeout: Duration) {
-        if let Buffer::Perf { buffer, .. } = &self.buffer {
+        if let Buffer::Perf(buffer) = &self.buffer {
             let _ = buffer.poll(timeout);
         }
     }

@@ -163,13 +163,14 @@ impl Pipeline {
         &self,
         stage: Stage,
         kernel: &[(&'static Kind, KernelCounts)],
+        late: u64,
         forgotten: Forgotten,
     ) -> Accounting {
         let kinds = kernel.iter().map(|(kind, counts)| {
             (kind.name, self.tallies[usize::from(kind.number)].books(stage, *counts))
         });
         let duration_ns = self.clock.elapsed_ns();
-        Accounting { duration_ns, forgotten, kinds: kinds.collect() }
+        Accounting { duration_ns, late, forgotten, kinds: kinds.collect() }
     }
 
     /// Puts the books into the stream.

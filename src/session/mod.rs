@@ -1,5 +1,6 @@
 //! One trace: what is asked and what the kernel has become a plan; its variants are tried until one runs.
 
+mod books;
 pub mod child;
 pub mod columns;
 pub mod output;

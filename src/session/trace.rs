@@ -16,12 +16,12 @@ use crate::kernel::{self, Kernel};
 use crate::loader::Loaded;
 use crate::loader::plan::{OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait, whole_size};
+use crate::pipeline::Pipeline;
 use crate::pipeline::clock::{Clock, mono_ns};
-use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::ca::ALGORITHMS;
 use crate::probe::{Hook, Kind, Types};
 use crate::sink::Stage;
-use crate::summary::{self, Reading, Span, memories};
+use crate::summary::{self, Reading, Span};
 
 /// The reader's timer: how long records may pile up while many come.
 const NAP: Duration = Duration::from_millis(10);
@@ -31,8 +31,6 @@ const OWNER_TICK: Duration = Duration::from_millis(100);
 const MODULE_TICK: Duration = Duration::from_secs(1);
 /// A scan of all open files may take at most one part in so many of the time.
 const SCAN_SHARE: u32 = 20;
-/// How often the counters are read again until they agree.
-const SETTLE_TRIES: usize = 20;
 /// What no timer bounds is looked at once a minute.
 const FOREVER: Duration = Duration::from_secs(60);
 
@@ -100,7 +98,7 @@ impl Trace<'_, '_> {
         pipeline.borrow_mut().begin();
         if self.plan.list_open {
             self.loaded.scan(OPEN_SCAN)?;
-            while source.consume()? {}
+            source.drain()?;
             pipeline.borrow_mut().flush();
         }
         self.read_ns.set(mono_ns());
@@ -130,7 +128,7 @@ impl Trace<'_, '_> {
     }
 
     /// What is traced.
-    fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
         self.variant.kinds()
     }
 
@@ -219,7 +217,7 @@ impl Trace<'_, '_> {
             pipeline.borrow_mut().clock.update();
             let more = source.consume()?;
             pipeline.borrow_mut().flush();
-            let busy = pipeline.borrow().received() > before;
+            let busy = pipeline.borrow().received() > before || source.holds();
             let ended = waiter.child_ended() || waiter.reader_gone();
             if pipeline.borrow().done() || self.signals.stopped() || ended {
                 return Ok(());
@@ -230,7 +228,7 @@ impl Trace<'_, '_> {
             }
             if self.signals.take_stats() || timers.stats.is_some_and(|due| now >= due) {
                 timers.stats = self.config.output.stats.and_then(|every| now.checked_add(every));
-                self.account(Stage::Interim, pipeline)?;
+                self.account(Stage::Interim, source, pipeline)?;
             }
             if timers.scan.is_some_and(|due| now >= due) {
                 timers.scan = self.answer_owner_asks(source, &mut asked);
@@ -276,10 +274,9 @@ impl Trace<'_, '_> {
         let Some(reading) = &self.reading else {
             return Ok(());
         };
-        while source.consume()? {}
+        source.drain()?;
         reading.borrow_mut().look(&self.loaded)?;
-        while source.consume()? {}
-        Ok(())
+        source.drain()
     }
 
     /// Prints what was counted since the last time.
@@ -336,51 +333,12 @@ impl Trace<'_, '_> {
         (!missing.is_empty()).then(|| Instant::now() + MODULE_TICK)
     }
 
-    fn account(&self, stage: Stage, pipeline: &RefCell<Pipeline>) -> Result<()> {
-        let mut counts = Vec::new();
-        for kind in self.kinds() {
-            let mut of_kind = self.settled(kind)?;
-            let number = usize::from(kind.number);
-            let programs = self.variant.programs.iter().filter(|(kind, _)| *kind == number);
-            let misses: u64 = programs.map(|(_, name)| self.loaded.recursion_misses(name)).sum();
-            of_kind.skipped = misses.saturating_sub(of_kind.caught);
-            counts.push((kind, of_kind));
-        }
-        let forgotten = memories::forgotten(&self.loaded.skel)?;
-        let mut pipeline = pipeline.borrow_mut();
-        let accounting = pipeline.accounting(stage, &counts, forgotten);
-        pipeline.account(stage, &accounting);
-        if !self.config.output.quiet {
-            accounting.lines().iter().for_each(|line| output::tell(line));
-        }
-        let told = self.reading.as_ref().map(|reading| reading.borrow().told());
-        let summarised = accounting.total().summarised;
-        if let Some(told) = told.filter(|&told| stage == Stage::End && told != summarised) {
-            output::tell(&format!(
-                "note: {summarised} events were summarised, {told} were told of"
-            ));
-        }
-        Ok(())
-    }
-
-    /// The counters at a moment when no program is at work, if there is one soon.
-    fn settled(&self, kind: &'static Kind) -> Result<KernelCounts> {
-        let mut counts = summary::counters(&self.loaded.skel, kind)?;
-        for _ in 0..SETTLE_TRIES {
-            if counts.running() == 0 {
-                break;
-            }
-            counts = summary::counters(&self.loaded.skel, kind)?;
-        }
-        Ok(counts)
-    }
-
     /// Drains, once the programs are stopped, and closes the books.
     fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
         pipeline.borrow_mut().clock.update();
         // A program that was running when its link went may still be at work for some µs.
         for _ in 0..50 {
-            while source.consume()? {}
+            source.drain()?;
             let mut done = true;
             for kind in self.kinds() {
                 let n = summary::counters(&self.loaded.skel, kind)?;
@@ -391,9 +349,9 @@ impl Trace<'_, '_> {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        while source.consume()? {}
+        source.drain()?;
         pipeline.borrow_mut().flush();
         self.summarise(pipeline)?;
-        self.account(Stage::End, pipeline)
+        self.account(Stage::End, source, pipeline)
     }
 }

@@ -159,6 +159,7 @@ impl<W: Write> Sink for Jsonl<W> {
         write_value(Value::Time(now), &mut self.time, out);
         out.extend_from_slice(b",\"duration_ns\":");
         write_value(Value::U64(accounting.duration_ns), &mut self.time, out);
+        write!(out, ",\"late\":{}", accounting.late)?;
         out.extend_from_slice(b",\"forgotten\":");
         serde_json::to_writer(&mut *out, &accounting.forgotten)?;
         // The totals stand beside the rest: `{…}` without its braces.

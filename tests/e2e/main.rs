@@ -57,6 +57,7 @@ mod state_times;
 mod states;
 mod tcp_info;
 mod terminal;
+mod time_order;
 mod top;
 mod tracefs;
 mod vanishing;

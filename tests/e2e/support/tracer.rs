@@ -165,7 +165,9 @@ impl Output {
         let mut lines: Vec<Value> = self.stdout.lines().map(parse).collect();
         let end = lines.pop().unwrap_or_else(|| panic!("no output: {}", self.stderr));
         assert_eq!(end["type"], "end", "the last line is the account: {end}");
-        let (stats, events) = lines.into_iter().partition(|line| line["type"] == "stats");
+        let (stats, events): (Vec<Value>, Vec<Value>) =
+            lines.into_iter().partition(|line| line["type"] == "stats");
+        check_order(&events, &end);
         Trace { events, stats, end, stderr: self.stderr, status: self.status }
     }
 }
@@ -226,6 +228,18 @@ impl Trace {
     pub fn of_kind(&self, kind: &str) -> Vec<&Value> {
         self.events.iter().filter(|event| event["type"] == kind).collect()
     }
+}
+
+/// The stream is in the order of time, but for those that are said to be late.
+#[track_caller]
+fn check_order(events: &[Value], end: &Value) {
+    let mut newest = 0;
+    let mut behind = 0;
+    for time in events.iter().filter_map(|event| event["mono_ns"].as_u64()) {
+        behind += u64::from(time < newest);
+        newest = newest.max(time);
+    }
+    assert!(behind <= u64_of(end, "late"), "{behind} events stand behind younger ones: {end}");
 }
 
 #[track_caller]

@@ -1,0 +1,155 @@
+//! Puts records in the order of time.
+//!
+//! A program takes the time, and then room in the buffer, while others do so on other CPUs: records come some µs out of
+//! order, more where a program was interrupted in between, and per-CPU buffers come one after the other. So each is held
+//! until none that is earlier can be on its way any more.
+
+use crate::event;
+
+/// How long one may be on its way; far longer than an interrupt takes, and still at once for people.
+pub const HOLD_NS: u64 = 5_000_000;
+
+/// Where in `bytes` a record is.
+struct Held {
+    mono_ns: u64,
+    start: usize,
+    len: usize,
+}
+
+/// Records that wait for others.
+#[derive(Default)]
+pub struct Order {
+    bytes: Vec<u8>,
+    held: Vec<Held>,
+    newest_ns: u64,
+    handed_ns: u64,
+    late: u64,
+}
+
+impl Order {
+    pub fn hold(&mut self, bytes: &[u8]) {
+        // What is no record at all goes first.
+        let mono_ns = event::mono_ns(bytes).unwrap_or(self.handed_ns);
+        self.newest_ns = self.newest_ns.max(mono_ns);
+        self.held.push(Held { mono_ns, start: self.bytes.len(), len: bytes.len() });
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Hands on those from up to that time.
+    pub fn hand_on(&mut self, until_ns: u64, mut take: impl FnMut(&[u8])) {
+        // Those of the same time, as they came.
+        self.held.sort_by_key(|held| held.mono_ns);
+        let due = self.held.partition_point(|held| held.mono_ns <= until_ns);
+        for held in self.held.drain(..due) {
+            if held.mono_ns < self.handed_ns {
+                self.late += 1;
+            }
+            self.handed_ns = self.handed_ns.max(held.mono_ns);
+            take(&self.bytes[held.start..][..held.len]);
+        }
+        // What stays came last, or nearly.
+        let first = self.held.iter().map(|held| held.start).min().unwrap_or(self.bytes.len());
+        self.bytes.drain(..first);
+        self.held.iter_mut().for_each(|held| held.start -= first);
+    }
+
+    /// Of the newest record so far.
+    #[must_use]
+    pub fn newest_ns(&self) -> u64 {
+        self.newest_ns
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// How many were handed on after one that is younger.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A head's worth of bytes that begin with the time, as records do, and a mark behind.
+    fn record(mono_ns: u64, mark: u8) -> Vec<u8> {
+        let mut bytes = vec![0; size_of::<crate::skel::Head>()];
+        bytes[..8].copy_from_slice(&mono_ns.to_ne_bytes());
+        bytes.push(mark);
+        bytes
+    }
+
+    fn hand_on(order: &mut Order, until_ns: u64) -> Vec<(u64, u8)> {
+        let mut handed = Vec::new();
+        let time = |bytes: &[u8]| event::mono_ns(bytes).expect("a time");
+        order.hand_on(until_ns, |bytes| handed.push((time(bytes), bytes[bytes.len() - 1])));
+        handed
+    }
+
+    #[test]
+    fn those_of_one_time_stay_as_they_came() {
+        let mut order = Order::default();
+        [(7, 1), (5, 2), (7, 3), (5, 4)]
+            .iter()
+            .for_each(|&(ns, mark)| order.hold(&record(ns, mark)));
+        assert_eq!(hand_on(&mut order, 6), [(5, 2), (5, 4)]);
+        assert_eq!(hand_on(&mut order, 7), [(7, 1), (7, 3)]);
+        assert!(order.is_empty() && order.bytes.is_empty());
+        assert_eq!(order.late(), 0);
+    }
+
+    #[test]
+    fn one_that_is_too_late_is_counted() {
+        let mut order = Order::default();
+        order.hold(&record(9, 1));
+        assert_eq!(hand_on(&mut order, 10), [(9, 1)]);
+        order.hold(&record(8, 2));
+        order.hold(&record(10, 3));
+        assert_eq!(hand_on(&mut order, 10), [(8, 2), (10, 3)]);
+        assert_eq!((order.late(), order.newest_ns()), (1, 10));
+    }
+
+    #[test]
+    fn what_has_no_head_is_handed_on() {
+        let mut order = Order::default();
+        order.hold(&record(9, 1));
+        order.hold(&[1, 2]);
+        let mut lengths = Vec::new();
+        order.hand_on(5, |bytes| lengths.push(bytes.len()));
+        assert_eq!((lengths, order.late()), (vec![2], 0));
+    }
+
+    proptest! {
+        /// However they come and whenever they are asked for: each once, whole, and never a younger one first unless it
+        /// was due before the other had come.
+        #[test]
+        fn all_come_in_order(
+            steps in proptest::collection::vec((0..50_u64, any::<u8>(), proptest::option::of(0..50_u64)), 0..60),
+        ) {
+            let (mut order, mut put, mut got) = (Order::default(), Vec::new(), Vec::new());
+            let (mut asked, mut late) = (0, 0);
+            for (ns, mark, until) in steps {
+                late += u64::from(ns < got.iter().map(|&(ns, _)| ns).max().unwrap_or(0));
+                order.hold(&record(ns, mark));
+                put.push((ns, mark));
+                if let Some(until) = until {
+                    asked = asked.max(until);
+                    let handed = hand_on(&mut order, asked);
+                    prop_assert!(handed.is_sorted_by_key(|&(ns, _)| ns));
+                    got.extend(handed);
+                }
+            }
+            got.extend(hand_on(&mut order, u64::MAX));
+            prop_assert_eq!(order.late(), late);
+            put.sort_unstable();
+            got.sort_unstable();
+            prop_assert_eq!(put, got);
+        }
+    }
+}

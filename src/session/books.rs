@@ -1,0 +1,62 @@
+//! The books: read from the programs, told at the end and whenever somebody asks.
+
+use std::cell::RefCell;
+
+use anyhow::Result;
+
+use super::output;
+use super::trace::Trace;
+use crate::loader::source::Source;
+use crate::pipeline::{KernelCounts, Pipeline};
+use crate::probe::Kind;
+use crate::sink::Stage;
+use crate::summary::{self, memories};
+
+/// How often the counters are read again until they agree.
+const SETTLE_TRIES: usize = 20;
+
+impl Trace<'_, '_> {
+    pub(super) fn account(
+        &self,
+        stage: Stage,
+        source: &Source<'_>,
+        pipeline: &RefCell<Pipeline>,
+    ) -> Result<()> {
+        let mut counts = Vec::new();
+        for kind in self.kinds() {
+            let mut of_kind = self.settled(kind)?;
+            let number = usize::from(kind.number);
+            let programs = self.variant.programs.iter().filter(|(kind, _)| *kind == number);
+            let misses: u64 = programs.map(|(_, name)| self.loaded.recursion_misses(name)).sum();
+            of_kind.skipped = misses.saturating_sub(of_kind.caught);
+            counts.push((kind, of_kind));
+        }
+        let forgotten = memories::forgotten(&self.loaded.skel)?;
+        let mut pipeline = pipeline.borrow_mut();
+        let accounting = pipeline.accounting(stage, &counts, source.late(), forgotten);
+        pipeline.account(stage, &accounting);
+        if !self.config.output.quiet {
+            accounting.lines().iter().for_each(|line| output::tell(line));
+        }
+        let told = self.reading.as_ref().map(|reading| reading.borrow().told());
+        let summarised = accounting.total().summarised;
+        if let Some(told) = told.filter(|&told| stage == Stage::End && told != summarised) {
+            output::tell(&format!(
+                "note: {summarised} events were summarised, {told} were told of"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The counters at a moment when no program is at work, if there is one soon.
+    fn settled(&self, kind: &'static Kind) -> Result<KernelCounts> {
+        let mut counts = summary::counters(&self.loaded.skel, kind)?;
+        for _ in 0..SETTLE_TRIES {
+            if counts.running() == 0 {
+                break;
+            }
+            counts = summary::counters(&self.loaded.skel, kind)?;
+        }
+        Ok(counts)
+    }
+}

@@ -1,0 +1,48 @@
+//! One stream in the order of time, though events come from every CPU. That every other trace here is in order is checked
+//! where it ends (`Output::books`).
+
+use std::thread;
+
+use serde_json::Value;
+
+use crate::support::{Launch, Server, Tracer, guest, is_root, traffic_in, u64_of};
+
+/// Two connections at once, each on a CPU of its own, through buffers of the CPUs and of all: neighbours in time are
+/// neighbours in the stream.
+#[test]
+fn events_of_two_cpus_come_in_order() {
+    need!(is_root(), "not root");
+    need!(thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1), "one CPU");
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.addr.port().to_string();
+    for transport in ["ringbuf", "perfbuf"] {
+        let args = ["--port", &port, "--transport", transport, "--fields", "mono_ns,sport,dport"];
+        let tracer =
+            Tracer::events_in(&Launch::here().with_tracefs(), "state,destroy,probe", &args);
+        thread::scope(|scope| {
+            for cpu in [0, 1] {
+                let launch = Launch::here().on_cpu(cpu);
+                let to = server.addr.to_string();
+                scope.spawn(move || {
+                    let args = ["pingpong", "--to", &to, "--count", "1000", "--interval", "0ms"];
+                    traffic_in(&launch, &args);
+                });
+            }
+        });
+        let trace = tracer.stop();
+        trace.check_account();
+        let times: Vec<u64> = trace.events.iter().map(|event| u64_of(event, "mono_ns")).collect();
+        // A guest's CPU may be taken away between the reading of the clock and the record.
+        let late = u64_of(&trace.end, "late");
+        assert!(late == 0 || (guest() && late < 10), "{transport}: {}", trace.end);
+        assert_eq!(times.is_sorted(), late == 0, "{transport}: {}", trace.end);
+        let client = |event: &Value| {
+            let sport = u64_of(event, "sport");
+            if sport == u64::from(server.addr.port()) { u64_of(event, "dport") } else { sport }
+        };
+        let neighbours = trace.events.windows(2);
+        let turns = neighbours.filter(|two| client(&two[0]) != client(&two[1])).count();
+        // Buffers that are printed one after the other would have a turn or two in each batch.
+        assert!(turns > 100, "{transport}: {turns} turns in {} events", trace.events.len());
+    }
+}
