@@ -47,10 +47,12 @@ impl Order {
             self.handed_ns = self.handed_ns.max(held.mono_ns);
             take(&self.bytes[held.start..][..held.len]);
         }
-        // What stays came last, or nearly.
+        // What stays came last, or nearly. It is not worth moving each time, where there is much.
         let first = self.held.iter().map(|held| held.start).min().unwrap_or(self.bytes.len());
-        self.bytes.drain(..first);
-        self.held.iter_mut().for_each(|held| held.start -= first);
+        if first >= self.bytes.len() / 2 {
+            self.bytes.drain(..first);
+            self.held.iter_mut().for_each(|held| held.start -= first);
+        }
     }
 
     /// Of the newest record so far.

@@ -15,7 +15,7 @@ use crate::pipeline::clock::mono_ns;
 use crate::skel::{Sleep, TccTraceSkel};
 
 /// Records of a ring buffer that are taken before anything else is looked at.
-const BATCH: usize = 8192;
+const BATCH: usize = 1024;
 /// The one key of a one-element array map.
 const ZERO: [u8; 4] = [0; 4];
 
