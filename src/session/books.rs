@@ -32,8 +32,10 @@ impl Trace<'_, '_> {
             counts.push((kind, of_kind));
         }
         let forgotten = memories::forgotten(&self.loaded.skel)?;
+        // What is counted is taken as it comes, and none of it stands behind another.
+        let late = if self.reading.is_none() { source.late() } else { 0 };
         let mut pipeline = pipeline.borrow_mut();
-        let accounting = pipeline.accounting(stage, &counts, source.late(), forgotten);
+        let accounting = pipeline.accounting(stage, &counts, late, forgotten);
         pipeline.account(stage, &accounting);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::tell(line));

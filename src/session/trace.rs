@@ -98,7 +98,7 @@ impl Trace<'_, '_> {
         pipeline.borrow_mut().begin();
         if self.plan.list_open {
             self.loaded.scan(OPEN_SCAN)?;
-            source.drain()?;
+            while source.consume()? {}
             pipeline.borrow_mut().flush();
         }
         self.read_ns.set(mono_ns());
