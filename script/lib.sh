@@ -71,7 +71,7 @@ need_rust() {
   if [[ -z $version ]] && command -v apt-get >/dev/null && ((EUID == 0)); then
     update_package_lists
     local packages candidate
-    # Debian 12 has a current Rust in packages of another name.
+    # Debian 12 and 13 have a current Rust in packages of another name.
     for packages in 'cargo rustc' 'cargo-web rustc-web'; do
       candidate=$(apt-cache policy "${packages#* }" | sed -n 's/^  Candidate: //p')
       if [[ -n $candidate && $candidate != '(none)' ]] && at_least "$candidate" "$rust_minimum"; then
@@ -82,7 +82,7 @@ need_rust() {
     done
   fi
   die "needs cargo and rustc $rust_minimum or newer (${version:-none} found);" \
-    "on Debian 12, as root: apt-get install cargo-web rustc-web"
+    "on Debian, as root: apt-get install cargo-web rustc-web"
 }
 
 # need_rust_checks: cargo fmt and cargo clippy as well.
