@@ -98,7 +98,8 @@ impl Trace<'_, '_> {
         pipeline.borrow_mut().begin();
         if self.plan.list_open {
             self.loaded.scan(OPEN_SCAN)?;
-            while source.consume()? {}
+            // All of them before anything is said of what comes.
+            source.drain()?;
             pipeline.borrow_mut().flush();
         }
         self.read_ns.set(mono_ns());
