@@ -63,13 +63,13 @@ int flow_iter(struct bpf_iter__task_file *ctx)
 	__u32 zero = 0;
 
 	copy = bpf_map_lookup_elem(&flow_copies, &zero);
-	if (!conn || !copy ||
-	    bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
+	if (!conn || !copy || BPF_CORE_READ(real, __sk_common.skc_state) == TCP_LISTEN)
+		return 0;
+	cookie_of_file(ctx->file);
+	if (bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
 		return 0;
 	sk = (void *)copy->sock;
 	tp = (void *)copy->sock;
-	if (sk->__sk_common.skc_state == TCP_LISTEN)
-		return 0;
 	load_head(&copy->flow.event.head, sk, TCC_KIND_DESTROY, sizeof(struct tcc_flow), false);
 	keep_port(&copy->flow.event.head, tp);
 	if (!admit_head(&copy->flow.event.head) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))

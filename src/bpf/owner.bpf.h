@@ -202,6 +202,18 @@ static __always_inline struct sock *sock_of_file(struct task_struct *task, struc
 	return sk && is_tcp(sk) ? sk : NULL;
 }
 
+/* Whom nobody has asked for its cookie has none; behind its address the verifier does not know a socket, in its file it does. */
+static __always_inline void cookie_of_file(struct file *file)
+{
+	struct socket *socket;
+
+	if (!cfg.cookie_helper || !file)
+		return;
+	socket = bpf_sock_from_file(file);
+	if (socket && socket->sk)
+		bpf_get_socket_cookie(socket->sk);
+}
+
 /*
  * The TCP socket of an open file, and what is remembered of it, its owner among that; NULL for any other file. Of several
  * holders the first in pid order is taken until one of them is seen using the socket. The file is held while the iterator

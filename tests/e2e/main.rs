@@ -34,6 +34,7 @@ mod formats;
 mod life;
 mod life_samples;
 mod limits;
+mod open_before;
 mod output;
 mod owner;
 #[macro_use]

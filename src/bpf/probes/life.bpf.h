@@ -138,6 +138,7 @@ int life_iter(struct bpf_iter__task_file *ctx)
 	if (!conn || conn->established_ns || (conn->flags & CONN_LISTED))
 		return 0;
 	conn->flags |= CONN_LISTED;
+	cookie_of_file(ctx->file);
 	rec = event_begin(&e, sk, TCC_KIND_LIFE, sizeof(*rec), false);
 	if (!rec)
 		return 0;
