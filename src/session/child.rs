@@ -5,11 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
+use super::output::tell;
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// A running command.
 pub struct Child {
+    program: String,
+    quiet: bool,
     process: std::process::Child,
     pidfd: OwnedFd,
 }
@@ -31,7 +34,7 @@ impl std::error::Error for CannotStart {}
 
 impl Child {
     /// Starts it. Its standard output is our standard error: ours carries nothing but data.
-    pub fn spawn(program: &OsString, args: &[OsString]) -> Result<Self> {
+    pub fn spawn(program: &OsString, args: &[OsString], quiet: bool) -> Result<Self> {
         let stdout = std::io::stderr()
             .as_fd()
             .try_clone_to_owned()
@@ -49,7 +52,10 @@ impl Child {
             .and_then(Pid::from_raw)
             .ok_or_else(|| anyhow!("no pid"))?;
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Child { process, pidfd }),
+            Ok(pidfd) => {
+                let program = program.to_string_lossy().into_owned();
+                Ok(Child { program, quiet, process, pidfd })
+            }
             Err(error) => {
                 let _ = process.kill();
                 let _ = process.wait();
@@ -63,13 +69,20 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// Its status, as a shell gives it. If it still runs, the trace ended first: then it is asked to end too.
+    /// Its status, as a shell gives it. If it still runs, the trace ended first: then it is asked to end too, and that is
+    /// said.
     pub fn finish(&mut self) -> Result<u8> {
         if self.process.try_wait().context("wait")?.is_none()
             && let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw)
         {
             // It is our child and not waited for: the pid cannot be another's.
             let _ = kill_process(pid, Signal::TERM);
+            if !self.quiet {
+                tell(&format!(
+                    "note: the trace ended before {}, which is sent SIGTERM",
+                    self.program
+                ));
+            }
         }
         let status = self.process.wait().context("wait")?;
         let code =

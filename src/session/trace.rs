@@ -104,7 +104,7 @@ impl Trace<'_, '_> {
         }
         self.read_ns.set(mono_ns());
         let mut child = match self.config.command.split_first() {
-            Some((program, args)) => Some(Child::spawn(program, args)?),
+            Some((program, args)) => Some(Child::spawn(program, args, self.config.output.quiet)?),
             None => None,
         };
         // Not before the command runs: its niceness is its own.

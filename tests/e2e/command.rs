@@ -117,7 +117,8 @@ fn check_server(reader: &str) {
     });
     tracer.signal(Signal::INT);
     let output = tracer.wait_raw();
-    // Ctrl-C ends the trace, the trace its command.
+    // Ctrl-C ends the trace, the trace its command, and says so.
+    assert!(output.stderr.contains(", which is sent SIGTERM"), "{}", output.stderr);
     assert_eq!(output.status.code(), Some(128 + Signal::TERM.as_raw()), "{}", output.stderr);
     let trace = output.books();
     trace.check_account();
