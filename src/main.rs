@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser};
 use tcc_trace::cli::{Cli, Command, TraceArgs};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
@@ -83,10 +83,33 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let told: Vec<&str> = lines
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told: Vec<&str> = lines()
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
         .collect();
-    eprintln!("tcc-trace: {}; see tcc-trace --help", told.join("; ").trim_start_matches("error: "));
+    let told = told.join("; ").replace(":; ", ": ");
+    // The command whose usage it is.
+    let usage = lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("tcc-trace");
+    let command: Vec<&str> =
+        usage.split(' ').take_while(|word| word.starts_with(char::is_alphabetic)).collect();
+    let known = if unknown_word(error) { commands() } else { String::new() };
+    let told = told.trim_start_matches("error: ");
+    eprintln!("tcc-trace: {told}{known}; see {} --help", command.join(" "));
     ExitCode::from(USAGE)
+}
+
+/// A word that is no option: perhaps a command, mistyped.
+fn unknown_word(error: &clap::Error) -> bool {
+    let word = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    error.kind() == ErrorKind::UnknownArgument && word.is_some_and(|word| !word.starts_with('-'))
+}
+
+fn commands() -> String {
+    let command = Cli::command();
+    let names: Vec<&str> = command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set())
+        .map(clap::Command::get_name)
+        .collect();
+    format!("; the commands are: {}", names.join(", "))
 }

@@ -47,7 +47,7 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--raddr", "example.com"], &["example.com", "address"]),
         (["--pid", "0"], &["0"]),
         (["--pid", "me"], &["me"]),
-        (["--uid", "root"], &["root"]),
+        (["--uid", "root"], &["root", "id -u"]),
         (["--comm", "a-name-that-is-too-long"], &["15 bytes", "a-name-that-is-"]),
         (["--cc", ""], &["empty"]),
         (["--cgroup", "/no/such/group"], &["/no/such/group", "no such cgroup"]),
@@ -164,7 +164,9 @@ fn a_summary_has_no_events_to_choose_from() {
 fn what_is_not_an_option_is_told() {
     refused(&["--no-such-option"], &["--no-such-option"]);
     refused(&["--ports", "1"], &["--ports", "--port"]);
-    refused(&["word"], &["word"]);
+    refused(&["retran"], &["'retran'", "commands are: probe, events, retrans", "tcc-trace --help"]);
+    refused(&["events", "-d", "1s"], &["not provided: <KINDS>", "see tcc-trace events --help"]);
+    refused(&["cong", "--min", "3"], &["'--min'", "see tcc-trace cong --help"]);
     refused(&["-P"], &["--port"]);
     refused(&["--no-header=1"], &["--no-header"]);
     refused(&["completions"], &["SHELL"]);

@@ -59,7 +59,7 @@ pub struct FilterArgs {
     #[arg(short, long, value_name = "PIDS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: Vec<u32>,
     /// Owned by one of these users, by number.
-    #[arg(long, value_name = "UIDS", value_delimiter = ',')]
+    #[arg(long, value_name = "UIDS", value_delimiter = ',', value_parser = parse::uid)]
     pub uid: Vec<u32>,
     /// Held by a process of one of these names.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::comm)]

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
+use crate::probe::KINDS;
 
 /// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
 ///
@@ -130,10 +131,14 @@ pub struct SchemaArgs {
     pub kind: Option<String>,
 }
 
+fn kinds() -> String {
+    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    format!("Kinds of events, or `all` that this kernel has: {}", names.join(", "))
+}
+
 #[derive(Args, Debug)]
 pub struct EventsArgs {
-    /// Kinds of events, or `all` that this kernel has; see docs/reference.md.
-    #[arg(required = true, value_name = "KINDS", value_delimiter = ',')]
+    #[arg(required = true, value_name = "KINDS", value_delimiter = ',', help = kinds())]
     pub kinds: Vec<String>,
     /// Of `drop`: the way through the kernel's code, too.
     #[arg(long, help_heading = "Output")]

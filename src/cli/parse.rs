@@ -76,6 +76,11 @@ pub fn follow(text: &str) -> Result<Follow, String> {
     Ok(Follow::Ends(ends))
 }
 
+/// A user, by number: names are the host's, or the container's.
+pub fn uid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "not a number (`id -u NAME` tells it)".into())
+}
+
 /// A process or algorithm name: the kernel keeps 15 bytes.
 pub fn comm(text: &str) -> Result<String, String> {
     match text.len() {

@@ -36,7 +36,7 @@ fn kinds(config: &Config, names: &[String]) -> Result<Vec<&'static Kind>> {
         let lacking = if named { None } else { lacks(kind) };
         if let Some(why) = lacking {
             if !config.output.quiet {
-                session::output::tell(&format!("note: left out, as {why}: {}", kind.name));
+                session::output::tell(&format!("note: {} is left out: {why}", kind.name));
             }
         } else if named || all {
             kinds.push(kind);

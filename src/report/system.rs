@@ -55,9 +55,9 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
                 Ok(()) => Yes("mounted, tcp:tcp_probe is in it".into()),
                 Err(why) => {
                     let without = match (types, kernel.has_cookie_helper()) {
-                        (true, true) => "no record reader, which nothing else depends on",
-                        (true, false) => "no record reader and no new cookies",
-                        (false, _) => "no record reader, and on some kernels no new cookies",
+                        (true, true) => "no `accept`, no server's side of `connlat`, no record reader",
+                        (true, false) => "no `accept`, no server's side of `connlat`, no record reader, no new cookies",
+                        (false, _) => "no `accept`, no server's side of `connlat`, no record reader, and on some kernels no new cookies",
                     };
                     No(format!("{why}; without it: {without}"), None)
                 }
