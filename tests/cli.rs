@@ -226,7 +226,8 @@ fn the_schema_has_every_column() {
             }
         }
         let fields = page.split(&format!("\n## {kind}\n")).nth(1).expect("the fields");
-        let fields = fields.split("\n## ").next().expect("a part");
+        let end = fields.find("\n## ").into_iter().chain(fields.find("\n# ")).min();
+        let fields = &fields[..end.unwrap_or(fields.len())];
         let rows = fields.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
         let columns: Vec<&str> = rows.map(|(name, _)| name).collect();
         assert!(columns.len() > 20, "{kind}: {}", columns.len());
@@ -235,6 +236,14 @@ fn the_schema_has_every_column() {
     }
 
     let one: Value = serde_json::from_str(&printed(&["schema", "end"])).expect("JSON");
+    let counts = one["oneOf"][0]["properties"].as_object().expect("properties");
+    let forgotten = counts["forgotten"]["properties"].as_object().expect("properties");
+    for (name, count) in counts.iter().chain(forgotten).filter(|(_, c)| c["type"] == "integer") {
+        assert!(
+            count["description"].is_string() && page.contains(&format!("{name}` | ")),
+            "{name}"
+        );
+    }
     assert_eq!(one["oneOf"].as_array().map(Vec::len), Some(1));
     assert_eq!(one["oneOf"][0]["title"], "end");
 }

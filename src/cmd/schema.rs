@@ -227,20 +227,56 @@ fn property(column: &Column) -> Value {
     property
 }
 
+/// What the numbers of an account are.
+const COUNTS: &[(&str, &str)] = &[
+    ("seen", "The kernel's hook fired; the sum of the others, but for lost_nested."),
+    ("emitted", "Printed, and written to the last byte."),
+    ("summarised", "Counted in a summary."),
+    ("filtered", "Not asked for."),
+    ("sampled_out", "Left out by --sample, --every or --on-change."),
+    ("limited", "Over --rate, --rate-per-conn or --count."),
+    ("lost", "The buffer was full, the kernel skipped the program, or the output did not take it."),
+    ("undecodable", "Arrived and made no sense."),
+    ("lost_nested", "Of the lost: the kernel skipped the program, as it interrupted its own run."),
+    ("duration_ns", "Since the start of the trace."),
+    ("late", "Came too late to be put in the order of time: these stand behind younger events."),
+    ("conns", "Connections: owner, limits, times."),
+    ("listeners", "Listeners and whose they are."),
+    ("accepting", "Threads in accept()."),
+    ("zero_windows", "Connections with a window that is closed."),
+    ("verdict_states", "Connections with something sent again, for verdict."),
+    ("dwelling", "Connections' recovery states, for cong --by."),
+    ("synacks", "Handshakes whose SYN-ACK was sent again, for handshake_us."),
+    ("queued_packets", "Packets on their way to the driver, for queue."),
+];
+const FORGOTTEN: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
+    room (--max-conns): what would have come from it is null.";
+
+fn count(name: &str) -> Value {
+    let doc = COUNTS.iter().find(|(known, _)| *known == name).map(|(_, doc)| *doc);
+    json!({ "description": doc, "type": "integer", "minimum": 0 })
+}
+
+fn counts_of(fields: &Value) -> Map<String, Value> {
+    let keys = fields.as_object().into_iter().flat_map(Map::keys);
+    keys.map(|key| (key.clone(), count(key))).collect()
+}
+
+fn forgotten() -> Map<String, Value> {
+    counts_of(&json!(Forgotten::default()))
+}
+
 fn account(name: &str, doc: &str) -> Value {
-    let count = json!({ "type": "integer", "minimum": 0 });
-    let counts_of = |fields: Value| -> Map<String, Value> {
-        let fields = fields.as_object().cloned().unwrap_or_default();
-        fields.into_iter().map(|(key, _)| (key, count.clone())).collect()
-    };
-    let counts = counts_of(json!(Counts::default()));
-    let forgotten = counts_of(json!(Forgotten::default()));
+    let counts = counts_of(&json!(Counts::default()));
     let mut properties = counts.clone();
     properties.insert("type".into(), json!({ "const": name }));
     properties.insert("time".into(), json!({ "type": ["string", "number"] }));
-    properties.insert("duration_ns".into(), count.clone());
-    properties.insert("late".into(), count.clone());
-    properties.insert("forgotten".into(), json!({ "type": "object", "properties": forgotten }));
+    properties.insert("duration_ns".into(), count("duration_ns"));
+    properties.insert("late".into(), count("late"));
+    properties.insert(
+        "forgotten".into(),
+        json!({ "description": FORGOTTEN, "type": "object", "properties": forgotten() }),
+    );
     properties.insert(
         "kinds".into(),
         json!({ "type": "object", "additionalProperties": { "type": "object", "properties": counts } }),
@@ -267,6 +303,13 @@ pub fn fields() -> String {
         let _ = writeln!(page, "\n## {}\n\n{} {title}: {hooks}.\n", kind.name, kind.doc);
         table((kind.columns)(), &mut page);
     }
+    page += "\n# Accounts\n\nJSON lines without an event (`stats`, and `end`, the last one); on stderr for people.\n\n";
+    page += "| field | meaning |\n|---|---|\n";
+    for (name, doc) in COUNTS {
+        let within = if forgotten().contains_key(*name) { "forgotten." } else { "" };
+        let _ = writeln!(page, "| `{within}{name}` | {doc} |");
+    }
+    let _ = writeln!(page, "\n`forgotten`: {FORGOTTEN}");
     page += "\n# Summaries\n\nOne object a row in JSONL: `type` is `summary`, then `command`, `time` (the end), `interval_ns`, `key` and the fields. In CSV the key's fields stand before them";
     page += " and, where there are buckets, a row is a line a bucket.\n";
     for counting in COUNTING {
