@@ -10,7 +10,7 @@ use crate::sink::jsonl::Jsonl;
 use crate::sink::template::{KIND, Template};
 use crate::sink::text::{Cell, Layout, Part, Text};
 use crate::sink::{Sink, Stdout};
-use crate::table::{Across, Selected, Set, Table, Type};
+use crate::table::{Across, Selected, Set, Table, Type, Unit};
 
 /// A line on standard error, in one piece: the command that is traced writes there too.
 pub fn tell(line: &str) {
@@ -126,7 +126,11 @@ fn cell(tables: &[Table], title: &str, name: &str, width: usize) -> Option<Cell>
     let least = match &part {
         Part::Column(of) if width == 0 => match of.column().ty {
             Type::Time | Type::Address => 15,
-            Type::Unsigned | Type::Signed => 6,
+            Type::Unsigned | Type::Signed => match of.column().unit {
+                Unit::BytesPerSecond => 11,
+                Unit::Sequence => 10,
+                _ => 6,
+            },
             _ => 4,
         },
         _ => width,
