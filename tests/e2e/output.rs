@@ -146,6 +146,15 @@ fn fields_come_as_they_are_named() {
     let text = output_of(&["-o", "text", "--fields", "snd_cwnd,ca_name"]);
     let titles: Vec<&str> = text.lines().next().expect("titles").split_whitespace().collect();
     assert_eq!(titles, ["snd_cwnd", "ca_name"]);
+    // Numbers stand below their titles from the first line on, also large ones.
+    let text = output_of(&["-o", "text", "--fields", "snd_nxt,rcv_nxt,srtt_us"]);
+    let ends = |line: &str| -> Vec<usize> {
+        let end = |(at, c): (usize, char)| (c != ' ').then_some(at + 1);
+        let last = |&at: &usize| line[at..].chars().next().is_none_or(|c| c == ' ');
+        line.char_indices().filter_map(end).filter(last).collect()
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() > 2 && lines[2..].iter().all(|l| ends(l) == ends(lines[0])), "{text}");
 }
 
 fn mono_seconds() -> f64 {
