@@ -20,6 +20,7 @@ mod schema;
 mod side;
 mod ss;
 mod stage;
+mod times;
 mod tracer;
 mod traffic;
 

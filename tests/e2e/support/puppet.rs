@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use rustix::net::sockopt;
 
 use super::run::{Launch, Running};
+use super::times::Timer;
 use super::{PATIENCE, TempDir, wait_for};
 
 const ROLE: &str = "support::stage::role";
@@ -43,13 +44,16 @@ impl Puppet {
 
     #[track_caller]
     pub fn start_in(launch: &Launch) -> Self {
+        let timer = Timer::start("puppet");
         let dir = TempDir::new();
         let path = dir.path().join("control");
         let listener = UnixListener::bind(&path).expect("a Unix socket");
         let program = std::env::current_exe().expect("this program");
         let mut command = command(launch.command(&program), &path);
         let process = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
-        Puppet::meet(&listener, Some(process), Some(dir))
+        let puppet = Puppet::meet(&listener, Some(process), Some(dir));
+        timer.log("");
+        puppet
     }
 
     #[track_caller]

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::PATIENCE;
+use super::times::Timer;
 
 /// System calls by their numbers on this machine.
 #[cfg(target_arch = "x86_64")]
@@ -207,6 +208,7 @@ pub fn terminal() -> (File, OwnedFd) {
 
 /// Runs it to its end; its output, if it succeeded.
 pub fn output(mut command: Command) -> Result<String, String> {
+    let timer = Timer::start("run");
     let mut running = Running::spawn(command.stdout(Stdio::piped()).stdin(Stdio::null()));
     let mut stdout = running.child.stdout.take().expect("piped");
     let reader = std::thread::spawn(move || {
@@ -214,6 +216,7 @@ pub fn output(mut command: Command) -> Result<String, String> {
         stdout.read_to_string(&mut text).map(|_| text)
     });
     let (status, stderr) = running.wait();
+    timer.log(&format!("{command:?}"));
     if !status.success() {
         let how = status
             .code()

@@ -9,12 +9,16 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::run::{Launch, Running};
+use super::times::Timer;
 use super::{TempDir, tcc_trace, wait_until};
 
 /// A running trace. Dropped, it is killed.
 pub struct Tracer {
     process: Running,
     stdout: PathBuf,
+    /// Since it was started.
+    timer: Timer,
+    arguments: String,
     _dir: TempDir,
 }
 
@@ -56,13 +60,15 @@ impl Tracer {
             .args(args)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).expect("a temporary file"));
-        Tracer { process: Running::spawn(&mut command), stdout, _dir: dir }
+        let (timer, arguments) = (Timer::start("tracer"), args.join(" "));
+        Tracer { process: Running::spawn(&mut command), stdout, timer, arguments, _dir: dir }
     }
 
     /// Waits until all programs are attached; fails with what it said, should it end before.
     #[track_caller]
     pub fn wait_ready(&mut self) {
         self.process.wait_for_line("tcc-trace: tracing");
+        self.timer.log(&self.arguments);
     }
 
     pub fn wait_for_line(&mut self, start: &str) {
