@@ -17,12 +17,25 @@ need_root() {
   ((EUID == 0)) || die "needs root: sudo $0"
 }
 
+# installed PKG
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+# What every apt-get here is given beside its own.
+apt_options=()
+# Installs, but removes nothing.
+apt_install=(install --yes --no-remove --no-install-recommends)
+
+# installable PKG: could it be installed beside what there is?
+installable() {
+  update_package_lists
+  apt-get -qq "${apt_options[@]}" --simulate "${apt_install[@]}" "$1" >/dev/null 2>&1
+}
+
 # need_packages PKG…: install the Debian packages that are missing.
 need_packages() {
   local package missing=()
   for package; do
-    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-      missing+=("$package")
+    installed "$package" || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
 
@@ -31,8 +44,8 @@ need_packages() {
   ((EUID == 0)) || die "missing Debian packages; as root: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
   update_package_lists
-  DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
-    install --yes --no-remove --no-install-recommends "${missing[@]}" >&2 </dev/null ||
+  DEBIAN_FRONTEND=noninteractive apt-get -qq "${apt_options[@]}" -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+    "${apt_install[@]}" "${missing[@]}" >&2 </dev/null ||
     die "cannot install ${missing[*]}"
 }
 
@@ -48,7 +61,7 @@ offered() {
 # Once per script is enough.
 update_package_lists() {
   [[ -z ${package_lists_updated-} ]] || return 0
-  apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 || die "apt-get update failed"
+  apt-get -qq "${apt_options[@]}" -o DPkg::Lock::Timeout=300 update >&2 || die "apt-get update failed"
   package_lists_updated=1
 }
 
