@@ -3,7 +3,9 @@
 
 use serde_json::Value;
 
-use crate::support::{FAMILIES, Launch, Scene, Ss, Tracer, is_root, mono_ns, u64_of, wait_until};
+use crate::support::{
+    AcceptCall, FAMILIES, Launch, Scene, Ss, Tracer, is_root, mono_ns, u64_of, wait_until,
+};
 
 fn launch() -> Launch {
     Launch::here().with_tracefs()
@@ -42,7 +44,8 @@ fn check_waiting(reader: &str) {
     let mut accepted = Vec::new();
     for i in 0..FAMILIES.len() {
         let asked = mono_ns();
-        scene.server.ask(&format!("{} c{i}", if i == 1 { "accept1" } else { "accept" }));
+        let call = if i == 1 { AcceptCall::Accept } else { AcceptCall::Accept4 };
+        scene.server.accept_by(call, &format!("c{i}"));
         accepted.push((asked, mono_ns(), queue(&scene)));
     }
     // Nothing has been sent: the only RTT sample is that of the handshake.

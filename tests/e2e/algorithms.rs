@@ -14,14 +14,13 @@ fn congested(cc: &str) -> Vec<Value> {
     ns.run(&["sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_ecn"]);
     // By count, as chance may spare so few; odd, as data and ACKs may take turns.
     let packets = "tcp flags != syn / syn,ack numgen inc mod";
-    for rule in [
-        "add table inet t".to_owned(),
-        "add chain inet t in { type filter hook input priority 0; }".to_owned(),
-        format!("add rule inet t in {packets} 31 == 7 ip ecn != not-ect ip ecn set ce"),
-        format!("add rule inet t in {packets} 61 == 23 drop"),
-    ] {
-        ns.run(&["nft", &rule]);
-    }
+    ns.firewall(
+        "input",
+        &[
+            &format!("{packets} 31 == 7 ip ecn != not-ect ip ecn set ce"),
+            &format!("{packets} 61 == 23 drop"),
+        ],
+    );
     let server = Server::start_in(&ns.launch(), "127.0.0.1:9020", Some(cc));
     let netns = ns.inode().to_string();
     let args = ["--all-fields", "--netns", &netns, "--rport", "9020"];

@@ -36,7 +36,7 @@ struct Others {
 
 impl Others {
     fn start(to: &str) -> Self {
-        let mut command = Launch::here().command(&traffic_program());
+        let mut command = Launch::here().command(traffic_program());
         command.args(["pingpong", "--to", to, "--seconds", "300", "--interval", "1ms"]);
         let process = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
         Others { _process: process }
@@ -243,7 +243,7 @@ fn the_end_is_noticed_in_a_flood() {
     let server = Server::start("127.0.0.1:0", None);
     let (port, to) = (server.port_text(), server.addr.to_string());
     let null = OpenOptions::new().write(true).open("/dev/null").expect("/dev/null");
-    let mut command = Launch::here().command(&tcc_trace());
+    let mut command = Launch::here().command(tcc_trace());
     let script = "\"$0\" bulk --to \"$1\" --seconds 0.5 --parallel 4";
     command.args(["-o", "jsonl", "-P", &port, "--", "sh", "-c", script]);
     command.arg(traffic_program()).arg(&to);

@@ -1,175 +1,185 @@
-//! `connect`: every active open once, with the error that the program itself got, and its time between two readings of
-//! the clock around it.
+//! `connect`: each active open once, with the error that the program itself got, and its time between two readings of the
+//! clock around it.
 
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Pair, Puppet, Scene, Ss, Tracer, is_root, is_whole, mono_ns, some_turn, text,
-    u64_of,
+    Expected, FAMILIES, Pair, Reader, Scene, Ss, Tcc, TestProcess, assert_events, is_root,
+    is_whole, mono_ns, some_turn, text, u64_of,
 };
-
-const REFUSED: &str = "111";
-const TIMED_OUT: &str = "110";
-const UNREACHABLE: &str = "113";
-
-#[track_caller]
-fn start(reader: &str, args: &[&str]) -> Tracer {
-    let launch = Launch::here().with_tracefs();
-    let args = [&["connect", "-o", "jsonl", "--all-fields", "--reader", reader], args].concat();
-    let mut tracer = Tracer::spawn(&launch, &args);
-    tracer.wait_ready();
-    tracer
-}
 
 /// What the program saw of one attempt.
 struct Attempt {
     outcome: &'static str,
-    errno: &'static str,
-    err: Option<&'static str>,
+    /// What connect() or SO_ERROR gave.
+    error: Option<Errno>,
     started_ns: u64,
     ended_ns: u64,
 }
 
 impl Attempt {
-    /// One that must end with that error.
+    /// Runs one, which ends like that.
     #[track_caller]
     fn run(
         outcome: &'static str,
-        (errno, err): (&'static str, Option<&'static str>),
-        run: impl FnOnce() -> String,
+        wanted: Option<Errno>,
+        run: impl FnOnce() -> Option<Errno>,
     ) -> Self {
         let started_ns = mono_ns();
-        assert_eq!(run(), errno, "{outcome}");
-        Attempt { outcome, errno, err, started_ns, ended_ns: mono_ns() }
+        let error = run();
+        assert_eq!(error, wanted, "{outcome}");
+        Attempt { outcome, error, started_ns, ended_ns: mono_ns() }
     }
 
+    /// Its event, for which the socket had that error.
+    fn event(&self, client: &TestProcess, err: Option<&str>) -> Expected {
+        let errno = err.and(self.error).map(Errno::raw_os_error);
+        event!(connect {
+            outcome: self.outcome,
+            err: err,
+            errno: errno,
+            pid: client.pid,
+            mono_ns: ..=self.ended_ns,
+        })
+    }
+
+    /// It begins no earlier than the program did. Times are whole microseconds.
     #[track_caller]
-    fn check(&self, event: &Value, pid: u32) {
-        assert_eq!(text(event, "outcome"), self.outcome, "{event}");
-        assert_eq!(event["err"].as_str(), self.err, "{event}");
-        // What a process never hears of is not in the socket.
-        let errno = self.err.map(|_| self.errno.parse().expect("a number"));
-        assert_eq!(event["errno"].as_u64(), errno, "{event}");
-        assert_eq!(event["pid"], pid, "{event}");
-        let (end, took) = (u64_of(event, "mono_ns"), u64_of(event, "latency_us"));
-        assert!(end <= self.ended_ns, "after the program knew: {event}");
-        // Whole microseconds, and the clock is read once more for the record itself.
-        assert!(end.saturating_sub(took * 1000) >= self.started_ns, "before connect(): {event}");
+    fn check_start(&self, event: &Value) {
+        let start = u64_of(event, "mono_ns").saturating_sub(u64_of(event, "latency_us") * 1000);
+        assert!(start >= self.started_ns, "before connect(): {event}");
     }
 }
 
-fn check_outcomes(reader: &str) {
+fn check_outcomes(reader: Reader) {
     need!(is_root(), "not root");
-    some_turn(|| told_outcomes(reader));
+    some_turn(|| reports_outcomes(reader));
 }
 
-/// False where not all was told.
+/// False where events were lost.
 #[track_caller]
-fn told_outcomes(reader: &str) -> bool {
+fn reports_outcomes(reader: Reader) -> bool {
     let mut scene = Scene::new();
     scene.listen();
-    let ports = scene.ports();
-    let tracer = start(reader, &["--port", &ports]);
-    let failed = start(reader, &["--port", &ports, "--failed"]);
+    let connect = Tcc::connect().all_fields().reader(reader).ports(&[scene.port, scene.closed]);
+    let (all, failed) = (connect.start(), connect.flag("--failed").start());
     let mut attempts = Vec::new();
     for family in FAMILIES {
-        let (addr, closed) = (scene.addr(family), format!("{family}:{}", scene.closed));
-        attempts.push(Attempt::run("established", ("0", None), || {
-            scene.client.ask(&format!("try {addr}"))
-        }));
-        attempts.push(Attempt::run("refused", (REFUSED, Some("ECONNREFUSED")), || {
-            scene.client.ask(&format!("try {closed}"))
-        }));
-        attempts.push(Attempt::run("established", ("0", None), || {
-            scene.client.ask(&format!("start a {addr}"));
-            scene.client.ask("outcome a")
-        }));
-        attempts.push(Attempt::run("refused", (REFUSED, Some("ECONNREFUSED")), || {
-            scene.client.ask(&format!("start b {closed}"));
-            scene.client.ask("outcome b")
-        }));
+        let (addr, closed) = (scene.addr(family), scene.closed(family));
+        let client = &mut scene.client;
+        let refused = (Some(Errno::CONNREFUSED), Some("ECONNREFUSED"));
+        attempts.push((Attempt::run("established", None, || client.try_connect(addr)), None));
+        attempts
+            .push((Attempt::run("refused", refused.0, || client.try_connect(closed)), refused.1));
+        let in_background = |client: &mut TestProcess, addr| {
+            client.start_connect("a", addr);
+            client.outcome("a")
+        };
+        let established = Attempt::run("established", None, || in_background(client, addr));
+        attempts.push((established, None));
+        let attempt = Attempt::run("refused", refused.0, || in_background(client, closed));
+        attempts.push((attempt, refused.1));
         scene.silence();
-        attempts.push(Attempt::run("aborted", ("", None), || {
-            scene.client.ask(&format!("start c {addr}"));
-            scene.client.ask("close c")
-        }));
+        let aborted = Attempt::run("aborted", None, || {
+            scene.client.start_connect("b", addr);
+            scene.client.close("b");
+            None
+        });
+        attempts.push((aborted, None));
         scene.speak();
     }
-    // Only one port, and it is taken: connect() itself fails.
-    let one = format!("echo {0} {0} > /proc/sys/net/ipv4/ip_local_port_range", 40000);
-    scene.ns.run(&["sh", "-c", &one]);
+    // There is only one port, and it is taken: connect() itself fails.
+    scene.ns.sysctl("ipv4/ip_local_port_range", "40000 40000");
     let addr = scene.addr(FAMILIES[0]);
-    attempts.push(Attempt::run("established", ("0", None), || {
-        scene.client.connect("d", addr);
-        "0".into()
-    }));
-    attempts.push(Attempt::run("error", ("99", None), || scene.client.ask(&format!("try {addr}"))));
-    // Where there is no way the kernel does not even begin, and there is nothing to tell.
-    assert_eq!(scene.client.ask(&format!("try 192.0.2.1:{}", scene.port)), "101");
+    let taken = Attempt::run("established", None, || {
+        scene.client.connect("c", addr);
+        None
+    });
+    attempts.push((taken, None));
+    let no_port = Some(Errno::ADDRNOTAVAIL);
+    attempts.push((Attempt::run("error", no_port, || scene.client.try_connect(addr)), None));
+    // Without a route the kernel does not even begin, and there is no event.
+    let unreachable = SocketAddr::from(([192, 0, 2, 1], scene.port));
+    assert_eq!(scene.client.try_connect(unreachable), Some(Errno::NETUNREACH));
 
-    let (trace, failed) = (tracer.stop(), failed.stop());
-    trace.check_accounts(&["connect"]);
+    let (all, failed) = (all.stop(), failed.stop());
+    all.check_accounts(&["connect"]);
     failed.check_accounts(&["connect"]);
-    if !is_whole(&trace) || !is_whole(&failed) {
+    if !is_whole(&all) || !is_whole(&failed) {
         return false;
     }
-    assert_eq!(trace.events.len(), attempts.len(), "{:#?}", trace.events);
-    for (event, attempt) in trace.events.iter().zip(&attempts) {
-        attempt.check(event, scene.client.pid);
-        assert_eq!(event["syn_retrans"], 0, "{event}");
-        let mapped_too = text(event, "daddr") == "::1" || text(event, "daddr") == "127.0.0.1";
-        // The one that got no port has none.
-        assert!(mapped_too && (u64_of(event, "sport") == 0) == (attempt.errno == "99"), "{event}");
-    }
-    let sketch = |event: &Value| {
-        ["outcome", "err", "daddr", "dport", "sport"].map(|key| event[key].to_string()).join(" ")
+    let expected = |wanted: fn(&Attempt) -> bool| {
+        attempts.iter().filter(move |(attempt, _)| wanted(attempt)).map(|(attempt, err)| {
+            let event = attempt.event(&scene.client, *err).with("syn_retrans", 0);
+            // The one that got no port has none.
+            let ports = if attempt.error == no_port { 0..=0 } else { 1..=65535 };
+            event.with("sport", ports)
+        })
     };
-    let wanted: Vec<String> =
-        trace.events.iter().filter(|e| e["outcome"] != "established").map(sketch).collect();
-    assert_eq!(failed.events.iter().map(sketch).collect::<Vec<_>>(), wanted);
-    let established = trace.events.len() - wanted.len();
+    assert_events(&all.events, expected(|_| true));
+    assert_events(&failed.events, expected(|attempt| attempt.outcome != "established"));
+    for (event, (attempt, _)) in all.events.iter().zip(&attempts) {
+        attempt.check_start(event);
+        // An IPv4 peer is IPv4 also where the socket is IPv6.
+        assert!(["::1", "127.0.0.1"].contains(&text(event, "daddr")), "{event}");
+    }
+    let failures = all.events.iter().filter(|event| event["outcome"] != "established");
+    for (event, other) in failures.zip(&failed.events) {
+        assert_eq!((&event["sport"], &event["daddr"]), (&other["sport"], &other["daddr"]));
+    }
+    let established = all.events.len() - failed.events.len();
     // Others connect meanwhile, too.
     assert!(u64_of(&failed.end, "filtered") >= established as u64, "{}", failed.end);
     true
 }
 
-/// The timer ends these. There are hosts (sandboxes) whose kernel runs no BPF program while a thread of init is current:
+/// A timer ends these. There are hosts (sandboxes) whose kernel runs no BPF program while a thread of init is current:
 /// what a timer then does on top of that thread no program sees. So it may need another turn.
 #[track_caller]
-fn by_timer(reader: &str, mut once: impl FnMut(&str) -> bool) {
+fn by_timer(reader: Reader, mut once: impl FnMut(Reader) -> bool) {
     assert!((0..3).any(|_| once(reader)), "never seen");
 }
 
-fn check_timeout(reader: &str) {
+/// Starts a connection to each, and waits for the end of all; each attempt lasts from the first start.
+#[track_caller]
+fn fail_together(
+    client: &mut TestProcess,
+    addrs: &[SocketAddr],
+    (outcome, error): (&'static str, Errno),
+) -> Attempt {
+    let started_ns = mono_ns();
+    for (i, addr) in addrs.iter().enumerate() {
+        client.start_connect(&format!("c{i}"), *addr);
+    }
+    for i in 0..addrs.len() {
+        assert_eq!(client.outcome(&format!("c{i}")), Some(error));
+    }
+    Attempt { outcome, error: Some(error), started_ns, ended_ns: mono_ns() }
+}
+
+fn check_timeout(reader: Reader) {
     need!(is_root(), "not root");
     by_timer(reader, |reader| {
         let mut scene = Scene::new();
-        scene.ns.run(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_syn_retries"]);
+        scene.ns.sysctl("ipv4/tcp_syn_retries", "1");
         scene.silence();
-        let tracer = start(reader, &["--port", &scene.ports()]);
-        let started_ns = mono_ns();
-        for (i, family) in FAMILIES.into_iter().enumerate() {
-            let addr = scene.addr(family);
-            scene.client.ask(&format!("start c{i} {addr}"));
-        }
-        let mut attempts = Vec::new();
-        for i in 0..FAMILIES.len() {
-            let error = (TIMED_OUT, Some("ETIMEDOUT"));
-            let run = || scene.client.ask(&format!("outcome c{i}"));
-            attempts.push(Attempt { started_ns, ..Attempt::run("timeout", error, run) });
-        }
+        let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.port]).start();
+        let addrs = FAMILIES.map(|family| scene.addr(family));
+        let end = ("timeout", Errno::TIMEDOUT);
+        let attempts = fail_together(&mut scene.client, &addrs, end);
         let trace = tracer.stop();
         trace.check_account();
-        assert!(trace.events.len() <= attempts.len(), "{:#?}", trace.events);
-        if trace.events.len() < attempts.len() {
+        if trace.events.len() < addrs.len() {
             return false;
         }
-        // In whichever order.
-        let last = attempts.last().expect("three");
-        for event in &trace.events {
-            last.check(event, scene.client.pid);
-            assert!(u64_of(event, "latency_us") >= 1_900_000, "two timeouts: {event}");
-        }
+        // Two timeouts, the first of one second.
+        let event =
+            attempts.event(&scene.client, Some("ETIMEDOUT")).with("latency_us", 1_900_000..);
+        assert_events(&trace.events, addrs.map(|_| event.clone()));
+        trace.events.iter().for_each(|event| attempts.check_start(event));
         let sent_again: u64 = trace.events.iter().map(|event| u64_of(event, "syn_retrans")).sum();
         assert_eq!(sent_again, scene.ns.counters()["TCPSynRetrans"], "{:#?}", trace.events);
         assert!(sent_again >= FAMILIES.len() as u64);
@@ -178,59 +188,60 @@ fn check_timeout(reader: &str) {
 }
 
 /// No neighbour answers there: the kernel gives up, and sends itself an ICMP error.
-fn check_unreachable(reader: &str) {
+fn check_unreachable(reader: Reader) {
     need!(is_root(), "not root");
     by_timer(reader, |reader| {
         let pair = Pair::new();
-        let mut client = Puppet::start_in(&pair.left.launch());
+        let mut client = TestProcess::start_in(&pair.left.launch());
         let netns = pair.left.inode().to_string();
-        let tracer = start(reader, &["--netns", &netns]);
+        let connect = Tcc::connect().all_fields().reader(reader).option("--netns", &netns);
+        let tracer = connect.start();
         let addrs = ["10.0.0.99:80", "[fd00::99]:80", "[::ffff:10.0.0.98]:80"];
-        let started_ns = mono_ns();
-        for (i, addr) in addrs.into_iter().enumerate() {
-            client.ask(&format!("start c{i} {addr}"));
-        }
-        let mut attempts = Vec::new();
-        for i in 0..addrs.len() {
-            let error = (UNREACHABLE, Some("EHOSTUNREACH"));
-            let run = || client.ask(&format!("outcome c{i}"));
-            attempts.push(Attempt { started_ns, ..Attempt::run("error", error, run) });
-        }
+        let addrs = addrs.map(|addr| addr.parse().expect("an address"));
+        let end = ("error", Errno::HOSTUNREACH);
+        let attempts = fail_together(&mut client, &addrs, end);
         let trace = tracer.stop();
         trace.check_account();
         // The process may ask for its error, and so take it, before the state changes.
-        if trace.events.iter().any(|event| event["err"].is_null()) {
+        let taken = trace.events.iter().any(|event| event["err"].is_null());
+        if taken || trace.events.len() < addrs.len() {
             return false;
         }
-        let last = attempts.last().expect("three");
-        trace.events.iter().for_each(|event| last.check(event, client.pid));
-        trace.events.len() == addrs.len()
+        let event = attempts.event(&client, Some("EHOSTUNREACH"));
+        assert_events(&trace.events, addrs.map(|_| event.clone()));
+        trace.events.iter().for_each(|event| attempts.check_start(event));
+        true
     });
 }
 
 /// The first SYN is lost: one more, a second later, as ss has it too.
-fn check_retransmitted(reader: &str) {
+fn check_retransmitted(reader: Reader) {
     need!(is_root(), "not root");
     let mut scene = Scene::new();
     scene.listen();
-    let tracer = start(reader, &["--port", &scene.ports()]);
+    let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.port]).start();
     scene.silence();
     let addr = scene.addr(FAMILIES[0]);
-    let local = scene.client.ask(&format!("start a {addr}"));
-    let port: u16 = local.rsplit_once(':').expect("a port").1.parse().expect("a number");
+    let client = scene.client.start_connect("a", addr);
     // The SYN is gone: on the loopback interface it was received before connect() returned.
     scene.speak();
-    assert_eq!(scene.client.ask("outcome a"), "0");
-    let ss = Ss::of(&scene.ns, port, scene.port);
+    assert_eq!(scene.client.outcome("a"), None);
+    let ss = Ss::of(&scene.ns, client.local.port(), scene.port);
     tracer.wait_events("the end", |events| !events.is_empty());
     let trace = tracer.stop();
     trace.check_account();
-    let [event] = &trace.events[..] else { panic!("{:#?}", trace.events) };
-    assert_eq!(text(event, "outcome"), "established");
     // ss prints it as now/ever. Once, unless taking the rule away took longer than a second.
     let ever = ss.numbers("retrans").map_or(0, |numbers| numbers[1] as u64);
-    assert!(ever >= 1 && u64_of(event, "syn_retrans") == ever, "{event}\n{}", ss.text);
-    assert!(u64_of(event, "latency_us") >= 900_000, "{event}");
+    assert!(ever >= 1, "{}", ss.text);
+    assert_events(
+        &trace.events,
+        [event!(connect {
+            outcome: "established",
+            cookie: client.cookie,
+            syn_retrans: ever,
+            latency_us: 900_000..,
+        })],
+    );
 }
 
 by_sock_and_raw! {

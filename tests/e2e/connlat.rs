@@ -37,9 +37,9 @@ fn check_min(reader: &str) {
     let quick_us = (mono_ns() - opened) / 1000;
     scene.silence();
     let addr = scene.addr(FAMILIES[0]);
-    let late = scene.client.ask(&format!("start late {addr}"));
+    let late = scene.client.start_connect("late", addr);
     scene.speak();
-    assert_eq!(scene.client.ask("outcome late"), "0");
+    assert_eq!(scene.client.outcome("late"), None);
     scene.server.accept("late");
     let waiting = scene.client.connect("waiting", addr);
     let connected = mono_ns();
@@ -58,7 +58,7 @@ fn check_min(reader: &str) {
     if quick_us < 300_000 {
         assert_eq!(slow.events.len(), 2, "{:#?}", slow.events);
     }
-    let late_port: u64 = late.rsplit_once(':').expect("a port").1.parse().expect("a number");
+    let late_port = u64::from(late.local.port());
     let connects = slow.of_kind("connect");
     let connect = connects.iter().find(|event| u64_of(event, "sport") == late_port);
     let connect = connect.expect("the late one");
@@ -103,15 +103,14 @@ fn check_sides(reader: &str) {
         let addr = scene.addr(FAMILIES[1]);
         for (name, rule) in [("syn-ack", "tcp sport"), ("syn", "tcp dport")] {
             scene.rule(&format!("{rule} {port} counter drop"));
-            let local = scene.client.ask(&format!("start {name} {addr}"));
-            opened.push(local.rsplit_once(' ').expect("an address").1.parse().expect("one"));
+            opened.push(scene.client.start_connect(name, addr).local);
             wait_until("the loss", || {
                 !scene.ns.run(&["nft", "list ruleset"]).contains("packets 0")
             });
             scene.speak();
         }
         for name in ["syn-ack", "syn"] {
-            assert_eq!(scene.client.ask(&format!("outcome {name}")), "0");
+            assert_eq!(scene.client.outcome(name), None);
             scene.server.accept(name);
         }
         let trace = tracer.stop();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Instance, Launch, Scene, Trace, Tracer, check_row, check_schema, guest, is_root,
-    maybe_unseen, mono_ns, network, pairs, printed, text, time_us, u64_of, wait_until,
+    FAMILIES, Instance, Launch, Scene, Socket, Trace, Tracer, check_row, check_schema, guest,
+    is_root, maybe_unseen, mono_ns, network, pairs, printed, text, time_us, u64_of, wait_until,
 };
 
 /// Two tracers do not read the clock at the same moment, and from one's program to the other's the CPU may be gone.
@@ -115,7 +115,7 @@ fn check_near(rows: &[&Value], values: &[u64]) {
 struct Play {
     scene: Scene,
     states: States,
-    early: String,
+    early: Socket,
 }
 
 impl Play {
@@ -128,7 +128,7 @@ impl Play {
         scene.client.connect("before", addr);
         let states = States::start([scene.port, scene.closed]);
         scene.silence();
-        let early = scene.client.ask(&format!("start early {addr}"));
+        let early = scene.client.start_connect("early", addr);
         Play { scene, states, early }
     }
 
@@ -136,7 +136,7 @@ impl Play {
     fn go_on(&mut self) {
         let Play { scene, early, .. } = self;
         scene.speak();
-        assert_eq!(scene.client.ask("outcome early"), "0", "{early}");
+        assert_eq!(scene.client.outcome("early"), None, "{early:?}");
         scene.server.accept("before");
         scene.server.accept("early");
         for family in FAMILIES {
@@ -152,9 +152,9 @@ impl Play {
         }
         scene.silence();
         let addr = scene.addr(FAMILIES[1]);
-        scene.client.ask(&format!("start late {addr}"));
+        scene.client.start_connect("late", addr);
         scene.speak();
-        assert_eq!(scene.client.ask("outcome late"), "0");
+        assert_eq!(scene.client.outcome("late"), None);
         scene.server.accept("late");
     }
 }

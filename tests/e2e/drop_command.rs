@@ -16,7 +16,7 @@ fn said(args: &[&str]) -> (String, BTreeMap<String, String>) {
     let mut tracer = Tracer::spawn(&here(), &[&["drop", "--port", &port], args].concat());
     tracer.wait_ready();
     for family in ["10.0.0.2", "[fd00::2]"] {
-        lossy.client.ask(&format!("attempt {family}:{}", lossy.closed));
+        lossy.client.try_connect(lossy.closed(family));
     }
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);

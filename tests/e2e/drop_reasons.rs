@@ -1,9 +1,12 @@
 //! `drop`: of each reason as many as the kernel's own counter of the same mishap grows by.
 
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Lossy, Netns, RIGHT, Tracer, Truth, is_root, u64_of, unique_port, wait_until,
+    Launch, Lossy, MACS, Netns, RIGHT, Tracer, Truth, is_root, u64_of, unique_port, wait_until,
 };
 
 /// How often each is made to happen, at least.
@@ -35,15 +38,15 @@ fn knock(lossy: &mut Lossy, mishap: &Mishap) {
         // There is no way back to the address that it comes from.
         "IP_RPFILTER" => {
             for of in ["all", "eth0"] {
-                pair.right.run(&["sysctl", "-q", "-w", &format!("net.ipv4.conf.{of}.rp_filter=1")]);
+                pair.right.sysctl(&format!("ipv4/conf/{of}/rp_filter"), "1");
             }
             pair.right.run(&["ip", "addr", "add", "10.0.0.3/24", "dev", "eth0"]);
-            let mac = pair.right.run(&["cat", "/sys/class/net/eth0/address"]);
-            let neigh = ["ip", "neigh", "replace", "10.0.0.3", "lladdr", mac.trim()];
-            pair.left.run(&[&neigh[..], &["dev", "eth0", "nud", "permanent"]].concat());
-            pair.left.run(&["ip", "addr", "add", "198.51.100.1/32", "dev", "lo"]);
-            let route = ["ip", "route", "add", "10.0.0.3/32", "dev", "eth0", "src", "198.51.100.1"];
-            pair.left.run(&route);
+            pair.left.ip(&format!(
+                "neigh replace 10.0.0.3 lladdr {} dev eth0 nud permanent
+                 addr add 198.51.100.1/32 dev lo
+                 route add 10.0.0.3/32 dev eth0 src 198.51.100.1",
+                MACS[1]
+            ));
             "10.0.0.3"
         }
         // It is for somebody else, and a host does not forward.
@@ -53,14 +56,14 @@ fn knock(lossy: &mut Lossy, mishap: &Mishap) {
         }
         // A router does, if it knows where.
         "IP_INNOROUTES" => {
-            pair.right.run(&["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
+            pair.right.sysctl("ipv4/ip_forward", "1");
             pair.left.run(&["ip", "route", "add", "198.18.0.0/24", "via", "10.0.0.2"]);
             "198.18.0.1"
         }
         reason => panic!("{reason}"),
     };
     for _ in 0..TIMES {
-        client.ask(&format!("knock {addr}:{port}"));
+        client.knock(format!("{addr}:{port}").parse().expect("an address"));
     }
 }
 
@@ -72,7 +75,7 @@ fn send_old(lossy: &mut Lossy, mishap: &Mishap) {
         lossy.connect(family, family);
     }
     let rule = format!("tcp dport {} tcp option timestamp tsval set 1", mishap.port);
-    lossy.pair.right.run(&["nft", &format!("add rule inet t c {rule}")]);
+    lossy.pair.right.firewall("input", &[&rule]);
     for family in RIGHT {
         lossy.client.send(family, 100);
     }
@@ -108,19 +111,19 @@ fn check_counters(reader: &str) {
     };
     let before = count(&lossy);
     for mishap in &mishaps {
-        let orders = |order: &str, families: &[&str]| -> Vec<String> {
-            let order = |family| format!("{order} {family}:{}", mishap.port);
-            families.iter().map(order).collect()
+        let addr = |family: &str| -> SocketAddr {
+            format!("{family}:{}", mishap.port).parse().expect("an address")
         };
         match mishap.reason {
             "TCP_CSUM" => {
-                for order in orders("forge", &RIGHT[..2]) {
-                    (0..TIMES).for_each(|_| drop(lossy.client.ask(&order)));
+                for family in &RIGHT[..2] {
+                    (0..TIMES).for_each(|_| lossy.client.forge_syn(addr(family)));
                 }
             }
             "NO_SOCKET" => {
-                for order in orders("attempt", &RIGHT) {
-                    assert_eq!(lossy.client.ask(&order), "ConnectionRefused");
+                for family in RIGHT {
+                    let refused = lossy.client.try_connect(addr(family));
+                    assert_eq!(refused, Some(Errno::CONNREFUSED));
                 }
             }
             "TCP_RFC7323_PAWS" => send_old(&mut lossy, mishap),

@@ -6,8 +6,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    Counters, Launch, Lossy, Netns, Output, RIGHT, Socket, Trace, Tracer, guest, has_tracepoint,
-    invalid, is_root, is_whole, kernel, record, schema, text, u64_of, wait_until,
+    Counters, Launch, Lossy, Output, RIGHT, Socket, Trace, Tracer, guest, has_tracepoint, invalid,
+    is_root, is_whole, kernel, record, schema, text, u64_of,
 };
 
 const KINDS: &str = "probe,drop,retransmit,cong_state,verdict";
@@ -31,7 +31,7 @@ impl Episode {
         let mut lossy = Lossy::new();
         // A packet is one segment.
         lossy.pair.left.run(&["ip", "link", "set", "eth0", "gso_max_segs", "1"]);
-        lossy.client.ask("cc cubic");
+        lossy.client.use_cc("cubic");
         lossy.listen();
         lossy.lose_one(LOST);
         let port = lossy.port.to_string();
@@ -49,9 +49,7 @@ impl Episode {
         lossy.client.close("a");
         lossy.server.close("a");
         // Then nothing more comes, be it only news of a window.
-        wait_until("the connection to end", || {
-            [&lossy.pair.left, &lossy.pair.right].into_iter().all(ended)
-        });
+        lossy.pair.settle();
         let after = lossy.pair.left.counters();
         let (trace, people) = (tracer.stop(), people.stop_raw());
         assert!(people.status.success(), "{}", people.stderr);
@@ -160,11 +158,6 @@ impl std::fmt::Display for Episode {
             events.iter().filter(|event| event["type"] != "probe" || event["ca_state"] != "Open");
         of_interest.take(60).try_for_each(|event| write!(f, "\n{event}"))
     }
-}
-
-fn ended(ns: &Netns) -> bool {
-    let text = ns.run(&["ss", "-tanH"]);
-    text.lines().all(|line| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT"))
 }
 
 /// How the lines stand. A change is told as it happens; where it is worked out (before 5.19), at the retransmission that it

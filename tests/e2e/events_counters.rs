@@ -201,7 +201,7 @@ fn check_timeouts(reader: &str) {
         let mut scene = Scene::new();
         scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
         // bbr would send all of it at the first timeout's pace, and reno has no other ideas than the timer's.
-        scene.client.ask("cc reno");
+        scene.client.use_cc("reno");
         scene.listen();
         Account::of(&mut scene, reader, |scene, tracer| {
             for (i, family) in FAMILIES.into_iter().enumerate() {

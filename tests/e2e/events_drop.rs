@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::big_tcp;
@@ -59,8 +60,7 @@ fn check_drops(reader: &str) {
         }
     }
     for family in RIGHT {
-        let order = format!("attempt {family}:{}", lossy.closed);
-        assert_eq!(lossy.client.ask(&order), "ConnectionRefused");
+        assert_eq!(lossy.client.try_connect(lossy.closed(family)), Some(Errno::CONNREFUSED));
     }
     let trace = tracer.stop();
     trace.check_accounts(&["drop"]);
@@ -232,15 +232,10 @@ fn check_big(reader: &str) {
     );
     let server = Server::start_in(&ns.launch(), "[::1]:0", None);
     let port = server.port_text();
-    for command in [
-        "add table inet t",
-        "add chain inet t c { type filter hook output priority 0; }",
-        &format!(
-            "add rule inet t c tcp dport {port} meta length > 70000 numgen inc mod 5 == 0 counter drop"
-        ),
-    ] {
-        ns.run(&["nft", command]);
-    }
+    ns.firewall(
+        "output",
+        &[&format!("tcp dport {port} meta length > 70000 numgen inc mod 5 == 0 counter drop")],
+    );
     let args = ["--all-fields", "--reader", reader, "--rport", &port];
     let tracer = Tracer::events_in(&here(), "drop", &args);
     let to = format!("[::1]:{port}");
@@ -308,9 +303,8 @@ fn check_stack(reader: &str) {
     let tracer = Tracer::events_in(&here(), "drop", &args);
     lossy.silence(true, &format!("tcp dport {}", lossy.port));
     for family in RIGHT {
-        lossy.client.ask(&format!("knock {family}:{}", lossy.port));
-        let order = format!("attempt {family}:{}", lossy.closed);
-        assert_eq!(lossy.client.ask(&order), "ConnectionRefused");
+        lossy.client.knock(lossy.addr(family));
+        assert_eq!(lossy.client.try_connect(lossy.closed(family)), Some(Errno::CONNREFUSED));
     }
     let trace = tracer.stop();
     trace.check_accounts(&["drop"]);
@@ -355,9 +349,8 @@ fn check_filters(reader: &str) {
         lossy.client.send(name, 10);
     }
     for family in RIGHT {
-        lossy.client.ask(&format!("datagram {family}:{}", lossy.closed));
-        let order = format!("attempt {family}:{}", lossy.closed);
-        assert_eq!(lossy.client.ask(&order), "ConnectionRefused");
+        lossy.client.datagram(lossy.closed(family));
+        assert_eq!(lossy.client.try_connect(lossy.closed(family)), Some(Errno::CONNREFUSED));
     }
     reference.wait_events("drops", |events| {
         [client, other].iter().all(|end| events.iter().any(|e| e["cookie"] == end.cookie))

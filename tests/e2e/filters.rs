@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::support::{
-    Netns, Puppet, Server, Sides, is_root, text, traffic_in, u64_of, unique_port,
+    Netns, Server, Sides, TestProcess, is_root, text, traffic_in, u64_of, unique_port,
 };
 
 /// Two servers in a namespace, and one client of every kind.
@@ -117,7 +117,7 @@ fn check_addresses(reader: &str) {
 
 fn check_connections(reader: &str) {
     need!(is_root(), "not root");
-    let (mut server, mut client) = (Puppet::start(), Puppet::start());
+    let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
     let any = server.listen("[::]:0");
     // The server's end is a mapped one.
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, any.port()));

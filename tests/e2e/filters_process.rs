@@ -2,8 +2,8 @@
 //! from our columns.
 
 use crate::support::{
-    Cgroup, Launch, Puppet, Server, Sides, TempDir, Tracer, cgroup2, is_one_of, is_root, named,
-    pingpong, traffic_program, unique,
+    Cgroup, Launch, Server, Sides, TempDir, TestProcess, Tracer, cgroup2, is_one_of, is_root,
+    named, pingpong, traffic_program, unique,
 };
 
 fn check_processes(reader: &str) {
@@ -12,11 +12,11 @@ fn check_processes(reader: &str) {
     let name = unique("x");
     let (here, program) = (Launch::here(), named(&dir, &name));
     let (one, two) = (Server::start("127.0.0.1:0", None), Server::start("127.0.0.1:0", None));
-    let mut puppet = Puppet::start();
-    let to = puppet.listen("127.0.0.1:0");
+    let mut process = TestProcess::start();
+    let to = process.listen("127.0.0.1:0");
     // There before the tracers are.
-    let old = puppet.connect("old", to);
-    puppet.accept("other");
+    let old = process.connect("old", to);
+    process.accept("other");
 
     let ports = format!("{},{},{}", one.port(), two.port(), to.port());
     let sides = Sides::start(
@@ -24,31 +24,31 @@ fn check_processes(reader: &str) {
         reader,
         &[
             format!("-P {ports} --pid {}", one.pid()),
-            format!("-P {ports} --pid {},{} -a", two.pid(), puppet.pid),
+            format!("-P {ports} --pid {},{} -a", two.pid(), process.pid),
             format!("-P {ports} --comm {name}"),
-            format!("-P {ports} --comm {name} --pid {}", puppet.pid),
+            format!("-P {ports} --comm {name} --pid {}", process.pid),
             format!("-P {ports} --comm traffic,{name}"),
         ],
     );
     for (from, into) in [("old", "other"), ("other", "old")] {
-        puppet.send(from, 100);
-        puppet.receive(into, 100);
+        process.send(from, 100);
+        process.receive(into, 100);
     }
-    let new = puppet.connect("new", one.addr);
-    puppet.send("new", 100);
+    let new = process.connect("new", one.addr);
+    process.send("new", 100);
     let named =
         [pingpong(&here, &program, one.addr, &[]), pingpong(&here, &program, two.addr, &[])]
             .concat();
     pingpong(&here, &traffic_program(), one.addr, &[]);
-    puppet.close("new");
+    process.close("new");
 
     let (one, two, to) = (u64::from(one.port()), u64::from(two.port()), u64::from(to.port()));
-    let puppets = [to, old.local.port().into(), new.local.port().into()];
+    let processs = [to, old.local.port().into(), new.local.port().into()];
     sides.expect(0, |e| is_one_of(e, "sport", &[one]));
-    sides.expect(1, |e| is_one_of(e, "sport", &puppets) || is_one_of(e, "sport", &[two]));
+    sides.expect(1, |e| is_one_of(e, "sport", &processs) || is_one_of(e, "sport", &[two]));
     sides.expect(2, |e| is_one_of(e, "sport", &named));
     sides.expect_of(3, |_| Vec::new(), false);
-    sides.expect(4, |e| !is_one_of(e, "sport", &puppets));
+    sides.expect(4, |e| !is_one_of(e, "sport", &processs));
     sides.stop();
 }
 

@@ -121,13 +121,7 @@ fn check_all_at_once(reader: &str) {
     let program = named(&dir, &name);
     let group = Cgroup::new(mount.join(&name));
     let pair = Pair::new();
-    for rule in [
-        "add table inet t",
-        "add chain inet t in { type filter hook input priority 0; }",
-        "add rule inet t in meta mark set 0x4d",
-    ] {
-        pair.left.run(&["nft", rule]);
-    }
+    pair.left.firewall("input", &["meta mark set 0x4d"]);
     let server =
         Server::start_in(&pair.right.launch(), &format!("10.0.0.2:{}", unique_port()), None);
     let port = server.port();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use crate::support::{
-    ACCEPT, FAMILIES, Launch, Pair, Puppet, RIGHT, Scene, Socket, Trace, Tracer, has_qdisc,
+    ACCEPT, FAMILIES, Launch, Pair, RIGHT, Scene, Socket, TestProcess, Trace, Tracer, has_qdisc,
     has_tracepoint, in_call, is_root, text, u64_of, unique_port, wait_until,
 };
 
@@ -91,7 +91,7 @@ fn closed_windows_are_counted() {
     let port = scene.ports();
     let tracers = [FULL, 10_000].map(|room| (room, start(&["events", "zero_window"], &port, room)));
     for i in 0..FULL {
-        scene.client.ask(&format!("fill c{i}"));
+        scene.client.fill(&format!("c{i}"));
     }
     tracers[1].1.wait_events("all beginnings", |events| {
         let begun = |end: &Socket| {
@@ -181,7 +181,7 @@ fn packets_in_queues_are_counted() {
     need!(has_qdisc(SLOW), "no tbf");
     let pair = Pair::new();
     let (mut client, mut server) =
-        (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
+        (TestProcess::start_in(&pair.left.launch()), TestProcess::start_in(&pair.right.launch()));
     let port = unique_port();
     server.listen(&format!("[::]:{port}"));
     for i in 0..CONNECTIONS {

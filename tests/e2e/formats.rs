@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{Launch, Puppet, Tracer, cells, is_root, text, wait_until};
+use crate::support::{Launch, TestProcess, Tracer, cells, is_root, text, wait_until};
 
 /// Each kind has columns that the others have not.
 const TEMPLATE: &str = r"{cookie}|{type:<12}|{sport:>6}|{uid:7}|{old_state}->{new_state:11}|{bytes_retrans}|{{{ino}}}\t{bbr.bw}";
@@ -12,7 +12,7 @@ const KINDS: &str = "state,destroy,probe";
 
 /// The JSON of the events of a connection, and what a tracer with those arguments wrote.
 fn of_the_same(args: &[&str]) -> (Vec<Value>, String) {
-    let (mut server, mut client) = (Puppet::start(), Puppet::start());
+    let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
     let to = server.listen("127.0.0.1:0");
     let port = to.port().to_string();
     let json = Tracer::events_in(&Launch::here(), KINDS, &["-a", "-P", &port]);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, enough, is_root, is_whole, kernel, mono_ns,
-    some_turn, text, u64_of, wait_until,
+    FAMILIES, FIN_WAIT2, Launch, SYN_RECV, Scene, Socket, SocketEntry, SocketOption, Ss, Trace,
+    Tracer, enough, is_root, is_whole, kernel, mono_ns, some_turn, text, u64_of, wait_until,
 };
 
 #[track_caller]
@@ -147,12 +148,12 @@ fn check_resets(reader: &str) {
 
         // A FIN, and then a RST in place of the other.
         let (client, _) = scene.connect("a", family);
-        scene.client.ask("shutdown a");
+        scene.client.shutdown("a");
         scene.server.send("a", 100);
         wait_until("the data", || {
-            let filter = format!("sport = :{}", client.local.port());
-            let text = scene.ns.run(&["ss", "-tnH", "state", "fin-wait-2", &filter]);
-            text.split_whitespace().next() == Some("100")
+            let ours = |entry: &SocketEntry| entry.is_of(client.local.port(), scene.port);
+            let half_closed = scene.ns.sockets().into_iter().find(ours);
+            half_closed.is_some_and(|entry| entry.state == FIN_WAIT2 && entry.rx_queue == 100)
         });
         scene.client.close("a");
         scene.server.close("a");
@@ -180,9 +181,9 @@ fn check_timeout(reader: &str) {
         let tracer = start(reader, &["--port", &scene.ports()]);
         let (client, _) = scene.connect("a", FAMILIES[0]);
         scene.silence();
-        scene.client.ask("patience a 300");
+        scene.client.set("a", SocketOption::UserTimeoutMs(300));
         scene.client.send("a", 1000);
-        assert_eq!(scene.client.ask("error a"), "110");
+        assert_eq!(scene.client.wait_error("a"), Some(Errno::TIMEDOUT));
         scene.client.close("a");
         scene.speak();
         scene.server.close("a");
@@ -217,10 +218,10 @@ fn check_handshake(reader: &str) {
     let before = mono_ns();
     let client = scene.client.connect("a", addr);
     let connected = mono_ns();
-    let filter = format!("sport = :{} and dport = :{}", scene.port, client.local.port());
     wait_until("the SYN-ACK once more", || {
-        let text = scene.ns.run(&["ss", "-tnoH", "state", "syn-recv", &filter]);
-        text.contains(",1)") || text.contains(",2)")
+        let theirs = |entry: &SocketEntry| entry.is_of(scene.port, client.local.port());
+        let request = scene.ns.sockets().into_iter().find(theirs);
+        request.is_some_and(|entry| entry.state == SYN_RECV && entry.retransmits >= 1)
     });
     let lost = mono_ns();
     scene.speak();

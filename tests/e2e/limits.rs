@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Puppet, Server, Sides, Trace, Tracer, flooding, is_root, traffic, traffic_in, u64_of,
+    Launch, Server, Sides, TestProcess, Trace, Tracer, flooding, is_root, traffic, traffic_in,
+    u64_of,
 };
 
 const TRANSPORTS: [&str; 2] = ["ringbuf", "perfbuf"];
@@ -206,7 +207,7 @@ fn a_busy_connection_does_not_cost_others() {
     need!(is_root(), "not root");
     const EACH: f64 = 20.0;
     for reader in ["sock", "raw"] {
-        let (mut client, mut server) = (Puppet::start(), Puppet::start());
+        let (mut client, mut server) = (TestProcess::start(), TestProcess::start());
         let addr = server.listen("127.0.0.1:0");
         let ends = ["busy", "quiet"].map(|name| [client.connect(name, addr), server.accept(name)]);
         let port = addr.port().to_string();
@@ -282,7 +283,7 @@ fn duration_ends_it() {
 fn no_change_is_swallowed_by_the_interval() {
     need!(is_root(), "not root");
     for reader in ["sock", "raw"] {
-        let (mut client, mut server) = (Puppet::start(), Puppet::start());
+        let (mut client, mut server) = (TestProcess::start(), TestProcess::start());
         let addr = server.listen("127.0.0.1:0");
         let ours = client.connect("a", addr);
         server.accept("a");

@@ -1,5 +1,5 @@
 //! Connections that were open before the trace, and that nobody has asked for a cookie: it is made where they are first
-//! seen, and is theirs to the end. (Puppets ask for theirs.)
+//! seen, and is theirs to the end. (TestProcesss ask for theirs.)
 
 use std::net::{TcpListener, TcpStream};
 

@@ -197,7 +197,7 @@ fn time_is_in_the_clock_that_was_chosen() {
 
 /// Traffic for as long as its owner lives.
 fn steady(to: &str) -> Running {
-    let mut command = Launch::here().command(&traffic_program());
+    let mut command = Launch::here().command(traffic_program());
     command.args(["pingpong", "--to", to, "--seconds", "300", "--interval", "5ms"]);
     Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()))
 }
@@ -209,7 +209,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     let server = Server::start("127.0.0.1:0", None);
     let _traffic = steady(&server.addr.to_string());
     for format in ["jsonl", "csv", "text"] {
-        let mut command = Launch::here().command(&tcc_trace());
+        let mut command = Launch::here().command(tcc_trace());
         command.args(["-q", "-o", format, "-P", &server.port_text()]);
         let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
         let mut line = String::new();
@@ -260,7 +260,7 @@ fn a_full_disk_is_said_and_what_it_did_not_take_is_lost() {
             let file = OpenOptions::new().write(true).create(!full).open(&path).expect("a file");
             let launch =
                 if full { Launch::here() } else { Launch::here().within(&["sh", "-c", limit]) };
-            let mut command = launch.command(&tcc_trace());
+            let mut command = launch.command(tcc_trace());
             command.args(["-o", format, "-P", &server.port_text()]);
             let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(file));
             let (status, stderr) = tracer.wait();
@@ -295,7 +295,7 @@ fn few_events_are_there_at_once() {
     need!(is_root(), "not root");
     let server = Server::start("127.0.0.1:0", None);
     for transport in ["ringbuf", "perfbuf"] {
-        let mut command = Launch::here().command(&tcc_trace());
+        let mut command = Launch::here().command(tcc_trace());
         let port = server.port_text();
         command.args(["-o", "jsonl", "-P", &port, "--transport", transport]);
         let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
@@ -329,7 +329,7 @@ fn few_events_are_there_at_once() {
 #[test]
 fn quiet_is_quiet() {
     need!(is_root(), "not root");
-    let mut command = Launch::here().command(&tcc_trace());
+    let mut command = Launch::here().command(tcc_trace());
     command.args([
         "-q",
         "-o",

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::Value;
 
 use crate::support::{
-    Cgroup, Launch, Netns, Puppet, Socket, Tracer, cgroup2, is_root, run, u64_of, unique,
-    wait_until,
+    Cgroup, Launch, Netns, Program, Socket, SocketOption, TestProcess, Tracer, cgroup2, is_root,
+    run, u64_of, unique, wait_until,
 };
 
 const READERS: [&str; 2] = ["sock", "raw"];
@@ -80,7 +80,7 @@ fn knows(tracer: &Tracer, socket: Socket, pid: u32) -> bool {
 
 /// `ss` looks at every socket under its lock, and owns none.
 fn bystander() {
-    let mut ss = std::process::Command::new("ss");
+    let mut ss = Program::new("ss");
     ss.arg("-tin");
     run::output(ss).unwrap();
 }
@@ -89,11 +89,11 @@ fn bystander() {
 fn children_that_accept_own_what_they_accept() {
     need!(is_root(), "not root");
     for reader in READERS {
-        let mut master = Puppet::start();
+        let mut master = TestProcess::start();
         let addr = master.listen("127.0.0.1:0");
         let tracer = start(reader, addr.port());
         let mut children = [master.fork_listener(), master.fork_listener()];
-        let mut client = Puppet::start();
+        let mut client = TestProcess::start();
         let mut pairs = Vec::new();
         for (i, name) in ["a", "b"].into_iter().enumerate() {
             let theirs = client.connect(name, addr);
@@ -126,10 +126,10 @@ fn children_that_accept_own_what_they_accept() {
 fn an_accepted_connection_that_only_sends_has_its_owner() {
     need!(is_root(), "not root");
     for reader in READERS {
-        let mut server = Puppet::start();
+        let mut server = TestProcess::start();
         let addr = server.listen("[::1]:0");
         let tracer = start(reader, addr.port());
-        let mut client = Puppet::start();
+        let mut client = TestProcess::start();
         let theirs = client.connect("a", addr);
         let ours = server.accept("a");
         wait_until("the owner", || {
@@ -148,7 +148,7 @@ fn an_accepted_connection_that_only_sends_has_its_owner() {
 fn connections_from_before_the_trace_have_their_owners_at_once() {
     need!(is_root(), "not root");
     for reader in READERS {
-        let (mut server, mut client) = (Puppet::start(), Puppet::start());
+        let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
         let addr = server.listen("127.0.0.1:0");
         let receiver = client.connect("receives", addr);
         let from = server.accept("sends");
@@ -178,10 +178,10 @@ fn connections_from_before_the_trace_have_their_owners_at_once() {
 fn what_nobody_accepted_is_nobodys() {
     need!(is_root(), "not root");
     for reader in READERS {
-        let mut server = Puppet::start();
+        let mut server = TestProcess::start();
         let addr = server.listen("127.0.0.1:0");
         let tracer = start(reader, addr.port());
-        let mut client = Puppet::start();
+        let mut client = TestProcess::start();
         client.connect("a", addr);
         let waiting = |events: &[Value]| {
             let samples: Vec<Value> =
@@ -219,7 +219,7 @@ fn what_nobody_accepted_is_nobodys() {
 fn a_connection_handed_to_a_child_becomes_the_childs() {
     need!(is_root(), "not root");
     for reader in READERS {
-        let (mut server, mut client) = (Puppet::start(), Puppet::start());
+        let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
         let addr = server.listen("127.0.0.1:0");
         let theirs = client.connect("a", addr);
         let ours = server.accept("a");
@@ -250,8 +250,8 @@ fn namespaces_and_cgroups_are_seen_from_outside() {
         let launch = cgroup.launch(ns.launch());
         // In a namespace of pids the server is number 1.
         let (mut server, mut client) = (
-            Puppet::start_in(&launch.clone().inside(&["unshare", "-p", "-f"])),
-            Puppet::start_in(&launch),
+            TestProcess::start_in(&launch.clone().inside(&["unshare", "-p", "-f"])),
+            TestProcess::start_in(&launch),
         );
         let addr = server.listen("127.0.0.1:9002");
         let tracer = start(reader, 9002);
@@ -280,12 +280,12 @@ fn namespaces_and_cgroups_are_seen_from_outside() {
 fn the_user_is_the_sockets() {
     need!(is_root(), "not root");
     for reader in READERS {
-        let (mut server, mut client) = (Puppet::start(), Puppet::start());
+        let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
         let addr = server.listen("127.0.0.1:0");
         let theirs = client.connect("a", addr);
         let ours = server.accept("a");
-        client.ask("chown a 12345");
-        server.ask("chown a 4294967294");
+        client.set("a", SocketOption::Owner(12345));
+        server.set("a", SocketOption::Owner(4294967294));
         let tracer = start(reader, addr.port());
         client.send("a", 100);
         server.receive("a", 100);

@@ -47,13 +47,7 @@ fn drop_on_the_way_out(scene: &mut Scene) {
     scene.connect("o", FAMILIES[0]);
     let first =
         format!("tcp dport {} tcp flags & psh == psh numgen inc mod 1000 == 0 drop", scene.port);
-    for command in [
-        "add table inet t",
-        "add chain inet t out { type filter hook output priority 0; }",
-        &format!("add rule inet t out {first}"),
-    ] {
-        scene.ns.run(&["nft", command]);
-    }
+    scene.ns.firewall("output", &[&first]);
     scene.client.transfer("o", &mut scene.server, 100);
     scene.speak();
     scene.client.close("o");

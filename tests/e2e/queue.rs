@@ -7,8 +7,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Link, Puppet, RIGHT, Scene, Told, Trace, Tracer, has_qdisc, invalid, is_root,
-    pairs, record, schema, tc_counted, text, time_us, u64_of,
+    FAMILIES, Launch, Link, RIGHT, Scene, TestProcess, Told, Trace, Tracer, has_qdisc, invalid,
+    is_root, pairs, record, schema, tc_counted, text, time_us, u64_of,
 };
 
 const KIND: &str = "queue";
@@ -223,8 +223,10 @@ fn check_removed(reader: &str) {
     link.tracer.wait_events("some packets", |events| events.len() > 10);
     link.pair.left.run(&["ip", "link", "del", &dev]);
     // On this one there is nobody else; its owner is another, and its queue is none.
-    let (mut client, mut server) =
-        (Puppet::start_in(&link.pair.left.launch()), Puppet::start_in(&link.pair.left.launch()));
+    let (mut client, mut server) = (
+        TestProcess::start_in(&link.pair.left.launch()),
+        TestProcess::start_in(&link.pair.left.launch()),
+    );
     let number = link.port.to_string();
     let again = format!("link add {dev} index {number} type veth peer name eth9");
     link.pair.left.run(&[&["ip"], &again.split(' ').collect::<Vec<_>>()[..]].concat());

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::{
-    Instance, Launch, Netns, Puppet, Tracer, guest, has_qdisc, is_root, is_whole, pairs, some_turn,
-    text, time_us, u64_of, unique, unique_port, wait_until,
+    ESTABLISHED, Instance, Launch, Netns, TestProcess, Tracer, guest, has_qdisc, is_root, is_whole,
+    pairs, some_turn, text, time_us, u64_of, unique, unique_port, wait_until,
 };
 
 const QUEUES: u64 = 4;
@@ -107,7 +107,8 @@ fn check_queues(reader: &str) {
     some_turn(|| {
         let street = Street::new();
         let (dev, sender, receiver) = (street.dev.as_str(), &street.sender, &street.receiver);
-        let [mut client, mut server] = [sender, receiver].map(|ns| Puppet::start_in(&ns.launch()));
+        let [mut client, mut server] =
+            [sender, receiver].map(|ns| TestProcess::start_in(&ns.launch()));
         let port = unique_port();
         server.listen(&format!("10.0.0.2:{port}"));
         let addr = format!("10.0.0.2:{port}").parse().expect("an address");
@@ -134,8 +135,9 @@ fn check_queues(reader: &str) {
             data.map(|event| u64_of(event, "data_len")).sum::<u64>() >= 42_600
         });
         wait_until("the acknowledgements", || {
-            let text = sender.run(&["ss", "-tnH", "state", "established"]);
-            text.lines().count() == CONNECTIONS && text.lines().all(|line| line.starts_with("0 "))
+            let mut open = sender.sockets();
+            open.retain(|entry| entry.state == ESTABLISHED);
+            open.len() == CONNECTIONS && open.iter().all(|entry| entry.tx_queue == 0)
         });
         let after = counted(sender, dev);
         let (trace, told) = (tracer.stop(), told(&kernel.lines()));

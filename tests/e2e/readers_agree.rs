@@ -103,13 +103,7 @@ fn check(cc: &str, transports: [&str; 2]) {
     let ns = Netns::new();
     // Many packets, some of which get lost, so that not all is zero that could be.
     ns.run(&["ip", "link", "set", "lo", "mtu", "3000"]);
-    for rule in [
-        "add table inet t",
-        "add chain inet t in { type filter hook input priority 0; }",
-        "add rule inet t in tcp flags != syn / syn,ack numgen random mod 100 < 1 drop",
-    ] {
-        ns.run(&["nft", rule]);
-    }
+    ns.firewall("input", &["tcp flags != syn / syn,ack numgen random mod 100 < 1 drop"]);
     let launch = ns.launch().on_cpu(0);
     let server = Server::start_in(&launch, "[::]:9000", Some(cc));
     let inode = ns.inode().to_string();

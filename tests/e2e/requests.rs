@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Netns, Pair, Puppet, Scene, Socket, Trace, Tracer, is_root, is_whole,
+    FAMILIES, Launch, Netns, Pair, Scene, Socket, TestProcess, Trace, Tracer, is_root, is_whole,
     some_turn, tells, text, u64_of, unique_port, wait_for, wait_until,
 };
 
@@ -38,39 +38,41 @@ fn keys(trace: &Trace) -> BTreeSet<Key> {
 struct World {
     pair: Pair,
     /// Bound to the device, of the mark of its own.
-    bound: (Puppet, u16),
-    free: (Puppet, u16),
+    bound: (TestProcess, u16),
+    free: (TestProcess, u16),
     closed: u16,
-    left: Puppet,
-    right: Puppet,
+    left: TestProcess,
+    right: TestProcess,
 }
 
 impl World {
     #[track_caller]
     fn new() -> Self {
         let pair = Pair::new();
-        let listen = |order: Option<&str>| {
-            let (mut puppet, port) = (Puppet::start_in(&pair.right.launch()), unique_port());
-            puppet.listen(&format!("[::]:{port}"));
-            order.map(|order| puppet.ask(order));
-            (puppet, port)
+        let listen = |own: Option<(u32, &str)>| {
+            let (mut process, port) = (TestProcess::start_in(&pair.right.launch()), unique_port());
+            process.listen(&format!("[::]:{port}"));
+            if let Some((mark, device)) = own {
+                process.bind_listener(mark, device);
+            }
+            (process, port)
         };
-        let bound = listen(Some(&format!("listener {} eth0", MARKS[0])));
+        let own = MARKS[0].strip_prefix("0x").and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let bound = listen(Some((own.expect("hexadecimal"), "eth0")));
         let (free, closed) = (listen(None), unique_port());
-        let [left, right] = [&pair.left, &pair.right].map(|ns| Puppet::start_in(&ns.launch()));
+        let [left, right] = [&pair.left, &pair.right].map(|ns| TestProcess::start_in(&ns.launch()));
         // A request has the mark of the SYN where its listener has none.
         let accept = "echo 1 > /proc/sys/net/ipv4/tcp_fwmark_accept";
         pair.right.run(&["sh", "-c", accept]);
-        for rule in [
-            "add table inet t".to_owned(),
-            "add chain inet t in { type filter hook input priority 0; }".to_owned(),
-            format!("add rule inet t in meta nfproto ipv4 meta mark set {}", MARKS[1]),
-            format!("add rule inet t in meta nfproto ipv6 meta mark set {}", MARKS[2]),
-            // The last of a handshake.
-            "add rule inet t in tcp flags & (syn | ack | rst) == ack drop".to_owned(),
-        ] {
-            pair.right.run(&["nft", &rule]);
-        }
+        pair.right.firewall(
+            "input",
+            &[
+                &format!("meta nfproto ipv4 meta mark set {}", MARKS[1]),
+                &format!("meta nfproto ipv6 meta mark set {}", MARKS[2]),
+                // The last of a handshake.
+                "tcp flags & (syn | ack | rst) == ack drop",
+            ],
+        );
         World { pair, bound, free, closed, left, right }
     }
 
@@ -82,11 +84,7 @@ impl World {
     #[track_caller]
     fn knock(&mut self, name: &str, by_device: bool, to: &str) -> Socket {
         let client = if by_device { &mut self.left } else { &mut self.right };
-        let order = format!("start {name} {to}");
-        let answer = client.ask(&order);
-        let local = answer.rsplit(' ').next().and_then(|local| local.parse().ok());
-        let local = local.unwrap_or_else(|| panic!("{order}: {answer}"));
-        Socket { cookie: 0, ino: 0, local }
+        client.start_connect(name, to.parse().expect("an address"))
     }
 }
 
@@ -179,25 +177,21 @@ fn check_attempts(reader: &str) {
     need!(is_root(), "not root");
     some_turn(|| {
         let pair = Pair::new();
-        let (mut client, mut server) =
-            (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
+        let (mut client, mut server) = (
+            TestProcess::start_in(&pair.left.launch()),
+            TestProcess::start_in(&pair.right.launch()),
+        );
         let port = unique_port();
         server.listen(&format!("[::]:{port}"));
         let netns = pair.right.name.clone();
         let args = ["--netns", &netns, "--reader", reader];
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "synack_retransmit", &args);
         let rule = |ns: &Netns, rule: &str| {
-            for command in [
-                "add table inet t",
-                "add chain inet t in { type filter hook input priority 0; }",
-                &format!("add rule inet t in {rule}"),
-            ] {
-                ns.run(&["nft", command]);
-            }
+            ns.firewall("input", &[rule]);
         };
         // The SYN-ACKs do not arrive: the client sends its SYN again, which is answered by another.
         rule(&pair.left, &format!("tcp sport {port} drop"));
-        client.ask(&format!("start a 10.0.0.2:{port}"));
+        client.start_connect("a", format!("10.0.0.2:{port}").parse().expect("an address"));
         let syns = || pair.left.counters()["TCPSynRetrans"];
         wait_until("a SYN that comes again", || syns() > 0);
         // No more of them: now it is the timer's.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, columns, is_root, kernel, schema,
+    Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, columns, is_root, kernel, run, schema,
     traffic, wait_until,
 };
 
@@ -289,19 +290,15 @@ fn a_locked_down_kernel_is_told() {
 fn code_is_shown_by_address_where_names_are_hidden() {
     need!(is_root(), "not root");
     let launch = two_capabilities();
-    let mut look = launch.command(std::path::Path::new("grep"));
-    let hidden = !look
-        .args(["-q", "-v", "^0000000000000000", "/proc/kallsyms"])
-        .status()
-        .expect("grep")
-        .success();
+    let mut look = launch.command("grep");
+    look.args(["-q", "-v", "^0000000000000000", "/proc/kallsyms"]);
+    let hidden = run::output(look).is_err();
     let mut lossy = Lossy::new();
     let port = lossy.closed.to_string();
     let args = ["drop", "-o", "jsonl", "--stack", "--port", &port];
     let mut tracer = Tracer::spawn(&launch, &args);
     tracer.wait_ready();
-    let order = format!("attempt {}:{port}", RIGHT[0]);
-    assert_eq!(lossy.client.ask(&order), "ConnectionRefused");
+    assert_eq!(lossy.client.try_connect(lossy.closed(RIGHT[0])), Some(Errno::CONNREFUSED));
     let trace = tracer.stop();
     trace.check_accounts(&["drop"]);
     let notes = trace.stderr.lines().filter(|line| line.contains("hides its symbols")).count();

@@ -189,7 +189,7 @@ fn two_tracers_see_the_same() {
 /// A tracer of a flood whose output nobody reads, when it can write no more.
 fn stuck(flood: &Flood) -> (Running, PipeReader) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    let mut command = Launch::here().command(&tcc_trace());
+    let mut command = Launch::here().command(tcc_trace());
     command.args(["-o", "jsonl", "-P", &flood.server.port_text()]);
     let output = writer.try_clone().expect("a copy");
     let tracer = Running::spawn(command.stdin(Stdio::null()).stdout(output));

@@ -3,14 +3,15 @@
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Netns, Pair, Puppet, Ss, Tracer, is_root, text, u64_of, unique_port, wait_for,
+    Launch, Netns, Pair, SocketOption, Ss, TestProcess, Tracer, is_root, text, u64_of, unique_port,
+    wait_for,
 };
 
 /// A connection within a namespace, and a tracer of its client's end.
 struct Scene {
     ns: Netns,
-    client: Puppet,
-    server: Puppet,
+    client: TestProcess,
+    server: TestProcess,
     ports: (u16, u16),
     cookie: u64,
 }
@@ -20,9 +21,9 @@ impl Scene {
     fn new() -> Self {
         let ns = Netns::new();
         let (mut client, mut server) =
-            (Puppet::start_in(&ns.launch()), Puppet::start_in(&ns.launch()));
+            (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
         // Loss probes, congestion control and pacing of their own would only be in the way.
-        client.ask("cc reno");
+        client.use_cc("reno");
         let addr = server.listen("127.0.0.1:0");
         let ours = client.connect("a", addr);
         server.accept("a");
@@ -51,17 +52,11 @@ impl Scene {
     /// Drops what the server's end sends.
     fn silence(&self) {
         let port = self.ports.1;
-        for rule in [
-            "add table inet t".to_owned(),
-            "add chain inet t in { type filter hook input priority 0; }".to_owned(),
-            format!("add rule inet t in tcp sport {port} drop"),
-        ] {
-            self.ns.run(&["nft", &rule]);
-        }
+        self.ns.firewall("input", &[&format!("tcp sport {port} drop")]);
     }
 
     fn speak(&self) {
-        self.ns.run(&["nft", "flush", "ruleset"]);
+        self.ns.nft("flush ruleset");
     }
 
     /// ss's `timer:(name,time,retransmits)`; the time in µs.
@@ -125,7 +120,8 @@ fn check_options(reader: &str) {
     need!(is_root(), "not root");
     let mut scene = Scene::new();
     // The kernel derives the priority from the type of service: low delay is TC_PRIO_INTERACTIVE.
-    scene.client.ask("set a 77 16");
+    scene.client.set("a", SocketOption::Mark(77));
+    scene.client.set("a", SocketOption::Tos(16));
     let tracer = scene.trace(reader);
     let sample = scene.sample(tracer);
     let read: Vec<u64> =
@@ -144,7 +140,7 @@ fn check_retransmit_timer(reader: &str) {
 fn check_zero_window_timer(reader: &str) {
     need!(is_root(), "not root");
     let mut scene = Scene::new();
-    scene.client.ask("fill a");
+    scene.client.fill("a");
     // Where the last data was dropped it is sent again, in place of probes; into a closed window that does not count
     // (tcp_retransmit_timer()).
     scene.check_timer(reader, &[PROBE, LongTimer { count: 0, ..RETRANSMIT }]);
@@ -166,8 +162,8 @@ fn check_interface(reader: &str) {
     let port = unique_port();
     let pair = Pair::of("dev7", port.into());
     let (mut left, mut server) =
-        (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
-    let mut right = Puppet::start_in(&pair.right.launch());
+        (TestProcess::start_in(&pair.left.launch()), TestProcess::start_in(&pair.right.launch()));
+    let mut right = TestProcess::start_in(&pair.right.launch());
     server.listen(&format!("[::]:{port}"));
     let port_text = port.to_string();
     let args = ["--all-fields", "--reader", reader, "--port", &port_text];
@@ -184,7 +180,7 @@ fn check_interface(reader: &str) {
         let client = if from_left { &mut left } else { &mut right };
         // It binds the connections that come from now on, too.
         if i == 2 {
-            server.ask("listener 0x1 eth0");
+            server.bind_listener(1, "eth0");
         }
         client.connect("a", format!("{to}:{port}").parse().expect("an address"));
         server.accept("a");

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Netns, Puppet, Ss, Tracer, cells, guest, has_cc, is_root, u64_of, wait_for,
+    Launch, Netns, Ss, TestProcess, Tracer, cells, guest, has_cc, is_root, u64_of, wait_for,
 };
 
 /// ss's name, which of its numbers, ours, how many of ours make one of theirs, and what it is where ss shows nothing.
@@ -178,24 +178,24 @@ fn check(reader: &str, cc: &str, port: u16) {
     ns.run(&["sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_ecn"]);
     // Some packets are marked and some get lost.
     let packets = "tcp flags != syn / syn,ack numgen random mod 100";
-    for rule in [
-        "add table inet t".to_owned(),
-        "add chain inet t in { type filter hook input priority 0; }".to_owned(),
-        format!("add rule inet t in {packets} < 20 ip ecn != not-ect ip ecn set ce"),
-        format!("add rule inet t in {packets} < 2 drop"),
-    ] {
-        ns.run(&["nft", &rule]);
-    }
-    let (mut client, mut server) = (Puppet::start_in(&ns.launch()), Puppet::start_in(&ns.launch()));
-    for puppet in [&mut client, &mut server] {
-        puppet.ask(&format!("cc {cc}"));
+    ns.firewall(
+        "input",
+        &[
+            &format!("{packets} < 20 ip ecn != not-ect ip ecn set ce"),
+            &format!("{packets} < 2 drop"),
+        ],
+    );
+    let (mut client, mut server) =
+        (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
+    for process in [&mut client, &mut server] {
+        process.use_cc(cc);
     }
     let addr = server.listen(&format!("127.0.0.1:{port}"));
     let ours = client.connect("a", addr);
     server.accept("a");
     client.transfer("a", &mut server, 2_000_000);
     server.transfer("a", &mut client, 500_000);
-    ns.run(&["nft", "flush", "ruleset"]);
+    ns.nft("flush ruleset");
     for _ in 0..20 {
         client.transfer("a", &mut server, 100);
         server.transfer("a", &mut client, 100);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Trace, Tracer, guest, is_root, kernel, some_turn, u64_of,
+    FAMILIES, Launch, Scene, SocketOption, Trace, Tracer, guest, is_root, kernel, some_turn, u64_of,
 };
 
 fn here() -> Launch {
@@ -46,14 +46,17 @@ fn state_time(reader: &str) -> bool {
     let marked = Tracer::events_in(&here(), "state", &[&args[..], &["--mark", "77"]].concat());
 
     // It comes into FIN_WAIT1 with the mark, into FIN_WAIT2 without, and leaves that with it.
-    scene.client.ask("set a 77 0");
+    scene.client.set("a", SocketOption::Mark(77));
+    scene.client.set("a", SocketOption::Tos(0));
     scene.silence();
-    scene.client.ask("shutdown a");
+    scene.client.shutdown("a");
     whole.wait_events("FIN once more", |events| events.iter().any(|e| e["type"] == "retransmit"));
-    scene.client.ask("set a 0 0");
+    scene.client.set("a", SocketOption::Mark(0));
+    scene.client.set("a", SocketOption::Tos(0));
     scene.speak();
     whole.wait_events("its ACK", |events| events.iter().any(|e| e["new_state"] == "FIN_WAIT2"));
-    scene.client.ask("set a 77 0");
+    scene.client.set("a", SocketOption::Mark(77));
+    scene.client.set("a", SocketOption::Tos(0));
     scene.server.close("a");
     scene.client.close("a");
     scene.settle();

@@ -8,18 +8,24 @@ mod buckets;
 mod cgroup;
 mod drives;
 mod drops;
+#[macro_use]
+mod expect;
 mod ftrace;
 mod ftrace_events;
+mod launch;
 mod link;
 mod netns;
-mod puppet;
+mod orders;
+mod role;
 pub mod run;
 mod scene;
 mod schema;
 #[macro_use]
 mod side;
+mod sockets;
 mod ss;
-mod stage;
+mod tcc;
+mod test_process;
 mod times;
 mod tracer;
 mod traffic;
@@ -33,16 +39,22 @@ pub use self::buckets::{Buckets, bucket_of, buckets, check_row, check_schema, ne
 pub use self::cgroup::Cgroup;
 pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
+pub use self::expect::{Expected, assert_events};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
 pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook, tells};
+pub use self::launch::{Launch, Program};
 pub use self::link::{Link, Told, tc_counted};
-pub use self::netns::{Counters, Netns, Pair};
-pub use self::puppet::{Puppet, Socket};
-pub use self::run::{ACCEPT, EPOLL_WAIT, Launch, Running, in_call, terminal};
+
+pub use self::netns::{Counters, MACS, Netns, Pair};
+pub use self::orders::{AcceptCall, Socket, SocketOption};
+pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::scene::{FAMILIES, Scene};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
+pub use self::sockets::{ESTABLISHED, FIN_WAIT2, SYN_RECV, SocketEntry};
 pub use self::ss::Ss;
+pub use self::tcc::{Reader, Tcc};
+pub use self::test_process::TestProcess;
 pub use self::tracer::{Output, Trace, Tracer, cells, text, u64_of};
 pub use self::traffic::{Server, traffic, traffic_in};
 

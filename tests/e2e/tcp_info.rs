@@ -101,16 +101,13 @@ impl Case<'_> {
     fn run(&self) {
         let ns = Netns::new();
         if self.loss > 0 {
-            for rule in [
-                "add table inet t".to_owned(),
-                "add chain inet t in { type filter hook input priority 0; }".to_owned(),
-                format!(
-                    "add rule inet t in tcp flags != syn / syn,ack numgen random mod 100 < {} drop",
+            ns.firewall(
+                "input",
+                &[&format!(
+                    "tcp flags != syn / syn,ack numgen random mod 100 < {} drop",
                     self.loss
-                ),
-            ] {
-                ns.run(&["nft", &rule]);
-            }
+                )],
+            );
         }
         let server = Server::start_in(&ns.launch(), "127.0.0.1:9000", Some(self.cc));
         let args = [

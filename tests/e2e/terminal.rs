@@ -11,7 +11,7 @@ use crate::support::{Launch, Running, is_root, tcc_trace, terminal};
 fn colours_only_where_they_are_wanted() {
     need!(is_root(), "not root");
     let run = |args: &[&str], no_color: &str| {
-        let mut command = Launch::here().command(&tcc_trace());
+        let mut command = Launch::here().command(tcc_trace());
         command.args(["-P", "1", "-d", "1ms"]).args(args).env("NO_COLOR", no_color);
         crate::support::run::output(command).unwrap()
     };
@@ -35,7 +35,7 @@ fn a_terminal_has_colours() {
         (None, &["-o", "csv"], false),
     ] {
         let (mut ours, theirs) = terminal();
-        let mut command = Launch::here().command(&tcc_trace());
+        let mut command = Launch::here().command(tcc_trace());
         command.args(["-q", "-P", "1", "-d", "1ms"]).args(args).env_remove("NO_COLOR");
         if let Some(value) = no_color {
             command.env("NO_COLOR", value);
@@ -61,7 +61,7 @@ fn a_reader_that_goes_is_noticed_without_an_event() {
     need!(is_root(), "not root");
     for transport in ["ringbuf", "perfbuf"] {
         for socket in [false, true] {
-            let mut command = Launch::here().command(&tcc_trace());
+            let mut command = Launch::here().command(tcc_trace());
             command.args(["-o", "csv", "-P", "1", "--transport", transport]).stdin(Stdio::null());
             let (ours, theirs): (OwnedFd, OwnedFd) = if socket {
                 let (ours, theirs) = UnixStream::pair().expect("a pair");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Netns, Pair, Puppet, Scene, Server, Socket, Ss, Trace, Tracer, invalid,
+    FAMILIES, Launch, Netns, Pair, Scene, Server, Socket, Ss, TestProcess, Trace, Tracer, invalid,
     is_root, mono_ns, schema, text, traffic_in, u64_of, unique_port, wait_until,
 };
 
@@ -146,8 +146,8 @@ fn check_short_lives(transport: &str) {
     let port_text = port.to_string();
     let args = ["-P", &port_text, "--interval", "1h", "--transport", transport];
     let tracer = start(&args);
-    let mut server = Puppet::start_in(&pair.right.launch());
-    let mut clients = [(); 3].map(|()| Puppet::start_in(&pair.left.launch()));
+    let mut server = TestProcess::start_in(&pair.right.launch());
+    let mut clients = [(); 3].map(|()| TestProcess::start_in(&pair.left.launch()));
     server.listen(&format!("[::]:{port}"));
     let mut sent = BTreeMap::new();
     for (i, client) in clients.iter_mut().enumerate() {
@@ -165,12 +165,7 @@ fn check_short_lives(transport: &str) {
             sent.insert(u64::from(local), (bytes, client.pid, addr.contains('.')));
         }
     }
-    wait_until("the connections to end", || {
-        [&pair.left, &pair.right].into_iter().all(|ns| {
-            let text = ns.run(&["ss", "-tanH"]);
-            text.lines().all(|line| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT"))
-        })
-    });
+    pair.settle();
     let trace = tracer.stop();
     check(&trace);
     assert_eq!(trace.events.len(), 2 * sent.len(), "{:?}", trace.events);
@@ -229,10 +224,7 @@ fn intervals_sum_to_what_was_sent() {
         }
         by_port
     };
-    wait_until("the ends", || {
-        let text = ns.run(&["ss", "-tanH"]);
-        text.lines().all(|line| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT"))
-    });
+    ns.settle();
     let trace = tracer.stop();
     check(&trace);
     // Where the kernel skipped the program (nested runs, from 6.1 on) an end is missing, and the books say so.

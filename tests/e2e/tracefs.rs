@@ -217,14 +217,13 @@ fn marks_equal_the_kernels_trace() {
     need!(is_root(), "not root");
     for reader in ["record", "sock", "raw"] {
         let ns = Netns::new();
-        for rule in [
-            "add table inet t",
-            "add chain inet t out { type filter hook output priority 0; }",
-            "add rule inet t out tcp dport != 1 tcp sport 1-32767 meta mark set 0x4d",
-            "add rule inet t out tcp sport 32768-65535 meta mark set 0xdeadbeef",
-        ] {
-            ns.run(&["nft", rule]);
-        }
+        ns.firewall(
+            "output",
+            &[
+                "tcp dport != 1 tcp sport 1-32767 meta mark set 0x4d",
+                "tcp sport 32768-65535 meta mark set 0xdeadbeef",
+            ],
+        );
         let server = Server::start_in(&ns.launch(), "127.0.0.1:9001", None);
         let ftrace = Ftrace::start(server.port());
         let launch = Launch::here().with_tracefs();

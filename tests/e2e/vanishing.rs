@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Pair, Puppet, Scene, Socket, Trace, Tracer, is_root, tcc_trace, u64_of, unique_port,
-    wait_until,
+    Launch, Pair, Scene, Socket, SocketOption, TestProcess, Trace, Tracer, is_root, tcc_trace,
+    u64_of, unique_port, wait_until,
 };
 
 const KINDS: &[&str] = &["probe", "state", "destroy", "life", "queue"];
@@ -43,7 +43,7 @@ fn check_namespace(reader: &str) {
     need!(is_root(), "not root");
     let Pair { left, right, .. } = Pair::new();
     let (mut client, mut server) =
-        (Puppet::start_in(&left.launch()), Puppet::start_in(&right.launch()));
+        (TestProcess::start_in(&left.launch()), TestProcess::start_in(&right.launch()));
     let port = unique_port();
     server.listen(&format!("[::]:{port}"));
     let (gone, stays) = (left.inode(), right.inode());
@@ -56,7 +56,7 @@ fn check_namespace(reader: &str) {
         client.transfer(name, &mut server, 1000);
         ends
     });
-    client.ask("linger reset");
+    client.set("reset", SocketOption::LingerZero);
     drop(client);
     for ((ours, _), name) in early.iter().zip(["reset", "kept"]) {
         server.close(name);
@@ -66,7 +66,7 @@ fn check_namespace(reader: &str) {
     let links = || right.run(&["ip", "-o", "link"]);
     wait_until("the namespace to be gone with its devices", || !links().contains("eth0"));
 
-    let mut client = Puppet::start_in(&right.launch());
+    let mut client = TestProcess::start_in(&right.launch());
     let to = format!("127.0.0.1:{port}").parse().expect("an address");
     let late = (client.connect("late", to), server.accept("late"));
     client.transfer("late", &mut server, 3000);
@@ -92,7 +92,7 @@ fn check_process(reader: &str) {
     let tracer = start(&["--pid", &pid, "--port", &scene.ports()], reader);
     let ours = scene.connect("a", "127.0.0.1").0;
     scene.client.transfer("a", &mut scene.server, 1000);
-    scene.client = Puppet::start_in(&scene.ns.launch());
+    scene.client = TestProcess::start_in(&scene.ns.launch());
     scene.server.close("a");
     wait_end(&tracer, &ours);
     scene.connect("b", "127.0.0.1");

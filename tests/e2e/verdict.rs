@@ -56,13 +56,13 @@ impl Account {
     fn of(reader: &str, drive: &impl Fn(&mut Scene, &Tracer)) -> Self {
         let mut scene = Scene::new();
         scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-        scene.client.ask("cc cubic");
+        scene.client.use_cc("cubic");
         scene.listen();
         let port = scene.port.to_string();
         let args = ["--all-fields", "--reader", reader, "--port", &port];
         let kinds = "retransmit,synack_retransmit,verdict";
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), kinds, &args);
-        scene.ns.run(&["nft", SACKS]);
+        scene.ns.nft(SACKS);
         let before = scene.ns.counters();
         drive(&mut scene, &tracer);
         scene.settle();
@@ -296,14 +296,10 @@ fn overtake(scene: &mut Scene, every: u32, timestamps: bool) {
         scene.ns.run(&[&["tc"], &tc.split(' ').collect::<Vec<_>>()[..]].concat());
     }
     let rule = format!(
-        "add rule inet t out tcp dport {} tcp flags & syn == 0 numgen random mod {every} == 0 meta priority set 1:2",
+        "tcp dport {} tcp flags & syn == 0 numgen random mod {every} == 0 meta priority set 1:2",
         scene.port
     );
-    for nft in
-        ["add table inet t", "add chain inet t out { type filter hook output priority 0; }", &rule]
-    {
-        scene.ns.run(&["nft", nft]);
-    }
+    scene.ns.firewall("output", &[&rule]);
     for family in FAMILIES {
         scene.connect("a", family);
         transfer(scene, "a", 2_000_000);

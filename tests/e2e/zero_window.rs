@@ -24,7 +24,7 @@ fn of<'e>(events: &'e [Value], end: Socket, phase: &str) -> Vec<&'e Value> {
 /// The server does not read until its window is closed; how much waits for it.
 #[track_caller]
 fn fill(scene: &mut Scene, tracer: &Tracer, name: &str, (client, server): (Socket, Socket)) -> u64 {
-    let bytes = scene.client.ask(&format!("fill {name}")).parse().expect("a number");
+    let bytes = scene.client.fill(name);
     // Where the last data was dropped it is sent again, in place of probes.
     let tries = || {
         let counters = scene.ns.counters();
@@ -166,7 +166,7 @@ fn check_ends(reader: &str) {
                 scene.client.close("a");
             }
             _ => {
-                scene.client.ask("shutdown a");
+                scene.client.shutdown("a");
                 scene.server.receive("a", bytes);
                 scene.server.close("a");
                 scene.client.close("a");

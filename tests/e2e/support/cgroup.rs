@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::run::Launch;
+use super::launch::Launch;
 use super::wait_until;
 
 /// A v2 group, gone with its owner.

@@ -1,5 +1,6 @@
 //! What makes events of each kind, in all families.
 
+use super::orders::SocketOption;
 use super::scene::{FAMILIES, Scene};
 use super::tracer::Tracer;
 use super::traffic::{Server, traffic_in};
@@ -24,7 +25,7 @@ fn open_and_close(scene: &mut Scene) {
         second.close("a");
         scene.refused(family);
     }
-    scene.server.ask("unlisten");
+    scene.server.unlisten();
 }
 
 /// What the client sends does not arrive, until it has been sent again and again.
@@ -162,11 +163,11 @@ fn fail(scene: &mut Scene) {
 
         let end = scene.connect("a", family).0;
         scene.silence();
-        scene.client.ask("patience a 300");
+        scene.client.set("a", SocketOption::UserTimeoutMs(300));
         scene.client.send("a", 1);
-        let port = format!(":{}", end.local.port());
-        let ss = ["ss", "-tanH", "sport", "=", &port];
-        wait_until("the timeout", || scene.ns.run(&ss).trim().is_empty());
+        let port = end.local.port();
+        let open = || scene.ns.sockets().iter().any(|entry| entry.local.port() == port);
+        wait_until("the timeout", || !open());
         scene.speak();
         scene.client.close("a");
         scene.server.close("a");
@@ -191,7 +192,7 @@ pub fn drive(scene: &mut Scene, kind: &str, tracer: &Tracer) {
         "rcv_space" => receive(scene),
         "rcvbuf_grow" => {
             receive(scene);
-            scene.server.ask("unlisten");
+            scene.server.unlisten();
             receive_with_gaps(scene);
         }
         "error" => fail(scene),

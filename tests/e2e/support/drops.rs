@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::ftrace::{Instance, time_us};
 use super::netns::{Netns, Pair};
-use super::puppet::{Puppet, Socket};
+use super::orders::Socket;
 use super::side::unique_port;
+use super::test_process::TestProcess;
 use super::tracer::{Trace, text, u64_of};
 
 /// The right one's addresses, as the left one's socket has them.
@@ -19,8 +20,8 @@ const SLACK_US: u64 = 1_000_000;
 /// A client on the left and a server on the right.
 pub struct Lossy {
     pub pair: Pair,
-    pub client: Puppet,
-    pub server: Puppet,
+    pub client: TestProcess,
+    pub server: TestProcess,
     pub port: u16,
     /// Where nobody listens.
     pub closed: u16,
@@ -30,13 +31,8 @@ impl Lossy {
     #[track_caller]
     pub fn new() -> Self {
         let pair = Pair::new();
-        let client = Puppet::start_in(&pair.left.launch());
-        let server = Puppet::start_in(&pair.right.launch());
-        for (ns, hook) in [(&pair.left, "output"), (&pair.right, "input")] {
-            ns.run(&["nft", "add table inet t"]);
-            let chain = format!("add chain inet t c {{ type filter hook {hook} priority 0; }}");
-            ns.run(&["nft", &chain]);
-        }
+        let client = TestProcess::start_in(&pair.left.launch());
+        let server = TestProcess::start_in(&pair.right.launch());
         Lossy { pair, client, server, port: unique_port(), closed: unique_port() }
     }
 
@@ -52,17 +48,26 @@ impl Lossy {
         format!("{family}:{}", self.port).parse().expect("an address")
     }
 
+    /// Where nobody listens, in that family.
+    pub fn closed(&self, family: &str) -> SocketAddr {
+        format!("{family}:{}", self.closed).parse().expect("an address")
+    }
+
     #[track_caller]
     pub fn connect(&mut self, name: &str, family: &str) -> (Socket, Socket) {
         let theirs = self.client.connect(name, self.addr(family));
         (theirs, self.server.accept(name))
     }
 
+    fn place(&self, out: bool) -> (&Netns, &'static str) {
+        if out { (&self.pair.left, "output") } else { (&self.pair.right, "input") }
+    }
+
     /// What the client sends is dropped on the left as it leaves, or on the right as it arrives.
     #[track_caller]
     pub fn silence(&self, out: bool, what: &str) {
-        let ns = if out { &self.pair.left } else { &self.pair.right };
-        ns.run(&["nft", &format!("add rule inet t c {what} counter drop")]);
+        let (ns, hook) = self.place(out);
+        ns.firewall(hook, &[&format!("{what} counter drop")]);
     }
 
     /// Of what the client sends that packet of its large ones is dropped, counted from 0: once, as it arrives. There it is
@@ -70,13 +75,11 @@ impl Lossy {
     #[track_caller]
     pub fn lose_one(&self, number: u32) {
         let rule = format!("tcp dport {} meta length > 1000", self.port);
-        for command in [
-            "add table netdev t",
-            "add chain netdev t c { type filter hook ingress device eth0 priority 0; }",
-            &format!("add rule netdev t c {rule} numgen inc mod 1000000 == {number} counter drop"),
-        ] {
-            self.pair.right.run(&["nft", command]);
-        }
+        self.pair.right.nft(&format!(
+            "add table netdev t
+             add chain netdev t c {{ type filter hook ingress device eth0 priority 0; }}
+             add rule netdev t c {rule} numgen inc mod 1000000 == {number} counter drop"
+        ));
     }
 
     /// Packets and bytes that were so dropped.
@@ -88,18 +91,18 @@ impl Lossy {
     /// From now on nothing is dropped there; the counter stays.
     #[track_caller]
     pub fn speak(&self, out: bool) {
-        let ns = if out { &self.pair.left } else { &self.pair.right };
-        ns.run(&["nft", "insert rule inet t c accept"]);
+        let (ns, hook) = self.place(out);
+        ns.nft(&format!("insert rule inet t {hook} accept"));
     }
 
     /// Packets and bytes that were dropped there.
     #[track_caller]
     pub fn dropped(&self, out: bool) -> (u64, u64) {
-        counted(if out { &self.pair.left } else { &self.pair.right })
+        counted(self.place(out).0)
     }
 }
 
-/// Packets and bytes by the counter of the chain.
+/// Packets and bytes by the counter of the first rule that has one.
 #[track_caller]
 pub fn counted(ns: &Netns) -> (u64, u64) {
     counted_by(ns, "inet")
@@ -107,7 +110,7 @@ pub fn counted(ns: &Netns) -> (u64, u64) {
 
 #[track_caller]
 fn counted_by(ns: &Netns, family: &str) -> (u64, u64) {
-    let text = ns.run(&["nft", &format!("list chain {family} t c")]);
+    let text = ns.run(&["nft", &format!("list table {family} t")]);
     let words: Vec<&str> = text.split_whitespace().collect();
     let after = |word: &str| {
         let at = words.iter().position(|w| *w == word).expect("a counter");

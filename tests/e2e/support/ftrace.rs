@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use super::launch::Program;
 use super::run::Running;
 use super::{guest, unique};
 
@@ -50,7 +51,7 @@ impl Instance {
     #[track_caller]
     pub fn start(buffer_kb: u32) -> Self {
         let name = unique("tcc-");
-        let mut command = Command::new("unshare");
+        let mut command = Program::new("unshare");
         command
             .args(["-m", "sh", "-c", HOLDER, &name])
             .stdin(Stdio::piped())

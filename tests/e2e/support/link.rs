@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::ftrace::{Instance, pairs, time_us};
 use super::side::unique_port;
 use super::tracer::{Trace, Tracer};
-use super::{Launch, Pair, Puppet, unique, wait_until};
+use super::{Launch, Pair, TestProcess, unique, wait_until};
 
 /// A packet as the kernel's own trace has it handed to the driver; times in µs.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ struct Way {
 pub struct Link {
     pub pair: Pair,
     pub kernel: Instance,
-    pub client: Puppet,
-    pub server: Puppet,
+    pub client: TestProcess,
+    pub server: TestProcess,
     pub port: u16,
     pub tracer: Tracer,
     has_enqueue: bool,
@@ -76,8 +76,10 @@ impl Link {
                 kernel.write(&format!("events/{event}/enable"), "1");
             }
         }
-        let (client, mut server) =
-            (Puppet::start_in(&pair.left.launch()), Puppet::start_in(&pair.right.launch()));
+        let (client, mut server) = (
+            TestProcess::start_in(&pair.left.launch()),
+            TestProcess::start_in(&pair.right.launch()),
+        );
         server.listen(&format!("[::]:{port}"));
         let text = port.to_string();
         let args = ["--all-fields", "-o", "jsonl", "--reader", reader, "--port", &text];
@@ -123,13 +125,7 @@ impl Link {
 
     #[track_caller]
     fn settle(&self) {
-        wait_until("the connections to end", || {
-            [&self.pair.left, &self.pair.right].iter().all(|ns| {
-                let sockets = ns.run(&["ss", "-tanH"]);
-                let over = |line: &str| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT");
-                sockets.lines().all(over)
-            })
-        });
+        self.pair.settle();
         wait_until("the queue to be empty", || qdisc(&self.pair).contains("backlog 0b 0p"));
     }
 

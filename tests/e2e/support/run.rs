@@ -1,11 +1,11 @@
-//! Running programs: where (a namespace, a CPU), with their end awaited and their errors told.
+//! Running programs: their end is waited for, and what they print is kept.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::PATIENCE;
+use super::launch::Program;
 use super::times::Timer;
 
 /// System calls by their numbers on this machine.
@@ -36,54 +37,6 @@ pub fn in_call(task: &Path, calls: &[&str]) -> bool {
     text.split_whitespace().next().is_some_and(|number| calls.contains(&number))
 }
 
-/// Where a program runs: words before it, each of which ends by exec, so that the process is the program's.
-#[derive(Clone, Debug, Default)]
-pub struct Launch(Vec<String>);
-
-impl Launch {
-    pub fn here() -> Self {
-        Launch::default()
-    }
-
-    /// With more words before those that there are.
-    pub fn within(mut self, words: &[&str]) -> Self {
-        self.0.splice(0..0, words.iter().map(|word| (*word).to_owned()));
-        self
-    }
-
-    /// With more words after those that there are.
-    pub fn inside(mut self, words: &[&str]) -> Self {
-        self.0.extend(words.iter().map(|word| (*word).to_owned()));
-        self
-    }
-
-    /// On one CPU only.
-    pub fn on_cpu(self, cpu: u32) -> Self {
-        // The mask, as busybox takes no list of CPUs; the last word, as busybox prefers its own `ip` to what PATH has.
-        self.inside(&["taskset", &format!("{:x}", 1_u64 << cpu)])
-    }
-
-    /// Where tracefs is at its usual place; if it is not there already, for this program alone.
-    pub fn with_tracefs(self) -> Self {
-        if Path::new("/sys/kernel/tracing/events").exists() {
-            return self;
-        }
-        let mount = "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$0\" \"$@\"";
-        self.within(&["unshare", "-m", "sh", "-c", mount])
-    }
-
-    pub fn command(&self, program: &Path) -> Command {
-        match self.0.split_first() {
-            None => Command::new(program),
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(program);
-                command
-            }
-        }
-    }
-}
-
 /// A process that does not outlive its owner.
 pub struct Running {
     child: Child,
@@ -97,7 +50,7 @@ pub struct Running {
 impl Running {
     /// Standard error is read from now on; what standard output and input are is the caller's.
     #[track_caller]
-    pub fn spawn(command: &mut Command) -> Self {
+    pub fn spawn(command: &mut Program) -> Self {
         command.stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -207,21 +160,28 @@ pub fn terminal() -> (File, OwnedFd) {
 }
 
 /// Runs it to its end; its output, if it succeeded.
-pub fn output(mut command: Command) -> Result<String, String> {
+pub fn output(program: Program) -> Result<String, String> {
+    output_of(program, "")
+}
+
+/// The same with something to read.
+pub fn output_of(mut program: Program, input: &str) -> Result<String, String> {
     let timer = Timer::start("run");
-    let mut running = Running::spawn(command.stdout(Stdio::piped()).stdin(Stdio::null()));
+    let mut running = Running::spawn(program.stdout(Stdio::piped()).stdin(Stdio::piped()));
     let mut stdout = running.child.stdout.take().expect("piped");
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
         stdout.read_to_string(&mut text).map(|_| text)
     });
+    // A program that does not read all of it says why, or succeeds.
+    let _ = running.child.stdin.take().expect("piped").write_all(input.as_bytes());
     let (status, stderr) = running.wait();
-    timer.log(&format!("{command:?}"));
+    timer.log(&format!("{program:?} {input}").replace('\n', "; "));
     if !status.success() {
         let how = status
             .code()
             .map_or_else(|| format!("signal {:?}", status.signal()), |code| code.to_string());
-        return Err(format!("{command:?}: {how}: {stderr}"));
+        return Err(format!("{program:?} {input}: {how}: {stderr}"));
     }
-    reader.join().expect("no panic").map_err(|error| format!("{command:?}: {error}"))
+    reader.join().expect("no panic").map_err(|error| format!("{program:?}: {error}"))
 }

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::puppet::{Puppet, Socket};
+use rustix::io::Errno;
+
+use super::Netns;
+use super::orders::Socket;
 use super::side::unique_port;
-use super::{Netns, wait_until};
+use super::test_process::TestProcess;
 
 /// The peer as a client may name it: IPv4, IPv6, IPv4 by an IPv6 socket.
 pub const FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
@@ -12,8 +15,8 @@ pub const FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
 /// The server listens for all families.
 pub struct Scene {
     pub ns: Netns,
-    pub client: Puppet,
-    pub server: Puppet,
+    pub client: TestProcess,
+    pub server: TestProcess,
     pub port: u16,
     /// Where nobody listens.
     pub closed: u16,
@@ -23,7 +26,8 @@ impl Scene {
     #[track_caller]
     pub fn new() -> Self {
         let ns = Netns::new();
-        let (client, server) = (Puppet::start_in(&ns.launch()), Puppet::start_in(&ns.launch()));
+        let (client, server) =
+            (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
         let (port, closed) = (unique_port(), unique_port());
         Scene { ns, client, server, port, closed }
     }
@@ -36,6 +40,11 @@ impl Scene {
     /// For `--port`.
     pub fn ports(&self) -> String {
         format!("{},{}", self.port, self.closed)
+    }
+
+    /// Where nobody listens, in that family.
+    pub fn closed(&self, family: &str) -> SocketAddr {
+        format!("{family}:{}", self.closed).parse().expect("an address")
     }
 
     /// The server's address in that family.
@@ -54,20 +63,14 @@ impl Scene {
     /// A connection that is refused.
     #[track_caller]
     pub fn refused(&mut self, family: &str) {
-        let order = format!("attempt {family}:{}", self.closed);
-        assert_eq!(self.client.ask(&order), "ConnectionRefused");
+        let closed = self.closed(family);
+        assert_eq!(self.client.try_connect(closed), Some(Errno::CONNREFUSED));
     }
 
     /// A rule for what comes in, such as `tcp dport 80 drop`.
     #[track_caller]
     pub fn rule(&self, rule: &str) {
-        for command in [
-            "add table inet t",
-            "add chain inet t in { type filter hook input priority 0; }",
-            &format!("add rule inet t in {rule}"),
-        ] {
-            self.ns.run(&["nft", command]);
-        }
+        self.ns.firewall("input", &[rule]);
     }
 
     /// Nothing the server's way.
@@ -79,15 +82,12 @@ impl Scene {
     /// No rules any more.
     #[track_caller]
     pub fn speak(&self) {
-        self.ns.run(&["nft", "add table inet t; flush table inet t"]);
+        self.ns.nft("add table inet t; flush table inet t");
     }
 
     /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
     #[track_caller]
     pub fn settle(&self) {
-        wait_until("the connections to end", || {
-            let text = self.ns.run(&["ss", "-tanH"]);
-            text.lines().all(|line| line.starts_with("LISTEN") || line.starts_with("TIME-WAIT"))
-        });
+        self.ns.settle();
     }
 }

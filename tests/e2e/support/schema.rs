@@ -1,15 +1,14 @@
 //! `tcc-trace schema`, and whether a line is what it says: as much of JSON Schema as it uses.
 
-use std::process::Command;
-
 use serde_json::Value;
 
+use super::launch::Program;
 use super::{run, tcc_trace};
 
 /// The whole schema.
 #[track_caller]
 pub fn schema() -> Value {
-    let mut command = Command::new(tcc_trace());
+    let mut command = Program::new(tcc_trace());
     command.arg("schema");
     serde_json::from_str(&run::output(command).unwrap()).expect("JSON")
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::run::{Launch, Running};
+use super::launch::Launch;
+use super::run::Running;
 use super::times::Timer;
 use super::{TempDir, tcc_trace, wait_until};
 
@@ -16,6 +19,7 @@ use super::{TempDir, tcc_trace, wait_until};
 pub struct Tracer {
     process: Running,
     stdout: PathBuf,
+    lines: Mutex<Lines>,
     /// Since it was started.
     timer: Timer,
     arguments: String,
@@ -55,13 +59,17 @@ impl Tracer {
     pub fn spawn(launch: &Launch, args: &[&str]) -> Self {
         let dir = TempDir::new();
         let stdout = dir.path().join("stdout");
-        let mut command = launch.command(&tcc_trace());
+        let mut command = launch.command(tcc_trace());
         command
             .args(args)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).expect("a temporary file"));
         let (timer, arguments) = (Timer::start("tracer"), args.join(" "));
-        Tracer { process: Running::spawn(&mut command), stdout, timer, arguments, _dir: dir }
+        let process = Running::spawn(&mut command);
+        let file = File::open(&stdout).expect("its output");
+        let lines =
+            Mutex::new(Lines { file, rest: Vec::new(), events: Vec::new(), stats: Vec::new() });
+        Tracer { process, stdout, lines, timer, arguments, _dir: dir }
     }
 
     /// Waits until all programs are attached; fails with what it said, should it end before.
@@ -96,31 +104,32 @@ impl Tracer {
         String::from_utf8_lossy(&std::fs::read(&self.stdout).expect("its output")).into_owned()
     }
 
+    /// The JSON lines so far; those that are new are read now.
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        let mut lines = self.lines.lock().expect("no panic");
+        lines.read();
+        lines
+    }
+
     /// The events so far.
     pub fn events(&self) -> Vec<Value> {
-        self.lines(|kind| kind != "stats" && kind != "end")
+        self.lines().events.clone()
     }
 
-    /// The books that were told so far.
+    /// The counters that were printed so far.
     pub fn stats(&self) -> Vec<Value> {
-        self.lines(|kind| kind == "stats")
+        self.lines().stats.clone()
     }
 
-    fn lines(&self, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
-        let text = self.stdout();
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let kind = |line: &str| line.split('"').nth(3).map(str::to_owned);
-        whole
-            .lines()
-            .filter(|line| kind(line).is_some_and(|kind| wanted(&kind)))
-            .map(parse)
-            .collect()
+    /// Looks at the events so far without a copy of them.
+    pub fn with_events<T>(&self, look: impl FnOnce(&[Value]) -> T) -> T {
+        look(&self.lines().events)
     }
 
     /// Waits until the events so far satisfy the condition.
     #[track_caller]
     pub fn wait_events(&self, what: &str, mut enough: impl FnMut(&[Value]) -> bool) {
-        wait_until(what, || enough(&self.events()));
+        wait_until(what, || self.with_events(&mut enough));
     }
 
     /// Waits for its end.
@@ -147,6 +156,31 @@ impl Tracer {
     #[track_caller]
     pub fn stop(self) -> Trace {
         self.stop_raw().trace()
+    }
+}
+
+/// What a tracer has printed as JSON lines: each line is read once, however often a test asks.
+struct Lines {
+    file: File,
+    /// The beginning of a line whose end is not there yet.
+    rest: Vec<u8>,
+    events: Vec<Value>,
+    stats: Vec<Value>,
+}
+
+impl Lines {
+    fn read(&mut self) {
+        self.file.read_to_end(&mut self.rest).expect("its output");
+        let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole: Vec<u8> = self.rest.drain(..end).collect();
+        for line in String::from_utf8_lossy(&whole).lines() {
+            let value = parse(line);
+            match value["type"].as_str() {
+                Some("end") => {}
+                Some("stats") => self.stats.push(value),
+                _ => self.events.push(value),
+            }
+        }
     }
 }
 

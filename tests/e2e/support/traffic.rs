@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::run::{self, Launch, Running};
+use super::launch::Launch;
+use super::run::{self, Running};
+use super::sockets::{ESTABLISHED, SocketEntry};
 use super::traffic_program;
 
 /// Ends with its owner.
@@ -26,7 +27,7 @@ impl Server {
 
     #[track_caller]
     pub fn start_in(launch: &Launch, listen: &str, cc: Option<&str>) -> Self {
-        let mut command = launch.command(&traffic_program());
+        let mut command = launch.command(traffic_program());
         command.args(["server", "--listen", listen]).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(cc) = cc {
             command.args(["--cc", cc]);
@@ -46,11 +47,10 @@ impl Server {
     #[track_caller]
     pub fn settle(&self) {
         let port = self.port();
-        let filter = format!("sport = :{port} or dport = :{port}");
+        let ours = |entry: &SocketEntry| entry.local.port() == port || entry.peer.port() == port;
         super::wait_until("the connections to end", || {
-            let mut ss = self.launch.command(Path::new("ss"));
-            ss.args(["-tnH", "state", "established", &filter]);
-            run::output(ss).unwrap().trim().is_empty()
+            let sockets = self.launch.sockets();
+            !sockets.iter().any(|entry| entry.state == ESTABLISHED && ours(entry))
         });
     }
 
@@ -76,7 +76,7 @@ pub fn traffic(args: &[&str]) -> Vec<Value> {
 
 #[track_caller]
 pub fn traffic_in(launch: &Launch, args: &[&str]) -> Vec<Value> {
-    let mut command = launch.command(&traffic_program());
+    let mut command = launch.command(traffic_program());
     command.args(args);
     let text = run::output(command).unwrap();
     text.lines()

@@ -1,0 +1,131 @@
+//! What a test process can be told to do, one JSON line per order. `TestProcess` sends the orders, `role` carries them out.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Connections have names, which the test chooses.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    Listen {
+        addr: SocketAddr,
+    },
+    /// Closes the listener.
+    Unlisten,
+    /// Sets SO_MARK and SO_BINDTODEVICE of the listener.
+    BindListener {
+        mark: u32,
+        device: String,
+    },
+    Accept {
+        name: String,
+        call: AcceptCall,
+    },
+    /// Accepts so many connections one after another, and reads each to its end.
+    Serve {
+        count: usize,
+    },
+    Connect {
+        name: String,
+        to: SocketAddr,
+    },
+    /// Connects and closes; answers with the errno of connect().
+    TryConnect {
+        to: SocketAddr,
+    },
+    /// Connects, and gives up after 100 ms.
+    Knock {
+        to: SocketAddr,
+    },
+    /// Starts a non-blocking connect().
+    StartConnect {
+        name: String,
+        to: SocketAddr,
+    },
+    /// Waits for the end of that connect(); answers with its errno.
+    Outcome {
+        name: String,
+    },
+    /// Waits until the connection fails; answers with the errno.
+    WaitError {
+        name: String,
+    },
+    /// Makes so many connections one after another, each of so many bytes.
+    Burst {
+        to: SocketAddr,
+        count: usize,
+        bytes: usize,
+    },
+    /// Takes the connection that the process inherited as standard input.
+    Inherit {
+        name: String,
+    },
+    Send {
+        name: String,
+        bytes: usize,
+    },
+    Receive {
+        name: String,
+        bytes: usize,
+    },
+    /// Sends as much as the buffers take; answers with how much that was.
+    Fill {
+        name: String,
+    },
+    /// Ends its own direction by a FIN.
+    Shutdown {
+        name: String,
+    },
+    Close {
+        name: String,
+    },
+    Set {
+        name: String,
+        option: SocketOption,
+    },
+    /// The congestion control of sockets made from now on.
+    UseCc {
+        cc: String,
+    },
+    /// Starts a child that inherits the connection of that name, or else the listener.
+    Fork {
+        name: Option<String>,
+        control: PathBuf,
+    },
+    /// Sends a datagram that nobody takes.
+    Datagram {
+        to: SocketAddr,
+    },
+    /// Sends a SYN with a wrong checksum.
+    ForgeSyn {
+        to: SocketAddr,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum AcceptCall {
+    /// accept4(), which libraries use.
+    Accept4,
+    /// accept(), which it has replaced.
+    Accept,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum SocketOption {
+    Mark(u32),
+    Tos(u32),
+    /// Closing then sends a RST.
+    LingerZero,
+    UserTimeoutMs(u64),
+    /// fchown(), which changes whose socket it is.
+    Owner(u32),
+}
+
+/// What the kernel itself says of a socket.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Socket {
+    pub cookie: u64,
+    pub ino: u64,
+    pub local: SocketAddr,
+}
