@@ -32,6 +32,7 @@ mod follow;
 mod forgotten;
 mod formats;
 mod life;
+mod life_open;
 mod life_samples;
 mod limits;
 mod open_before;

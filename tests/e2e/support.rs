@@ -39,7 +39,7 @@ pub use self::buckets::{Buckets, bucket_of, buckets, check_row, check_schema, ne
 pub use self::cgroup::Cgroup;
 pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
-pub use self::expect::{Expected, assert_events};
+pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
 pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook, tells};
 pub use self::launch::{Launch, Program};
@@ -51,7 +51,7 @@ pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::scene::{FAMILIES, Scene};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
-pub use self::sockets::{ESTABLISHED, FIN_WAIT2, SYN_RECV, SocketEntry};
+pub use self::sockets::{ESTABLISHED, FIN_WAIT2, SYN_RECV};
 pub use self::ss::Ss;
 pub use self::tcc::{Reader, Tcc};
 pub use self::test_process::TestProcess;
@@ -102,6 +102,23 @@ pub fn is_whole(trace: &Trace) -> bool {
 #[track_caller]
 pub fn some_turn(mut turn: impl FnMut() -> bool) {
     assert!((0..4).any(|_| turn()), "events are lost in each of the turns");
+}
+
+/// Runs the turn; if that could not see all events, prints the reason and runs it a second time.
+#[track_caller]
+pub fn two_turns<T>(mut turn: impl FnMut() -> Result<T, String>) -> T {
+    turn().unwrap_or_else(|reason| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("?");
+        let _ = writeln!(std::io::stderr(), "{name}: second turn: {reason}");
+        turn().unwrap_or_else(|reason| panic!("in the second turn, too: {reason}"))
+    })
+}
+
+/// [`is_whole`] with the reason, for [`two_turns`].
+#[track_caller]
+pub fn check_whole(trace: &Trace) -> Result<(), String> {
+    if is_whole(trace) { Ok(()) } else { Err(format!("lost to recursion: {}", trace.end)) }
 }
 
 /// Are those seen enough of all? In a guest only all are; elsewhere some may be hidden (see support/ftrace.rs, maybe_unseen), but

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::ftrace::{Instance, time_us};
+use super::launch::Launch;
 use super::netns::{Netns, Pair};
 use super::orders::Socket;
 use super::side::unique_port;
@@ -31,8 +32,30 @@ impl Lossy {
     #[track_caller]
     pub fn new() -> Self {
         let pair = Pair::new();
-        let client = TestProcess::start_in(&pair.left.launch());
-        let server = TestProcess::start_in(&pair.right.launch());
+        let (left, right) = (pair.left.launch(), pair.right.launch());
+        Lossy::between(pair, &left, &right)
+    }
+
+    /// A path on which only packets that a rule drops are retransmitted: both processes run on one CPU, so no packet
+    /// overtakes another, and no timer retransmits.
+    #[track_caller]
+    pub fn in_order() -> Self {
+        let pair = Pair::new();
+        pair.know_neighbours();
+        for ns in [&pair.left, &pair.right] {
+            // No loss probes.
+            ns.sysctl("ipv4/tcp_early_retrans", "0");
+            // A slow machine may stall for longer than the default minimum RTO of 200 ms.
+            ns.ip("route change 10.0.0.0/24 dev eth0 rto_min 5s
+                   route change fd00::/64 dev eth0 metric 256 rto_min 5s");
+        }
+        let (left, right) = (pair.left.launch().on_cpu(0), pair.right.launch().on_cpu(0));
+        Lossy::between(pair, &left, &right)
+    }
+
+    #[track_caller]
+    fn between(pair: Pair, left: &Launch, right: &Launch) -> Self {
+        let (client, server) = (TestProcess::start_in(left), TestProcess::start_in(right));
         Lossy { pair, client, server, port: unique_port(), closed: unique_port() }
     }
 

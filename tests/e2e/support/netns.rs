@@ -125,6 +125,18 @@ impl Netns {
         self.inside(sockets)
     }
 
+    /// Waits until a socket with these ports satisfies the condition.
+    #[track_caller]
+    pub fn wait_socket(
+        &self,
+        (sport, dport): (u16, u16),
+        what: &str,
+        condition: impl Fn(&SocketEntry) -> bool,
+    ) {
+        let found = |entry: &SocketEntry| entry.is_of(sport, dport) && condition(entry);
+        wait_until(what, || self.sockets().iter().any(found));
+    }
+
     /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
     #[track_caller]
     pub fn settle(&self) {
@@ -200,9 +212,11 @@ impl Pair {
         Pair { left, right, dev: dev.to_owned() }
     }
 
-    /// From now on the left sends nothing else: no reports and solicitations, and nobody asks for neighbours.
+    /// Gives each side the other's hardware address. Otherwise the first IPv6 neighbour solicitation may be lost: IPv6 is
+    /// not ready until the kernel's link watch has run, up to a second after the link came up. The SYN then waits a second
+    /// for the next solicitation, which is its own retransmission timeout.
     #[track_caller]
-    pub fn only_tcp(&self) {
+    pub fn know_neighbours(&self) {
         let (left, right) = ((&self.left, self.dev.as_str(), 2), (&self.right, "eth0", 1));
         for ((ns, dev, number), their_mac) in [left, right].into_iter().zip([MACS[1], MACS[0]]) {
             let neighbour = |addr: &str| {
@@ -210,6 +224,12 @@ impl Pair {
             };
             ns.ip(&(neighbour("10.0.0.") + &neighbour("fd00::")));
         }
+    }
+
+    /// From now on the left sends TCP only: no reports, no solicitations.
+    #[track_caller]
+    pub fn only_tcp(&self) {
+        self.know_neighbours();
         self.left.nft(
             "add table inet only
              add chain inet only c { type filter hook output priority 0; }

@@ -67,4 +67,14 @@ impl Ss {
     pub fn number(&self, name: &str) -> Option<f64> {
         self.numbers(name)?.first().copied()
     }
+
+    /// A counter, which ss leaves out if it is 0.
+    pub fn count(&self, name: &str) -> u64 {
+        self.number(name).map_or(0, |number| number as u64)
+    }
+
+    /// The second number of `retrans:NOW/EVER`.
+    pub fn total_retrans(&self) -> u64 {
+        self.numbers("retrans").map_or(0, |numbers| numbers[1] as u64)
+    }
 }

@@ -59,12 +59,17 @@ impl Tcc {
         tcc
     }
 
-    pub fn output(mut self, format: &str) -> Self {
-        // The last one counts for the reader of the test, and there is only one for the program.
+    /// In place of `-o jsonl`.
+    pub fn output(self, format: &str) -> Self {
+        self.default_output().option("-o", format)
+    }
+
+    /// Without `-o`: the text that users see.
+    pub fn default_output(mut self) -> Self {
         if let Some(at) = self.args.iter().position(|arg| arg == "-o") {
             self.args.drain(at..at + 2);
         }
-        self.option("-o", format)
+        self
     }
 
     pub fn reader(self, reader: Reader) -> Self {
