@@ -4,10 +4,11 @@ mod system;
 
 use std::mem::MaybeUninit;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use self::system::{WITHOUT_TYPES, no_layout, not_loaded};
-use crate::config::{Config, Tap};
+use crate::config::{self, Config, Tap};
 use crate::kernel::{self, CaState, Kernel, Rights};
 use crate::loader;
 use crate::loader::plan::{Facts, Plan, Request, Variant, plan};
@@ -94,6 +95,8 @@ struct Asked<'k> {
     facts: Facts,
     states: Vec<CaState>,
     layouts: Layouts,
+    /// Readers for which the kernel took the programs of all event types together.
+    loaded: Vec<config::Reader>,
 }
 
 impl Report {
@@ -101,13 +104,15 @@ impl Report {
     #[must_use]
     pub fn new(kernel: &Kernel, rights: Rights) -> Self {
         loader::set_log(false);
-        let asked = Asked {
+        let mut asked = Asked {
             kernel,
             rights,
             facts: session::facts(kernel),
             states: ALGORITHMS.iter().map(|algorithm| kernel.ca_state(algorithm)).collect(),
             layouts: kernel.ca_layouts(),
+            loaded: Vec::new(),
         };
+        asked.loaded = load_all(&asked);
         let probes: Vec<Probe> = KINDS.iter().map(|kind| probe(kind, &asked)).collect();
         let usable = probes.iter().any(|p| p.readers().any(|reader| reader.loads != Some(false)));
         Report {
@@ -219,13 +224,42 @@ fn missing(kind: &Kind, column: &Column, asked: &Asked<'_>) -> Result<(), (Optio
     }
 }
 
-/// Tries to load, without attaching, where we may.
+/// Loads the programs of all event types at once, for each reader. Most of the time that loading takes is libbpf's search
+/// through the kernel's types, which is the same for one program and for all. Where the kernel refuses one of them, each
+/// event type is tried by itself.
+fn load_all(asked: &Asked<'_>) -> Vec<config::Reader> {
+    let lacking = |kind: &Kind| asked.facts.lacking.iter().any(|(name, _)| *name == kind.name);
+    let request = Request {
+        kinds: KINDS.iter().filter(|kind| !lacking(kind)).collect(),
+        beyond_record: Some("--all-fields"),
+        owner: true,
+        list_open: true,
+        ..Request::default()
+    };
+    if asked.kernel.btf().is_err() || asked.rights.check().is_err() {
+        return Vec::new();
+    }
+    let Ok(plan) = plan(&request, &asked.facts) else { return Vec::new() };
+    let loads = |variant: &&Variant| load(variant, &plan, asked, true).is_ok();
+    plan.variants.iter().filter(loads).map(|variant| variant.reader).collect()
+}
+
+/// Loads them, without attaching.
+fn load(variant: &Variant, plan: &Plan, asked: &Asked<'_>, full: bool) -> Result<()> {
+    let mut storage = MaybeUninit::uninit();
+    let tap = Tap { btf: Some(asked.kernel.btf_path.clone()), ..Tap::default() };
+    let config = Config { tap, ..Config::default() };
+    loader::load(&mut storage, &config, plan, variant, full).map(drop)
+}
+
+/// Tries to load, where we may. The programs of `probe` differ with its fields.
 fn reader(variant: &Variant, plan: &Plan, asked: &Asked<'_>, full: bool) -> Reader {
+    let of_probe = plan.variants.iter().any(|variant| variant.has("probe"));
     let tried = asked.rights.check().is_ok().then(|| {
-        let mut storage = MaybeUninit::uninit();
-        let tap = Tap { btf: Some(asked.kernel.btf_path.clone()), ..Tap::default() };
-        let config = Config { tap, ..Config::default() };
-        loader::load(&mut storage, &config, plan, variant, full).map(drop)
+        if asked.loaded.contains(&variant.reader) && !of_probe {
+            return Ok(());
+        }
+        load(variant, plan, asked, full)
     });
     Reader {
         name: variant.reader.name(),

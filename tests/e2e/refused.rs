@@ -1,9 +1,12 @@
 //! A program that the kernel does not take: it is named, the verifier is heard with -v, and the next reader is tried.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{Launch, Server, TempDir, Tracer, is_root, traffic, u64_of, wait_until};
+use serde_json::Value;
+
+use crate::support::{Launch, Server, TempDir, Tracer, is_root, text, traffic, u64_of, wait_until};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Only programs with typed loads read it: to these the verifier knows what lies where.
@@ -108,4 +111,27 @@ fn where_there_is_no_other_it_is_the_error() {
     assert!(is_heard(&verbose.stderr), "{}", verbose.stderr);
     let last = verbose.stderr.lines().last().expect("a line");
     assert!(last.starts_with(start) && !last.contains("-v"), "{}", verbose.stderr);
+}
+
+/// One refused program does not speak for the others: each event type is tried by itself then.
+#[test]
+fn check_names_only_what_the_kernel_refuses() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let btf = shifted(&dir);
+    let args = ["check", "-o", "json", "--btf", btf.to_str().expect("UTF-8")];
+    let report: Value =
+        serde_json::from_str(&Tracer::spawn(&Launch::here(), &args).wait_raw().stdout)
+            .expect("JSON");
+    let mut loads = BTreeSet::new();
+    for event_type in report["probes"].as_array().expect("a list") {
+        let uses = event_type["uses"].as_array().expect("a list").iter();
+        for reader in uses.flat_map(|usage| usage["readers"].as_array().expect("a list")) {
+            assert_eq!(reader["loads"] == true, reader["error"].is_null(), "{reader}");
+            loads.insert((text(reader, "name").to_owned(), reader["loads"] == true));
+        }
+    }
+    let loads = |reader: &str, how: bool| loads.contains(&(reader.to_owned(), how));
+    assert!(loads("sock", false) && loads("sock", true), "{report}");
+    assert!(loads("raw", true) && !loads("raw", false), "{report}");
 }
