@@ -35,6 +35,7 @@ mod life;
 mod life_open;
 mod life_samples;
 mod limits;
+mod loads;
 mod open_before;
 mod output;
 mod owner;

@@ -296,7 +296,7 @@ fn overtake(scene: &mut Scene, every: u32, timestamps: bool) {
         scene.ns.run(&[&["tc"], &tc.split(' ').collect::<Vec<_>>()[..]].concat());
     }
     let rule = format!(
-        "tcp dport {} tcp flags & syn == 0 numgen random mod {every} == 0 meta priority set 1:2",
+        "tcp dport {} tcp flags & syn == 0 numgen random mod {every} == 0 meta priority set 0x10002",
         scene.port
     );
     scene.ns.firewall("output", &[&rule]);
