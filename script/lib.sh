@@ -114,28 +114,35 @@ need_rust_checks() {
 
 # need_build: all that `cargo build` takes.
 need_build() {
-  need_packages clang libelf-dev zlib1g-dev pkg-config make gcc libc6-dev ca-certificates
+  need_packages clang libelf-dev zlib1g-dev pkg-config make gcc libc6-dev binutils ca-certificates
   need_rust
 }
 
-# build_static: build tcc-trace as one file that needs no shared libraries;
-# prints where it is.
-build_static() {
-  local host libraries
-  host=$(rustc -vV | sed -n 's/^host: //p')
+# static_builds: all that cargo builds from here on, with --features static, is one file that needs no shared libraries. It
+# comes into a directory of its own under target.
+static_builds() {
+  [[ -z ${TCC_STATIC_BUILDS-} ]] || return 0
+  # With a target given the flags are not for build scripts and macros.
+  CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
   # Where libelf.a and libz.a are: rustc does not look there by itself.
-  libraries=$(dirname "$(realpath "$(gcc -print-file-name=libelf.a)")")
-  local flags="-C target-feature=+crt-static ${RUSTFLAGS:-}"
+  LIBBPF_SYS_LIBRARY_PATH=${LIBBPF_SYS_LIBRARY_PATH:-$(dirname "$(realpath "$(gcc -print-file-name=libelf.a)")")}
+  RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"
   # Some distributions' libelf.a needs zstd as well.
   if pkg-config --static --libs-only-l libelf | grep -q -- -lzstd; then
     need_packages libzstd-dev
-    flags+=' -C link-arg=-lzstd'
+    RUSTFLAGS+=' -C link-arg=-lzstd'
   fi
-  # With a target given the flags are not for build scripts and macros.
-  RUSTFLAGS=$flags LIBBPF_SYS_LIBRARY_PATH=$libraries \
-    cargo build --release --locked --features static --target "$host" --bin tcc-trace >&2 ||
-    return 1
-  echo "${CARGO_TARGET_DIR:-target}/$host/release/tcc-trace"
+  export CARGO_BUILD_TARGET LIBBPF_SYS_LIBRARY_PATH RUSTFLAGS TCC_STATIC_BUILDS=1
+}
+
+# is_static PROGRAM
+is_static() { ! readelf --program-headers "$1" | grep -q INTERP; }
+
+# build_static: build the program of a release as one file that needs no shared libraries; prints where it is.
+build_static() {
+  static_builds
+  cargo build --release --locked --features static --bin tcc-trace >&2 || return 1
+  echo "${CARGO_TARGET_DIR:-target}/$CARGO_BUILD_TARGET/release/tcc-trace"
 }
 
 # at_least A B: whether version A is B or newer.

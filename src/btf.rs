@@ -251,7 +251,7 @@ impl<'base> Btf<'base> {
         self.types
             .iter()
             .filter_map(|&at| self.entry_at(at as usize))
-            .find(|entry| wanted(entry.kind()) && self.string(entry.name) == Some(name))
+            .find(|entry| wanted(entry.kind()) && self.is_named(entry.name, name))
             .map(|entry| entry.at)
     }
 
@@ -269,14 +269,23 @@ impl<'base> Btf<'base> {
     }
 
     fn string(&self, offset: u32) -> Option<&str> {
+        let text = self.text(offset)?.split(|&byte| byte == 0).next()?;
+        std::str::from_utf8(text).ok()
+    }
+
+    /// Is that string the name? Without its length, as it is asked of every type of the kernel.
+    fn is_named(&self, offset: u32, name: &str) -> bool {
+        let rest = self.text(offset).and_then(|text| text.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// The strings from that offset on.
+    fn text(&self, offset: u32) -> Option<&[u8]> {
         let first = self.base.map_or(0, |base| base.strings_end - base.strings);
-        let offset = offset as usize;
-        if offset < first {
-            return self.base?.string(offset as u32);
+        match (offset as usize).checked_sub(first) {
+            Some(offset) => self.bytes.get(self.strings + offset..self.strings_end),
+            None => self.base?.text(offset),
         }
-        let text = self.bytes.get(self.strings + (offset - first)..self.strings_end)?;
-        let end = text.iter().position(|&byte| byte == 0)?;
-        std::str::from_utf8(&text[..end]).ok()
     }
 }
 

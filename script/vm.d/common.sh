@@ -12,6 +12,10 @@ source "$project/script/lib.sh"
 matrix=(5.10 6.1 6.12 6.18 7.2)
 other_flavour=6.1-amd64
 
+# Where perf and bpftrace run beside tcc-trace, for which their memory has to suffice.
+tool_kernels=(6.1 7.2)
+tools=(bpftrace perf tcpconnect.bt tcpaccept.bt tcplife.bt tcpretrans.bt tcpdrop.bt)
+
 # Outside the tree, so that every checkout and every clean build shares it.
 cache=${TCC_KERNEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tcc-trace/kernels}
 
@@ -41,6 +45,16 @@ case $VM_ACCEL in
   kvm) [[ -w /dev/kvm ]] || die 'VM_ACCEL=kvm: /dev/kvm cannot be written' ;;
   *) die "VM_ACCEL=$VM_ACCEL: tcg or kvm" ;;
 esac
+
+# arguments_for TESTS KERNEL [ARG…]: what the test program is given on that kernel, a line each. Where no argument is the name of
+# tests, those of tests/kernels.list; with VM_FULL all of these.
+arguments_for() {
+  if [[ " ${*:3}" != *' '[^-]* ]]; then
+    echo --exact
+    "$vm_d/select" "$1" "$2" ${VM_FULL:+--full}
+  fi
+  (($# < 3)) || printf '%s\n' "${@:3}"
+}
 
 # take_lock FILE WHAT: hold FILE until this process ends; say so when that means to wait.
 take_lock() {
