@@ -14,7 +14,10 @@ fn build_script() -> PathBuf {
         let made = script.metadata().ok()?.modified().ok()?;
         ours.then_some((made, script))
     };
-    let all = std::fs::read_dir(target.join("build")).expect("target/…/build");
+    // Where cargo builds for a target, build scripts are in the host's directory, above the target's.
+    let profile = target.file_name().expect("the profile");
+    let places = target.ancestors().skip(1).take(2).map(|above| above.join(profile).join("build"));
+    let all = places.filter_map(|place| std::fs::read_dir(place).ok()).flatten();
     all.filter_map(built).max().expect("a build script").1
 }
 
