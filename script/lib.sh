@@ -126,7 +126,7 @@ static_builds() {
   CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
   # Where libelf.a and libz.a are: rustc does not look there by itself.
   LIBBPF_SYS_LIBRARY_PATH=${LIBBPF_SYS_LIBRARY_PATH:-$(dirname "$(realpath "$(gcc -print-file-name=libelf.a)")")}
-  RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"
+  RUSTFLAGS="-C target-feature=+crt-static${RUSTFLAGS:+ $RUSTFLAGS}"
   # Some distributions' libelf.a needs zstd as well.
   if pkg-config --static --libs-only-l libelf | grep -q -- -lzstd; then
     need_packages libzstd-dev
