@@ -66,14 +66,15 @@ pub struct Filters {
     pub ipv6_only: bool,
     pub pid: Vec<u32>,
     pub uid: Vec<u32>,
-    pub comm: Vec<String>,
+    /// As the kernel keeps names: 15 bytes and a NUL.
+    pub comm: Vec<[u8; 16]>,
     /// Ids of v2 groups.
     pub cgroup: Vec<u64>,
     /// Inodes.
     pub netns: Vec<u64>,
     pub ifindex: Vec<u32>,
     pub mark: Vec<u32>,
-    pub cc: Vec<String>,
+    pub cc: Vec<[u8; 16]>,
     pub cookie: Vec<u64>,
     /// The two ends of a connection.
     pub follow: Option<[SocketAddr; 2]>,

@@ -7,6 +7,7 @@ use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, clock_getres};
 
 use crate::btf::Btf;
+use crate::escape;
 use crate::probe::ca::{Algorithm, Bits, Layouts};
 use crate::probe::ca_mainline;
 use crate::probe::{Hook, Kind, Types};
@@ -64,7 +65,7 @@ impl Kernel {
     /// The types; else why there are none, and what to do.
     pub fn btf(&self) -> Result<&Btf<'static>, String> {
         self.btf.as_ref().map_err(|error| {
-            let path = self.btf_path.display();
+            let path = escape::path(&self.btf_path);
             let none = error.kind() == std::io::ErrorKind::NotFound;
             if none && self.btf_path == Path::new(KERNEL_BTF) {
                 format!("no BTF: {path}: {error}; this kernel was built without CONFIG_DEBUG_INFO_BTF: give its BTF with --btf FILE")
@@ -296,7 +297,7 @@ pub fn tracefs_event(group: &str, name: &str) -> Result<(), String> {
     let id = Path::new(dir).join("events").join(group).join(name).join("id");
     match std::fs::read(&id) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("{}: {error}", id.display())),
+        Err(error) => Err(format!("{}: {error}", escape::path(&id))),
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`event`]; above it there are rows and columns ([`table`]) only. A module
-//! names only modules before it in this order, which `tests/architecture.rs` checks: symbols, table, accounting, btf, skel,
+//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, symbols, table, accounting, btf, skel,
 //! probe, kernel, event, sink, config, pipeline, loader, summary, session, report, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -18,6 +18,7 @@ pub mod btf;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod escape;
 pub mod event;
 pub mod kernel;
 pub mod loader;

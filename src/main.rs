@@ -2,21 +2,32 @@
 
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::builder::{StyledStr, Styles};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
 use tcc_trace::cli::{Cli, Command, TraceArgs};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
+use tcc_trace::escape;
 use tcc_trace::session::child::CannotStart;
+use tcc_trace::session::output::tell;
 
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return not_parsed(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),
     };
-    let result = match cli.command {
+    finish(run(cli))
+}
+
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    match cli.command {
         None => config(cli.trace).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Probe(args)) => config(*args).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Events(args)) => {
@@ -54,11 +65,14 @@ fn main() -> ExitCode {
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),
         Some(Command::Man) => cmd::docs::man(),
         Some(Command::Reference) => cmd::print(cmd::docs::reference().as_bytes()).map(|()| 0),
-    };
+    }
+}
+
+fn finish(result: anyhow::Result<u8>) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("tcc-trace: {error:#}");
+            tell(&format!("{error:#}"));
             ExitCode::from(match error.downcast_ref::<CannotStart>() {
                 Some(child) => child.status,
                 None if error.is::<Usage>() => USAGE,
@@ -79,10 +93,9 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
 /// Help and version are asked for; all else is a mistake, and clap's account of it is put into one line.
 fn not_parsed(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return finish(cmd::print_help(error).map(|()| 0));
     }
-    let text = error.render().to_string();
+    let text = in_plain_text(error);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let told: Vec<&str> = lines()
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
@@ -94,8 +107,43 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
         usage.split(' ').take_while(|word| word.starts_with(char::is_alphabetic)).collect();
     let known = if unknown_word(error) { commands() } else { String::new() };
     let told = told.trim_start_matches("error: ");
-    eprintln!("tcc-trace: {told}{known}; see {} --help", command.join(" "));
+    tell(&format!("{told}{known}; see {} --help", command.join(" ")));
     ExitCode::from(USAGE)
+}
+
+/// What clap says, in which line ends are clap's own: those of arguments, and all else that is hidden, are escaped.
+fn in_plain_text(error: &clap::Error) -> String {
+    // Once more without colours, which look like what an argument may have.
+    let again = Cli::command().styles(Styles::plain()).try_get_matches().err();
+    let Some(mut error) = again else {
+        return error.render().to_string();
+    };
+    let styled = |text: &StyledStr| StyledStr::from(escape::line(&text.ansi().to_string()));
+    let shown = |value: &ContextValue| match value {
+        ContextValue::String(text) => ContextValue::String(escape::line(text)),
+        ContextValue::Strings(texts) => {
+            ContextValue::Strings(texts.iter().map(|text| escape::line(text)).collect())
+        }
+        ContextValue::StyledStr(text) => ContextValue::StyledStr(styled(text)),
+        ContextValue::StyledStrs(texts) => {
+            ContextValue::StyledStrs(texts.iter().map(styled).collect())
+        }
+        other => other.clone(),
+    };
+    let context: Vec<_> = error
+        .context()
+        .filter(|(kind, _)| *kind != ContextKind::Usage)
+        .map(|(kind, value)| (kind, shown(value)))
+        .collect();
+    for (kind, value) in context {
+        error.insert(kind, value);
+    }
+    let text = error.render().ansi().to_string();
+    // What a value's own parser says of it.
+    match std::error::Error::source(&error).map(ToString::to_string) {
+        Some(why) => text.replace(&why, &escape::line(&why)),
+        None => text,
+    }
 }
 
 /// A word that is no option: perhaps a command, mistyped.

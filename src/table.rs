@@ -16,6 +16,8 @@ pub enum Value<'a> {
     I64(i64),
     F64(f64),
     Str(&'a str),
+    /// A name that somebody outside has given: of any bytes.
+    Name(&'a [u8]),
     Ip(IpAddr),
     /// A moment, in the clock that `--time` chose.
     Time(Moment),

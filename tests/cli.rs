@@ -1,6 +1,9 @@
 //! The command line, as far as it goes without rights: every mistake is one line on standard error and status 2, and
 //! what needs no kernel is printed.
 
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -246,4 +249,87 @@ fn the_schema_has_every_column() {
     }
     assert_eq!(one["oneOf"].as_array().map(Vec::len), Some(1));
     assert_eq!(one["oneOf"][0]["title"], "end");
+}
+
+/// Whatever an argument has in it, a complaint about it is one line that commands no terminal.
+#[test]
+fn arguments_are_escaped_in_errors() {
+    for (args, shown) in [
+        (&["-P", "80\n\x1b[31m9"][..], r"80\x0a\x1b[31m9"),
+        (&["-P", "8\r0"], r"8\x0d0"),
+        (&["--addr", "10.0.0.1\u{202e}"], r"10.0.0.1\xe2\x80\xae"),
+        (&["--rate", "1/\u{9b}2J"], r"\xc2\x9b2J"),
+        (&["--duration", "1\x1b]0;title\x07"], r"\x1b]0;title\x07"),
+        (&["--format", "{\nUsage: a"], r"\x0aUsage: a"),
+        (&["--reader", "so\x08ck"], r"so\x08ck"),
+        (&["--cgroup", "/no\n/group"], r"/no\x0a/group"),
+        (&["--netns", "\x1b[2Jblue"], r"\x1b[2Jblue"),
+        (&["--iface", "eth0\u{2066}"], r"eth0\xe2\x81\xa6"),
+        (&["--fields", "cwnd\x1b"], r"cwnd\x1b"),
+        (&["--po\x1b[2Jrt", "1"], r"--po\x1b[2Jrt"),
+        (&["--\nerror: x"], r"--\x0aerror: x"),
+        (&["sta\ntes"], r"sta\x0ates"),
+        (&["events", "sta\u{ad}te"], r"sta\xc2\xadte"),
+        (&["schema", "sta\x7fte"], r"sta\x7fte"),
+    ] {
+        refused(args, &[shown]);
+        let stderr = run(args).stderr;
+        let text = String::from_utf8(stderr).expect("UTF-8");
+        let hidden = |c: char| c.is_control() || matches!(c, '\u{ad}' | '\u{202e}' | '\u{2066}');
+        assert!(!text.trim_end_matches('\n').contains(hidden), "{args:?}: {text:?}");
+    }
+}
+
+/// A path may have any bytes; one that is shown names the file.
+#[test]
+fn paths_are_shown_byte_by_byte() {
+    for (bytes, shown) in
+        [(&b"/no/gr\xfc\xdfe"[..], r"/no/gr\xfc\xdfe"), (b"/no/\\xff", r"/no/\x5cxff")]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_tcc-trace"))
+            .arg("--cgroup")
+            .arg(OsStr::from_bytes(bytes))
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(text.contains(shown) && text.lines().count() == 1, "{text}");
+        let report = Command::new(env!("CARGO_BIN_EXE_tcc-trace"))
+            .args(["check", "-o", "json", "--btf"])
+            .arg(OsStr::from_bytes(bytes))
+            .output()
+            .expect("it runs");
+        let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
+        let types = report["system"].as_array().expect("items").iter();
+        let told = types.filter_map(|item| item["detail"].as_str()).any(|d| d.contains(shown));
+        assert!(told, "{report}");
+    }
+}
+
+/// What was asked for and could not be printed is no success.
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["help", "events"],
+        &["events", "--help"],
+        &["--version"],
+        &["schema"],
+        &["man"],
+        &["completions", "bash"],
+        &["reference"],
+        &["check"],
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_tcc-trace"))
+            .args(args)
+            .stdout(full)
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        assert!(text.contains("No space left on device"), "{args:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    }
 }

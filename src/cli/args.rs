@@ -61,9 +61,9 @@ pub struct FilterArgs {
     /// Owned by one of these users, by number.
     #[arg(long, value_name = "UIDS", value_delimiter = ',', value_parser = parse::uid)]
     pub uid: Vec<u32>,
-    /// Held by a process of one of these names.
+    /// Held by a process of one of these names, as they are printed: `\xNN` is the byte NN.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::comm)]
-    pub comm: Vec<String>,
+    pub comm: Vec<[u8; 16]>,
     /// Made in this v2 cgroup or below; a path, also relative to the cgroup2 mount.
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<PathBuf>,
@@ -78,7 +78,7 @@ pub struct FilterArgs {
     pub mark: Vec<u32>,
     /// Under one of these congestion-control algorithms.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::comm)]
-    pub cc: Vec<String>,
+    pub cc: Vec<[u8; 16]>,
     /// These connections (SO_COOKIE; 0x… as ss prints them).
     #[arg(long, value_name = "COOKIES", value_delimiter = ',', value_parser = parse::number64)]
     pub cookie: Vec<u64>,

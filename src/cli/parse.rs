@@ -1,12 +1,15 @@
 //! Values of options: each a function that clap calls, with an error that says what would be right.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::config::Rate;
+use crate::escape;
 
 /// `80` or `8000-8999`.
 pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -81,19 +84,20 @@ pub fn uid(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "not a number (`id -u NAME` tells it)".into())
 }
 
-/// A process or algorithm name: the kernel keeps 15 bytes.
-pub fn comm(text: &str) -> Result<String, String> {
-    match text.len() {
-        0 => Err("the name is empty".into()),
-        1..=15 => Ok(text.to_owned()),
-        _ => Err(format!("the kernel keeps 15 bytes of a name; is it `{}`?", prefix(text, 15))),
+/// A process or algorithm name as it is printed: the kernel keeps 15 bytes and a NUL.
+pub fn comm(text: &str) -> Result<[u8; 16], String> {
+    let (name, mut kept) = (escape::unescape(text), [0; 16]);
+    if name.is_empty() || name.contains(&0) {
+        return Err("the name is empty, or has a NUL".into());
     }
-}
-
-/// At most so many bytes, whole characters.
-fn prefix(text: &str, len: usize) -> &str {
-    let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    &text[..end]
+    match kept[..15].get_mut(..name.len()) {
+        Some(start) => start.copy_from_slice(&name),
+        None => {
+            let kept = escape::path(OsStr::from_bytes(&name[..15]));
+            return Err(format!("the kernel keeps 15 bytes of a name; is it `{kept}`?"));
+        }
+    }
+    Ok(kept)
 }
 
 /// `10s`, `250ms`; not nothing.
@@ -189,7 +193,18 @@ mod tests {
         assert_eq!(number32("0x4d"), Ok(77));
         assert!(number32("0x100000000").is_err());
         assert!(duration("0s").is_err() && duration("10").is_err());
-        assert!(comm("a-name-that-is-too-long").unwrap_err().contains("a-name-that-is-"));
+    }
+
+    #[test]
+    fn a_name_is_what_was_printed_of_it() {
+        assert_eq!(
+            comm("a-name-that-is-too-long").unwrap_err().split('`').nth(1),
+            Some("a-name-that-is-")
+        );
+        assert!(comm("fifteen bytes\u{e9}x").unwrap_err().contains("`fifteen bytes\u{e9}`"));
+        assert_eq!(comm(r"sshd\xff\x5cx").unwrap()[..8], *b"sshd\xff\\x\0");
+        assert_eq!(comm(r"a\b").unwrap()[..4], *b"a\\b\0");
+        assert!(comm(r"\x00").is_err() && comm("").is_err());
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::escape;
 use crate::kernel::{in_host_pid_namespace, is_on};
 
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
@@ -40,12 +41,12 @@ pub fn cgroup(path: &Path) -> Result<u64> {
         match dirs.first() {
             Some(dir) => bail!(
                 "--cgroup {}: that is not in a cgroup2 file system, and a socket knows its v2 group only",
-                dir.display()
+                escape::path(dir)
             ),
-            None => bail!("--cgroup {}: no such cgroup", path.display()),
+            None => bail!("--cgroup {}: no such cgroup", escape::path(path)),
         }
     };
-    let error = || format!("--cgroup {}", found.display());
+    let error = || format!("--cgroup {}", escape::path(found));
     let found = found.canonicalize().with_context(error)?;
     let level = found.ancestors().skip(1).take_while(|path| is_group(path)).count();
     if level >= CGROUP_LEVELS {
@@ -98,10 +99,10 @@ pub fn netns(name: &str) -> Result<Netns> {
         Path::new("/run/netns").join(name)
     };
     let inode = std::fs::metadata(&path)
-        .with_context(|| format!("--netns {name}: {}", path.display()))?
+        .with_context(|| format!("--netns {name}: {}", escape::path(&path)))?
         .ino();
     if !is_on(&path, NSFS_MAGIC) {
-        bail!("--netns {name}: {} is no namespace", path.display());
+        bail!("--netns {name}: {} is no namespace", escape::path(&path));
     }
     Ok(Netns { inode, path: Some(path) })
 }
@@ -130,7 +131,7 @@ pub fn ifaces(names: &[String], netns: &mut Vec<Netns>) -> Result<Vec<u32>> {
 
 /// Looked up by a thread of its own, which enters the namespace and ends.
 fn iface_in(path: &Path, name: &str) -> Result<u32> {
-    let ns = File::open(path).with_context(|| format!("--iface {name}: {}", path.display()))?;
+    let ns = File::open(path).with_context(|| format!("--iface {name}: {}", escape::path(path)))?;
     let wanted = name.to_owned();
     let thread = std::thread::spawn(move || -> Result<u32> {
         // Our own namespace needs no rights to stay in.

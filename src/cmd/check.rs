@@ -6,6 +6,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::cli::{CheckArgs, ReportFormat};
+use crate::escape;
 use crate::kernel::{Kernel, Rights};
 use crate::report::{Field, Item, Report};
 
@@ -15,7 +16,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     let mut out = Vec::new();
     match args.output {
         ReportFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &report)?;
+            out = escape::json_document(&serde_json::to_string_pretty(&report)?);
             out.push(b'\n');
         }
         ReportFormat::Text => text(&report, &mut out)?,

@@ -18,11 +18,19 @@ pub mod schema;
 pub mod states;
 pub mod top;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::Result;
 
 use crate::sink::Stdout;
+
+/// Prints the help or the version that was asked for; bold on a terminal, as clap has it.
+pub fn print_help(asked: &clap::Error) -> Result<()> {
+    let text = asked.render();
+    let bold = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = if bold { text.ansi().to_string() } else { text.to_string() };
+    print(text.as_bytes())
+}
 
 /// Prints a whole text; a closed pipe is a reader that has seen enough.
 pub fn print(bytes: &[u8]) -> Result<()> {

@@ -94,27 +94,18 @@ fn number(value: u64) -> [u8; 16] {
     bytes
 }
 
-/// As the kernel keeps names: 15 bytes and a NUL.
-fn name(text: &str) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let len = text.len().min(15);
-    bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-    bytes
-}
-
 fn value_lists(f: &Filters) -> [(Filter, Vec<[u8; 16]>); 9] {
     let numbers = |list: &[u32]| list.iter().map(|&n| number(n.into())).collect();
     let wide = |list: &[u64]| list.iter().map(|&n| number(n)).collect();
-    let names = |list: &[String]| list.iter().map(|text| name(text)).collect();
     [
         (Filter::TCC_FILTER_PID, numbers(&f.pid)),
         (Filter::TCC_FILTER_UID, numbers(&f.uid)),
-        (Filter::TCC_FILTER_COMM, names(&f.comm)),
+        (Filter::TCC_FILTER_COMM, f.comm.clone()),
         (Filter::TCC_FILTER_CGROUP, wide(&f.cgroup)),
         (Filter::TCC_FILTER_NETNS, wide(&f.netns)),
         (Filter::TCC_FILTER_IFACE, numbers(&f.ifindex)),
         (Filter::TCC_FILTER_MARK, numbers(&f.mark)),
-        (Filter::TCC_FILTER_CC, names(&f.cc)),
+        (Filter::TCC_FILTER_CC, f.cc.clone()),
         (Filter::TCC_FILTER_COOKIE, wide(&f.cookie)),
     ]
 }

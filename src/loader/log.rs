@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use libbpf_rs::PrintLevel;
 
+use crate::escape;
+
 /// Lines of one message that are worth printing: the verifier gives its reasons last.
 const LAST_LINES: usize = 40;
 
@@ -29,7 +31,12 @@ fn tell(level: PrintLevel, text: String) {
     if let Some(left_out) = lines.len().checked_sub(LAST_LINES).filter(|n| *n > 0) {
         eprintln!("  ({left_out} lines left out)");
     }
-    lines.iter().rev().take(LAST_LINES).rev().for_each(|line| eprintln!("  {line}"));
+    lines
+        .iter()
+        .rev()
+        .take(LAST_LINES)
+        .rev()
+        .for_each(|line| eprintln!("  {}", escape::line(line)));
     listen(level, text);
 }
 

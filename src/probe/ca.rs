@@ -113,23 +113,19 @@ impl Layouts {
 #[must_use]
 pub fn algorithm(sock: &Sock) -> Option<usize> {
     let name = name(sock);
-    ALGORITHMS.iter().position(|algorithm| algorithm.name == name)
+    ALGORITHMS.iter().position(|algorithm| algorithm.name.as_bytes() == name)
 }
 
-/// The algorithm's name, as far as it is text.
+/// The algorithm's name.
 #[must_use]
-pub fn name(sock: &Sock) -> &str {
-    text(&sock.ca_name)
+pub fn name(sock: &Sock) -> &[u8] {
+    until_nul(&sock.ca_name)
 }
 
-/// Up to the first NUL, or as much as is UTF-8.
+/// The kernel's names end at the first NUL, and may have any bytes before it.
 #[must_use]
-pub fn text(bytes: &[u8]) -> &str {
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    match std::str::from_utf8(&bytes[..end]) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
-    }
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 fn mode(raw: u64) -> Option<&'static str> {
@@ -151,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_utf8_is_cut_not_a_panic() {
-        assert_eq!(text(b"bbr\0xx"), "bbr");
-        assert_eq!(text(b"a\xff\xfe"), "a");
-        assert_eq!(text(b""), "");
+    fn a_name_ends_at_its_nul_and_nowhere_else() {
+        assert_eq!(until_nul(b"bbr\0xx"), b"bbr");
+        assert_eq!(until_nul(b"a\xff\xfe"), b"a\xff\xfe");
+        assert_eq!(until_nul(b""), b"");
     }
 
     #[test]

@@ -7,7 +7,7 @@ macro_rules! owner_fields {
         $field("cgroup_id", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in: the inode of its directory. 1 is the root, also on a host that uses v1 only.", |r| $crate::table::Value::unless(r.owner.cgroup_id, 0)),
         $field("uid", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "sk->sk_uid", "The socket's owner.", |r| $crate::table::Value::U64(r.owner.uid.into())),
         $process("pid", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "see the documentation", "The process that holds the socket and last used it, numbered as the tracer's host does; null while not known.", |r| $crate::table::Value::unless(r.owner.pid.into(), 0)),
-        $process("comm", ($crate::table::Type::Text, $crate::table::Unit::None), "task->group_leader->comm", "That process's name.", |r| if r.owner.pid == 0 { $crate::table::Value::Null } else { $crate::table::Value::Str($crate::probe::ca::text(&r.owner.comm)) }),
+        $process("comm", ($crate::table::Type::Text, $crate::table::Unit::None), "task->group_leader->comm", "That process's name. A byte that is not UTF-8 is `\\xNN`, a backslash `\\x5c`.", |r| if r.owner.pid == 0 { $crate::table::Value::Null } else { $crate::table::Value::Name($crate::probe::ca::until_nul(&r.owner.comm)) }),
         $field("ino", ($crate::table::Type::Unsigned, $crate::table::Unit::None), "SOCK_INODE(sk)", "The socket's inode, as in /proc/PID/fd; null where no file holds it (not accepted yet, or closed).", |r| $crate::table::Value::unless(r.owner.ino, 0)),
     ] };
 }

@@ -1,13 +1,13 @@
 //! `queue`: a connection's packets between TCP and the driver.
 
-use super::ca::text;
+use super::ca::until_nul;
 use super::common::{Field, full, std, us};
 use super::socket::{socket_kind, view};
 use super::{Hook, drop};
 use crate::skel::QueueRecord;
 use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::{Bytes, Count, Microseconds, None, Segments, Sequence};
-use crate::table::Value::{self, Null, Str, U64};
+use crate::table::Value::{self, Name, Null, U64};
 
 /// What the TCP header says, where it can be read.
 fn of_header(r: &QueueRecord, value: Value<'static>) -> Value<'static> {
@@ -21,8 +21,8 @@ fn of_qdisc(r: &QueueRecord, value: u32) -> Value<'static> {
 
 #[rustfmt::skip]
 static FIELDS: &[Field<QueueRecord>] = &[
-    std("dev", (Text, None), "dev->name", "The interface whose driver the packet is handed to.", |r| Str(text(&r.dev))),
-    std("qdisc", (Text, None), "txq->qdisc->ops->id", "The kind of queueing discipline of its queue there; `noqueue`: none.", |r| if r.qdisc[0] == 0 { Null } else { Str(text(&r.qdisc)) }),
+    std("dev", (Text, None), "dev->name", "The interface whose driver the packet is handed to.", |r| Name(until_nul(&r.dev))),
+    std("qdisc", (Text, None), "txq->qdisc->ops->id", "The kind of queueing discipline of its queue there; `noqueue`: none.", |r| if r.qdisc[0] == 0 { Null } else { Name(until_nul(&r.qdisc)) }),
     std("skb_len", (Unsigned, Bytes), "skb->len", "The packet's bytes with all headers, as the driver gets it.", |r| U64(r.len.into())),
     std("segs", (Unsigned, Segments), "skb_shinfo(skb)->gso_segs", "Its segments: several where the device is to take it apart.", |r| U64(r.segs.into())),
     std("seq", (Unsigned, Sequence), "tcphdr->seq", "Its sequence number; null where its header cannot be read (it is encrypted).", |r| of_header(r, U64(r.seq.into()))),

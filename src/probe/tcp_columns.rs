@@ -8,7 +8,7 @@ use super::tcp_probe::Probe;
 use crate::skel::Sock;
 use crate::table::Type::{Bool as Flag, Signed, Text, Unsigned};
 use crate::table::Unit::{self, *};
-use crate::table::Value::{self, Bool, I64, Null, Str, U64};
+use crate::table::Value::{self, Bool, I64, Name, Null, Str, U64};
 use crate::table::{Column, Member};
 
 /// How event.h says that window scaling was not negotiated.
@@ -94,7 +94,7 @@ pub static OWNER: &[Field<Probe>] = &owner_fields!(full, full);
 pub static FULL: &[Field<Probe>] = &[
     full("ifindex", (Unsigned, Unit::None), "skb->skb_iif", "The interface that the packet came in by.", |p| unless(p.owner.ifindex.into(), 0)),
     full("state", (Text, Unit::None), "sk->sk_state", "TCP state by name; always ESTABLISHED in a probe.", |p| name(TCP_STATES, p.sock.state)),
-    full("ca_name", (Text, Unit::None), "icsk_ca_ops->name", "Congestion-control algorithm.", |p| Str(ca::name(&p.sock))),
+    full("ca_name", (Text, Unit::None), "icsk_ca_ops->name", "Congestion-control algorithm.", |p| Name(ca::name(&p.sock))),
     full("ca_state", (Text, Unit::None), "icsk_ca_state", "Open, Disorder, CWR, Recovery or Loss.", |p| name(CA_STATES, p.sock.ca_state)),
     full("snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Slow-start threshold as stored; null: infinite.", |p| unless(p.sock.snd_ssthresh.into(), INFINITE_SSTHRESH)),
     full("rttvar_us", (Unsigned, Microseconds), "tp->rttvar_us >> 2", "Smoothed maximum of mdev_us over a round trip, which RTO is computed from.", |p| U64(p.sock.rttvar_us.into())),

@@ -3,6 +3,7 @@
 use Found::{No, Unknown, Yes};
 
 use super::{Asked, Item};
+use crate::escape;
 use crate::kernel::{self, CaState, Kernel, Rights};
 use crate::probe::ca::Algorithm;
 use crate::skel::libbpf_version;
@@ -45,7 +46,7 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
         item(
             "types",
             match kernel.btf() {
-                Ok(_) => Yes(format!("BTF in {}", kernel.btf_path.display())),
+                Ok(_) => Yes(format!("BTF in {}", escape::path(&kernel.btf_path))),
                 Err(why) => No(why, Some(MEND_TYPES.into())),
             },
         ),

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use super::output::tell;
+use crate::escape;
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
@@ -44,7 +45,7 @@ impl Child {
                 let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
                 CannotStart {
                     status,
-                    message: format!("cannot start {}: {error}", program.to_string_lossy()),
+                    message: format!("cannot start {}: {error}", escape::path(program)),
                 }
             })?;
         let pid = i32::try_from(process.id())
@@ -53,7 +54,7 @@ impl Child {
             .ok_or_else(|| anyhow!("no pid"))?;
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => {
-                let program = program.to_string_lossy().into_owned();
+                let program = escape::path(program);
                 Ok(Child { program, quiet, process, pidfd })
             }
             Err(error) => {

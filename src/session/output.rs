@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::columns::Selection;
 use crate::config::{Fields, Format, Output};
+use crate::escape;
 use crate::probe::{Kind, View};
 use crate::sink::csv::Csv;
 use crate::sink::jsonl::Jsonl;
@@ -14,6 +15,7 @@ use crate::table::{Across, Selected, Set, Table, Type, Unit};
 
 /// A line on standard error, in one piece: the command that is traced writes there too.
 pub fn tell(line: &str) {
+    let line = escape::line(line);
     let _ = io::stderr().write_all(format!("tcc-trace: {line}\n").as_bytes());
 }
 

@@ -9,6 +9,7 @@ use super::out::Out;
 use super::time::TimeFormat;
 use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
+use crate::escape;
 use crate::table::summary::{BUCKET, Summary};
 use crate::table::{Across, Moment, Row, Table, Value};
 
@@ -110,12 +111,12 @@ fn write_header<'n>(names: impl Iterator<Item = &'n str>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// One more cell of a line, in quotes where it needs them.
+/// One more cell of a line, in quotes where it needs them. Line ends in it are escaped already.
 fn append(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     out.push(b',');
     let start = out.len();
     write_value(value, time, out);
-    if out[start..].iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+    if out[start..].iter().any(|byte| matches!(byte, b',' | b'"')) {
         let bare = out.split_off(start);
         out.push(b'"');
         for byte in bare {
@@ -136,7 +137,8 @@ pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec
         Value::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
         Value::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
         Value::F64(n) => out.extend_from_slice(ryu::Buffer::new().format(n).as_bytes()),
-        Value::Str(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Str(text) => escape::text(text, out),
+        Value::Name(bytes) => escape::name(bytes, out),
         Value::Ip(ip) => write_ip(ip, out),
         Value::Time(moment) => time.full(moment, out),
         Value::Code(address, symbols) => symbols.write(address, out),
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_read_as_it_was() {
-        let values = ["", "plain", "a,b", "\"", "say \"a\"", "two\nlines", "\r", " a "];
+        let values = ["", "plain", "a,b", "\"", "say \"a\"", "two\nlines", "\r", " a ", "\u{202e}"];
         let mut line = b"first".to_vec();
         for value in values {
             append(Value::Str(value), &mut TimeFormat::default(), &mut line);
@@ -165,6 +167,7 @@ mod tests {
         assert!(line.starts_with(b"first,,plain,\"a,b\",\"\"\"\","), "{line:?}");
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&line[..]);
         let record = reader.records().next().expect("a record").expect("CSV");
-        assert_eq!(record.iter().skip(1).collect::<Vec<_>>(), values);
+        let read = |cell: &str| String::from_utf8(escape::unescape(cell)).expect("UTF-8");
+        assert_eq!(record.iter().skip(1).map(read).collect::<Vec<_>>(), values);
     }
 }

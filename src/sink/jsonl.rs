@@ -7,6 +7,7 @@ use super::out::Out;
 use super::time::TimeFormat;
 use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
+use crate::escape;
 use crate::symbols::Symbols;
 use crate::table::summary::{BUCKET, Line, Summary};
 use crate::table::{Moment, Row, Selected, Table, Value};
@@ -237,7 +238,8 @@ fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
             out.extend_from_slice(ryu::Buffer::new().format_finite(n).as_bytes())
         }
         Value::F64(_) => out.extend_from_slice(b"null"),
-        Value::Str(text) => write_text(text, out),
+        Value::Str(text) => escape::json(text, out),
+        Value::Name(bytes) => escape::json_name(bytes, out),
         Value::Ip(ip) => {
             out.push(b'"');
             write_ip(ip, out);
@@ -268,17 +270,6 @@ fn write_code(address: u64, symbols: &Symbols, out: &mut Vec<u8>) {
     out.push(b'"');
     symbols.write(address, out);
     out.push(b'"');
-}
-
-/// Quoted; the escapes of unusual text are serde_json's.
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else if let Ok(quoted) = serde_json::to_string(text) {
-        out.extend_from_slice(quoted.as_bytes());
-    }
 }
 
 /// Also the other sinks' way: IPv4, the common case, without the formatting machinery.

@@ -274,7 +274,7 @@ mod tests {
         let text = "\
 1.500000 1.000 s
 COMM     LOCAL          TX_KB SRTT_US
-a\u{fffd}b      192.0.2.1:443   2049      70
+a\\x1bb   192.0.2.1:443   2049      70
 -        all others         0       -
 
 ";
@@ -292,7 +292,7 @@ saddr=192.0.2.1 sport=443
              2 -> 3                : 0        |                                        |
              4 -> 7                : 0        |                                        |
              8 -> 15               : 8        |****************************************|
-comm:a\u{fffd}b tx_bytes:2097752 srtt_us:70
+comm:a\\x1bb tx_bytes:2097752 srtt_us:70
 
 all others
                   us               : count     distribution
@@ -306,8 +306,7 @@ comm:- tx_bytes:0 srtt_us:-
         let row = "         0.008 -> 0.015            : 8        |****************************************|";
         assert!(ms.lines().any(|line| line == row), "{ms}");
         let values: Vec<&str> = ms.lines().filter(|line| line.starts_with("comm:")).collect();
-        let wanted =
-            ["comm:a\u{fffd}b tx_bytes:2097752 srtt_ms:0.070", "comm:- tx_bytes:0 srtt_ms:-"];
+        let wanted = ["comm:a\\x1bb tx_bytes:2097752 srtt_ms:0.070", "comm:- tx_bytes:0 srtt_ms:-"];
         assert_eq!(values, wanted, "{ms}");
         assert_eq!(milliseconds(Value::F64(1_234_567.8)), "1234.568");
     }
@@ -323,10 +322,10 @@ comm:- tx_bytes:0 srtt_us:-
     fn machines_get_every_bucket_with_its_row() {
         let csv = "\
 type,command,time,interval_ns,saddr,sport,comm,tx_bytes,srtt_us,bucket_from_us,bucket_to_us,bucket_count
-summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,0,0,1
-summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,1,1,1
-summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,8,8,4
-summary,demo,1.500000000,1000000000,192.0.2.1,443,a\x1bb,2097752,70,9,9,4
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\\x1bb,2097752,70,0,0,1
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\\x1bb,2097752,70,1,1,1
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\\x1bb,2097752,70,8,8,4
+summary,demo,1.500000000,1000000000,192.0.2.1,443,a\\x1bb,2097752,70,9,9,4
 summary,demo,1.500000000,1000000000,,,,0,,2,2,1
 ";
         assert_eq!(written(Form::Histogram(Scale::Microseconds), "csv"), csv);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::summary::{By, Keys};
+use crate::probe::ca::until_nul;
 use crate::probe::tcp_probe::copy;
 use crate::skel::Key;
 use crate::table::Type::{Text, Unsigned};
@@ -99,7 +100,7 @@ pub(super) struct OwnKey {
     key: Key,
     saddr: Network,
     daddr: Network,
-    ca_name: String,
+    ca_name: Vec<u8>,
 }
 
 /// `10.0.0.0/24`, or a whole address.
@@ -111,12 +112,11 @@ enum Network {
 impl OwnKey {
     pub(super) fn new(bytes: &[u8], keys: &Keys) -> Self {
         let key: Key = copy(bytes).unwrap_or_default();
-        let name: Vec<u8> = key.ca_name.iter().copied().take_while(|&byte| byte != 0).collect();
         OwnKey {
             key,
             saddr: Network::new(key.saddr, keys),
             daddr: Network::new(key.daddr, keys),
-            ca_name: String::from_utf8_lossy(&name).into_owned(),
+            ca_name: until_nul(&key.ca_name).to_vec(),
         }
     }
 
@@ -129,7 +129,7 @@ impl OwnKey {
             "dport" => Value::U64(self.key.dport.into()),
             "cgroup_id" => Value::unless(self.key.cgroup_id, 0),
             "netns" => Value::unless(self.key.netns.into(), 0),
-            "ca_name" => Value::Str(&self.ca_name),
+            "ca_name" => Value::Name(&self.ca_name),
             _ => Value::Null,
         };
         shape.key.iter().map(value).collect()

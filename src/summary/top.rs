@@ -9,7 +9,7 @@ use super::key::column;
 use super::{Reading, Span};
 use crate::config::summary::{Sort, Top};
 use crate::loader::Loaded;
-use crate::probe::ca::text;
+use crate::probe::ca::until_nul;
 use crate::probe::names::{TCP_STATES, name};
 use crate::probe::tcp_probe::copy;
 use crate::skel::Flow;
@@ -35,7 +35,7 @@ pub static KEY: [Column; 7] = [
 #[rustfmt::skip]
 pub static COLUMNS: [Column; 11] = [
     column("pid", (Unsigned, Unit::None), "task->tgid", "The process that holds it; null: none is known."),
-    column("comm", (Text, Unit::None), "task->group_leader->comm", "Its name."),
+    column("comm", (Text, Unit::None), "task->group_leader->comm", "Its name. A byte that is not UTF-8 is `\\xNN`, a backslash `\\x5c`."),
     column("uid", (Unsigned, Unit::None), "sk_uid", "The socket's user."),
     column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in."),
     column("state", (Text, Unit::None), "sk_state", "TCP state at the reading."),
@@ -245,7 +245,7 @@ fn line(row: &Connection) -> Line<'_> {
         ]),
         values: vec![
             Value::unless(owner.pid.into(), 0),
-            if known { Value::Str(text(&owner.comm)) } else { Value::Null },
+            if known { Value::Name(until_nul(&owner.comm)) } else { Value::Null },
             Value::U64(owner.uid.into()),
             Value::unless(owner.cgroup_id, 0),
             name(TCP_STATES, tcp.state),

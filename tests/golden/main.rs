@@ -1,6 +1,7 @@
 //! What each format prints of each kind of event, byte for byte: a fixed record goes through the program's own reading,
 //! choice of columns and sinks, and comes out as it stands in KIND.txt, .jsonl and .csv. UPDATE=1 writes them anew.
 
+mod borders;
 mod records;
 
 use std::cell::RefCell;

@@ -1,0 +1,243 @@
+//! Text at the program's borders. A process, a file or an argument may be called anything: what a terminal would act
+//! upon, or a reader would not see, never leaves the program as it is.
+//!
+//! There is one escape, `\xNN`, the byte NN. In a name it stands for a byte that is not UTF-8 and for the backslash
+//! (`\x5c`), in every format; so names of any bytes stay apart and [`unescape`] gives them back. Text and CSV also
+//! write the bytes of hidden characters so; JSON has its own escape for those, `\uNNNN`, which its readers undo.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// Would a terminal act upon it, or show nothing or something else? Controls (C0, DEL, C1), format characters such as
+/// U+202E, line separators, spaces other than the ordinary one, and what Unicode has not assigned.
+fn hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    // Behind a letter combining marks are what they are meant to be, and the standard library keeps them.
+    let mut pair = [b'x', 0, 0, 0, 0];
+    let len = 1 + c.encode_utf8(&mut pair[1..]).len();
+    let pair = std::str::from_utf8(&pair[..len]).unwrap_or_default();
+    pair.escape_debug().nth(1) == Some('\\')
+}
+
+/// ASCII that stands for itself everywhere, also in a name and between JSON's quotes.
+fn plain(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+}
+
+fn push_byte(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| HEX[usize::from(nibble & 15)];
+    out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte)]);
+}
+
+/// Appends text for a terminal or a CSV cell.
+pub fn text(text: &str, out: &mut Vec<u8>) {
+    if plain(text.as_bytes()) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let mut buffer = [0; 4];
+    for c in text.chars() {
+        let bytes = c.encode_utf8(&mut buffer).as_bytes();
+        if hidden(c) {
+            bytes.iter().for_each(|&byte| push_byte(byte, out));
+        } else {
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Appends a name of any bytes for a terminal or a CSV cell.
+pub fn name(bytes: &[u8], out: &mut Vec<u8>) {
+    if plain(bytes) {
+        return out.extend_from_slice(bytes);
+    }
+    text(&to_text(bytes), out);
+}
+
+/// Appends text as a JSON string, quotes and all.
+pub fn json(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    if plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        for c in text.chars() {
+            if matches!(c, '"' | '\\') {
+                out.push(b'\\');
+            }
+            json_char(c, out);
+        }
+    }
+    out.push(b'"');
+}
+
+fn json_char(c: char, out: &mut Vec<u8>) {
+    if hidden(c) {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        }
+    } else {
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Appends a name of any bytes as a JSON string.
+pub fn json_name(bytes: &[u8], out: &mut Vec<u8>) {
+    if plain(bytes) {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+    } else {
+        json(&to_text(bytes), out);
+    }
+}
+
+/// JSON that was made elsewhere: what is hidden in its strings is escaped, its own line ends are kept.
+#[must_use]
+pub fn json_document(document: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' {
+            out.push(b'\n');
+        } else {
+            json_char(c, &mut out);
+        }
+    }
+    out
+}
+
+/// One line for standard error or a report, whatever an argument in it had.
+#[must_use]
+pub fn line(line: &str) -> String {
+    let mut out = Vec::with_capacity(line.len());
+    text(line, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A file or a program in a message.
+#[must_use]
+pub fn path(path: impl AsRef<OsStr>) -> String {
+    line(&to_text(path.as_ref().as_bytes()))
+}
+
+/// A name's bytes as text: `\xNN` for what is not UTF-8 and for the backslash.
+fn to_text(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for &byte in chunk.valid().as_bytes() {
+            if byte == b'\\' { push_byte(byte, &mut out) } else { out.push(byte) }
+        }
+        chunk.invalid().iter().for_each(|&byte| push_byte(byte, &mut out));
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The bytes of a name that was printed. A backslash without `xNN` behind it is one.
+#[must_use]
+pub fn unescape(text: &str) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| Some(char::from(*byte?).to_digit(16)? as u8);
+    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::new(), 0);
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = bytes[at..].starts_with(b"\\x");
+        match (digit(bytes.get(at + 2)), digit(bytes.get(at + 3))) {
+            (Some(high), Some(low)) if escaped => {
+                out.push(high << 4 | low);
+                at += 4;
+            }
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn made(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_seen_stays_and_what_is_hidden_has_its_bytes() {
+        for (name_, printed) in [
+            ("nginx: worker", "nginx: worker"),
+            ("grüße 日本 हिन्दी", "grüße 日本 हिन्दी"),
+            ("say \"a\", 'b'", "say \"a\", 'b'"),
+            ("e\x1b[2J\n", r"e\x1b[2J\x0a"),
+            ("\u{9b}\u{7f}\0", r"\xc2\x9b\x7f\x00"),
+            ("a\u{202e}b\u{feff}", r"a\xe2\x80\xaeb\xef\xbb\xbf"),
+            ("\u{2028}\u{a0}\u{e0001}", r"\xe2\x80\xa8\xc2\xa0\xf3\xa0\x80\x81"),
+            (r"C:\x41", r"C:\x5cx41"),
+        ] {
+            assert_eq!(made(|out| name(name_.as_bytes(), out)), printed);
+        }
+        assert_eq!(made(|out| name(b"sshd\xff\xff", out)), r"sshd\xff\xff");
+        assert_eq!(made(|out| name(b"a\xc3b", out)), r"a\xc3b");
+        assert_eq!(made(|out| text(r"as it is: \", out)), r"as it is: \");
+    }
+
+    #[test]
+    fn json_has_its_own_escape_for_hidden_characters() {
+        assert_eq!(
+            made(|out| json("a\"\\\n\u{9b}\u{202e}\u{e0001}é", out)),
+            r#""a\"\\\u000a\u009b\u202e\udb40\udc01é""#
+        );
+        assert_eq!(made(|out| json_name(b"a\xff\\\x1b", out)), r#""a\\xff\\x5c\u001b""#);
+        let report = serde_json::to_string_pretty(&["\u{9b}", "é"]).unwrap();
+        assert_eq!(
+            String::from_utf8(json_document(&report)).unwrap(),
+            "[\n  \"\\u009b\",\n  \"é\"\n]"
+        );
+    }
+
+    /// Names as they come: of any bytes, and rich in what has a meaning here.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let rich = r#"([\\x0-9a-f"',;{}]|[[:cntrl:]]|\p{Cf}|\p{Zs}|\PC){0,12}"#;
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..24),
+            rich.prop_map(String::into_bytes),
+            (rich, any::<u8>(), rich)
+                .prop_map(|(a, b, c)| [a.as_bytes(), &[b], c.as_bytes()].concat()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_comes_back_from_every_format(bytes in bytes()) {
+            let printed = made(|out| name(&bytes, out));
+            prop_assert!(!printed.contains(hidden), "{printed:?}");
+            prop_assert_eq!(unescape(&printed), &bytes[..]);
+            prop_assert_eq!(unescape(&path(OsStr::from_bytes(&bytes))), &bytes[..]);
+            let quoted = made(|out| json_name(&bytes, out));
+            prop_assert!(!quoted.contains(hidden), "{quoted:?}");
+            let read: String = serde_json::from_str(&quoted).unwrap();
+            prop_assert_eq!(unescape(&read), &bytes[..]);
+        }
+
+        #[test]
+        fn text_shows_nothing_hidden_and_json_reads_it_back(bytes in bytes()) {
+            let given = String::from_utf8_lossy(&bytes);
+            prop_assert!(!line(&given).contains(hidden));
+            let quoted = made(|out| json(&given, out));
+            prop_assert!(!quoted.contains(hidden), "{quoted:?}");
+            prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), &given[..]);
+            let document = serde_json::to_string_pretty(&[&given]).unwrap();
+            let document = String::from_utf8(json_document(&document)).unwrap();
+            prop_assert!(!document.replace('\n', "").contains(hidden), "{document:?}");
+            prop_assert_eq!(serde_json::from_str::<[String; 1]>(&document).unwrap(), [&given[..]]);
+        }
+
+        #[test]
+        fn any_text_can_be_unescaped(text in r"(\\x?|[0-9a-fg]|\PC){0,20}") {
+            let _ = unescape(&text);
+        }
+    }
+}
