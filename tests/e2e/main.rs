@@ -36,6 +36,7 @@ mod life_open;
 mod life_samples;
 mod limits;
 mod loads;
+mod names;
 mod open_before;
 mod output;
 mod owner;

@@ -93,6 +93,10 @@ pub enum Order {
         name: Option<String>,
         control: PathBuf,
     },
+    /// Names the process so.
+    Rename {
+        name: Vec<u8>,
+    },
     /// Sends a datagram that nobody takes.
     Datagram {
         to: SocketAddr,

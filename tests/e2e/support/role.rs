@@ -107,6 +107,7 @@ impl Role {
             Order::Outcome { name } => return self.wait(&name, PollFlags::OUT),
             // The poll ends with the error, which is always reported.
             Order::WaitError { name } => return self.wait(&name, PollFlags::empty()),
+            Order::Rename { name } => std::fs::write("/proc/self/comm", name)?,
             Order::Burst { to, count, bytes } => burst(to, count, bytes)?,
             Order::Inherit { name } => return self.keep(name, inherited()?.into()),
             Order::Send { name, bytes } => self.named(&name)?.write_all(&vec![b'x'; bytes])?,

@@ -239,6 +239,12 @@ impl TestProcess {
         self.ask(Order::UseCc { cc: cc.into() })
     }
 
+    /// Names the process so, with any bytes.
+    #[track_caller]
+    pub fn rename(&mut self, name: &[u8]) {
+        self.ask(Order::Rename { name: name.into() })
+    }
+
     /// Sends a datagram that nobody takes.
     #[track_caller]
     pub fn datagram(&mut self, to: SocketAddr) {
