@@ -327,7 +327,7 @@ impl Rights {
 
     /// Enough to trace? Else what is missing and what mends it.
     pub fn check(self) -> Result<(), String> {
-        const MEND: &str = "run it with sudo, or once: setcap cap_bpf,cap_perfmon=ep tcc-trace";
+        const MEND: &str = "run it with sudo, or once: setcap cap_bpf,cap_perfmon=ep tcc-trace, for a group only (docs/security.md)";
         match self {
             Rights { sys_admin: true, .. } | Rights { bpf: true, perfmon: true, .. } => Ok(()),
             Rights { bpf: true, .. } => {

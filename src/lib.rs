@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`event`]; above it there are rows and columns ([`table`]) only. A module
-//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, symbols, table, accounting, btf, skel,
+//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, symbols, table, accounting, btf, skel, privilege,
 //! probe, kernel, event, sink, config, pipeline, loader, summary, session, report, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -23,6 +23,7 @@ pub mod event;
 pub mod kernel;
 pub mod loader;
 pub mod pipeline;
+pub mod privilege;
 pub mod probe;
 pub mod report;
 pub mod session;

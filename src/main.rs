@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::builder::{StyledStr, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
-use tcc_trace::cli::{Cli, Command, TraceArgs};
+use tcc_trace::cli::{Cli, Command, TraceArgs, refused};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::escape;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),
     };
-    finish(run(cli))
+    finish(refused::check(&matches).and_then(|()| run(cli)))
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {

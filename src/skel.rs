@@ -92,6 +92,13 @@ pub fn libbpf_version() -> (u32, u32) {
     unsafe { (libbpf_major_version(), libbpf_minor_version()) }
 }
 
+/// Was this program started with rights that its caller does not have (AT_SECURE)?
+#[must_use]
+pub fn at_secure() -> bool {
+    // SAFETY: it takes a number and returns one.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// A map key's or value's bytes.
 pub fn bytes<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: a Plain type has no padding here (see above), so all its bytes are initialised; the lifetime is `value`'s.

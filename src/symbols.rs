@@ -1,7 +1,5 @@
 //! The names of the kernel's code, from /proc/kallsyms.
 
-use std::io::Write;
-
 /// The least distance from the nearest name at which an address is not that function's any more.
 const FAR: u64 = 1 << 20;
 
@@ -12,6 +10,8 @@ pub struct Symbols {
     starts: Vec<(u64, u32)>,
     /// One after the other, each with a newline.
     names: String,
+    /// An address without a name is not shown.
+    names_only: bool,
 }
 
 impl Symbols {
@@ -60,13 +60,31 @@ impl Symbols {
         (offset < FAR).then_some((name, offset))
     }
 
-    /// `name+0x1a`; the address where there is no name.
-    pub fn write(&self, address: u64, out: &mut Vec<u8>) {
-        // Writing to a Vec does not fail.
-        let _ = match self.find(address) {
-            Some((name, offset)) => write!(out, "{name}+{offset:#x}"),
-            None => write!(out, "{address:#x}"),
-        };
+    /// For those to whom the kernel does not show where its code is: what has no name is not shown.
+    #[must_use]
+    pub fn names_only(self) -> Self {
+        Symbols { names_only: true, ..self }
+    }
+
+    /// Are there any names?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Is anything shown of that address?
+    #[must_use]
+    pub fn shows(&self, address: u64) -> bool {
+        !self.names_only || self.find(address).is_some()
+    }
+
+    /// `name+0x1a`; where there is no name the address, if that may be shown.
+    #[must_use]
+    pub fn shown(&self, address: u64) -> Option<String> {
+        match self.find(address) {
+            Some((name, offset)) => Some(format!("{name}+{offset:#x}")),
+            None => (!self.names_only).then(|| format!("{address:#x}")),
+        }
     }
 }
 
@@ -86,10 +104,11 @@ mod tests {
         assert_eq!(symbols.find(0xffff_ffff_c000_0010), Some(("nft_do_chain", 0x10)));
         assert_eq!(symbols.find(0xffff_ffff_8000_0000), None);
         assert_eq!(symbols.find(0xffff_ffff_9000_0000), None, "too far from any");
-        let mut out = Vec::new();
-        symbols.write(0xffff_ffff_8100_0234, &mut out);
-        symbols.write(0x12, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "tcp_drop+0x340x12");
+        assert_eq!(symbols.shown(0xffff_ffff_8100_0234).as_deref(), Some("tcp_drop+0x34"));
+        assert_eq!(symbols.shown(0x12).as_deref(), Some("0x12"));
+        let names = symbols.names_only();
+        assert_eq!(names.shown(0xffff_ffff_8100_0234).as_deref(), Some("tcp_drop+0x34"));
+        assert_eq!(names.shown(0xffff_ffff_9000_0000), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "accounting",
     "btf",
     "skel",
+    "privilege",
     "probe",
     "kernel",
     "event",

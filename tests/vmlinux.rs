@@ -20,6 +20,8 @@ const OPTIONAL: &[&str] = &[
     "cgroup.ancestors",
     "syscall_trace_enter.args",
     "syscall_trace_exit.ret",
+    "bpf_iter__ksym.meta",
+    "bpf_iter__ksym.ksym",
 ];
 
 /// Struct and member names of the header, without those of `___` flavours, which are other kernels'.

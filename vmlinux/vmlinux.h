@@ -489,6 +489,18 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct kallsym_iter {
+	unsigned long value;
+	char type;
+	char name[128];
+};
+
+/* Since 6.0 (647cafa22349). */
+struct bpf_iter__ksym {
+	struct bpf_iter_meta *meta;
+	struct kallsym_iter *ksym;
+};
+
 #pragma clang attribute pop
 
 #endif

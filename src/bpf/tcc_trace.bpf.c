@@ -48,5 +48,7 @@
 #include "probes/verdict.bpf.h"
 #include "probes/queue.bpf.h"
 
+#include "code.bpf.h"
+
 /* The helpers that read kernel memory are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

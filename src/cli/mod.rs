@@ -3,6 +3,7 @@
 mod args;
 mod convert;
 mod parse;
+pub mod refused;
 mod resolve;
 mod summary;
 mod template;

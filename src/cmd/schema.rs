@@ -213,7 +213,9 @@ fn property(column: &Column) -> Value {
         Type::Signed => json!({ "type": ["integer", "null"] }),
         Type::Float => json!({ "type": ["number", "null"] }),
         Type::Text => json!({ "type": ["string", "null"] }),
-        Type::TextList => json!({ "type": ["array", "null"], "items": { "type": "string" } }),
+        Type::TextList => {
+            json!({ "type": ["array", "null"], "items": { "type": ["string", "null"] } })
+        }
         Type::Address => {
             json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] })
         }

@@ -1,5 +1,6 @@
 //! Gets the programs into the kernel: configure, load, fill the filter maps, attach. One attempt per variant of the plan.
 
+pub mod code;
 pub mod filters;
 mod log;
 mod order;

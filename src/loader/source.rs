@@ -181,3 +181,10 @@ fn online_cpus() -> usize {
     };
     text.trim().split(',').filter_map(count).sum::<usize>().max(1)
 }
+
+/// The kernel tells in sysfs alone for how many CPUs counters are. Else why it is not known.
+pub fn possible_cpus() -> Result<(), String> {
+    libbpf_rs::num_possible_cpus().map(drop).map_err(|error| {
+        format!("/sys/devices/system/cpu/possible: {error}; if /sys is not mounted: mount -t sysfs sysfs /sys")
+    })
+}

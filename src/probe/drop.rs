@@ -35,7 +35,7 @@ const REASON_ARGUMENT: Member = Member { type_name: "trace_event_raw_kfree_skb",
 static FIELDS: &[Field<DropRecord>] = &[
     // Three whose names stand in this kernel's types: see value().
     needs(REASON_ARGUMENT, std("reason", (Text, None), "enum skb_drop_reason", "Why, by this kernel's name, or a subsystem's (QDISC_DROP_OVERLIMIT); null before 5.17, and for a number that it has no name for.", |_| Null)),
-    std("location", (Text, None), "location", "The code that dropped it, as function and offset; its address where the kernel hides names from us.", |_| Null),
+    std("location", (Text, None), "location", "The code that dropped it, as function and offset; null where the kernel hides its addresses from us and has no other way to the names (before 6.0).", |_| Null),
     full("stack", (TextList, None), "bpf_get_stack()", "With --stack: the way to there, innermost first. The first is `location`.", |_| Null),
     std("direction", (Text, None), "see the documentation", "`out` for a packet of the local side, `in` for one of the peer: by the socket's port, or else by the way that it has come.", |r| Str(if r.outgoing == 0 { "in" } else { "out" })),
     std("flags", (Text, None), "struct tcphdr", "The packet's TCP flags, by name: SYN|ACK.", |r| flags(r.tcp_flags)),
@@ -62,9 +62,13 @@ fn value<'a>(bytes: &'a [u8], types: &'a Types, index: usize) -> Value<'a> {
     };
     match index {
         REASON => types.drop_reasons.get(&record.reason.into()).map_or(Null, |name| Str(name)),
-        LOCATION => Code(record.location, &types.symbols),
-        STACK => plain::from_bytes::<DropStackRecord>(bytes)
-            .map_or(Null, |record| Stack(frames(record), &types.symbols)),
+        LOCATION if types.symbols.shows(record.location) => Code(record.location, &types.symbols),
+        STACK => match plain::from_bytes::<DropStackRecord>(bytes).map(frames) {
+            Ok(frames) if frames.iter().any(|&code| types.symbols.shows(code)) => {
+                Stack(frames, &types.symbols)
+            }
+            _ => Null,
+        },
         _ => Null,
     }
 }

@@ -5,8 +5,12 @@ use Found::{No, Unknown, Yes};
 use super::{Asked, Item};
 use crate::escape;
 use crate::kernel::{self, CaState, Kernel, Rights};
+use crate::loader;
+use crate::loader::source::possible_cpus;
+use crate::privilege;
 use crate::probe::ca::Algorithm;
 use crate::skel::libbpf_version;
+use crate::symbols::Symbols;
 
 /// What was found out of one thing.
 enum Found {
@@ -48,6 +52,13 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
             match kernel.btf() {
                 Ok(_) => Yes(format!("BTF in {}", escape::path(&kernel.btf_path))),
                 Err(why) => No(why, Some(MEND_TYPES.into())),
+            },
+        ),
+        item(
+            "sysfs",
+            match possible_cpus() {
+                Ok(()) => Yes("mounted".into()),
+                Err(why) => No(why, None),
             },
         ),
         item(
@@ -104,6 +115,7 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
                 "seen when a process connects or receives; of one that only sends, found among the open files within a second (6.16 has a hook)",
             ),
         ),
+        item("code", code(asked)),
         item(
             "lockdown",
             match kernel::locked_down() {
@@ -121,7 +133,34 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
     ]
 }
 
+/// By what `location` and `stack` of `drop` get names.
+fn code(asked: &Asked<'_>) -> Found {
+    let iterator = || loader::code::symbols(Some(&asked.kernel.btf_path));
+    match Symbols::load() {
+        Some(_) if privilege::elevated() => {
+            Yes("names, and no addresses, from /proc/kallsyms".into())
+        }
+        Some(_) => Yes("names from /proc/kallsyms".into()),
+        None if asked.rights.check().is_err() => Unknown(
+            "the kernel hides its symbols from us, and rights are missing to ask it otherwise"
+                .into(),
+            None,
+        ),
+        None if iterator().is_ok_and(|symbols| !symbols.is_empty()) => {
+            Yes("names, and no addresses, by the kernel's iterator over its symbols".into())
+        }
+        None => No(
+            "the kernel hides its symbols from us: `location` and `stack` are null".into(),
+            Some("CAP_SYSLOG, where kernel.kptr_restrict is not 2".into()),
+        ),
+    }
+}
+
 fn rights(rights: Rights) -> Found {
+    if let Some(why) = privilege::in_user_namespace() {
+        let (why, mend) = why.split_once(": ").unwrap_or((why, ""));
+        return No(why.into(), Some(mend.into()));
+    }
     let Err(why) = rights.check() else {
         return Yes("enough to load and attach programs".into());
     };

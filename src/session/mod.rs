@@ -21,8 +21,9 @@ use crate::config::summary::What;
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, lacking_hooks, plan};
-use crate::loader::source::whole_size;
+use crate::loader::source::{possible_cpus, whole_size};
 use crate::loader::{self, Refused};
+use crate::privilege;
 use crate::probe::{Kind, Types, drop};
 use crate::summary;
 use crate::symbols::Symbols;
@@ -30,7 +31,8 @@ use crate::symbols::Symbols;
 /// Traces those kinds of events as the configuration says. The exit status is the command's, if one was run.
 pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     let signals = Signals::new()?;
-    loader::set_log(config.output.verbose);
+    // The verifier's words have addresses of the kernel in them.
+    loader::set_log(config.output.verbose && !privilege::elevated());
     let kernel = Kernel::new(config.tap.btf.as_deref());
     // What is wrong with the options is said to anybody, before what is wrong here.
     let selection = match config.summarise {
@@ -45,7 +47,10 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     if let Err(Refusal::Usage(text)) = plan {
         bail!(Usage(text));
     }
-    Rights::current().check().map_err(|why| anyhow!(why))?;
+    let namespace =
+        privilege::in_user_namespace().map(|why| format!("; {why}")).unwrap_or_default();
+    Rights::current().check().map_err(|why| anyhow!("{why}{namespace}"))?;
+    possible_cpus().map_err(|why| anyhow!(why))?;
     kernel.btf().map_err(|why| anyhow!(why))?;
     let plan = plan.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
     if let Some(asked) = config.tap.buffer_size
@@ -106,7 +111,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     } else {
         "; the kernel's own words: run it with -v"
     };
-    bail!("no reader works here: {}{hint}", refused.join("; "))
+    bail!("no reader works here: {}{hint}{namespace}", refused.join("; "))
 }
 
 /// What records are read by.
@@ -121,15 +126,25 @@ fn types(
         types.drop_reasons = kernel.drop_reasons();
     }
     if selection.code {
-        match Symbols::load() {
-            Some(symbols) => types.symbols = symbols,
-            None if config.output.quiet => {}
-            None => output::tell(
-                "note: the kernel hides its symbols from us (CAP_SYSLOG, kernel.kptr_restrict): code is shown by its address",
-            ),
-        }
+        types.symbols = symbols(config);
     }
     types
+}
+
+/// The names of the kernel's code. Its addresses are shown to whom the kernel shows them, and not by rights that the caller
+/// does not have.
+fn symbols(config: &Config) -> Symbols {
+    let symbols = match Symbols::load() {
+        Some(symbols) if !privilege::elevated() => return symbols,
+        Some(symbols) => symbols,
+        None => loader::code::symbols(config.tap.btf.as_deref()).unwrap_or_default(),
+    };
+    if symbols.is_empty() && !config.output.quiet {
+        output::tell(
+            "note: the kernel hides its symbols from us (CAP_SYSLOG, kernel.kptr_restrict): `location` and `stack` are null",
+        );
+    }
+    symbols.names_only()
 }
 
 /// Sampling is of samples; no other event is left out by it.

@@ -141,13 +141,15 @@ pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec
         Value::Name(bytes) => escape::name(bytes, out),
         Value::Ip(ip) => write_ip(ip, out),
         Value::Time(moment) => time.full(moment, out),
-        Value::Code(address, symbols) => symbols.write(address, out),
+        Value::Code(address, symbols) => {
+            symbols.shown(address).iter().for_each(|code| escape::text(code, out));
+        }
         Value::Stack(addresses, symbols) => {
             for (i, &address) in addresses.iter().enumerate() {
                 if i > 0 {
                     out.push(b';');
                 }
-                symbols.write(address, out);
+                symbols.shown(address).iter().for_each(|code| escape::text(code, out));
             }
         }
     }

@@ -265,11 +265,11 @@ fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     }
 }
 
-/// No symbol has anything in its name that would have to be escaped.
 fn write_code(address: u64, symbols: &Symbols, out: &mut Vec<u8>) {
-    out.push(b'"');
-    symbols.write(address, out);
-    out.push(b'"');
+    match symbols.shown(address) {
+        Some(code) => escape::json(&code, out),
+        None => out.extend_from_slice(b"null"),
+    }
 }
 
 /// Also the other sinks' way: IPv4, the common case, without the formatting machinery.

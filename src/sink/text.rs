@@ -168,7 +168,9 @@ impl<W: Write> Text<W> {
                 self.buffer.push(b'\n');
             }
             self.buffer.extend_from_slice(INDENT.as_bytes());
-            stack.iter().for_each(|(_, symbols)| symbols.write(address, &mut self.buffer));
+            if let Some((_, symbols)) = stack {
+                write_cell(Value::Code(address, symbols), &mut self.time, &mut self.buffer);
+            }
         }
         if self.buffer.len() > start && self.layout.color {
             let lines = self.buffer.split_off(start);
@@ -254,6 +256,7 @@ impl<W: Write> Sink for Text<W> {
 pub(super) fn write_cell(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(b'-'),
+        Value::Code(address, symbols) if symbols.shown(address).is_none() => out.push(b'-'),
         Value::Time(moment) => time.short(moment, out),
         value => write_value(value, time, out),
     }

@@ -46,6 +46,7 @@ mod peers_bt;
 mod peers_fields;
 mod peers_histograms;
 mod peers_trace;
+mod privilege;
 mod queue;
 mod queue_many;
 mod readers_agree;
