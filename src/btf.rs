@@ -4,8 +4,11 @@
 //! when asked for (3 ms for a whole kernel, where building every type takes 180 ms), and module BTF ("split": its ids
 //! and strings go on where the kernel's end) needs no special rights. Any bytes are safe.
 
+mod file;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 
 const MAGIC: u16 = 0xeb9f;
@@ -141,9 +144,8 @@ impl<'b> Entry<'b> {
 
 impl Btf<'static> {
     /// The kernel's, or another self-contained file.
-    pub fn from_file(path: &Path) -> std::io::Result<Self> {
-        Self::parse(std::fs::read(path)?, None)
-            .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "not BTF"))
+    pub fn from_file(path: &Path) -> io::Result<Self> {
+        Self::parse(file::read(path)?, None).ok_or_else(|| file::invalid("not BTF"))
     }
 }
 
@@ -151,13 +153,13 @@ impl<'base> Btf<'base> {
     /// A module's, on top of the kernel's.
     #[must_use]
     pub fn split_from_file(path: &Path, base: &'base Btf<'base>) -> Option<Self> {
-        Self::parse(std::fs::read(path).ok()?, Some(base))
+        Self::parse(file::read(path).ok()?, Some(base))
     }
 
     /// `None` where the bytes are no BTF of this machine's byte order.
     #[must_use]
     pub fn parse(bytes: Vec<u8>, base: Option<&'base Btf<'base>>) -> Option<Self> {
-        if u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) != MAGIC {
+        if !has_magic(&bytes) {
             return None;
         }
         let header = word(&bytes, 4)? as usize;
@@ -287,6 +289,11 @@ impl<'base> Btf<'base> {
             None => self.base?.text(offset),
         }
     }
+}
+
+/// Of this machine's byte order.
+fn has_magic(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC.to_ne_bytes())
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

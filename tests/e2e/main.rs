@@ -65,6 +65,7 @@ mod terminal;
 mod time_order;
 mod top;
 mod tracefs;
+mod types;
 mod vanishing;
 mod verdict;
 mod zero_window;
