@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     Expected, FAMILIES, FIN_WAIT2, Reader, SYN_RECV, Scene, Socket, SocketOption, Ss, Tcc, Trace,
-    assert_event, assert_events, check_whole, is_root, mono_ns, null, two_turns, u64_of,
+    assert_event, assert_events, check_whole, guest, is_root, mono_ns, null, two_turns, u64_of,
 };
 
 /// `life` on the scene's connections.
@@ -233,39 +233,46 @@ fn check_timeout(reader: Reader) {
 }
 
 /// The handshake's last ACK is lost. The client's handshake is complete by then; the server's completes only after it has
-/// retransmitted the SYN-ACK.
+/// retransmitted the SYN-ACK. A timer does that, so there is a second turn as in `check_timeout`.
 fn check_handshake(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = life(reader, &scene).start();
-    scene.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", scene.port));
-    let addr = scene.addr(FAMILIES[0]);
-    let started = mono_ns();
-    let client = scene.client.connect("a", addr);
-    let connected = mono_ns();
-    let ports = (scene.port, client.local.port());
-    scene.ns.wait_socket(ports, "a second SYN-ACK", |request| {
-        request.state == SYN_RECV && request.retransmits >= 1
+    two_turns(|| {
+        let mut scene = Scene::new();
+        scene.listen();
+        let tracer = life(reader, &scene).start();
+        scene.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", scene.port));
+        let addr = scene.addr(FAMILIES[0]);
+        let started = mono_ns();
+        let client = scene.client.connect("a", addr);
+        let connected = mono_ns();
+        let ports = (scene.port, client.local.port());
+        scene.ns.wait_socket(ports, "a second SYN-ACK", |request| {
+            request.state == SYN_RECV && request.retransmits >= 1
+        });
+        let retransmitted = mono_ns();
+        scene.speak();
+        scene.client.send("a", 1);
+        scene.server.accept("any");
+        let accepted = mono_ns();
+        scene.client.close("a");
+        scene.server.close("any");
+        scene.settle();
+        let trace = tracer.stop();
+        trace.check_account();
+        let ends = ends(&trace, &scene, client);
+        if ends[1]["handshake_us"].is_null() && !guest() {
+            return Err("the SYN-ACK's retransmission is missing".into());
+        }
+        let us = |from: u64, to: u64| (to - from) / 1000;
+        assert_events(
+            ends,
+            [
+                event!(life { handshake_us: ..=us(started, connected) }),
+                event!(life { handshake_us: us(connected, retransmitted)..=us(started, accepted) }),
+            ],
+        );
+        Ok(())
     });
-    let retransmitted = mono_ns();
-    scene.speak();
-    scene.client.send("a", 1);
-    scene.server.accept("any");
-    let accepted = mono_ns();
-    scene.client.close("a");
-    scene.server.close("any");
-    scene.settle();
-    let trace = tracer.stop();
-    trace.check_account();
-    let us = |from: u64, to: u64| (to - from) / 1000;
-    assert_events(
-        ends(&trace, &scene, client),
-        [
-            event!(life { handshake_us: ..=us(started, connected) }),
-            event!(life { handshake_us: us(connected, retransmitted)..=us(started, accepted) }),
-        ],
-    );
 }
 
 by_sock_and_raw! {
