@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    Counters, FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, enough, guest, invalid, is_root,
-    record, schema, text, two_turns, u64_of, wait_until,
+    Counters, FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, enough, invalid, is_root, record,
+    schema, text, u64_of, wait_until,
 };
 
 const KIND: &str = "zero_window";
@@ -36,16 +36,6 @@ fn fill(scene: &mut Scene, tracer: &Tracer, name: &str, (client, server): (Socke
     });
     wait_until("probes", || tries() >= before + 2);
     bytes
-}
-
-/// The kernel of a host may hide the packet that closed the window (see support/ftrace.rs, maybe_unseen). Then the beginning is
-/// found later, and when it was is not known.
-fn check_seen(trace: &Trace) -> Result<(), String> {
-    let unseen = |event: &&Value| event["phase"] == "begin" && event["ago_us"].is_null();
-    match trace.events.iter().find(unseen) {
-        Some(event) if !guest() => Err(format!("the host hid a beginning: {event}")),
-        _ => Ok(()),
-    }
 }
 
 /// When it happened, as far as that is told.
@@ -97,10 +87,6 @@ fn check_pair(peer: &(Value, Value), local: &(Value, Value)) {
 
 fn check_closed_and_opened(reader: &str) {
     need!(is_root(), "not root");
-    two_turns(|| check_closed_and_opened_once(reader));
-}
-
-fn check_closed_and_opened_once(reader: &str) -> Result<(), String> {
     let mut scene = Scene::new();
     scene.listen();
     let tracer = start(&scene, reader, &[]);
@@ -126,7 +112,6 @@ fn check_closed_and_opened_once(reader: &str) -> Result<(), String> {
     let after = scene.ns.counters();
     let trace = tracer.stop();
     trace.check_accounts(&[KIND]);
-    check_seen(&trace)?;
     let (mut closed, mut opened, mut probes) = (0, 0, 0);
     for ((client, server), sender, receiver) in &ends {
         let peer = episodes(&trace, *client, "peer");
@@ -158,16 +143,11 @@ fn check_closed_and_opened_once(reader: &str) -> Result<(), String> {
     assert!(enough(probes as usize, sent as usize, 50), "{probes}: {said}");
     let again = grew(&before, &after, "RetransSegs");
     assert!(probes + again >= 2 * FAMILIES.len() as u64, "{said}");
-    Ok(())
 }
 
 /// The sender resets; the receiver ends with data unread; the sender has closed its half and the rest is read then.
 fn check_ends(reader: &str) {
     need!(is_root(), "not root");
-    two_turns(|| check_ends_once(reader));
-}
-
-fn check_ends_once(reader: &str) -> Result<(), String> {
     let mut scene = Scene::new();
     scene.listen();
     let tracer = start(&scene, reader, &[]);
@@ -198,7 +178,6 @@ fn check_ends_once(reader: &str) -> Result<(), String> {
     scene.settle();
     let trace = tracer.stop();
     trace.check_accounts(&[KIND]);
-    check_seen(&trace)?;
     let schema = schema();
     for event in &trace.events {
         invalid(record(&schema, KIND), event).unwrap_or_else(|error| panic!("{error}: {event}"));
@@ -221,7 +200,6 @@ fn check_ends_once(reader: &str) -> Result<(), String> {
         let enough = enough(counted as usize, probes as usize, 50);
         assert!(half || enough, "{way} {probes}: {begin} {peer}");
     }
-    Ok(())
 }
 
 /// One that begins in the middle does not know since when.
