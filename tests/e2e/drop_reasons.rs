@@ -145,7 +145,10 @@ fn check_counters(reader: &str) {
         let (reason, counter) = (mishap.reason, mishap.counter);
         // Before 5.17 tcp_drop() frees a packet past the tracepoint.
         let told = if seen(mishap) { after - before } else { 0 };
-        assert_eq!(own.len() as u64, told, "{reason} {counter:?}: {own:#?}");
+        // A sandbox's kernel hides some drops of a timer's retransmissions, and its own trace tells which.
+        let hidden = told.saturating_sub(own.len() as u64);
+        assert!(hidden <= truth.hidden(reason), "{hidden} of {told} {counter:?}: {own:#?}");
+        assert!(own.len() as u64 <= told, "{reason} {counter:?} {told}: {own:#?}");
         for event in own {
             assert_eq!(event["direction"], "in", "{event}");
             if truth.knows(reason) {

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::big_tcp;
 use crate::support::{
-    Launch, Lossy, Netns, Pair, RIGHT, Server, Trace, Tracer, Truth, counted, enough, has_qdisc,
-    is_root, kernel, text, traffic_in, u64_of, unique_port, wait_until,
+    Hidden, Launch, Lossy, Netns, OF_CONNECTIONS, Pair, RIGHT, Server, Trace, Tracer, Truth,
+    counted, enough, has_qdisc, is_root, kernel, text, traffic_in, two_turns, u64_of, unique_port,
+    wait_until,
 };
 
 fn here() -> Launch {
@@ -36,9 +37,14 @@ fn check_ends(event: &Value, local: SocketAddr, peer: SocketAddr) {
 /// Data that nft drops as it leaves and as it arrives, and a SYN that nobody wants.
 fn check_drops(reader: &str) {
     need!(is_root(), "not root");
+    two_turns(|| drops(reader));
+}
+
+fn drops(reader: &str) -> Result<(), String> {
     let mut lossy = Lossy::new();
     lossy.listen();
     let truth = Truth::start();
+    let hidden = Hidden::watch(lossy.port, OF_CONNECTIONS);
     let ports = lossy.ports();
     let args = ["--all-fields", "--reader", reader, "--port", &ports];
     let tracer = Tracer::events_in(&here(), "drop", &args);
@@ -66,6 +72,11 @@ fn check_drops(reader: &str) {
     trace.check_accounts(&["drop"]);
     assert_eq!(trace.end["lost"], 0, "{}", trace.end);
     truth.compare(&trace);
+    // Whose the connection is was seen in its handshake.
+    if trace.events.iter().any(|event| event["sk_state"] == "ESTABLISHED" && event["pid"].is_null())
+    {
+        hidden.check()?;
+    }
 
     let named = truth.has_reason();
     assert_eq!(named, kernel() >= (5, 17));
@@ -125,6 +136,7 @@ fn check_drops(reader: &str) {
             assert!(event[column].is_null(), "{column}: {event}");
         }
     }
+    Ok(())
 }
 
 /// A listener whose queue is full does not take more: the last packets of handshakes are dropped.

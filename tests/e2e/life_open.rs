@@ -53,9 +53,8 @@ fn check_open_before(reader: Reader) {
         }
     }
     drop(child);
-    for name in names {
-        scene.client.close(name);
-        scene.server.close(name);
+    for (name, (client, _)) in names.into_iter().zip(&connections) {
+        scene.close_in_order(name, *client, false);
     }
     scene.settle();
     let trace = tracer.stop();

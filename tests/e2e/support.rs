@@ -12,6 +12,7 @@ mod drops;
 mod expect;
 mod ftrace;
 mod ftrace_events;
+mod hidden;
 mod launch;
 mod link;
 mod netns;
@@ -42,6 +43,7 @@ pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
 pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook, tells};
+pub use self::hidden::{Hidden, OF_CONNECTIONS};
 pub use self::launch::{Launch, Program};
 pub use self::link::{Link, Told, tc_counted};
 
@@ -101,18 +103,26 @@ pub fn is_whole(trace: &Trace) -> bool {
 /// The turns: one of them tells all.
 #[track_caller]
 pub fn some_turn(mut turn: impl FnMut() -> bool) {
-    assert!((0..4).any(|_| turn()), "events are lost in each of the turns");
+    let whole = (0..4).any(|_| turn() || again("events were lost to recursion"));
+    assert!(whole, "events are lost in each of the turns");
 }
 
 /// Runs the turn; if that could not see all events, prints the reason and runs it a second time.
 #[track_caller]
 pub fn two_turns<T>(mut turn: impl FnMut() -> Result<T, String>) -> T {
     turn().unwrap_or_else(|reason| {
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or("?");
-        let _ = writeln!(std::io::stderr(), "{name}: second turn: {reason}");
+        again(&reason);
         turn().unwrap_or_else(|reason| panic!("in the second turn, too: {reason}"))
     })
+}
+
+/// Prints why a turn is repeated; script/test counts these lines. Returns false.
+pub fn again(reason: &str) -> bool {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("?");
+    // Not by eprintln, which the test harness keeps to itself.
+    let _ = writeln!(std::io::stderr(), "turn repeated: {name}: {reason}");
+    false
 }
 
 /// [`is_whole`] with the reason, for [`two_turns`].

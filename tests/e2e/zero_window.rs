@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    Counters, FAMILIES, Launch, Scene, Socket, Ss, Trace, Tracer, enough, invalid, is_root, record,
-    schema, text, u64_of, wait_until,
+    Counters, FAMILIES, Hidden, Launch, OF_CONNECTIONS, Scene, Socket, Ss, Trace, Tracer, enough,
+    invalid, is_root, record, schema, text, two_turns, u64_of, wait_until,
 };
 
 const KIND: &str = "zero_window";
@@ -36,6 +36,12 @@ fn fill(scene: &mut Scene, tracer: &Tracer, name: &str, (client, server): (Socke
     });
     wait_until("probes", || tries() >= before + 2);
     bytes
+}
+
+/// Where the packet that closed the window was hidden, the beginning is found later, and since when is not known.
+fn check_seen(trace: &Trace, hidden: &Hidden) -> Result<(), String> {
+    let late = |event: &Value| event["phase"] == "begin" && event["ago_us"].is_null();
+    if trace.events.iter().any(late) { hidden.check() } else { Ok(()) }
 }
 
 /// When it happened, as far as that is told.
@@ -87,8 +93,13 @@ fn check_pair(peer: &(Value, Value), local: &(Value, Value)) {
 
 fn check_closed_and_opened(reader: &str) {
     need!(is_root(), "not root");
+    two_turns(|| closed_and_opened(reader));
+}
+
+fn closed_and_opened(reader: &str) -> Result<(), String> {
     let mut scene = Scene::new();
     scene.listen();
+    let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
     let tracer = start(&scene, reader, &[]);
     let before = scene.ns.counters();
     let mut ends = Vec::new();
@@ -112,6 +123,7 @@ fn check_closed_and_opened(reader: &str) {
     let after = scene.ns.counters();
     let trace = tracer.stop();
     trace.check_accounts(&[KIND]);
+    check_seen(&trace, &hidden)?;
     let (mut closed, mut opened, mut probes) = (0, 0, 0);
     for ((client, server), sender, receiver) in &ends {
         let peer = episodes(&trace, *client, "peer");
@@ -143,13 +155,19 @@ fn check_closed_and_opened(reader: &str) {
     assert!(enough(probes as usize, sent as usize, 50), "{probes}: {said}");
     let again = grew(&before, &after, "RetransSegs");
     assert!(probes + again >= 2 * FAMILIES.len() as u64, "{said}");
+    Ok(())
 }
 
 /// The sender resets; the receiver ends with data unread; the sender has closed its half and the rest is read then.
 fn check_ends(reader: &str) {
     need!(is_root(), "not root");
+    two_turns(|| ends(reader));
+}
+
+fn ends(reader: &str) -> Result<(), String> {
     let mut scene = Scene::new();
     scene.listen();
+    let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
     let tracer = start(&scene, reader, &[]);
     let mut pairs = Vec::new();
     for (i, way) in ["reset", "unread", "half"].into_iter().enumerate() {
@@ -178,6 +196,7 @@ fn check_ends(reader: &str) {
     scene.settle();
     let trace = tracer.stop();
     trace.check_accounts(&[KIND]);
+    check_seen(&trace, &hidden)?;
     let schema = schema();
     for event in &trace.events {
         invalid(record(&schema, KIND), event).unwrap_or_else(|error| panic!("{error}: {event}"));
@@ -200,6 +219,7 @@ fn check_ends(reader: &str) {
         let enough = enough(counted as usize, probes as usize, 50);
         assert!(half || enough, "{way} {probes}: {begin} {peer}");
     }
+    Ok(())
 }
 
 /// One that begins in the middle does not know since when.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::ftrace::{Instance, time_us};
+use super::ftrace::{Instance, maybe_unseen, time_us};
 use super::launch::Launch;
 use super::netns::{Netns, Pair};
 use super::orders::Socket;
@@ -146,6 +146,8 @@ fn counted_by(ns: &Netns, family: &str) -> (u64, u64) {
 #[derive(Debug)]
 pub struct Told {
     time_us: u64,
+    /// See [`maybe_unseen`].
+    maybe_unseen: bool,
     protocol: u64,
     /// None where this kernel does not say.
     reason: Option<String>,
@@ -231,6 +233,7 @@ impl Truth {
             let location = bare(after("location=").expect("a location"));
             all.push(Told {
                 time_us: time_us(head).unwrap_or_else(|| panic!("not understood: {line}")),
+                maybe_unseen: maybe_unseen(head),
                 protocol: after("protocol=")
                     .and_then(|rest| rest.split(' ').next()?.parse().ok())
                     .unwrap_or_else(|| panic!("not understood: {line}")),
@@ -241,6 +244,13 @@ impl Truth {
             open.push(all.len() - 1);
         }
         all
+    }
+
+    /// How many packets dropped for that reason may have been hidden from us.
+    #[track_caller]
+    pub fn hidden(&self, reason: &str) -> u64 {
+        let all = self.told().into_iter().filter(|told| told.maybe_unseen);
+        all.filter(|told| told.reason.as_deref() == Some(reason)).count() as u64
     }
 
     /// Each of ours is one of theirs at that moment with the same reason at the same place, by the same way if ours

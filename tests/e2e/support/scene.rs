@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::Netns;
 use super::orders::Socket;
 use super::side::unique_port;
+use super::sockets::CLOSE_WAIT;
 use super::test_process::TestProcess;
 
 /// The peer as a client may name it: IPv4, IPv6, IPv4 by an IPv6 socket.
@@ -58,6 +59,21 @@ impl Scene {
         let addr = self.addr(family);
         let theirs = self.client.connect(name, addr);
         (theirs, self.server.accept(name))
+    }
+
+    /// Closes one end, waits until the other one knows, and closes that. Whoever looks through all files just then (any tracer
+    /// that starts) holds a closed socket for so long, so the order of the calls is not the order of the FINs.
+    #[track_caller]
+    pub fn close_in_order(&mut self, name: &str, client: Socket, server_first: bool) {
+        let (sport, dport) = (client.local.port(), self.port);
+        let (first, second, other) = if server_first {
+            (&mut self.server, &mut self.client, (sport, dport))
+        } else {
+            (&mut self.client, &mut self.server, (dport, sport))
+        };
+        first.close(name);
+        self.ns.wait_socket(other, "the FIN", |entry| entry.state == CLOSE_WAIT);
+        second.close(name);
     }
 
     /// A connection that is refused.

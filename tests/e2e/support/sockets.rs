@@ -8,6 +8,7 @@ pub const ESTABLISHED: u8 = 1;
 pub const SYN_RECV: u8 = 3;
 pub const FIN_WAIT2: u8 = 5;
 pub const TIME_WAIT: u8 = 6;
+pub const CLOSE_WAIT: u8 = 8;
 pub const LISTEN: u8 = 10;
 
 #[derive(Clone, Debug)]
