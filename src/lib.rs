@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`event`]; above it there are rows and columns ([`table`]) only. A module
-//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, symbols, table, accounting, btf, skel, privilege,
+//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, symbols, table, accounting, btf, skel, privilege,
 //! probe, kernel, event, sink, config, pipeline, loader, summary, session, report, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -29,6 +29,7 @@ pub mod report;
 pub mod session;
 pub mod sink;
 pub mod skel;
+pub mod stdio;
 pub mod summary;
 pub mod symbols;
 pub mod table;

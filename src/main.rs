@@ -10,7 +10,7 @@ use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::escape;
 use tcc_trace::session::child::CannotStart;
-use tcc_trace::session::output::tell;
+use tcc_trace::stdio;
 
 const USAGE: u8 = 2;
 
@@ -72,7 +72,7 @@ fn finish(result: anyhow::Result<u8>) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            tell(&format!("{error:#}"));
+            stdio::tell(&format!("{error:#}"));
             ExitCode::from(match error.downcast_ref::<CannotStart>() {
                 Some(child) => child.status,
                 None if error.is::<Usage>() => USAGE,
@@ -107,7 +107,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
         usage.split(' ').take_while(|word| word.starts_with(char::is_alphabetic)).collect();
     let known = if unknown_word(error) { commands() } else { String::new() };
     let told = told.trim_start_matches("error: ");
-    tell(&format!("{told}{known}; see {} --help", command.join(" ")));
+    stdio::tell(&format!("{told}{known}; see {} --help", command.join(" ")));
     ExitCode::from(USAGE)
 }
 

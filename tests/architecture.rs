@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Low to high: a module names only modules before it.
 const ORDER: &[&str] = &[
     "escape",
+    "stdio",
     "symbols",
     "table",
     "accounting",

@@ -93,6 +93,24 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
     }
 }
 
+/// A status is what scripts go by, and nobody may be there to be told why.
+#[test]
+fn an_error_that_cannot_be_told_keeps_its_status() {
+    let mistakes: [&[&str]; 4] =
+        [&["--no-such-option"], &["--cgroup", "/no/such"], &["--fields", "x"], &["tpo"]];
+    for args in mistakes {
+        let status = |stderr: std::process::Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
+            command.args(args).stderr(stderr).status().expect("it runs").code()
+        };
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let (reader, unread) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(status(full.into()), Some(2), "{args:?}");
+        assert_eq!(status(unread.into()), Some(2), "{args:?}");
+    }
+}
+
 #[test]
 fn a_field_that_is_not_there_is_told_with_the_nearest() {
     refused(&["--fields", "snd_cwmd"], &["`snd_cwmd`", "is it snd_cwnd?", "schema"]);

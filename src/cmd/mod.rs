@@ -22,7 +22,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::Result;
 
-use crate::sink::Stdout;
+use crate::stdio::Stdout;
 
 /// Prints the help or the version that was asked for; bold on a terminal, as clap has it.
 pub fn print_help(asked: &clap::Error) -> Result<()> {

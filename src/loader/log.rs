@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use libbpf_rs::PrintLevel;
 
 use crate::escape;
+use crate::stdio::tell_raw;
 
 /// Lines of one message that are worth printing: the verifier gives its reasons last.
 const LAST_LINES: usize = 40;
@@ -29,14 +30,11 @@ pub(super) fn take_refused() -> Option<String> {
 fn tell(level: PrintLevel, text: String) {
     let lines: Vec<&str> = text.lines().collect();
     if let Some(left_out) = lines.len().checked_sub(LAST_LINES).filter(|n| *n > 0) {
-        eprintln!("  ({left_out} lines left out)");
+        tell_raw(&format!("  ({left_out} lines left out)\n"));
     }
-    lines
-        .iter()
-        .rev()
-        .take(LAST_LINES)
-        .rev()
-        .for_each(|line| eprintln!("  {}", escape::line(line)));
+    // This is called from C: it must not panic, as a panic here would abort.
+    let last = lines.iter().rev().take(LAST_LINES).rev();
+    last.for_each(|line| tell_raw(&format!("  {}\n", escape::line(line))));
     listen(level, text);
 }
 

@@ -22,6 +22,7 @@ use self::plan::{Plan, Variant};
 use crate::config::{Config, Reader, Transport};
 use crate::kernel::{self, KERNEL_BTF};
 use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+use crate::stdio;
 
 /// Of both kinds: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
 pub const DEFAULT_BUFFER: u32 = 8 << 20;
@@ -82,8 +83,8 @@ pub fn load<'o>(
     log::take_refused();
     let skel = open.load().map_err(|error| {
         Refused(match log::take_refused() {
-            Some(what) => format!("the kernel refused {what}: {error}"),
-            None => format!("the programs cannot be loaded: {error}"),
+            Some(what) => format!("the kernel refused {what}: {error:#}"),
+            None => format!("the programs cannot be loaded: {error:#}"),
         })
     })?;
     filters::fill(&skel, config)?;
@@ -99,10 +100,10 @@ impl Loaded<'_> {
             match program.attach() {
                 Ok(link) => links.push(link),
                 // Nothing but cookies depends on it, and perf events may be forbidden where programs are not.
-                Err(error) if name == plan::COOKIE_PROGRAM => eprintln!(
-                    "tcc-trace: note: cannot attach {name} ({error}): `cookie` is null for sockets that have none yet"
-                ),
-                Err(error) => bail!(Refused(format!("cannot attach {name}: {error}"))),
+                Err(error) if name == plan::COOKIE_PROGRAM => stdio::tell(&format!(
+                    "note: cannot attach {name} ({error:#}): `cookie` is null for sockets that have none yet"
+                )),
+                Err(error) => bail!(Refused(format!("cannot attach {name}: {error:#}"))),
             }
         }
         Ok(links)

@@ -4,20 +4,15 @@ use std::io::{self, Write};
 
 use super::columns::Selection;
 use crate::config::{Fields, Format, Output};
-use crate::escape;
 use crate::probe::{Kind, View};
+use crate::sink::Sink;
 use crate::sink::csv::Csv;
 use crate::sink::jsonl::Jsonl;
 use crate::sink::template::{KIND, Template};
 use crate::sink::text::{Cell, Layout, Part, Text};
-use crate::sink::{Sink, Stdout};
+use crate::stdio::Stdout;
+pub use crate::stdio::tell;
 use crate::table::{Across, Selected, Set, Table, Type, Unit};
-
-/// A line on standard error, in one piece: the command that is traced writes there too.
-pub fn tell(line: &str) {
-    let line = escape::line(line);
-    let _ = io::stderr().write_all(format!("tcc-trace: {line}\n").as_bytes());
-}
 
 /// The sink.
 pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>> {

@@ -8,33 +8,12 @@ pub mod template;
 pub mod text;
 mod time;
 
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io;
 
 pub use self::out::Progress;
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{Moment, Row};
-
-/// Standard output without its line buffer: the sinks write in large pieces and know when.
-pub struct Stdout(std::fs::File);
-
-impl Stdout {
-    /// Another handle on it. If there is none (closed), what is written goes nowhere and says so.
-    pub fn new() -> io::Result<Self> {
-        Ok(Stdout(std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?)))
-    }
-}
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// When in the run an account is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
