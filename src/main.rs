@@ -9,7 +9,9 @@ use tcc_trace::cli::{Cli, Command, TraceArgs, refused};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::escape;
+use tcc_trace::loader::files;
 use tcc_trace::session::child::CannotStart;
+use tcc_trace::session::signals::Signals;
 use tcc_trace::stdio;
 
 const USAGE: u8 = 2;
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {
+    if cli.traces() {
+        // As early as can be: until then SIGUSR1 ends us.
+        Signals::start()?;
+    }
     match cli.command {
         None => config(cli.trace).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Probe(args)) => config(*args).and_then(|c| cmd::probe::run(&c)),
@@ -72,13 +78,23 @@ fn finish(result: anyhow::Result<u8>) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            stdio::tell(&format!("{error:#}"));
+            tell(&error);
             ExitCode::from(match error.downcast_ref::<CannotStart>() {
                 Some(child) => child.status,
                 None if error.is::<Usage>() => USAGE,
                 None => 1,
             })
         }
+    }
+}
+
+/// The whole chain in one line, with what to do about it where that is known.
+fn tell(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    // Where it was known earlier it is in there.
+    match files::remedy(&text).filter(|remedy| !text.contains(remedy.as_str())) {
+        Some(remedy) => stdio::tell(&format!("{text}; {remedy}")),
+        None => stdio::tell(&text),
     }
 }
 

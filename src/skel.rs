@@ -1,11 +1,17 @@
 //! The generated skeleton: the BPF object, and the records that C and Rust share.
 //!
-//! The only file that may use `unsafe`: it declares which generated types may be read from bytes.
+//! The only file that may use `unsafe`: it declares which generated types may be read from bytes, and holds the few calls
+//! that the standard library leaves to its user.
 //! Everything else in the generated module (a hundred kernel structs) stays hidden in here.
 
 #![allow(unsafe_code)]
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use plain::Plain;
+use rustix::process::{Resource, Rlimit, set_parent_process_death_signal, setrlimit};
 
 #[allow(
     clippy::all,
@@ -103,4 +109,29 @@ pub fn at_secure() -> bool {
 pub fn bytes<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: a Plain type has no padding here (see above), so all its bytes are initialised; the lifetime is `value`'s.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// The command begins with what we began with, and not with what we changed for ourselves; and it is sent SIGTERM should we
+/// end in a way that leaves us no time for it (SIGKILL).
+pub fn start_as_inherited(
+    command: &mut Command,
+    blocked: SigSet,
+    ignored: &[Signal],
+    files: Option<Rlimit>,
+) {
+    let ignored = ignored.to_vec();
+    let before_exec = move || {
+        set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        if let Some(files) = files {
+            setrlimit(Resource::Nofile, files)?;
+        }
+        for &ignored in &ignored {
+            // SAFETY: SIG_IGN is no function that could do harm.
+            unsafe { signal(ignored, SigHandler::SigIgn)? };
+        }
+        blocked.thread_set_mask()?;
+        Ok(())
+    };
+    // SAFETY: it makes system calls only, all of which may be made between fork and exec, and does not allocate.
+    unsafe { command.pre_exec(before_exec) };
 }

@@ -34,6 +34,23 @@ pub struct Cli {
     pub trace: TraceArgs,
 }
 
+impl Cli {
+    /// Does it trace? The other commands print something and end.
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        !matches!(
+            self.command,
+            Some(
+                Command::Check(_)
+                    | Command::Schema(_)
+                    | Command::Completions { .. }
+                    | Command::Man
+                    | Command::Reference
+            )
+        )
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Samples of the congestion control of every connection (the default command).

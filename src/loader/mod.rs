@@ -1,6 +1,7 @@
 //! Gets the programs into the kernel: configure, load, fill the filter maps, attach. One attempt per variant of the plan.
 
 pub mod code;
+pub mod files;
 pub mod filters;
 mod log;
 mod order;
@@ -74,6 +75,7 @@ pub fn load<'o>(
     variant: &Variant,
     full: bool,
 ) -> Result<Loaded<'o>> {
+    files::raise();
     let mut builder = TccTraceSkelBuilder::default();
     if let Some(path) = config.tap.btf.as_ref().filter(|path| *path != Path::new(KERNEL_BTF)) {
         builder.obj_builder.btf_custom_path(path).context("--btf")?;

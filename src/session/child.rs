@@ -5,17 +5,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use super::output::tell;
-use crate::escape;
 use anyhow::{Context, Result, anyhow};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::event::PollFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::signals::{self, Signals};
+use crate::escape;
+use crate::loader::files;
+use crate::skel::start_as_inherited;
+use crate::stdio::{tell, wait_for};
 
 /// A running command.
 pub struct Child {
     program: String,
     quiet: bool,
+    signals: &'static Signals,
     process: std::process::Child,
     pidfd: OwnedFd,
+    /// It was sent SIGTERM.
+    told_to_end: bool,
 }
 
 /// The command cannot be started: the shell's statuses for it.
@@ -35,19 +43,25 @@ impl std::error::Error for CannotStart {}
 
 impl Child {
     /// Starts it. Its standard output is our standard error: ours carries nothing but data.
-    pub fn spawn(program: &OsString, args: &[OsString], quiet: bool) -> Result<Self> {
+    pub fn spawn(
+        program: &OsString,
+        args: &[OsString],
+        signals: &'static Signals,
+        quiet: bool,
+    ) -> Result<Self> {
         let stdout = std::io::stderr()
             .as_fd()
             .try_clone_to_owned()
             .map_or_else(|_| Stdio::null(), Stdio::from);
-        let mut process =
-            Command::new(program).args(args).stdout(stdout).spawn().map_err(|error| {
-                let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
-                CannotStart {
-                    status,
-                    message: format!("cannot start {}: {error}", escape::path(program)),
-                }
-            })?;
+        let mut command = Command::new(program);
+        command.args(args).stdout(stdout);
+        let inherited = signals.inherited();
+        start_as_inherited(&mut command, inherited.blocked, &inherited.ignored, files::inherited());
+        let mut process = command.spawn().map_err(|error| {
+            let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+            let message = format!("cannot start {}: {error}", escape::path(program));
+            CannotStart { status, message }
+        })?;
         let pid = i32::try_from(process.id())
             .ok()
             .and_then(Pid::from_raw)
@@ -55,7 +69,8 @@ impl Child {
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => {
                 let program = escape::path(program);
-                Ok(Child { program, quiet, process, pidfd })
+                signals.set_command(pidfd.try_clone().ok());
+                Ok(Child { program, quiet, signals, process, pidfd, told_to_end: false })
             }
             Err(error) => {
                 let _ = process.kill();
@@ -70,25 +85,43 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// Its status, as a shell gives it. If it still runs, the trace ended first: then it is asked to end too, and that is
-    /// said.
+    /// Sends it SIGTERM, once.
+    pub fn tell_to_end(&mut self, note: &str) {
+        if std::mem::replace(&mut self.told_to_end, true) {
+            return;
+        }
+        let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+        if !self.quiet {
+            tell(&format!("note: {note} {}, which is sent SIGTERM", self.program));
+        }
+    }
+
+    /// Its status, as a shell gives it, once it has ended. If it still runs, the trace ended first: then it is told to end
+    /// too. It is killed where somebody does not want to wait for that; then the status is that of their signal.
     pub fn finish(&mut self) -> Result<u8> {
-        if self.process.try_wait().context("wait")?.is_none()
-            && let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw)
-        {
-            // It is our child and not waited for: the pid cannot be another's.
-            let _ = kill_process(pid, Signal::TERM);
+        if self.process.try_wait().context("wait")?.is_none() {
+            self.tell_to_end("the trace ended before");
+        }
+        let ended = wait_for(self.pidfd(), PollFlags::IN);
+        if !ended {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
             if !self.quiet {
-                tell(&format!(
-                    "note: the trace ended before {}, which is sent SIGTERM",
-                    self.program
-                ));
+                tell(&format!("note: {} did not end, and is killed", self.program));
             }
         }
         let status = self.process.wait().context("wait")?;
+        self.signals.set_command(None);
+        if let Some(signal) = self.signals.forced_by().filter(|_| !ended) {
+            return Ok(signals::status(signal));
+        }
         let code =
             status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Ok(u8::try_from(code).unwrap_or(1))
+    }
+
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
     }
 }
 

@@ -3,8 +3,10 @@
 mod books;
 pub mod child;
 pub mod columns;
+mod command;
 pub mod output;
 pub mod priority;
+pub mod signals;
 mod trace;
 pub mod wait;
 
@@ -15,14 +17,14 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 
 use self::columns::Selection;
+use self::signals::Signals;
 use self::trace::Trace;
-use self::wait::Signals;
 use crate::config::summary::What;
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, lacking_hooks, plan};
 use crate::loader::source::{possible_cpus, whole_size};
-use crate::loader::{self, Refused};
+use crate::loader::{self, Refused, files};
 use crate::privilege;
 use crate::probe::{Kind, Types, drop};
 use crate::summary;
@@ -30,7 +32,7 @@ use crate::symbols::Symbols;
 
 /// Traces those kinds of events as the configuration says. The exit status is the command's, if one was run.
 pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
-    let signals = Signals::new()?;
+    let signals = Signals::start()?;
     // The verifier's words have addresses of the kernel in them.
     loader::set_log(config.output.verbose && !privilege::elevated());
     let kernel = Kernel::new(config.tap.btf.as_deref());
@@ -52,6 +54,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     Rights::current().check().map_err(|why| anyhow!("{why}{namespace}"))?;
     possible_cpus().map_err(|why| anyhow!(why))?;
     kernel.btf().map_err(|why| anyhow!(why))?;
+    priority::check(config.tap.nice)?;
     let plan = plan.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
     if let Some(asked) = config.tap.buffer_size
         && !config.output.quiet
@@ -86,7 +89,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                     variant,
                     selection: &selection,
                     loaded,
-                    signals: &signals,
+                    signals,
                     reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
                     read_ns: Cell::new(0),
                 }
@@ -94,7 +97,11 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
             });
         match started {
             Err(error) if error.is::<Refused>() => {
-                refused.push(format!("{}: {error:#}", variant.reader.name()));
+                let why = format!("{}: {error:#}", variant.reader.name());
+                if let Some(remedy) = files::remedy(&why) {
+                    bail!("no reader works here: {why}; {remedy}");
+                }
+                refused.push(why);
             }
             ended => return ended,
         }

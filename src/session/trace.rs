@@ -4,11 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::child::Child;
 use super::columns::Selection;
-use super::wait::{Signals, Waiter, Woken};
+use super::command::follows_processes;
+use super::signals::{self, Signals};
+use super::wait::{Waiter, Woken};
 use super::{output, priority};
 use crate::config::Config;
 use crate::config::summary::What;
@@ -50,7 +52,7 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) variant: &'t Variant,
     pub(super) selection: &'t Selection,
     pub(super) loaded: Loaded<'o>,
-    pub(super) signals: &'t Signals,
+    pub(super) signals: &'static Signals,
     /// What is counted in place of events, and when it was read last.
     pub(super) reading: Option<RefCell<Box<dyn Reading>>>,
     pub(super) read_ns: Cell<u64>,
@@ -73,7 +75,10 @@ impl Trace<'_, '_> {
         let clock = Clock::new(output.time);
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
         // What the reader depends on runs first, so that its first event finds all in place.
-        let mut links = self.loaded.attach(&self.variant.hooks)?;
+        let (processes, hooks): (Vec<&String>, Vec<&String>) =
+            self.variant.hooks.iter().partition(|hook| follows_processes(hook));
+        let processes = self.loaded.attach(processes)?;
+        let mut links = self.loaded.attach(hooks)?;
         let scans = self.plan.scan_owners && self.scan_owners();
         let source = Source::new(
             &self.loaded.skel,
@@ -103,29 +108,39 @@ impl Trace<'_, '_> {
             pipeline.borrow_mut().flush();
         }
         self.read_ns.set(mono_ns());
-        let mut child = match self.config.command.split_first() {
-            Some((program, args)) => Some(Child::spawn(program, args, self.config.output.quiet)?),
-            None => None,
-        };
+        let waiter = Waiter::new(source.ring_fd(), self.signals)?;
+        // Whatever can be known to fail was tried by now.
+        let mut child = self.start_command(&pipeline, &waiter)?;
         // Not before the command runs: its niceness is its own.
         priority::set(self.config.tap.nice)?;
         self.announce();
 
-        let waiter = Waiter::new(source.ring_fd(), self.signals, child.as_ref())?;
-        let followed =
-            self.follow(&source, &pipeline, &waiter, scans).and_then(|()| self.look(&source));
-
+        let followed = self.follow(&source, &pipeline, &waiter, scans, child.as_mut());
+        let looked = self.look(&source);
         // Second programs before the first: else they would take everything for missed.
         links.into_iter().rev().for_each(drop);
-        let status = child.as_mut().map(Child::finish).transpose()?;
-        followed?;
-        self.finish(&source, &pipeline)?;
+        let status = self.end_command(child.as_mut());
+        drop(processes);
+        // Whatever ended the trace, it is accounted for.
+        let finished = self.finish(&source, &pipeline);
+        followed.and(looked).and(finished)?;
+        let status = status?;
         match pipeline.borrow_mut().take_error() {
-            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-                bail!("cannot write the output: {error}")
+            Some(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::TimedOut) => {
+                Err(error).context("cannot write the output")
             }
-            _ => Ok(status.unwrap_or(0)),
+            error => Ok(status.unwrap_or_else(|| self.status_without_command(error.is_some()))),
         }
+    }
+
+    /// The end that was asked for is a good one. It is none where the command was not even started, or where it was forced
+    /// before the output had taken everything.
+    fn status_without_command(&self, cut_short: bool) -> u8 {
+        let by = match (self.signals.ended_by(), self.signals.forced_by()) {
+            (Some(signal), _) if !self.config.command.is_empty() => Some(signal),
+            (_, forced) => forced.filter(|_| cut_short),
+        };
+        by.map_or(0, signals::status)
     }
 
     /// What is traced.
@@ -200,6 +215,7 @@ impl Trace<'_, '_> {
         pipeline: &RefCell<Pipeline>,
         waiter: &Waiter<'_>,
         scans: bool,
+        mut child: Option<&mut Child>,
     ) -> Result<()> {
         let now = Instant::now();
         let mut timers = Timers {
@@ -220,8 +236,15 @@ impl Trace<'_, '_> {
             pipeline.borrow_mut().flush();
             let busy = pipeline.borrow().received() > before || source.holds();
             let ended = waiter.child_ended() || waiter.reader_gone();
-            if pipeline.borrow().done() || self.signals.stopped() || ended {
+            if pipeline.borrow().done() || self.signals.forced_by().is_some() || ended {
                 return Ok(());
+            }
+            if self.signals.ended_by().is_some() {
+                let Some(child) = &mut child else {
+                    return Ok(());
+                };
+                // It is traced to its end, which may take it some time.
+                child.tell_to_end("asked to end before");
             }
             let now = Instant::now();
             if timers.end.is_some_and(|end| now >= end) {

@@ -60,6 +60,7 @@ mod socket_state;
 mod ss;
 mod state_times;
 mod states;
+mod supervised;
 mod tcp_info;
 mod terminal;
 mod time_order;

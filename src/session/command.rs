@@ -1,0 +1,67 @@
+//! The command within its trace: what is checked before it runs, and what is left of it behind.
+
+use std::cell::RefCell;
+
+use anyhow::{Context, Result, bail};
+use libbpf_rs::MapCore;
+
+use super::child::Child;
+use super::trace::Trace;
+use super::wait::Waiter;
+use crate::pipeline::Pipeline;
+use crate::stdio::{Stdout, tell};
+
+/// The programs that follow its processes, which they do until it has ended.
+pub(super) fn follows_processes(program: &str) -> bool {
+    program.starts_with("tree_")
+}
+
+impl Trace<'_, '_> {
+    /// Starts it, if there is one, and if nothing is known already that would end the trace.
+    pub(super) fn start_command(
+        &self,
+        pipeline: &RefCell<Pipeline>,
+        waiter: &Waiter<'_>,
+    ) -> Result<Option<Child>> {
+        let Some((program, args)) = self.config.command.split_first() else {
+            return Ok(None);
+        };
+        if self.processes().next().is_none() {
+            bail!(
+                "the command's processes cannot be told from others, as the iterator over open files did not run"
+            );
+        }
+        if let Some(error) = pipeline.borrow_mut().take_error() {
+            return Err(error).context("cannot write the output");
+        }
+        Stdout::new().and_then(|out| out.check()).context("cannot write the output")?;
+        if self.signals.ended_by().is_some() {
+            return Ok(None);
+        }
+        let child = Child::spawn(program, args, self.signals, self.config.output.quiet)?;
+        waiter.add_child(&child)?;
+        Ok(Some(child))
+    }
+
+    /// The command's end, and what goes on without it.
+    pub(super) fn end_command(&self, child: Option<&mut Child>) -> Result<Option<u8>> {
+        let Some(child) = child else {
+            return Ok(None);
+        };
+        let status = child.finish()?;
+        // The tracer itself is among them.
+        let left = self.processes().count().saturating_sub(1);
+        if left > 0 && !self.config.output.quiet {
+            tell(&format!(
+                "note: {} has ended; of the processes that it started {left} go on, untraced",
+                child.program()
+            ));
+        }
+        Ok(Some(status))
+    }
+
+    /// The processes that are traced: the tracer's own number, and those of the command.
+    fn processes(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.loaded.skel.maps.tree.keys()
+    }
+}

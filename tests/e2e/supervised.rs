@@ -1,0 +1,346 @@
+//! What tcc-trace inherits from whoever starts it (ignored and blocked signals, few files, pipes that do not block), and what
+//! becomes of the command and the accounting however it ends.
+
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read};
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use nix::sys::signal::{SigSet, Signal as Number};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+
+use crate::support::{
+    Flood, Launch, Program, Running, Server, TempDir, Tracer, is_root, run, tcc_trace, terminal,
+    traffic_program, u64_of, wait_until,
+};
+
+/// Starts `tcc-trace … -- COMMAND`.
+fn start_in(launch: &Launch, options: &[&str], command: &[&str]) -> Tracer {
+    Tracer::spawn(launch, &[&["-o", "jsonl"], options, &["--"], command].concat())
+}
+
+fn start(options: &[&str], command: &[&str]) -> Tracer {
+    start_in(&Launch::here(), options, command)
+}
+
+/// What the command printed behind that word.
+fn printed(stderr: &str, word: &str) -> Option<String> {
+    stderr.lines().find_map(|line| line.strip_prefix(word)).map(|rest| rest.trim().to_owned())
+}
+
+#[track_caller]
+fn pid(tracer: &mut Tracer) -> Pid {
+    tracer.wait_for_line("pid ");
+    let pid = printed(&tracer.stderr(), "pid ").and_then(|pid| pid.parse().ok());
+    pid.and_then(Pid::from_raw).expect("a pid")
+}
+
+#[track_caller]
+fn wait_gone(pid: Pid) {
+    wait_until("the command's end", || test_kill_process(pid).is_err());
+}
+
+fn bit(signal: Number) -> u64 {
+    1 << (signal as i32 - 1)
+}
+
+/// A mask of signals, as the command prints that line of its own status.
+#[track_caller]
+fn mask_of_command(launch: &Launch, line: &str) -> u64 {
+    // Not through a shell, which changes some of them.
+    let output = start_in(launch, &["-P", "1"], &["grep", line, "/proc/self/status"]).wait_raw();
+    let bits = printed(&output.stderr, line).expect("a line");
+    output.trace().check_account();
+    u64::from_str_radix(&bits, 16).expect("a number")
+}
+
+/// A child of a process that ignores SIGCHLD leaves no status behind. The command itself ignores it as it would have.
+#[test]
+fn an_ignored_sigchld_costs_nothing_and_is_handed_on() {
+    need!(is_root(), "not root");
+    let both = bit(Number::SIGCHLD) | bit(Number::SIGUSR2);
+    let ignoring = Launch::here().within(&["env", "--ignore-signal=CHLD,USR2"]);
+    let mut possible = ignoring.command("true");
+    possible.stdout(Stdio::null());
+    need!(run::output(possible).is_ok(), "no env --ignore-signal (coreutils 8.31)", legitimate: true);
+    for (launch, ignored) in [(ignoring, both), (Launch::here(), 0)] {
+        let output = start_in(&launch, &["-P", "1"], &["sh", "-c", "exit 7"]).wait_raw();
+        assert_eq!(output.status.code(), Some(7), "{}", output.stderr);
+        output.books().check_account();
+        assert_eq!(mask_of_command(&launch, "SigIgn:") & both, ignored);
+    }
+}
+
+#[test]
+fn a_signal_that_is_inherited_as_blocked_ends_it() {
+    need!(is_root(), "not root");
+    let blocked: SigSet = [Number::SIGTERM, Number::SIGUSR1].into_iter().collect();
+    let both = bit(Number::SIGTERM) | bit(Number::SIGUSR1);
+    assert_eq!(mask_of_command(&Launch::here(), "SigBlk:") & both, 0);
+    blocked.thread_block().expect("a mask");
+    let mask = mask_of_command(&Launch::here(), "SigBlk:");
+    let tracer = Tracer::start(&["-P", "1"]);
+    blocked.thread_unblock().expect("a mask");
+    assert_eq!(mask & both, both, "the command's mask is {mask:x}");
+    tracer.signal(Signal::USR1);
+    wait_until("the accounting", || tracer.stats().len() == 1);
+    tracer.signal(Signal::TERM);
+    tracer.wait().check_account();
+}
+
+#[test]
+fn a_second_request_kills_the_command_and_accounts_for_all() {
+    need!(is_root(), "not root");
+    for (signal, script) in [
+        (Signal::TERM, "trap '' TERM; echo pid $$; while :; do sleep 1; done"),
+        // A stopped process does not even see SIGTERM.
+        (Signal::INT, "trap '' INT; echo pid $$; kill -STOP $$"),
+    ] {
+        let mut tracer = start(&["-P", "1"], &["sh", "-c", script]);
+        let pid = pid(&mut tracer);
+        tracer.signal(signal);
+        tracer.wait_for_line("tcc-trace: note: asked to end before sh, which is sent SIGTERM");
+        assert!(!tracer.ended() && test_kill_process(pid).is_ok());
+        wait_until("its end", || {
+            tracer.signal(signal);
+            tracer.ended()
+        });
+        assert!(test_kill_process(pid).is_err(), "the command goes on");
+        let output = tracer.wait_raw();
+        assert_eq!(output.status.code(), Some(128 + signal.as_raw()), "{}", output.stderr);
+        assert!(output.stderr.contains("sh did not end, and is killed"), "{}", output.stderr);
+        output.books().check_account();
+    }
+}
+
+/// What it does about SIGTERM belongs to what it does.
+#[test]
+fn a_command_that_is_asked_to_end_is_traced_until_it_has() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let (port, to) = (server.port_text(), server.addr.to_string());
+    let script = "\
+        trap '\"$0\" pingpong --to \"$1\" --count 3 --interval 0ms; exit 5' TERM; \
+        echo pid $$; while :; do sleep 0.1; done";
+    let program = traffic_program();
+    let command = ["sh", "-c", script, program.to_str().expect("UTF-8"), &to];
+    let mut tracer = start(&["-R", &port], &command);
+    pid(&mut tracer);
+    assert!(tracer.events().is_empty());
+    tracer.signal(Signal::TERM);
+    let output = tracer.wait_raw();
+    assert_eq!(output.status.code(), Some(5), "{}", output.stderr);
+    let told = output.stderr.lines().find(|line| line.starts_with('{')).expect("its connection");
+    let cookie = u64_of(&serde_json::from_str(told).expect("JSON"), "cookie");
+    let trace = output.books();
+    trace.check_account();
+    assert!(trace.of_cookie(cookie).len() >= 3, "{:?}", trace.events);
+}
+
+#[test]
+fn what_the_command_leaves_behind_is_told() {
+    need!(is_root(), "not root");
+    let script = "sleep 300 & echo pid $!; sleep 300 & echo and $!";
+    for (script, left) in [(script, 2), ("exit 0", 0)] {
+        let output = start(&["-P", "1"], &["sh", "-c", script]).wait_raw();
+        let stderr = output.stderr.clone();
+        for pid in ["pid ", "and "].iter().filter_map(|word| printed(&stderr, word)) {
+            let pid = Pid::from_raw(pid.parse().expect("a number")).expect("not 0");
+            kill_process(pid, Signal::KILL).expect("it goes on");
+        }
+        let note = format!("note: sh has ended; of the processes that it started {left} go on");
+        assert_eq!(stderr.contains(&note), left > 0, "{stderr}");
+        assert_eq!(stderr.contains(" go on, untraced"), left > 0, "{stderr}");
+        output.trace().check_account();
+    }
+}
+
+#[test]
+fn a_tracer_that_is_killed_does_not_leave_its_command_running() {
+    need!(is_root(), "not root");
+    let mut tracer = start(&["-P", "1"], &["sh", "-c", "echo pid $$; exec sleep 300"]);
+    let pid = pid(&mut tracer);
+    tracer.signal(Signal::KILL);
+    tracer.wait_raw();
+    wait_gone(pid);
+}
+
+/// Not signals that anybody should use for it; without a handler each would end it without a word.
+#[test]
+fn other_signals_that_would_end_it_do_so_in_good_order() {
+    need!(is_root(), "not root");
+    for signal in [Signal::QUIT, Signal::USR2, Signal::ALARM, Signal::XCPU] {
+        let tracer = Tracer::start(&["-P", "1"]);
+        tracer.signal(signal);
+        tracer.wait().check_account();
+    }
+}
+
+/// A file that may not grow: the kernel sends SIGXFSZ before it returns the error.
+#[test]
+fn a_file_that_may_not_grow_ends_it_in_good_order() {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let launch = Launch::here().within(&["sh", "-c", "ulimit -f 8; exec \"$0\" \"$@\""]);
+    let tracer = Tracer::start_in(&launch, &["-P", &flood.server.port_text()]);
+    let output = tracer.wait_raw();
+    assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
+    assert!(output.stderr.contains("cannot write the output: File too large"), "{}", output.stderr);
+    assert!(output.stderr.contains("tcc-trace: probe: "), "{}", output.stderr);
+}
+
+/// A tracer of a flood whose output nobody reads, when it can write no more.
+fn stuck(flood: &Flood, flags: OFlags, command: &[&str]) -> (Running, PipeReader) {
+    let (reader, writer): (PipeReader, PipeWriter) = std::io::pipe().expect("a pipe");
+    fcntl_setfl(&writer, flags).expect("its flags");
+    let mut program = Launch::here().command(tcc_trace());
+    program.args(["-o", "jsonl", "-P", &flood.server.port_text()]).args(command);
+    let output = writer.try_clone().expect("a copy");
+    let tracer = Running::spawn(program.stdin(Stdio::null()).stdout(output));
+    let now = Timespec::default();
+    wait_until("the pipe to be full", || {
+        let mut polled = [PollFd::new(&writer, PollFlags::OUT)];
+        poll(&mut polled, Some(&now)).expect("poll") == 0
+    });
+    (tracer, reader)
+}
+
+/// Whoever else has the pipe may have made it so (ssh, node).
+#[test]
+fn a_slow_reader_of_a_pipe_that_does_not_block_gets_everything() {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let (mut tracer, mut reader) = stuck(&flood, OFlags::NONBLOCK, &[]);
+    assert!(!tracer.ended(), "{}", tracer.stderr());
+    tracer.signal(Signal::INT);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("its output");
+    let (status, stderr) = tracer.wait();
+    assert!(status.success(), "{stderr}");
+    let last = text.lines().last().expect("a line");
+    let end: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(end["type"], "end");
+    assert_eq!(u64_of(&end, "emitted"), text.lines().count() as u64 - 1);
+}
+
+/// Nobody reads, and nobody wants to wait for it any more.
+#[test]
+fn a_forced_end_is_accounted_for_where_it_can_be() {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    for flags in [OFlags::empty(), OFlags::NONBLOCK] {
+        let (mut tracer, reader) = stuck(&flood, flags, &[]);
+        wait_until("its end", || {
+            tracer.signal(Signal::TERM);
+            tracer.ended()
+        });
+        let (status, stderr) = tracer.wait();
+        assert_eq!(status.code(), Some(128 + Signal::TERM.as_raw()), "{stderr}");
+        let line = printed(&stderr, "tcc-trace: probe: ").expect("the accounting");
+        let emitted = line.split(" = ").nth(1).and_then(|rest| rest.split(' ').next());
+        let emitted: u64 = emitted.and_then(|n| n.parse().ok()).expect("a number");
+        // What is in the pipe was written; no more.
+        let mut text = String::new();
+        { reader }.read_to_string(&mut text).expect("its output");
+        assert_eq!(emitted, text.matches('\n').count() as u64, "{stderr}");
+    }
+}
+
+/// A terminal that is stopped can block a write that it seemed to have room for.
+#[test]
+fn a_terminal_that_takes_nothing_does_not_keep_it_or_its_command() {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let (_ours, theirs) = terminal();
+    let mut program = Launch::here().command(tcc_trace());
+    let script = "trap '' TERM; echo pid $$ >&2; exec \"$0\" bulk --to \"$1\" --seconds 300";
+    program.args(["-o", "jsonl", "-P", &flood.server.port_text(), "--", "sh", "-c", script]);
+    program.arg(traffic_program()).arg(flood.server.addr.to_string());
+    let output = theirs.try_clone().expect("a copy");
+    let mut tracer = Running::spawn(program.stdin(Stdio::null()).stdout(output));
+    tracer.wait_for_line("pid ");
+    let pid = printed(&tracer.stderr(), "pid ").and_then(|pid| pid.parse().ok());
+    let pid = pid.and_then(Pid::from_raw).expect("a pid");
+    let now = Timespec::default();
+    wait_until("the terminal to be full", || {
+        let mut polled = [PollFd::new(&theirs, PollFlags::OUT)];
+        poll(&mut polled, Some(&now)).expect("poll") == 0
+    });
+    wait_until("its end", || {
+        tracer.signal(Signal::INT);
+        tracer.ended()
+    });
+    let (status, stderr) = tracer.wait();
+    assert_eq!(status.code(), Some(128 + Signal::INT.as_raw()), "{stderr}");
+    wait_gone(pid);
+}
+
+/// Whatever is known to fail fails before the command has done anything.
+#[test]
+fn the_command_does_not_run_where_the_output_cannot_be_written() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let mark = dir.path().join("mark");
+    let open = |path: &str, write: bool| -> OwnedFd {
+        File::options().read(!write).write(write).open(path).expect(path).into()
+    };
+    let (reader, unread) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for (output, words) in [
+        (open("/dev/full", true), "No space left on device"),
+        (open("/dev/null", false), "Bad file descriptor"),
+        (unread.into(), "broken pipe"),
+    ] {
+        let mut program: Program = Launch::here().command(tcc_trace());
+        program.args(["-o", "jsonl", "-P", "1", "--", "touch"]).arg(&mark);
+        let (status, stderr) = Running::spawn(program.stdin(Stdio::null()).stdout(output)).wait();
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("cannot write the output") && stderr.contains(words), "{stderr}");
+        assert!(!mark.exists(), "the command ran: {stderr}");
+    }
+}
+
+#[test]
+fn few_open_files_are_enough_or_named() {
+    need!(is_root(), "not root");
+    let limited = |how: &str| {
+        let script = format!("ulimit {how} 64; exec \"$0\" \"$@\"");
+        Launch::here().within(&["sh", "-c", &script])
+    };
+    // A soft limit is raised, for us and not for the command.
+    let args = ["events", "all", "-o", "jsonl", "--", "sh", "-c", "echo files $(ulimit -n)"];
+    let output = Tracer::spawn(&limited("-Sn"), &args).wait_raw();
+    assert_eq!(printed(&output.stderr, "files ").as_deref(), Some("64"), "{}", output.stderr);
+    output.trace().check_account();
+    let output = Tracer::spawn(&limited("-n"), &args).wait_raw();
+    assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
+    let last = output.stderr.lines().last().expect("a line");
+    for words in ["no reader works here", "Too many open files", "which is 64 (ulimit -Hn"] {
+        assert!(last.contains(words), "{words}: {}", output.stderr);
+    }
+}
+
+/// The kernel interrupts its verifier for a pending signal, and libbpf gives up at the fifth time.
+#[test]
+fn the_accounting_may_be_asked_for_while_it_starts() {
+    need!(is_root(), "not root");
+    let tracer = Tracer::spawn(&Launch::here(), &["events", "all", "-o", "jsonl", "-P", "1"]);
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", tracer.pid()));
+        let bits = status.ok().and_then(|status| printed(&status, "SigCgt:"));
+        bits.and_then(|bits| u64::from_str_radix(&bits, 16).ok()).unwrap_or(0)
+    };
+    wait_until("a handler", || caught() & bit(Number::SIGUSR1) != 0);
+    let mut asked = 0;
+    wait_until("the trace", || {
+        tracer.signal(Signal::USR1);
+        asked += 1;
+        tracer.stderr().contains("tcc-trace: tracing ")
+    });
+    assert!(asked > 5, "{asked}");
+    wait_until("the accounting", || !tracer.stats().is_empty());
+    tracer.stop().check_account();
+}
