@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::builder::{StyledStr, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
-use tcc_trace::cli::{Cli, Command, TraceArgs, refused};
+use tcc_trace::cli::{Cli, Command, TraceArgs, lacks_command, refused};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::escape;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<u8> {
     if cli.traces() {
+        if lacks_command(std::env::args_os()) {
+            bail!(Usage("no command after `--`; to trace everything leave `--` out".into()));
+        }
         // As early as can be: until then SIGUSR1 ends us.
         Signals::start()?;
     }

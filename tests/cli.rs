@@ -58,13 +58,23 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--netns", "no-such-name"], &["no-such-name"]),
         (["--netns", "/no/such/file"], &["/no/such/file"]),
         (["--netns", "/proc/self/status"], &["/proc/self/status", "no namespace"]),
+        (["--netns", "/proc/self/ns/mnt"], &["/proc/self/ns/mnt", "another kind"]),
+        (["--netns", "/proc/self/ns/uts"], &["another kind"]),
+        (["--netns", "/proc/self/ns/pid_for_children"], &["another kind"]),
         (["--netns", "12345"], &["12345", "4026531832"]),
         (["--netns", "pid:0"], &["pid:0"]),
         (["--netns", "pid:me"], &["`me`"]),
         (["--iface", "no-such-if0"], &["no-such-if0", "no such interface"]),
+        (["--iface", "0"], &["--iface 0", "1 to"]),
+        (["--iface", "1,2147483648"], &["2147483648", "1 to"]),
         (["--mark", "0x100000000"], &["32 bits"]),
         (["--mark", "red"], &["red", "0x4d"]),
         (["--cookie", "0xg"], &["0xg"]),
+        (["--cookie", "0"], &["begins at 1"]),
+        (["--follow", "0x0"], &["0x0", "begins at 1"]),
+        (["--follow", "[::1%1]:80-[::1]:81"], &["[::1%1]:80", "zone", "--iface"]),
+        (["--follow", "0.0.0.0:80-10.0.0.2:81"], &["0.0.0.0:80", "not an end"]),
+        (["--follow", "10.0.0.1:80-10.0.0.2:0"], &["10.0.0.2:0", "not an end"]),
         (["--follow", "10.0.0.1:80"], &["10.0.0.1:80", "neither"]),
         (["--follow", "10.0.0.1:80-10.0.0.2"], &["`10.0.0.2`", "ADDRESS:PORT"]),
         (["--follow", "[::1]:80-10.0.0.2:1"], &["IPv4", "IPv6"]),
@@ -91,6 +101,25 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         refused(&args, words);
         refused(&[&["probe"], &args[..]].concat(), words);
     }
+}
+
+/// `-- $COMMAND` of an empty variable is no wish to trace everything.
+#[test]
+fn an_empty_command_is_told() {
+    for args in [&["--"][..], &["states", "--"], &["-P", "80", "--"], &["top", "-q", "--"]] {
+        refused(args, &["no command after `--`"]);
+    }
+    refused(&["life", "--", ""], &["command", "empty"]);
+    // Where none could follow it means nothing.
+    assert_eq!(printed(&["schema", "--"]), printed(&["schema"]));
+}
+
+/// Numbers of namespaces are unique among all kinds of them.
+#[test]
+fn the_number_of_another_kind_of_namespace_is_told() {
+    let link = std::fs::read_link("/proc/self/ns/uts").expect("a link");
+    let number = link.to_str().and_then(|link| link.strip_prefix("uts:[")).expect("its name");
+    refused(&["--netns", number.trim_end_matches(']')], &["another kind (uts)"]);
 }
 
 /// A status is what scripts go by, and nobody may be there to be told why.
@@ -134,10 +163,10 @@ fn what_does_not_go_together_is_told() {
     refused(&["--format", "{time}", "-a"], &["--format", "--all-fields"]);
     refused(&["--follow", "1", "--cookie", "1"], &["--follow", "--cookie"]);
     refused(
-        &["--iface", "lo", "--netns", "4026531840", "--netns", "4026532000"],
+        &["--iface", "lo", "--netns", "4294967294", "--netns", "4294967295"],
         &["lo", "number"],
     );
-    refused(&["--iface", "lo", "--netns", "4026531840"], &["lo", "number"]);
+    refused(&["--iface", "lo", "--netns", "4294967295"], &["lo", "number"]);
     refused(&["-P", "1", "probe"], &["probe"]);
 }
 

@@ -80,7 +80,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::comm)]
     pub cc: Vec<[u8; 16]>,
     /// These connections (SO_COOKIE; 0x… as ss prints them).
-    #[arg(long, value_name = "COOKIES", value_delimiter = ',', value_parser = parse::number64)]
+    #[arg(long, value_name = "COOKIES", value_delimiter = ',', value_parser = parse::cookie)]
     pub cookie: Vec<u64>,
     /// One connection: its cookie, or both of its ends, which shows either: 10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321.
     #[arg(long, value_name = "CONN", value_parser = parse::follow, conflicts_with = "cookie")]

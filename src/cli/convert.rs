@@ -17,6 +17,9 @@ use crate::config::{
 impl TraceArgs {
     /// Checks what clap cannot, and looks up names.
     pub fn into_config(self) -> Result<Config> {
+        if self.command.first().is_some_and(|program| program.is_empty()) {
+            bail!("the command after `--` is empty");
+        }
         let template = self.output.format;
         let names = template.as_ref().map_or(self.output.fields, Template::names);
         let fields = match (self.output.all_fields, names) {

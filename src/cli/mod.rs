@@ -8,6 +8,7 @@ mod resolve;
 mod summary;
 mod template;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,13 @@ impl Cli {
             )
         )
     }
+}
+
+/// Do the arguments end with the `--` that a command should follow? That is `-- $CMD` with an empty CMD, and would trace
+/// everything; clap does not tell it from no `--` at all.
+pub fn lacks_command(args: impl IntoIterator<Item = OsString>) -> bool {
+    let mut args = args.into_iter().skip_while(|arg| arg != "--");
+    args.next().is_some() && args.next().is_none()
 }
 
 #[derive(Debug, Subcommand)]

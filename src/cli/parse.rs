@@ -62,21 +62,46 @@ pub enum Follow {
 /// A cookie, or the two ends of a connection as `ss` prints them with a `-` between them.
 pub fn follow(text: &str) -> Result<Follow, String> {
     let Some((one, other)) = text.split_once('-') else {
-        return number64(text).map(Follow::Cookie).map_err(|_| {
-            format!("`{text}` is neither a cookie nor two ends (10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321)")
-        });
+        let Ok(number) = number64(text) else {
+            return Err(format!(
+                "`{text}` is neither a cookie nor two ends (10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321)"
+            ));
+        };
+        return cookie_number(text, number).map(Follow::Cookie);
     };
     let end = |text: &str| {
-        text.trim()
-            .parse::<SocketAddr>()
-            .map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()))
-            .map_err(|_| format!("`{text}` is no ADDRESS:PORT (10.0.0.1:80, [2001:db8::1]:80)"))
+        let end: SocketAddr = text
+            .trim()
+            .parse()
+            .map_err(|_| format!("`{text}` is no ADDRESS:PORT (10.0.0.1:80, [2001:db8::1]:80)"))?;
+        match end {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => Err(format!(
+                "`{text}`: an address is given without its zone (%{}); for one interface add --iface",
+                v6.scope_id()
+            )),
+            _ if end.ip().is_unspecified() || end.port() == 0 => {
+                Err(format!("`{text}` is not an end of any connection"))
+            }
+            _ => Ok(SocketAddr::new(end.ip().to_canonical(), end.port())),
+        }
     };
     let ends = [end(one)?, end(other)?];
     if ends[0].is_ipv4() != ends[1].is_ipv4() {
         return Err("one end is IPv4 and the other IPv6".into());
     }
     Ok(Follow::Ends(ends))
+}
+
+/// A connection's cookie.
+pub fn cookie(text: &str) -> Result<u64, String> {
+    cookie_number(text, number64(text)?)
+}
+
+fn cookie_number(text: &str, number: u64) -> Result<u64, String> {
+    match number {
+        0 => Err(format!("no connection has the cookie {text}; the kernel begins at 1")),
+        _ => Ok(number),
+    }
 }
 
 /// A user, by number: names are the host's, or the container's.

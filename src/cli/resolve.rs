@@ -17,6 +17,8 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 /// The kernel gives its namespaces no smaller numbers (`MNT_NS_INIT_INO`).
 const FIRST_NAMESPACE: u64 = 0xefff_fff8;
+/// The kernel counts them in an int, from the loopback interface on.
+const MAX_IFINDEX: u32 = i32::MAX.cast_unsigned();
 /// So many levels are looked at above a socket's group, see admit_cgroup().
 const CGROUP_LEVELS: usize = 32;
 
@@ -87,6 +89,9 @@ pub fn netns(name: &str) -> Result<Netns> {
         if inode < FIRST_NAMESPACE {
             bail!("--netns {name}: no namespace has that number, they begin at {FIRST_NAMESPACE}");
         }
+        if let Some(kind) = kind_of_namespace(inode).filter(|kind| kind != "net") {
+            bail!("--netns {name}: that is a namespace of another kind ({kind})");
+        }
         return Ok(Netns { inode, path: None });
     }
     let path = if let Some(pid) = name.strip_prefix("pid:") {
@@ -104,15 +109,45 @@ pub fn netns(name: &str) -> Result<Netns> {
     if !is_on(&path, NSFS_MAGIC) {
         bail!("--netns {name}: {} is no namespace", escape::path(&path));
     }
+    if !is_net(&path).with_context(|| format!("--netns {name}: {}", path.display()))? {
+        bail!("--netns {name}: {} is a namespace of another kind", path.display());
+    }
     Ok(Netns { inode, path: Some(path) })
+}
+
+/// Is that namespace's file of a network? setns() compares the kind before it asks for rights; who has them enters it, so a
+/// thread of its own does this, and ends.
+fn is_net(path: &Path) -> Result<bool> {
+    let file = File::open(path)?;
+    let entered = std::thread::Builder::new()
+        .spawn(move || move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)))?;
+    let entered = entered.join().map_err(|_| anyhow!("it cannot be looked at"))?;
+    Ok(entered != Err(Errno::INVAL))
+}
+
+/// What kind of namespace has that number, if a process is in it: no two of any kind have the same.
+fn kind_of_namespace(inode: u64) -> Option<String> {
+    let links = |dir: PathBuf| std::fs::read_dir(dir.join("ns")).into_iter().flatten().flatten();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let files = processes.flat_map(|process| links(process.path()));
+    let number = format!(":[{inode}]");
+    files.filter_map(|file| std::fs::read_link(file.path()).ok()).find_map(|link| {
+        link.to_str()?.strip_suffix(&number).map(|kind| {
+            // The namespace that a process's children will be in is of the same kind.
+            kind.trim_end_matches("_for_children").to_owned()
+        })
+    })
 }
 
 /// Interface numbers. A number is per namespace, so a name pins the namespace in which it was looked up.
 pub fn ifaces(names: &[String], netns: &mut Vec<Netns>) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for name in names {
-        if let Ok(number) = name.parse() {
-            numbers.push(number);
+        if name.chars().all(|c| c.is_ascii_digit()) && !name.is_empty() {
+            match name.parse() {
+                Ok(number @ 1..=MAX_IFINDEX) => numbers.push(number),
+                _ => bail!("--iface {name}: interfaces have the numbers 1 to {MAX_IFINDEX}"),
+            }
             continue;
         }
         if netns.is_empty() {
