@@ -12,6 +12,7 @@
 #include "maps.bpf.h"
 #include "compat.bpf.h"
 #include "emit.bpf.h"
+#include "clock.bpf.h"
 #include "sock.bpf.h"
 #include "memory.bpf.h"
 #include "conn.bpf.h"

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, ProgramMut};
+use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 
 pub use self::log::set_log;
 use self::plan::{Plan, Variant};
@@ -41,6 +41,8 @@ const PACKETS_EACH: u32 = 16;
 /// The smallest buffer that the kernel takes is a page.
 const PAGE: u32 = 4096;
 
+/// Tells the kernel's time.
+pub const KERNEL_CLOCK: &str = "kernel_clock";
 /// What is asked of an iterator at a time; the kernel has 8 pages for it.
 const CHUNK: usize = 32 << 10;
 
@@ -120,6 +122,16 @@ impl Loaded<'_> {
     /// The connections of all processes as they are now: records, one after the other.
     pub fn flows(&self) -> Result<Vec<u8>> {
         run(&self.skel.progs.flow_iter, "flow_iter")
+    }
+
+    /// The time that the records have.
+    pub fn kernel_ns(&self) -> Result<u64> {
+        const ERROR: &str = "cannot read the kernel's clock";
+        let skel = &self.skel;
+        skel.progs.kernel_clock.test_run(ProgramInput::default()).context(ERROR)?;
+        let time = skel.maps.kernel_time.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
+        let time = time.context(ERROR)?.and_then(|bytes| bytes.try_into().ok());
+        time.map(u64::from_ne_bytes).context(ERROR)
     }
 
     /// How often the kernel skipped the program because it was running on that CPU already; 0 where it does not say.
@@ -248,6 +260,7 @@ fn configure(
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.programs.iter().any(|(_, program)| *program == name)
             || variant.hooks.contains(&name)
+            || name == KERNEL_CLOCK
             || variant.seconds.contains(&name)
             || (plan.scan_owners && name == plan::OWNER_SCAN)
             || (plan.list_open && name == plan::OPEN_SCAN)

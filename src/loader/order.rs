@@ -8,10 +8,16 @@ use crate::event;
 
 /// How long one may be on its way; far longer than an interrupt takes, and still at once for people.
 pub const HOLD_NS: u64 = 5_000_000;
+/// No record waits longer than this here, whatever its own time is held against.
+const MOST_NS: u64 = 250_000_000;
+/// No more than this stays here.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Where in `bytes` a record is.
 struct Held {
     mono_ns: u64,
+    /// When it came, by our clock.
+    came_ns: u64,
     start: usize,
     len: usize,
 }
@@ -24,14 +30,21 @@ pub struct Order {
     newest_ns: u64,
     handed_ns: u64,
     late: u64,
+    now_ns: u64,
 }
 
 impl Order {
+    /// What comes from here on comes now, by our clock.
+    pub fn set_now(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
     pub fn hold(&mut self, bytes: &[u8]) {
         // What is no record at all goes first.
         let mono_ns = event::mono_ns(bytes).unwrap_or(self.handed_ns);
         self.newest_ns = self.newest_ns.max(mono_ns);
-        self.held.push(Held { mono_ns, start: self.bytes.len(), len: bytes.len() });
+        let (start, len) = (self.bytes.len(), bytes.len());
+        self.held.push(Held { mono_ns, came_ns: self.now_ns, start, len });
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -39,6 +52,7 @@ impl Order {
     pub fn hand_on(&mut self, until_ns: u64, mut take: impl FnMut(&[u8])) {
         // Those of the same time, as they came.
         self.held.sort_by_key(|held| held.mono_ns);
+        let until_ns = until_ns.max(self.overdue_ns());
         let due = self.held.partition_point(|held| held.mono_ns <= until_ns);
         for held in self.held.drain(..due) {
             if held.mono_ns < self.handed_ns {
@@ -53,6 +67,16 @@ impl Order {
             self.bytes.drain(..first);
             self.held.iter_mut().for_each(|held| held.start -= first);
         }
+    }
+
+    /// Up to which time records have to go though they may not be due: some are held for too long, or all are too many.
+    /// `held` is in the order of time.
+    fn overdue_ns(&self) -> u64 {
+        if self.bytes.len() > MOST_BYTES {
+            return u64::MAX;
+        }
+        let too_long = |held: &&Held| self.now_ns.saturating_sub(held.came_ns) >= MOST_NS;
+        self.held.iter().rfind(too_long).map_or(0, |held| held.mono_ns)
     }
 
     /// Of the newest record so far.
@@ -125,6 +149,36 @@ mod tests {
         let mut lengths = Vec::new();
         order.hand_on(5, |bytes| lengths.push(bytes.len()));
         assert_eq!((lengths, order.late()), (vec![2], 0));
+    }
+
+    /// The records' clock is far ahead of ours, and they are never due.
+    #[test]
+    fn none_waits_for_ever() {
+        let mut order = Order::default();
+        order.set_now(1000);
+        order.hold(&record(1 << 60, 1));
+        order.set_now(1000 + MOST_NS - 1);
+        order.hold(&record((1 << 60) - 7, 2));
+        assert_eq!(hand_on(&mut order, 1000 + MOST_NS), []);
+        order.set_now(1000 + MOST_NS);
+        let early = (1 << 60) - 7;
+        assert_eq!(hand_on(&mut order, 1000 + MOST_NS), [(early, 2), (1 << 60, 1)]);
+    }
+
+    #[test]
+    fn no_more_stays_than_there_is_room_for() {
+        let mut order = Order::default();
+        let (mut came, mut handed) = (0, 0);
+        while came < 4 * MOST_BYTES {
+            for ns in 0..1000 {
+                let record = record(u64::MAX - 1000 + ns, 0);
+                came += record.len();
+                order.hold(&record);
+            }
+            handed += hand_on(&mut order, 1).len() * record(0, 0).len();
+            assert!(came - handed <= MOST_BYTES, "{came} {handed}");
+        }
+        assert!(order.bytes.capacity() <= 2 * MOST_BYTES);
     }
 
     proptest! {

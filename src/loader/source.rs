@@ -78,6 +78,7 @@ impl<'a> Source<'a> {
     /// Takes what has arrived, and hands on what is old enough. True: there may be more.
     pub fn consume(&self) -> Result<bool> {
         let now = mono_ns();
+        self.order.borrow_mut().set_now(now);
         let more = self.take()?;
         // What is still in the buffer is about as old as the newest that was taken.
         let newest = if more { self.order.borrow().newest_ns().min(now) } else { now };
@@ -87,7 +88,7 @@ impl<'a> Source<'a> {
 
     /// Hands on all that has arrived.
     pub fn drain(&self) -> Result<()> {
-        while self.take()? {}
+        while self.consume()? {}
         self.hand_on(u64::MAX);
         Ok(())
     }
@@ -142,7 +143,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Waits for perf buffers; what arrives is left to `consume`. A signal ends the wait.
+    /// Waits for perf buffers; what arrives is left to `consume`.
     pub fn wait_perf(&self, timeout: Duration) {
         if let Buffer::Perf(buffer) = &self.buffer {
             let _ = buffer.poll(timeout);

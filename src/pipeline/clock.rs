@@ -1,7 +1,9 @@
 //! From the kernel's monotonic time to the time that is printed.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::config::TimeMode;
@@ -12,6 +14,7 @@ const STEP_NS: i64 = 1_000_000;
 /// A reading of both clocks that took no longer needs no other.
 const QUICK_NS: u64 = 10_000;
 const TRIES: u32 = 5;
+const SECOND_NS: i64 = 1_000_000_000;
 
 /// Turns monotonic times into moments. The wall clock is read before each batch, and again for an event that is younger than
 /// the last reading, so that a step (or a suspend, during which the monotonic clock stands still) is noticed: events from
@@ -32,10 +35,36 @@ fn now(id: ClockId) -> i64 {
     t.tv_sec * 1_000_000_000 + t.tv_nsec
 }
 
-/// CLOCK_MONOTONIC, as bpf_ktime_get_ns() has it.
+/// What the kernel's CLOCK_MONOTONIC is ahead of ours, in a time namespace.
+static AHEAD_NS: AtomicI64 = AtomicI64::new(0);
+
+/// The kernel's CLOCK_MONOTONIC, as bpf_ktime_get_ns() has it.
 #[must_use]
 pub fn mono_ns() -> u64 {
-    now(ClockId::Monotonic).cast_unsigned()
+    (now(ClockId::Monotonic) + AHEAD_NS.load(Ordering::Relaxed)).cast_unsigned()
+}
+
+/// From here on mono_ns() is that clock; what it is ahead of ours.
+pub fn set_by(kernel_ns: impl Fn() -> Result<u64>) -> Result<i64> {
+    let mut readings = Vec::new();
+    for _ in 0..TRIES {
+        let before = now(ClockId::Monotonic);
+        let kernel = kernel_ns()?.cast_signed();
+        readings.push((before, kernel, now(ClockId::Monotonic)));
+    }
+    let ahead_ns = ahead(&readings);
+    AHEAD_NS.store(ahead_ns, Ordering::Relaxed);
+    Ok(ahead_ns)
+}
+
+/// By readings of our clock, the other, and ours again: each says what the difference is at least and at most. Nearly all
+/// offsets are whole seconds, if not zero, and then it is known to the nanosecond.
+fn ahead(readings: &[(i64, i64, i64)]) -> i64 {
+    let least = readings.iter().map(|(_, other, after)| other - after).max().unwrap_or(0);
+    let most = readings.iter().map(|(before, other, _)| other - before).min().unwrap_or(0);
+    let middle = i64::midpoint(least, most);
+    let seconds = (middle + SECOND_NS / 2).div_euclid(SECOND_NS) * SECOND_NS;
+    if (least..=most).contains(&seconds) { seconds } else { middle }
 }
 
 impl Clock {
@@ -143,6 +172,17 @@ mod tests {
         clock.observe(200, 3_600_000_000_200);
         assert_eq!(clock.moment(90), Moment::Wall(1090), "recorded before the step");
         assert_eq!(clock.moment(200), Moment::Wall(3_600_000_000_200));
+    }
+
+    #[test]
+    fn the_difference_of_two_clocks_is_between_readings() {
+        assert_eq!(ahead(&[(100, 110, 120), (200, 230, 240)]), 0);
+        // To the nanosecond, where it is whole seconds.
+        let behind = -1000 * SECOND_NS;
+        assert_eq!(ahead(&[(5000, behind + 9000, 15_000)]), behind);
+        // Else as exactly as the readings say: from 700 to 740, and from 730 to 760.
+        assert_eq!(ahead(&[(100, 840, 140), (200, 960, 230)]), 735);
+        assert_eq!(ahead(&[]), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod command;
 pub mod output;
 pub mod priority;
 pub mod signals;
+mod time;
 mod trace;
 pub mod wait;
 

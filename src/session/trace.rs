@@ -15,9 +15,9 @@ use super::{output, priority};
 use crate::config::Config;
 use crate::config::summary::What;
 use crate::kernel::{self, Kernel};
-use crate::loader::Loaded;
 use crate::loader::plan::{OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait, whole_size};
+use crate::loader::{KERNEL_CLOCK, Loaded};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::probe::ca::ALGORITHMS;
@@ -72,6 +72,7 @@ impl Trace<'_, '_> {
     pub(super) fn run(self, types: Types) -> Result<u8> {
         let output = &self.config.output;
         let sink = output::sink(output, self.selection).context("standard output")?;
+        self.set_clock();
         let clock = Clock::new(output.time);
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
         // What the reader depends on runs first, so that its first event finds all in place.
@@ -196,12 +197,11 @@ impl Trace<'_, '_> {
             output::tell(&format!("reader {}: {}", self.variant.reader.name(), self.variant.why));
             output::tell(&format!(
                 "programs: {}",
-                self.variant
-                    .hooks
-                    .iter()
-                    .chain(self.variant.programs.iter().map(|(_, name)| name))
-                    .chain(&self.variant.seconds)
-                    .map(String::as_str)
+                [KERNEL_CLOCK]
+                    .into_iter()
+                    .chain(self.variant.hooks.iter().map(String::as_str))
+                    .chain(self.variant.programs.iter().map(|(_, name)| name.as_str()))
+                    .chain(self.variant.seconds.iter().map(String::as_str))
                     .collect::<Vec<_>>()
                     .join(" ")
             ));

@@ -63,6 +63,7 @@ mod states;
 mod supervised;
 mod tcp_info;
 mod terminal;
+mod time_namespace;
 mod time_order;
 mod top;
 mod tracefs;
