@@ -23,6 +23,8 @@ pub struct Counts {
     pub undecodable: u64,
     /// Of the lost: the kernel skipped the program, as it interrupted its own run on that CPU. No buffer mends that.
     pub lost_nested: u64,
+    /// Of the lost: whether a filter wants it could not be decided, as there was no room for its owner.
+    pub lost_undecided: u64,
 }
 
 impl Counts {
@@ -48,6 +50,7 @@ impl Counts {
         self.lost += other.lost;
         self.undecodable += other.undecodable;
         self.lost_nested += other.lost_nested;
+        self.lost_undecided += other.lost_undecided;
     }
 }
 
@@ -71,9 +74,17 @@ pub struct Forgotten {
     pub synacks: u64,
     /// Packets on their way to the driver, for `queue`; also those that were dropped there.
     pub queued_packets: u64,
+    /// Processes of the command, for which there never was room: they are not traced.
+    pub processes: u64,
 }
 
 impl Forgotten {
+    /// Was something forgotten that a filter by the owner goes by?
+    #[must_use]
+    pub fn owners(&self) -> bool {
+        self.conns + self.listeners + self.processes > 0
+    }
+
     fn line(&self) -> Option<String> {
         let all = [
             (self.conns, "connections"),
@@ -84,6 +95,7 @@ impl Forgotten {
             (self.dwelling, "recovery states"),
             (self.synacks, "handshakes"),
             (self.queued_packets, "packets in queues"),
+            (self.processes, "processes of the command"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();
@@ -122,7 +134,14 @@ impl Accounting {
         let late = (self.late > 0).then(|| {
             format!("note: {} events came late and stand behind younger ones (mono_ns)", self.late)
         });
-        kinds.chain(late).chain(self.forgotten.line()).collect()
+        let undecided = self.total().lost_undecided;
+        let undecided = (undecided > 0).then(|| {
+            format!(
+                "note: {undecided} of the lost are events of which it could not be decided whether they are wanted: \
+                 who owns their connections was forgotten; raise --max-conns"
+            )
+        });
+        kinds.chain(late).chain(undecided).chain(self.forgotten.line()).collect()
     }
 }
 

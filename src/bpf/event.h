@@ -345,6 +345,7 @@ struct tcc_counters {
 	__u64 submitted;
 	__u64 caught; /* of the seen: by the second program, as the kernel had skipped the first */
 	__u64 summarised; /* counted in a summary, in place of a record */
+	__u64 undecided; /* the owner, whom a filter asks for, is not known */
 };
 
 /* Entries of a map, on one CPU. What was made, not removed and is not there was forgotten. */

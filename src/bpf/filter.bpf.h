@@ -158,4 +158,25 @@ static __always_inline bool admit_owner(const struct conn *conn)
 	return true;
 }
 
+/* It did not let that through; because of what is known, or because nothing is (any more) that would decide it? */
+static __always_inline bool owner_undecided(const struct conn *conn)
+{
+	__u32 zero = 0, *refused;
+
+	if (!conn || (!conn->tgid && !(conn->flags & CONN_LISTENER)))
+		return true;
+	if (!ON(TCC_FILTER_TREE))
+		return false;
+	refused = bpf_map_lookup_elem(&tree_refused, &zero);
+	return refused && *refused;
+}
+
+static __always_inline void owner_refused(struct tcc_counters *n, const struct conn *conn)
+{
+	if (owner_undecided(conn))
+		COUNT(n, undecided);
+	else
+		COUNT(n, filtered);
+}
+
 #endif

@@ -353,6 +353,14 @@ struct {
 	__type(value, __u8);
 } tree SEC(".maps");
 
+/* How many found no room there; counted here, read by the reader at any time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} tree_refused SEC(".maps");
+
 /* The time that the records have; written by `kernel_clock`, read by the reader that runs it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

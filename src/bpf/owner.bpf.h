@@ -158,10 +158,14 @@ SEC("raw_tp/sched_process_fork")
 int BPF_PROG(tree_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
+	__u32 zero = 0, *refused;
 	__u8 one = 1;
 
-	if (tgid != child_tgid && in_tree(tgid))
-		bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY);
+	if (tgid == child_tgid || !in_tree(tgid) || !bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY))
+		return 0;
+	refused = bpf_map_lookup_elem(&tree_refused, &zero);
+	if (refused)
+		__sync_fetch_and_add(refused, 1);
 	return 0;
 }
 

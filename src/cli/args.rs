@@ -161,6 +161,7 @@ pub struct TapArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse::size)]
     pub buffer_size: Option<u32>,
     /// Connections that are remembered at a time, for owners, limits and times: 65536; those that are idle longest make room.
+    /// And processes of a command: 16384; the others are not traced, and a warning is printed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub max_conns: Option<u32>,
     /// Niceness of tcc-trace itself while it traces; -10 if it may and none was chosen (nice).

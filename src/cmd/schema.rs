@@ -231,7 +231,7 @@ fn property(column: &Column) -> Value {
 
 /// What the numbers of an account are.
 const COUNTS: &[(&str, &str)] = &[
-    ("seen", "The kernel's hook fired; the sum of the others, but for lost_nested."),
+    ("seen", "The kernel's hook fired; the sum of the others, but for those of the lost."),
     ("emitted", "Printed, and written to the last byte."),
     ("summarised", "Counted in a summary."),
     ("filtered", "Not asked for."),
@@ -240,6 +240,10 @@ const COUNTS: &[(&str, &str)] = &[
     ("lost", "The buffer was full, the kernel skipped the program, or the output did not take it."),
     ("undecodable", "Arrived and made no sense."),
     ("lost_nested", "Of the lost: the kernel skipped the program, as it interrupted its own run."),
+    (
+        "lost_undecided",
+        "Of the lost: the owner, whom a filter or -- COMMAND asks for, was forgotten for want of room (--max-conns).",
+    ),
     ("duration_ns", "Since the start of the trace."),
     ("late", "Came too late to be put in the order of time: these stand behind younger events."),
     ("conns", "Connections: owner, limits, times."),
@@ -250,6 +254,7 @@ const COUNTS: &[(&str, &str)] = &[
     ("dwelling", "Connections' recovery states, for cong --by."),
     ("synacks", "Handshakes whose SYN-ACK was sent again, for handshake_us."),
     ("queued_packets", "Packets on their way to the driver, for queue."),
+    ("processes", "Processes of the command for which there never was room: they are not traced."),
 ];
 const FORGOTTEN: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
     room (--max-conns): what would have come from it is null.";

@@ -31,6 +31,8 @@ pub const DEFAULT_BUFFER: u32 = 8 << 20;
 const CONNECTIONS: u32 = 65_536;
 const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
+/// There are no more process numbers than these (PID_MAX_LIMIT).
+const MOST_PROCESSES: u32 = 4 << 20;
 /// Handshakes at a time in which a SYN-ACK was sent again.
 const SYNACKS: u32 = 8_192;
 /// Packets at a time between TCP and the drivers, and blocks of 8 KiB of those that have several segments.
@@ -250,7 +252,8 @@ fn configure(
         maps.listeners.set_max_entries(LISTENERS.min(connections))?;
     }
     if !config.command.is_empty() {
-        maps.tree.set_max_entries(PROCESSES)?;
+        let processes = config.tap.max_conns.unwrap_or(PROCESSES).min(MOST_PROCESSES);
+        maps.tree.set_max_entries(processes)?;
     }
     let (values, addrs) = filters::sizes(&config.filters);
     maps.filter_values.set_max_entries(values)?;

@@ -50,13 +50,15 @@ pub struct KernelCounts {
     pub caught: u64,
     /// Not seen by any program: the kernel did not run it.
     pub skipped: u64,
+    /// A filter could not decide, for want of room.
+    pub undecided: u64,
 }
 
 impl KernelCounts {
     /// Events that a program is still at work on: seen, and not yet in any other book.
     #[must_use]
     pub fn running(&self) -> u64 {
-        let out = self.filtered + self.sampled_out + self.limited + self.lost;
+        let out = self.filtered + self.sampled_out + self.limited + self.lost + self.undecided;
         let done = out + self.submitted + self.summarised;
         self.seen.saturating_sub(done)
     }
@@ -211,9 +213,10 @@ impl Tally {
             filtered: kernel.filtered,
             sampled_out: kernel.sampled_out,
             limited: kernel.limited + self.over_count,
-            lost: kernel.lost + kernel.skipped + (missing - on_the_way),
+            lost: kernel.lost + kernel.skipped + kernel.undecided + (missing - on_the_way),
             undecodable: self.undecodable,
             lost_nested: kernel.skipped,
+            lost_undecided: kernel.undecided,
         }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::output;
 use super::trace::Trace;
+use crate::accounting::Forgotten;
 use crate::loader::source::Source;
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::probe::Kind;
@@ -22,6 +23,7 @@ impl Trace<'_, '_> {
         source: &Source<'_>,
         pipeline: &RefCell<Pipeline>,
     ) -> Result<()> {
+        let forgotten = memories::forgotten(&self.loaded.skel)?;
         let mut counts = Vec::new();
         for kind in self.kinds() {
             let mut of_kind = self.settled(kind)?;
@@ -29,9 +31,9 @@ impl Trace<'_, '_> {
             let programs = self.variant.programs.iter().filter(|(kind, _)| *kind == number);
             let misses: u64 = programs.map(|(_, name)| self.loaded.recursion_misses(name)).sum();
             of_kind.skipped = misses.saturating_sub(of_kind.caught);
+            self.decide(kind, &mut of_kind, &forgotten);
             counts.push((kind, of_kind));
         }
-        let forgotten = memories::forgotten(&self.loaded.skel)?;
         // What is counted is taken as it comes, and none of it stands behind another.
         let late = if self.reading.is_none() { source.late() } else { 0 };
         let mut pipeline = pipeline.borrow_mut();
@@ -48,6 +50,18 @@ impl Trace<'_, '_> {
             ));
         }
         Ok(())
+    }
+
+    /// Of a connection that nobody owns (a closed one's last packets) the owner is not known either, and what is not known to
+    /// be wanted is not. So as long as nothing was forgotten nothing was undecided for want of room.
+    fn decide(&self, kind: &Kind, counts: &mut KernelCounts, forgotten: &Forgotten) {
+        let mut ownerless = self.ownerless.borrow_mut();
+        let ownerless = ownerless.entry(kind.number).or_insert(0);
+        if !forgotten.owners() {
+            *ownerless = counts.undecided;
+        }
+        counts.filtered += *ownerless;
+        counts.undecided -= *ownerless;
     }
 
     /// The counters at a moment when no program is at work, if there is one soon.

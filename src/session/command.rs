@@ -10,6 +10,7 @@ use super::trace::Trace;
 use super::wait::Waiter;
 use crate::pipeline::Pipeline;
 use crate::stdio::{Stdout, tell};
+use crate::summary::memories;
 
 /// The programs that follow its processes, which they do until it has ended.
 pub(super) fn follows_processes(program: &str) -> bool {
@@ -58,6 +59,21 @@ impl Trace<'_, '_> {
             ));
         }
         Ok(Some(status))
+    }
+
+    /// At once and once: what misses some of the command's processes should not be taken for all of it until the end.
+    pub(super) fn tell_of_untraced(&self, told: &mut bool) {
+        if *told || self.config.command.is_empty() {
+            return;
+        }
+        let forgotten = memories::forgotten(&self.loaded.skel);
+        if forgotten.is_ok_and(|forgotten| forgotten.processes > 0) {
+            *told = true;
+            tell(&format!(
+                "warning: the command has more than {} processes at a time; the others are not traced (raise --max-conns)",
+                self.loaded.skel.maps.tree.max_entries()
+            ));
+        }
     }
 
     /// The processes that are traced: the tracer's own number, and those of the command.

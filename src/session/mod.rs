@@ -11,7 +11,7 @@ mod time;
 mod trace;
 pub mod wait;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::path::Path;
 
@@ -93,6 +93,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                     signals,
                     reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
                     read_ns: Cell::new(0),
+                    ownerless: RefCell::default(),
                 }
                 .run(types.clone())
             });

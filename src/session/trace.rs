@@ -1,6 +1,7 @@
 //! The loop: take records, answer what the programs ask, stop, account.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,8 @@ pub(super) struct Trace<'t, 'o> {
     /// What is counted in place of events, and when it was read last.
     pub(super) reading: Option<RefCell<Box<dyn Reading>>>,
     pub(super) read_ns: Cell<u64>,
+    /// Events of no owner from before anything was forgotten, by kind.
+    pub(super) ownerless: RefCell<BTreeMap<u8, u64>>,
 }
 
 /// When things are due.
@@ -228,7 +231,7 @@ impl Trace<'_, '_> {
         };
         let mut missing = missing_modules();
         let mut asked = source.owner_asks();
-        let mut quiet_rounds = 0;
+        let (mut quiet_rounds, mut untraced) = (0, false);
         loop {
             let before = pipeline.borrow().received();
             pipeline.borrow_mut().clock.update();
@@ -256,6 +259,7 @@ impl Trace<'_, '_> {
             }
             if timers.scan.is_some_and(|due| now >= due) {
                 timers.scan = self.answer_owner_asks(source, &mut asked);
+                self.tell_of_untraced(&mut untraced);
             }
             if timers.modules.is_some_and(|due| now >= due) {
                 timers.modules = self.look_for_modules(pipeline, &mut missing);

@@ -22,7 +22,10 @@ fn read(skel: &TccTraceSkel<'_>) -> Result<Forgotten> {
             of_cpus.fold((0, 0), |(made, removed), n| (made + n.made, removed + n.removed));
         missing(map, made.saturating_sub(removed))
     };
+    let processes = maps.tree_refused.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)?;
+    let processes = processes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes);
     Ok(Forgotten {
+        processes: processes.into(),
         conns: of(&maps.conns, |all| &all.conns),
         listeners: of(&maps.listeners, |all| &all.listeners),
         accepting: of(&maps.accepting, |all| &all.accepting),

@@ -42,6 +42,7 @@ pub fn counters(skel: &TccTraceSkel<'_>, kind: &Kind) -> Result<KernelCounts> {
         sum.submitted += n.submitted;
         sum.summarised += n.summarised;
         sum.caught += n.caught;
+        sum.undecided += n.undecided;
     }
     Ok(sum)
 }

@@ -68,6 +68,7 @@ mod time_order;
 mod top;
 mod tracefs;
 mod types;
+mod undecided;
 mod vanishing;
 mod verdict;
 mod zero_window;

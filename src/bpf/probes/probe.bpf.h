@@ -51,7 +51,7 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 	if (cfg.track_owner && conn)
 		conn_ask(conn);
 	if (!admit_owner(conn)) {
-		COUNT(n, filtered);
+		owner_refused(n, conn);
 		return 0;
 	}
 	ca_state = load_ca_state(tp);

@@ -96,7 +96,7 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 	if (cfg.track_owner && e->conn)
 		conn_ask(e->conn);
 	if (!admit_owner(e->conn)) {
-		COUNT(e->n, filtered);
+		owner_refused(e->n, e->conn);
 		goto none;
 	}
 	if (!pass_rate(e->conn, head->mono_ns)) {

@@ -1,0 +1,66 @@
+//! Events of which nobody can say whether they are the command's, as there was no room for what says it: not "filtered".
+
+use rustix::process::Signal;
+
+use crate::support::{Launch, Server, Tcc, Tracer, is_root, traffic_program, u64_of, wait_until};
+
+/// More connections at a time than are remembered.
+#[test]
+fn events_of_forgotten_owners_are_lost_and_not_filtered() {
+    need!(is_root(), "not root");
+    let program = traffic_program();
+    let program = program.to_str().expect("UTF-8");
+    for reader in ["sock", "raw"] {
+        for (room, enough) in [("16", false), ("10000", true)] {
+            let server = Server::start("127.0.0.1:0", None);
+            let (port, to) = (server.port_text(), server.addr.to_string());
+            // The client's side alone: those are all the command's.
+            let all = Tcc::probe().option("--rport", &port).start();
+            let args = ["-o", "jsonl", "--rport", &port, "--reader", reader, "--max-conns", room];
+            let command = [program, "pingpong", "--to", &to, "--parallel", "150", "--count", "20"];
+            let trace =
+                Tracer::spawn(&Launch::here(), &[&args, &["--"][..], &command].concat()).wait();
+            trace.check_account();
+            server.settle();
+            let all = all.stop();
+            let undecided = u64_of(&trace.end, "lost_undecided");
+            assert_eq!(undecided == 0, enough, "{}", trace.end);
+            assert_eq!(trace.events.len() as u64 + undecided, all.events.len() as u64);
+            let told = trace.stderr.contains("it could not be decided whether they are wanted");
+            assert_eq!(told, !enough, "{}", trace.stderr);
+            assert_eq!(trace.stderr.contains("raise --max-conns"), !enough, "{}", trace.stderr);
+        }
+    }
+}
+
+/// More processes at a time than are remembered: said at once, and counted.
+#[test]
+fn processes_without_room_are_told_of_at_once() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let (port, to) = (server.port_text(), server.addr.to_string());
+    let script = "\
+        for i in 1 2 3 4 5 6; do sleep 300 & all=\"$all $!\"; done; \
+        trap 'kill $all; exit 0' TERM; \
+        \"$0\" pingpong --to \"$1\" --count 5 --interval 0ms; \
+        echo done; while :; do sleep 0.1; done";
+    let program = traffic_program();
+    let args = ["-o", "jsonl", "--rport", &port, "--max-conns", "4", "-q", "--"];
+    let command = ["sh", "-c", script, program.to_str().expect("UTF-8"), &to];
+    let tracer = Tracer::spawn(&Launch::here(), &[&args[..], &command].concat());
+    // The tracer, the shell, two of six.
+    let warning = "tcc-trace: warning: the command has more than 4 processes at a time";
+    wait_until("the warning, and the client's end", || {
+        let stderr = tracer.stderr();
+        stderr.contains(warning) && stderr.lines().any(|line| line == "done")
+    });
+    tracer.signal(Signal::TERM);
+    let trace = tracer.wait();
+    trace.check_account();
+    assert!(trace.events.is_empty(), "{:?}", trace.events);
+    let processes = u64_of(&trace.end["forgotten"], "processes");
+    assert!(processes > 4, "four, the client, and what sleeps for 0.1 s: {}", trace.end);
+    // The handshake's last packet and five replies, at least.
+    assert!(u64_of(&trace.end, "lost_undecided") >= 5, "{}", trace.end);
+    assert_eq!(u64_of(&trace.end, "lost_undecided"), u64_of(&trace.end, "lost"));
+}
