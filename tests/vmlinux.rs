@@ -16,6 +16,7 @@ const OPTIONAL: &[&str] = &[
     "tcp_sock.rcv_ooopack",
     "tcp_sock.timeout_rehash",
     "tcp_sock.scaling_ratio",
+    "tcp_sock.tcp_usec_ts",
     "sock_cgroup_data.cgroup",
     "cgroup.ancestors",
     "syscall_trace_enter.args",

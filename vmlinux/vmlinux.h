@@ -209,8 +209,13 @@ struct tcp_congestion_ops {
 	char name[16];
 };
 
+struct request_sock_queue {
+	u8 rskq_defer_accept;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 	__u32 icsk_rto;
 	__u32 icsk_pmtu_cookie;
 	const struct tcp_congestion_ops *icsk_ca_ops;
@@ -252,6 +257,11 @@ struct tcp_options_received {
 	u16 sack_ok : 3;
 	u16 snd_wscale : 4;
 	u16 rcv_wscale : 4;
+	u32 rcv_tsecr;
+};
+
+struct list_head {
+	struct list_head *next;
 };
 
 struct rb_root {
@@ -303,6 +313,12 @@ struct tcp_sock {
 	u32 rcv_wup;
 	u32 rcv_tstamp;
 	u64 tcp_clock_cache;
+	u64 tcp_wstamp_ns;
+	struct list_head tsorted_sent_queue;
+	u32 retrans_stamp;
+	u8 fastopen_connect : 1;
+	/* since 6.7 (614e8316aa4c) */
+	u8 tcp_usec_ts : 1;
 	struct tcp_options_received rx_opt;
 	u64 bytes_received;
 	u32 segs_in;

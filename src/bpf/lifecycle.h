@@ -14,7 +14,8 @@ enum tcc_outcome {
 /* The end of an active open: sock:inet_sock_set_state out of SYN_SENT */
 struct tcc_connect {
 	struct tcc_event event;
-	__u64 latency_ns; /* 0: its beginning was not seen */
+	__u64 latency_ns; /* since the first SYN; 0: that was not seen, or there was none */
+	__u64 syn_wait_ns; /* of that SYN for data, after connect(); TCC_UNKNOWN_NS: there was none, or not seen */
 	__u32 err; /* errno; 0: none */
 	__u8 outcome; /* enum tcc_outcome */
 	__u8 unused[3];

@@ -199,6 +199,10 @@ enum {
 	CONN_LISTED = 128, /* told of as open when the trace began */
 };
 
+enum {
+	OPENING_DEFERRED = 1, /* its listener has TCP_DEFER_ACCEPT, and drops an ACK without data; or may have */
+};
+
 /* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */
 struct conn {
 	__u64 owner_jiffies; /* when the owner was learnt, or asked for */
@@ -208,6 +212,7 @@ struct conn {
 	__u64 ca_state_ns; /* the same of its recovery state */
 	__u64 opened_ns; /* when it began to connect, or its listener made it; 0: not seen */
 	__u64 established_ns; /* 0: not seen */
+	__u64 syn_ns; /* when the first of several SYNs was sent, with TCP_FASTOPEN_CONNECT; 0: not seen */
 	__u64 srtt_sum_us; /* of its samples: see conn_sampled() */
 	__u32 srtt_samples;
 	__u32 srtt_max_us;
@@ -222,6 +227,7 @@ struct conn {
 	__u8 flags;
 	__u8 asks;
 	__u8 ca_seen; /* its recovery state at the last look, and 1; 0: none was taken */
+	__u32 opening; /* OPENING_…: how it was opened */
 };
 
 /*

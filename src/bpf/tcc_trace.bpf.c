@@ -22,6 +22,7 @@
 #include "histogram.bpf.h"
 #include "sums.bpf.h"
 #include "owner.bpf.h"
+#include "opening.bpf.h"
 #include "history.bpf.h"
 #include "packet.bpf.h"
 

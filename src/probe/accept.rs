@@ -14,7 +14,7 @@ fn of_listener(r: &AcceptRecord, value: u32) -> Value<'static> {
 
 #[rustfmt::skip]
 static FIELDS: &[Field<AcceptRecord>] = &[
-    std("handshake_us", (Unsigned, Microseconds), "see the documentation", "From the first SYN-ACK to the ACK that ends the handshake; null where the kernel did not measure it (a SYN cookie without timestamps), and where it was before the trace.", |r| Value::unless(r.handshake_us.into(), 0)),
+    std("handshake_us", (Unsigned, Microseconds), "see the documentation", "From the first SYN-ACK to the ACK that ends the handshake; null where the kernel has no time of it (a SYN cookie, or a listener with TCP_DEFER_ACCEPT, which waits for the client's data), and where it was before the trace.", |r| Value::unless(r.handshake_us.into(), 0)),
     std("wait_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "How long the established connection waited to be accepted; null where it was established before the trace.", |r| us(r.wait_ns)),
     std("backlog", (Unsigned, Count), "listener's sk_ack_backlog", "Connections that still wait behind it (Recv-Q of ss -l); null where accept() was called before the trace.", |r| of_listener(r, r.backlog)),
     std("max_backlog", (Unsigned, Count), "listener's sk_max_ack_backlog", "How many may wait (Send-Q of ss -l); null as above.", |r| of_listener(r, r.max_backlog)),

@@ -1,6 +1,6 @@
 //! `connect`: sock:inet_sock_set_state out of SYN_SENT.
 
-use super::common::{Field, full, std};
+use super::common::{self, Field, full, std};
 use super::names::{errno, name};
 use super::socket::{self, socket_kind, view};
 use crate::skel::ConnectRecord;
@@ -21,7 +21,8 @@ static FIELDS: &[Field<ConnectRecord>] = &[
     std("outcome", (Text, None), "newstate, sk->sk_err", "established; refused, timeout, error (as `err` says; without one connect() itself failed and sent nothing); aborted: closed by its process before there was an answer.", |r| name(OUTCOMES, r.outcome)),
     std("err", (Text, None), "sk->sk_err", "The error that the application gets, by name; null: none, or one that TCP does not report by itself.", |r| errno(r.err)),
     full("errno", (Unsigned, None), "sk->sk_err", "Its number; null: none.", |r| Value::unless(r.err.into(), 0)),
-    std("latency_us", (Unsigned, Microseconds), "since inet_sock_set_state CLOSE to SYN_SENT", "From connect(), which sends the first SYN, to the end; null where that began before the trace.", |r| us(r.latency_ns)),
+    std("latency_us", (Unsigned, Microseconds), "since inet_sock_set_state CLOSE to SYN_SENT; tp->tcp_wstamp_ns with TCP_FASTOPEN_CONNECT", "From the first SYN to the end; null where that was before the trace, or there was none.", |r| us(r.latency_ns)),
+    std("syn_wait_us", (Unsigned, Microseconds), "tp->tcp_wstamp_ns, tp->retrans_stamp", "With TCP_FASTOPEN_CONNECT: from connect() to the first SYN, which waits for the first data where there is a cookie, or to the end if none was sent; not in latency_us. Null without that option, and where it was not seen.", |r| common::us(r.syn_wait_ns)),
     std("syn_retrans", (Unsigned, Segments), "tp->total_retrans", "SYNs sent again.", |r| U64(r.event.tcp.total_retrans.into())),
 ];
 
@@ -40,6 +41,6 @@ socket_kind!(
         ("ERROR", "err", 5),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    memory: &["conn_state"],
+    memory: &["conn_state", "syn_again"],
     programs: &[]
 );

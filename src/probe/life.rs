@@ -49,7 +49,7 @@ static FIELDS: &[Field<LifeRecord>] = &[
     std("event", (Text, None), "see the documentation", "end; open: the connection was there when the trace began, and goes on.", |r| Str(if goes_on(r) { "open" } else { "end" })),
     std("open_before", (Flag, None), "see the documentation", "Its beginning was not seen: it was established before the trace (or is one of more than 65 536).", |r| Bool(r.duration_ns == 0)),
     std("duration_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "From ESTABLISHED to CLOSE, which is where TIME_WAIT begins; null where the beginning was not seen.", |r| us(r.duration_ns)),
-    std("handshake_us", (Unsigned, Microseconds), "see the documentation", "Before that: from the first SYN (active) or SYN-ACK (passive) on; null where it was not seen.", |r| Value::unless(r.handshake_us.into(), 0)),
+    std("handshake_us", (Unsigned, Microseconds), "see the documentation", "Before that: from the first SYN (active) or SYN-ACK (passive) on; null where it was not seen, or not measured (see `accept`).", |r| Value::unless(r.handshake_us.into(), 0)),
     std("bytes_acked", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged; SYN and FIN count as one each.", |r| U64(r.event.tcp.bytes_acked)),
     std("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order; the FIN counts as one.", |r| U64(r.event.tcp.bytes_received)),
     std("bytes_sent", (Unsigned, Bytes), "tp->bytes_sent", "Payload sent, retransmissions included.", |r| U64(r.bytes_sent)),
@@ -84,6 +84,6 @@ socket_kind!(
         ("END", "reason", 3),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    memory: &["conn_state", "conn_reset", "synack_time"],
+    memory: &["conn_state", "conn_reset", "synack_time", "syn_again"],
     programs: &[]
 );

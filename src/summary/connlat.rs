@@ -10,7 +10,7 @@ pub const DOC: &str = "How often opening took how long (`--histogram`, `--by`), 
 pub static COLUMNS: [Column; 11] = histograms::columns(
     (
         "of `connect` and `accept`",
-        "Which time it is: latency_us (from connect() to ESTABLISHED), failed_us (from connect() to its failure), handshake_us and wait_us as `accept` has them.",
+        "Which time it is: latency_us (from the first SYN to ESTABLISHED), failed_us (from there to a failure), handshake_us and wait_us as `accept` has them.",
     ),
     "Connections of which it is known.",
     "Connections of which it is not: see there when it is null; they are in nothing else here.",

@@ -38,6 +38,7 @@ mod limits;
 mod loads;
 mod names;
 mod open_before;
+mod opening;
 mod output;
 mod owner;
 #[macro_use]

@@ -26,6 +26,7 @@ mod side;
 mod sockets;
 mod ss;
 mod tcc;
+mod tcp_options;
 mod test_process;
 mod times;
 mod tracer;
@@ -56,6 +57,7 @@ pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, 
 pub use self::sockets::{ESTABLISHED, FIN_WAIT2, SYN_RECV};
 pub use self::ss::Ss;
 pub use self::tcc::{Reader, Tcc};
+pub use self::tcp_options::{TcpOption, set_tcp};
 pub use self::test_process::TestProcess;
 pub use self::tracer::{Output, Trace, Tracer, cells, text, u64_of};
 pub use self::traffic::{Server, traffic, traffic_in};

@@ -248,7 +248,7 @@ fn error() -> ErrorRecord {
 #[rustfmt::skip]
 fn connect() -> ConnectRecord {
     ConnectRecord {
-        event: event(), latency_ns: 1_212_212_212, err: 111, outcome: 1, unused: [0; 3],
+        event: event(), latency_ns: 1_212_212_212, syn_wait_ns: 1_270_270_270, err: 111, outcome: 1, unused: [0; 3],
     }
 }
 

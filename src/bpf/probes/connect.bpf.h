@@ -11,6 +11,22 @@
 #define ETIMEDOUT 110
 #define ECONNREFUSED 111
 
+/* connect() has succeeded, and the first data were to send the SYN: it has a port, which one that failed has not. */
+static __always_inline bool is_held_back(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ_BITFIELD(tp, fastopen_connect) && ((struct inet_sock *)tp)->inet_sport;
+}
+
+/* How long after connect() the SYN was sent, or has not been. Only with that option need they be apart. */
+static __always_inline __u64 held_back_ns(struct event *e, __u64 syn_ns, __u64 now)
+{
+	if (!e->conn || !e->conn->opened_ns || !BPF_CORE_READ_BITFIELD(e->tp, fastopen_connect))
+		return TCC_UNKNOWN_NS;
+	if (syn_ns)
+		return syn_ns - e->conn->opened_ns;
+	return e->tp->segs_out ? TCC_UNKNOWN_NS : now - e->conn->opened_ns;
+}
+
 static __always_inline __u8 connect_outcome(struct event *e, int newstate, __u32 err)
 {
 	if (newstate == TCP_ESTABLISHED)
@@ -23,7 +39,7 @@ static __always_inline __u8 connect_outcome(struct event *e, int newstate, __u32
 	 * Without an error a process gives up; unless connect() itself failed before it sent anything, or the process has
 	 * fetched the error already, which it could before tcp_done_with_error() (6.11).
 	 */
-	if (!err && e->sk->sk_lock.owned && e->tp->segs_out)
+	if (!err && e->sk->sk_lock.owned && (e->tp->segs_out || is_held_back(e->tp)))
 		return TCC_OUTCOME_ABORTED;
 	return TCC_OUTCOME_ERROR;
 }
@@ -52,7 +68,7 @@ static __always_inline int connect_count(struct sock *sk, int newstate, __u64 la
 
 static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
-	__u64 key = (__u64)sk, latency_ns = 0;
+	__u64 key = (__u64)sk, latency_ns = 0, syn_ns;
 	struct tcc_connect *rec;
 	struct conn *conn;
 	struct event e;
@@ -62,8 +78,9 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (!connect_ends(conn, oldstate, newstate))
 		return 0;
-	if (conn && conn->opened_ns)
-		latency_ns = bpf_ktime_get_ns() - conn->opened_ns;
+	syn_ns = syn_sent_ns(conn, sk);
+	if (syn_ns)
+		latency_ns = bpf_ktime_get_ns() - syn_ns;
 	if ((cfg.failed_only && newstate == TCP_ESTABLISHED) || latency_ns < cfg.min_ns) {
 		event_filtered(TCC_KIND_CONNECT);
 		return 0;
@@ -74,6 +91,7 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 	if (!rec)
 		return 0;
 	rec->latency_ns = latency_ns;
+	rec->syn_wait_ns = held_back_ns(&e, syn_ns, rec->event.head.mono_ns);
 	rec->err = newstate == TCP_CLOSE ? e.sk->sk_err : 0;
 	rec->outcome = connect_outcome(&e, newstate, rec->err);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
