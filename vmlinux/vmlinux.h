@@ -219,6 +219,7 @@ struct inet_connection_sock {
 	__u32 icsk_rto;
 	__u32 icsk_pmtu_cookie;
 	const struct tcp_congestion_ops *icsk_ca_ops;
+	void *icsk_ulp_data;
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
@@ -317,6 +318,8 @@ struct tcp_sock {
 	struct list_head tsorted_sent_queue;
 	u32 retrans_stamp;
 	u8 fastopen_connect : 1;
+	/* since 5.6, with CONFIG_MPTCP */
+	bool is_mptcp;
 	/* since 6.7 (614e8316aa4c) */
 	u8 tcp_usec_ts : 1;
 	struct tcp_options_received rx_opt;
@@ -349,6 +352,20 @@ struct tcp_sock {
 	struct sk_buff *ooo_last_skb;
 	u8 scaling_ratio;
 	u16 timeout_rehash;
+};
+
+/* With CONFIG_MPTCP: what a subflow, which is a tcp_sock, has of its connection, and that one. */
+struct mptcp_subflow_context {
+	struct list_head node;
+	u32 token;
+	struct sock *tcp_sock;
+	struct sock *conn;
+};
+
+struct mptcp_sock {
+	u32 token;
+	struct list_head conn_list;
+	struct sock *first;
 };
 
 struct Qdisc_ops {

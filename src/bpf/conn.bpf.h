@@ -110,16 +110,41 @@ static __always_inline void conn_learn(struct conn *conn)
 	conn_set_owner(conn, task);
 }
 
+static __always_inline bool owner_known(const struct conn *conn)
+{
+	return conn->tgid && !(conn->flags & CONN_LISTENER);
+}
+
+/*
+ * No process uses a subflow itself, and those after the first are opened by the kernel. They belong to the process of their
+ * connection, which the first was seen with.
+ */
+static __always_inline void owner_of_subflow(struct conn *conn, struct tcp_sock *tp)
+{
+	__u64 first = (__u64)first_subflow(subflow_of(tp));
+	const struct conn *known = first ? bpf_map_lookup_elem(&conns, &first) : NULL;
+
+	if (!known || known == conn || !owner_known(known))
+		return;
+	conn->flags = (conn->flags & ~CONN_LISTENER) | (known->flags & CONN_TREE);
+	conn->owner_jiffies = bpf_jiffies64();
+	conn->tgid = known->tgid;
+	__builtin_memcpy(conn->comm, known->comm, TCC_COMM_LEN);
+}
+
 /*
  * Where the owner is not known: ask the reader to look through the processes' files, soon at first, then ever more
  * rarely, then no more (an orphan has none).
  */
-static __always_inline void conn_ask(struct conn *conn)
+static __always_inline void conn_ask(struct conn *conn, struct tcp_sock *tp)
 {
 	__u32 zero = 0, *asked;
 	__u64 now;
 
-	if (conn->tgid && !(conn->flags & CONN_LISTENER))
+	if (owner_known(conn))
+		return;
+	owner_of_subflow(conn, tp);
+	if (owner_known(conn))
 		return;
 	now = bpf_jiffies64();
 	if (conn->asks >= OWNER_MAX_ASKS || (conn->asks && now - conn->owner_jiffies < (__u64)OWNER_ASK << conn->asks))
@@ -134,7 +159,7 @@ static __always_inline void conn_ask(struct conn *conn)
 static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, struct conn *conn, __u32 ifindex,
 				       const bool typed)
 {
-	bool known = conn && conn->tgid && !(conn->flags & CONN_LISTENER);
+	bool known = conn && owner_known(conn);
 
 	out->cgroup_id = sock_cgroup_id(sk, typed);
 	out->ino = FOLLOW(typed, sk, sk_socket, file, f_inode, i_ino);

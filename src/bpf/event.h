@@ -146,7 +146,7 @@ struct tcc_sock {
 	__s32 omem_alloc;
 	__s32 backlog_len;
 	__u32 max_window;
-	__u32 unused;
+	__u32 mptcp_token; /* 0: none */
 
 	__u64 busy_us;
 	__u64 rwnd_limited_us;
@@ -206,6 +206,8 @@ struct tcc_tcp {
 	__u8 ca_state;
 	__u8 retransmits;
 	__u8 present; /* 0: there is no full socket */
+	__u32 mptcp_token; /* of the connection that it is a subflow of; 0: none */
+	__u32 unused;
 };
 
 /* How every such event begins. */
@@ -373,7 +375,7 @@ TCC_NO_PADDING(struct tcc_owner, comm);
 TCC_NO_PADDING(struct tcc_probe_std, unused);
 TCC_NO_PADDING(struct tcc_sock, ca_priv);
 TCC_NO_PADDING(struct tcc_probe_full, sock);
-TCC_NO_PADDING(struct tcc_tcp, present);
+TCC_NO_PADDING(struct tcc_tcp, unused);
 TCC_NO_PADDING(struct tcc_state, unused);
 TCC_NO_PADDING(struct tcc_retransmit, unused);
 TCC_NO_PADDING(struct tcc_synack_retransmit, unused);
@@ -392,6 +394,6 @@ TCC_NO_PADDING(struct tcc_zero_window, unused);
 TCC_NO_PADDING(struct tcc_verdict, unused);
 TCC_NO_PADDING(struct tcc_queue, qdisc);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
-_Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, unused) + 4, "tcc_sock has a hole");
+_Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, mptcp_token) + 4, "tcc_sock has a hole");
 
 #endif

@@ -51,25 +51,18 @@ static __always_inline int on_flow_end(void *ctx, struct sock *sk, const bool ty
 
 TRACEPOINT(tcp_destroy_sock, flow_end, on_flow_end, (struct sock *sk), (ctx, sk))
 
-/* Not `copies`: the iterator may lose the CPU while it has one, and slots are given back in the order of nesting. */
-SEC("iter/task_file")
-int flow_iter(struct bpf_iter__task_file *ctx)
+static __always_inline int flow_write(struct seq_file *seq, struct task_struct *task, struct flow_copy *copy,
+				      struct sock *real)
 {
-	struct flow_copy *copy;
-	struct tcp_sock *tp;
-	struct sock *real = NULL, *sk;
-	struct conn *conn = owner_found(ctx, &real);
+	struct conn *conn = owner_found(task, real);
+	struct tcp_sock *tp = (void *)copy->sock;
+	struct sock *sk = (void *)copy->sock;
 	__u64 size = bpf_core_type_size(struct tcp_sock);
-	__u32 zero = 0;
 
-	copy = bpf_map_lookup_elem(&flow_copies, &zero);
-	if (!conn || !copy || BPF_CORE_READ(real, __sk_common.skc_state) == TCP_LISTEN)
+	if (!conn || BPF_CORE_READ(real, __sk_common.skc_state) == TCP_LISTEN)
 		return 0;
-	cookie_of_file(ctx->file);
 	if (bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
 		return 0;
-	sk = (void *)copy->sock;
-	tp = (void *)copy->sock;
 	load_head(&copy->flow.event.head, sk, TCC_KIND_DESTROY, sizeof(struct tcc_flow), false);
 	keep_port(&copy->flow.event.head, tp);
 	if (!admit_head(&copy->flow.event.head) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))
@@ -77,7 +70,30 @@ int flow_iter(struct bpf_iter__task_file *ctx)
 	load_owner(&copy->flow.event.owner, sk, conn, 0, false);
 	load_tcp_brief(&copy->flow.event.tcp, tp);
 	load_flow(&copy->flow, real, conn, false);
-	bpf_seq_write(ctx->meta->seq, &copy->flow, sizeof(copy->flow));
+	bpf_seq_write(seq, &copy->flow, sizeof(copy->flow));
+	return 0;
+}
+
+/* Not `copies`: the iterator may lose the CPU while it has one, and slots are given back in the order of nesting. */
+SEC("iter/task_file")
+int flow_iter(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct sock *stream = stream_of_file(task, ctx->file);
+	struct flow_copy *copy;
+	struct sockets all;
+	__u32 zero = 0;
+
+	copy = bpf_map_lookup_elem(&flow_copies, &zero);
+	if (!task || !stream || !copy)
+		return 0;
+	if (is_tcp(stream))
+		cookie_of_file(ctx->file);
+	all = sockets_of(stream);
+	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
+		flow_write(ctx->meta->seq, task, copy, all.sk);
+		sockets_next(&all);
+	}
 	return 0;
 }
 

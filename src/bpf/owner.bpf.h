@@ -190,8 +190,8 @@ static __always_inline void tree_root(void)
 		bpf_map_update_elem(&tree, &tgid, &one, BPF_ANY);
 }
 
-/* The TCP socket that an open file is, if it is one. */
-static __always_inline struct sock *sock_of_file(struct task_struct *task, struct file *file)
+/* The socket of TCP or MPTCP that an open file is, if it is one. */
+static __always_inline struct sock *stream_of_file(struct task_struct *task, struct file *file)
 {
 	struct socket *socket;
 	struct sock *sk;
@@ -203,7 +203,7 @@ static __always_inline struct sock *sock_of_file(struct task_struct *task, struc
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	return sk && is_tcp(sk) ? sk : NULL;
+	return sk && (is_tcp(sk) || is_mptcp(sk)) ? sk : NULL;
 }
 
 /* Whom nobody has asked for its cookie has none; behind its address the verifier does not know a socket, in its file it does. */
@@ -219,24 +219,16 @@ static __always_inline void cookie_of_file(struct file *file)
 }
 
 /*
- * The TCP socket of an open file, and what is remembered of it, its owner among that; NULL for any other file. Of several
- * holders the first in pid order is taken until one of them is seen using the socket. The file is held while the iterator
- * runs, so the socket cannot go and its address cannot be another's.
+ * What is remembered of a TCP socket of an open file, its owner among that. Of several holders the first in pid order is
+ * taken until one of them is seen using the socket. The file is held while the iterator runs, so the socket cannot go and
+ * its address cannot be another's; a subflow may, and is then another connection's for one look at the most.
  */
-static __always_inline struct conn *owner_found(struct bpf_iter__task_file *ctx, struct sock **found)
+static __always_inline struct conn *owner_found(struct task_struct *task, struct sock *sk)
 {
-	struct task_struct *task = ctx->task;
-	struct sock *sk = sock_of_file(task, ctx->file);
-	struct conn *conn;
+	struct conn *conn = conn_of((__u64)sk);
 
-	if (!task || !sk)
-		return NULL;
-	conn = conn_of((__u64)sk);
-	if (!conn)
-		return NULL;
-	if (!conn->tgid || (conn->flags & CONN_LISTENER))
+	if (conn && (!conn->tgid || (conn->flags & CONN_LISTENER)))
 		conn_set_owner(conn, task);
-	*found = sk;
 	return conn;
 }
 
@@ -247,14 +239,24 @@ static __always_inline struct conn *owner_found(struct bpf_iter__task_file *ctx,
 SEC("iter/task_file")
 int owner_iter(struct bpf_iter__task_file *ctx)
 {
-	struct sock *sk = NULL;
+	struct task_struct *task = ctx->task;
+	struct sock *stream = stream_of_file(task, ctx->file);
+	struct sockets all;
 	struct conn *conn;
+	struct sock *sk;
 
 	if (cfg.filters & TCC_FILTER_TREE)
 		tree_root();
-	conn = owner_found(ctx, &sk);
-	if (conn && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
-		listener_add(sk, conn);
+	if (!task || !stream)
+		return 0;
+	all = sockets_of(stream);
+	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
+		sk = all.sk;
+		conn = owner_found(task, sk);
+		if (conn && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
+			listener_add(sk, conn);
+		sockets_next(&all);
+	}
 	return 0;
 }
 

@@ -253,7 +253,7 @@ static __always_inline void load_tcp(struct tcc_sock *out, struct tcp_sock *tp, 
 	out->rate_app_limited = BPF_CORE_READ_BITFIELD(tp, rate_app_limited);
 	out->is_cwnd_limited = BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited);
 	out->max_window = tp->max_window;
-	out->unused = 0;
+	out->mptcp_token = mptcp_token(tp);
 }
 
 static __always_inline __u8 load_ca_state(struct tcp_sock *tp)

@@ -13,6 +13,7 @@
 #include "compat.bpf.h"
 #include "emit.bpf.h"
 #include "clock.bpf.h"
+#include "mptcp.bpf.h"
 #include "sock.bpf.h"
 #include "memory.bpf.h"
 #include "conn.bpf.h"

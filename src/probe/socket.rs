@@ -2,14 +2,14 @@
 
 use plain::Plain;
 
-use super::common::{self, Field, full, std};
+use super::common::{self, Field, full, needs, std};
 use super::names::{CA_STATES, INFINITE_SSTHRESH, TCP_STATES, name};
 use super::owner::owner_fields;
 use crate::skel::{Event, Tcp};
-use crate::table::Column;
 use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::{self, Bytes, Count, Microseconds, Segments, Sequence};
 use crate::table::Value::{self, Null, U64};
+use crate::table::{Column, Member};
 
 /// A value of the connection's state; null where the event has no full socket.
 macro_rules! of_tcp {
@@ -23,6 +23,9 @@ macro_rules! of_tcp {
         }
     };
 }
+
+/// With CONFIG_MPTCP, since 5.6.
+const IS_MPTCP: Member = Member { type_name: "tcp_sock", member: "is_mptcp" };
 
 static OWNER: &[Field<Event>] = &owner_fields!(full, std);
 
@@ -45,6 +48,7 @@ static TCP: &[Field<Event>] = &[
     full("snd_wnd", (Unsigned, Bytes), "tp->snd_wnd", "The peer's receive window as last accepted.", of_tcp!(|t| U64(t.snd_wnd.into()))),
     full("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised.", of_tcp!(|t| U64(t.rcv_wnd.into()))),
     std("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time; null before the first sample.", of_tcp!(|t| Value::unless(t.srtt_us.into(), 0))),
+    needs(IS_MPTCP, std("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow, or a listener.", of_tcp!(|t| Value::unless(t.mptcp_token.into(), 0)))),
     full("bytes_acked", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged.", of_tcp!(|t| U64(t.bytes_acked))),
     full("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order.", of_tcp!(|t| U64(t.bytes_received))),
 ];

@@ -177,6 +177,7 @@ pub static FULL: &[Field<Probe>] = &[
     full("undo_retrans", (Signed, Segments), "tp->undo_retrans", "Retransmissions that would have to prove spurious for an undo.", |p| I64(p.sock.undo_retrans.into())),
     full("tlp_high_seq", (Unsigned, Sequence), "tp->tlp_high_seq", "snd_nxt at the last tail loss probe; null: none.", |p| unless(p.sock.tlp_high_seq.into(), 0)),
     since("timeout_rehash", full("timeout_rehash", (Unsigned, Count), "tp->timeout_rehash", "Flow-hash changes on timeout.", |p| U64(p.sock.timeout_rehash.into()))),
+    since("is_mptcp", full("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow, or a listener.", |p| unless(p.sock.mptcp_token.into(), 0))),
     full("sk_mark", (Unsigned, Unit::None), "sk->sk_mark", "SO_MARK of the socket.", |p| U64(p.sock.sk_mark.into())),
     full("sk_priority", (Unsigned, Unit::None), "sk->sk_priority", "SO_PRIORITY of the socket.", |p| U64(p.sock.sk_priority.into())),
     full("tos", (Unsigned, Unit::None), "inet->tos", "IP_TOS of the socket.", |p| U64(p.sock.tos.into())),

@@ -33,7 +33,7 @@ pub static KEY: [Column; 7] = [
 ];
 
 #[rustfmt::skip]
-pub static COLUMNS: [Column; 11] = [
+pub static COLUMNS: [Column; 12] = [
     column("pid", (Unsigned, Unit::None), "task->tgid", "The process that holds it; null: none is known."),
     column("comm", (Text, Unit::None), "task->group_leader->comm", "Its name. A byte that is not UTF-8 is `\\xNN`, a backslash `\\x5c`."),
     column("uid", (Unsigned, Unit::None), "sk_uid", "The socket's user."),
@@ -45,6 +45,7 @@ pub static COLUMNS: [Column; 11] = [
     column("retrans_segs", (Unsigned, Segments), "tp->total_retrans", "Sent again in the interval."),
     column("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window at the reading."),
     column("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time at the reading; null before the first sample."),
+    column("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow."),
 ];
 
 const VIEW: &[View] = &[
@@ -255,6 +256,7 @@ fn line(row: &Connection) -> Line<'_> {
             Value::U64(row.retrans),
             Value::U64(tcp.snd_cwnd.into()),
             Value::unless(tcp.srtt_us.into(), 0),
+            Value::unless(tcp.mptcp_token.into(), 0),
         ],
         buckets: Vec::new(),
     }

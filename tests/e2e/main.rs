@@ -37,6 +37,7 @@ mod life_samples;
 mod limits;
 mod loads;
 mod names;
+mod mptcp;
 mod open_before;
 mod opening;
 mod output;

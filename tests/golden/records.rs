@@ -157,7 +157,7 @@ fn sock() -> Sock {
         undo_marker: 10_160, undo_retrans: -3, tlp_high_seq: 10_161, sk_mark: 10_162,
         sk_priority: 10_163, drops: 10_164, wmem_queued: 10_165, wmem_alloc: 10_166,
         sndbuf: 10_167, rmem_alloc: 10_168, rcvbuf: 10_169, forward_alloc: -4096,
-        omem_alloc: 10_170, backlog_len: 10_171, max_window: 10_172, unused: 0,
+        omem_alloc: 10_170, backlog_len: 10_171, max_window: 10_172, mptcp_token: 4_001_271_271,
         busy_us: 1_173_173_173, rwnd_limited_us: 1_174_174_174, sndbuf_limited_us: 1_175_175_175,
         timeout_rehash: 1176, state: 1, ca_state: 2, retransmits: 82, backoff: 83, probes_out: 84,
         pending: 5, ecn_flags: 9, rate_app_limited: 1, is_cwnd_limited: 1, tstamp_ok: 1,
@@ -173,7 +173,7 @@ fn tcp() -> Tcp {
         snd_ssthresh: 10_184, snd_una: 3_000_000_000, snd_nxt: 3_000_014_480,
         write_seq: 3_000_020_000, snd_wnd: 10_185, rcv_wnd: 10_186, srtt_us: 10_187,
         packets_out: 500, sacked_out: 100, lost_out: 50, retrans_out: 20, total_retrans: 10_188,
-        state: 1, ca_state: 3, retransmits: 94, present: 1,
+        state: 1, ca_state: 3, retransmits: 94, present: 1, mptcp_token: 4_001_272_272, unused: 0,
     }
 }
 

@@ -14,6 +14,12 @@ struct {
 	__type(value, __u64); /* the listener, which the call holds */
 } accepting SEC(".maps");
 
+/* Of MPTCP it is the first subflow that is accepted, and the first that listens. */
+static __always_inline struct sock *sock_of(struct sock *sk)
+{
+	return sk && is_mptcp(sk) ? BPF_CORE_READ((struct mptcp_sock *)sk, first) : sk;
+}
+
 static __always_inline struct sock *sock_of_fd(int fd)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -24,7 +30,7 @@ static __always_inline struct sock *sock_of_fd(int fd)
 		return NULL;
 	if (bpf_probe_read_kernel(&file, sizeof(file), files + fd))
 		return NULL;
-	return sock_of_file(task, file);
+	return sock_of(stream_of_file(task, file));
 }
 
 static __always_inline int accept_begins(int fd)

@@ -123,27 +123,42 @@ static __always_inline int on_life(void *ctx, struct sock *sk, int oldstate, int
 TRACEPOINT(inet_sock_set_state, life, on_life, (struct sock *sk, int oldstate, int newstate),
 	   (ctx, sk, oldstate, newstate))
 
-/* The connections that are open when the trace begins, each once, however many files it has. Run after the others. */
-SEC("iter/task_file")
-int life_iter(struct bpf_iter__task_file *ctx)
+static __always_inline int life_list(struct bpf_iter__task_file *ctx, struct sock *sk)
 {
-	struct sock *sk = sock_of_file(ctx->task, ctx->file);
 	struct tcc_life *rec;
 	struct conn *conn;
 	struct event e;
 
-	if (!sk || !(1 << (BPF_CORE_READ(sk, __sk_common.skc_state) & 31) & TCPF_OPEN))
+	if (!(1 << (BPF_CORE_READ(sk, __sk_common.skc_state) & 31) & TCPF_OPEN))
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (!conn || conn->established_ns || (conn->flags & CONN_LISTED))
 		return 0;
 	conn->flags |= CONN_LISTED;
-	cookie_of_file(ctx->file);
+	if (!subflow_of_real(sk))
+		cookie_of_file(ctx->file);
 	rec = event_begin(&e, sk, TCC_KIND_LIFE, sizeof(*rec), false);
 	if (!rec)
 		return 0;
 	load_life(rec, &e);
 	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+/* The connections that are open when the trace begins, each once, however many files it has. Run after the others. */
+SEC("iter/task_file")
+int life_iter(struct bpf_iter__task_file *ctx)
+{
+	struct sock *stream = stream_of_file(ctx->task, ctx->file);
+	struct sockets all;
+
+	if (!stream)
+		return 0;
+	all = sockets_of(stream);
+	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
+		life_list(ctx, all.sk);
+		sockets_next(&all);
+	}
+	return 0;
 }
 
 #endif

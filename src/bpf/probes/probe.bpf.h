@@ -49,7 +49,7 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 	if (cfg.track_conn)
 		conn = conn_of(conn_key(key, head.cookie));
 	if (cfg.track_owner && conn)
-		conn_ask(conn);
+		conn_ask(conn, tp);
 	if (!admit_owner(conn)) {
 		owner_refused(n, conn);
 		return 0;

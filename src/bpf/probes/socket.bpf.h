@@ -38,6 +38,8 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->ca_state = load_ca_state(tp);
 	out->retransmits = icsk->icsk_retransmits;
 	out->present = 1;
+	out->mptcp_token = mptcp_token(tp);
+	out->unused = 0;
 }
 
 /* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
@@ -94,7 +96,7 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 	}
 	e->conn = cfg.track_conn ? event_conn(conn_key(real, head->cookie), kind, e->sk->__sk_common.skc_state) : NULL;
 	if (cfg.track_owner && e->conn)
-		conn_ask(e->conn);
+		conn_ask(e->conn, e->tp);
 	if (!admit_owner(e->conn)) {
 		owner_refused(e->n, e->conn);
 		goto none;
