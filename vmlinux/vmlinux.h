@@ -509,6 +509,22 @@ struct syscall_trace_exit {
 	long ret;
 };
 
+/* With CONFIG_IO_URING; `req` since 5.18 (502c87d65564). */
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+};
+
+struct trace_event_raw_io_uring_complete {
+	void *req;
+	int res;
+};
+
+/* before 5.17 */
+struct trace_event_raw_io_uring_complete___5_16 {
+	long res;
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {

@@ -201,6 +201,7 @@ enum {
 
 enum {
 	OPENING_DEFERRED = 1, /* its listener has TCP_DEFER_ACCEPT, and drops an ACK without data; or may have */
+	OPENING_ACCEPTED = 2, /* reported by `accept` */
 };
 
 /* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */

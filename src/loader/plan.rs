@@ -343,7 +343,11 @@ fn programs(kind: &'static Kind, reader: Reader, request: &Request, facts: &Fact
         .filter(|more| !facts.lacking_hooks.contains(&more.tracepoint()));
     let more = more.map(|more| Program {
         kind: number,
-        name: flavour(more.program, reader),
+        name: if more.is_classic() {
+            more.program.to_owned()
+        } else {
+            flavour(more.program, reader)
+        },
         tracepoint: more.tracepoint(),
         first: false,
     });

@@ -93,6 +93,12 @@ impl Hook {
     pub fn tracepoint(&self) -> &'static str {
         after_group(self.hook)
     }
+
+    /// The program there; a classic one where the arguments differ between kernels and the record does not.
+    #[must_use]
+    pub fn is_classic(&self) -> bool {
+        self.hook.starts_with("io_uring:")
+    }
 }
 
 fn after_group(hook: &'static str) -> &'static str {

@@ -117,6 +117,14 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
         ),
         item("code", code(asked)),
         item(
+            "accept by io_uring",
+            by_types(
+                kernel.has_tracepoint("io_uring_complete"),
+                "seen as the request completes (io_uring:io_uring_complete); with a direct descriptor, when the connection is first read from or ends",
+                "reported when the connection is first read from or ends, without the time that it waited (no io_uring:io_uring_complete here)",
+            ),
+        ),
+        item(
             "lockdown",
             match kernel::locked_down() {
                 Some(true) => No(

@@ -5,6 +5,7 @@
 mod support;
 
 mod accept;
+mod accept_uring;
 mod accounting;
 mod algorithms;
 mod big_tcp;

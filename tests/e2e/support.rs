@@ -31,6 +31,7 @@ mod test_process;
 mod times;
 mod tracer;
 mod traffic;
+mod uring;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub use self::tcp_options::{TcpOption, set_tcp};
 pub use self::test_process::TestProcess;
 pub use self::tracer::{Output, Trace, Tracer, cells, text, u64_of};
 pub use self::traffic::{Server, traffic, traffic_in};
+pub use self::uring::Uring;
 
 /// How long anything may take; emulated machines are slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -100,8 +100,20 @@ fn what_several_kinds_remember_runs_once_and_first() {
         ["conn_state_btf", "conn_reset_btf", "synack_time_btf", "syn_again_btf", "conn_destroy"];
     assert_eq!(plan.variants[0].hooks, hooks);
     let programs = plan.variants[0].programs.iter().map(|(_, name)| &**name);
-    let accept = ["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"];
-    assert_eq!(programs.collect::<Vec<_>>(), [&["life_btf"], &accept[..]].concat());
+    let calls = ["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"];
+    let others = ["accept_uring", "accept_receive_btf", "accept_state_btf"];
+    assert_eq!(programs.collect::<Vec<_>>(), [&["life_btf"], &calls[..], &others].concat());
+}
+
+#[test]
+fn without_io_uring_accepts_are_seen_by_use() {
+    let kinds = KINDS.iter().filter(|kind| kind.name == "accept").collect();
+    let request = Request { kinds, ..Request::default() };
+    let facts = Facts { lacking_hooks: vec!["io_uring_complete"], ..modern() };
+    let variant = &plan(&request, &facts).unwrap().variants[0];
+    assert!(variant.programs.iter().all(|(_, name)| name != "accept_uring"));
+    assert!(variant.programs.iter().any(|(_, name)| name == "accept_receive_btf"));
+    assert!(variant.notes[0].contains("io_uring:io_uring_complete"), "{:?}", variant.notes);
 }
 
 #[test]
