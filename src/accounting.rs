@@ -76,6 +76,8 @@ pub struct Forgotten {
     pub queued_packets: u64,
     /// Processes of the command, for which there never was room: they are not traced.
     pub processes: u64,
+    /// Closed connections whose socket a process still holds: their ends and totals.
+    pub closed_conns: u64,
 }
 
 impl Forgotten {
@@ -96,6 +98,7 @@ impl Forgotten {
             (self.synacks, "handshakes"),
             (self.queued_packets, "packets in queues"),
             (self.processes, "processes of the command"),
+            (self.closed_conns, "closed connections"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();

@@ -4,7 +4,7 @@ use crate::probe::ca::ALGORITHMS;
 use crate::probe::common::{self, Common};
 use crate::probe::tcp_probe::{self, Probe};
 use crate::probe::{KINDS, Kind, Record, Types};
-use crate::skel::Head;
+use crate::skel::{Head, HeadFlag};
 use crate::table::{Moment, Row, Value};
 
 /// Why bytes are not an event.
@@ -64,7 +64,8 @@ impl<'c> Event<'c> {
         // The perf buffer pads records, so there may be more bytes than the record has.
         let record = bytes.get(..usize::from(head.len)).ok_or(Undecodable::Length)?;
         let kind = KINDS.get(usize::from(head.kind)).ok_or(Undecodable::Kind(head.kind))?;
-        let payload = Payload::of(kind, record, head.full != 0).ok_or(Undecodable::Length)?;
+        let full = u32::from(head.full) & HeadFlag::TCC_HEAD_FULL.0 != 0;
+        let payload = Payload::of(kind, record, full).ok_or(Undecodable::Length)?;
         Ok(Event { common: Common { head, time: moment(head.mono_ns) }, payload, types })
     }
 

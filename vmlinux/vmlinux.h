@@ -160,6 +160,11 @@ struct socket {
 	struct file *file;
 };
 
+struct sk_buff_head {
+	struct sk_buff *prev;
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	atomic_t sk_drops;
@@ -182,6 +187,9 @@ struct sock {
 	u16 sk_type;
 	u16 sk_protocol;
 	int sk_err;
+	int sk_err_soft;
+	u8 sk_shutdown;
+	struct sk_buff_head sk_error_queue;
 	unsigned long sk_lingertime;
 	int sk_sndbuf;
 	struct sock_cgroup_data sk_cgrp_data;
@@ -284,6 +292,7 @@ struct tcp_sock {
 	u32 sacked_out;
 	u8 is_cwnd_limited : 1;
 	u32 tlp_high_seq;
+	int linger2;
 	u32 rttvar_us;
 	u32 retrans_out;
 	u16 advmss;
@@ -293,6 +302,7 @@ struct tcp_sock {
 	u32 segs_out;
 	u32 data_segs_out;
 	u64 bytes_sent;
+	u8 repair : 1;
 	u8 chrono_type : 2;
 	u32 chrono_start;
 	u32 chrono_stat[3];
@@ -401,6 +411,7 @@ struct net_device {
 };
 
 struct sk_buff {
+	struct sk_buff *prev;
 	struct sock *sk;
 	struct net_device *dev;
 	unsigned long _skb_refdst;
@@ -418,6 +429,16 @@ struct sk_buff {
 	__u32 mark;
 	int skb_iif;
 	char cb[48];
+};
+
+struct sock_extended_err {
+	__u32 ee_errno;
+	__u8 ee_origin;
+};
+
+/* at the beginning of skb->cb in a socket's error queue */
+struct sock_exterr_skb {
+	struct sock_extended_err ee;
 };
 
 struct skb_shared_info {

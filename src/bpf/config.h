@@ -77,7 +77,8 @@ struct tcc_config {
 	__u8 failed_only; /* of connect */
 	__u8 stack; /* `drop` with the kernel's stack */
 	__u8 sums; /* events are added up, and are no records */
-	__u8 unused[2];
+	__u8 keep_closed; /* keep ends and totals of closed connections: see closed.bpf.h */
+	__u8 unused[1];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

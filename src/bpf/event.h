@@ -39,6 +39,11 @@ enum tcc_kind {
 /* icsk_ca_priv: 13 u64 since 5.1 */
 #define TCC_CA_PRIV_LEN 104
 
+enum tcc_head_flag {
+	TCC_HEAD_FULL = 1, /* the record goes beyond the standard fields */
+	TCC_HEAD_WIPED = 2, /* tcp_disconnect() has erased the peer's port: the ends are unknown */
+};
+
 /* Every record begins so. Addresses are IPv6; an IPv4 one is mapped (::ffff:a.b.c.d), so one form serves both. */
 struct tcc_head {
 	__u64 mono_ns; /* CLOCK_MONOTONIC */
@@ -48,7 +53,7 @@ struct tcc_head {
 	__u16 sport;
 	__u16 dport;
 	__u8 kind; /* enum tcc_kind */
-	__u8 full; /* the record goes beyond the standard fields */
+	__u8 full; /* enum tcc_head_flag */
 	__u16 len; /* of the whole record, checked by the reader */
 };
 
@@ -185,6 +190,12 @@ struct tcc_probe_full {
 	struct tcc_sock sock;
 };
 
+enum tcc_presence {
+	TCC_SOCK_NONE = 0, /* there is no full socket */
+	TCC_SOCK_PRESENT,
+	TCC_SOCK_WIPED, /* there is one, but tcp_disconnect() has erased its counters */
+};
+
 /* What every event of a socket but `probe` shows of its connection; zero where the event has no full socket. */
 struct tcc_tcp {
 	__u64 bytes_acked;
@@ -205,7 +216,7 @@ struct tcc_tcp {
 	__u8 state;
 	__u8 ca_state;
 	__u8 retransmits;
-	__u8 present; /* 0: there is no full socket */
+	__u8 present; /* enum tcc_presence */
 	__u32 mptcp_token; /* of the connection that it is a subflow of; 0: none */
 	__u32 unused;
 };
@@ -263,23 +274,9 @@ struct tcc_reset_sent {
 	__u8 unused[2];
 };
 
-/* tcp:tcp_receive_reset, tcp:tcp_destroy_sock */
+/* tcp:tcp_receive_reset */
 struct tcc_reset_received {
 	struct tcc_event event;
-};
-
-struct tcc_destroy {
-	struct tcc_event event;
-	__u64 bytes_sent;
-	__u64 bytes_retrans;
-	__u32 segs_in;
-	__u32 segs_out;
-	__u32 data_segs_in;
-	__u32 data_segs_out;
-	__u32 min_rtt_us;
-	__u32 delivered;
-	__u32 lost;
-	__u32 dsack_dups;
 };
 
 /* tcp:tcp_cong_state_set, or what was seen of the socket without it */
@@ -332,6 +329,8 @@ union tcc_record {
 	enum tcc_outcome outcome;
 	enum tcc_end end;
 	enum tcc_closed_by closed_by;
+	enum tcc_head_flag head_flag;
+	enum tcc_presence presence;
 };
 
 /*
@@ -366,6 +365,7 @@ struct tcc_memories {
 	struct tcc_entries dwelling;
 	struct tcc_entries synacks;
 	struct tcc_entries queued_packets;
+	struct tcc_entries closed_conns;
 };
 
 #define TCC_NO_PADDING(type, last) \
@@ -380,7 +380,7 @@ TCC_NO_PADDING(struct tcc_state, unused);
 TCC_NO_PADDING(struct tcc_retransmit, unused);
 TCC_NO_PADDING(struct tcc_synack_retransmit, unused);
 TCC_NO_PADDING(struct tcc_reset_sent, unused);
-TCC_NO_PADDING(struct tcc_destroy, dsack_dups);
+TCC_NO_PADDING(struct tcc_totals, dsack_dups);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
 TCC_NO_PADDING(struct tcc_rcvbuf_grow, scaling_ratio);

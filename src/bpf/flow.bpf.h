@@ -9,26 +9,6 @@
 
 #define TCP_ESTABLISHED 1
 
-/*
- * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see `scratch`). The
- * cookie is made for those whom nobody else asks for it, not before it is the connection's own and no listener's.
- */
-static __always_inline int on_flow_born(struct sock *sk, int newstate, const bool typed)
-{
-	struct conn *conn;
-
-	if ((newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV) || !is_tcp(sk))
-		return 0;
-	conn = conn_of((__u64)sk);
-	if (conn)
-		conn->flags |= CONN_BORN;
-	if (newstate == TCP_ESTABLISHED && typed && cfg.cookie_helper)
-		bpf_get_socket_cookie(sk);
-	return 0;
-}
-
-TRACEPOINT(inet_sock_set_state, flow_born, on_flow_born, (struct sock *sk, int oldstate, int newstate), (sk, newstate))
-
 static __always_inline void load_flow(struct tcc_flow *flow, struct sock *real, const struct conn *conn, bool closed)
 {
 	flow->sk = (__u64)real;
@@ -51,12 +31,45 @@ static __always_inline int on_flow_end(void *ctx, struct sock *sk, const bool ty
 
 TRACEPOINT(tcp_destroy_sock, flow_end, on_flow_end, (struct sock *sk), (ctx, sk))
 
+/* tcp_disconnect() has ended one connection of that socket, which now begins another: its last reading is what it had. */
+static __always_inline void flow_again(void *ctx, struct sock *sk, const bool typed)
+{
+	__u64 key = (__u64)sk;
+
+	if (bpf_map_lookup_elem(&closed_conns, &key))
+		on_flow_end(ctx, sk, typed);
+}
+
+/*
+ * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see `scratch`). The
+ * cookie is made for those whom nobody else asks for it, not before it is the connection's own and no listener's.
+ */
+static __always_inline int on_flow_born(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	struct conn *conn;
+
+	if (oldstate == TCP_CLOSE && newstate == TCP_SYN_SENT)
+		flow_again(ctx, sk, typed);
+	if ((newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV) || !is_tcp(sk))
+		return 0;
+	conn = conn_of((__u64)sk);
+	if (conn)
+		conn->flags |= CONN_BORN;
+	if (newstate == TCP_ESTABLISHED && typed && cfg.cookie_helper)
+		bpf_get_socket_cookie(sk);
+	return 0;
+}
+
+TRACEPOINT(inet_sock_set_state, flow_born, on_flow_born, (struct sock *sk, int oldstate, int newstate),
+	   (ctx, sk, oldstate, newstate))
+
 static __always_inline int flow_write(struct seq_file *seq, struct task_struct *task, struct flow_copy *copy,
 				      struct sock *real)
 {
 	struct conn *conn = owner_found(task, real);
 	struct tcp_sock *tp = (void *)copy->sock;
 	struct sock *sk = (void *)copy->sock;
+	const struct closed_conn *closed;
 	__u64 size = bpf_core_type_size(struct tcp_sock);
 
 	if (!conn || BPF_CORE_READ(real, __sk_common.skc_state) == TCP_LISTEN)
@@ -65,10 +78,18 @@ static __always_inline int flow_write(struct seq_file *seq, struct task_struct *
 		return 0;
 	load_head(&copy->flow.event.head, sk, TCC_KIND_DESTROY, sizeof(struct tcc_flow), false);
 	keep_port(&copy->flow.event.head, tp);
+	/* After the copy: tcp_disconnect() changes the state before it erases anything. */
+	closed = closed_of(real, TCC_KIND_DESTROY, BPF_CORE_READ(real, __sk_common.skc_state));
+	if (closed)
+		load_closed_ends(&copy->flow.event.head, closed);
+	else if (is_wiped(sk, tp, TCC_KIND_DESTROY))
+		return 0;
 	if (!admit_head(&copy->flow.event.head) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))
 		return 0;
 	load_owner(&copy->flow.event.owner, sk, conn, 0, false);
 	load_tcp_brief(&copy->flow.event.tcp, tp);
+	if (closed)
+		load_closed_tcp(&copy->flow.event.tcp, closed);
 	load_flow(&copy->flow, real, conn, false);
 	bpf_seq_write(seq, &copy->flow, sizeof(copy->flow));
 	return 0;

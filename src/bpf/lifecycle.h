@@ -21,6 +21,26 @@ struct tcc_connect {
 	__u8 unused[3];
 };
 
+/* A connection's counters that only its end shows. */
+struct tcc_totals {
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u32 segs_in;
+	__u32 segs_out;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
+	__u32 min_rtt_us;
+	__u32 delivered;
+	__u32 lost;
+	__u32 dsack_dups;
+};
+
+/* tcp:tcp_destroy_sock */
+struct tcc_destroy {
+	struct tcc_event event;
+	struct tcc_totals totals;
+};
+
 enum tcc_end {
 	TCC_END_NONE = 0, /* it goes on */
 	TCC_END_FIN,

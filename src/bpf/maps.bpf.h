@@ -376,6 +376,7 @@ struct {
 	__type(value, __u64);
 } kernel_time SEC(".maps");
 
+#include "closed_maps.bpf.h"
 #include "queue_maps.bpf.h"
 
 #endif

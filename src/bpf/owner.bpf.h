@@ -149,8 +149,11 @@ SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(conn_destroy, struct sock *sk)
 {
 	__u64 key = conn_key(sk, BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
+	__u64 addr = (__u64)sk;
 
 	forget(conns, &key);
+	if (cfg.keep_closed)
+		forget(closed_conns, &addr);
 	return 0;
 }
 

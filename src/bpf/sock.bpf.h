@@ -10,6 +10,10 @@
 #ifndef __TCC_SOCK_BPF_H__
 #define __TCC_SOCK_BPF_H__
 
+/* of enum sock_flags */
+#define SOCK_DEAD (1 << 0) /* an orphan: no process has it */
+#define SOCK_DONE (1 << 1) /* the peer's FIN is there */
+
 #define TCPHDR_FIN 1
 #define TCPHDR_SYN 2
 
@@ -82,7 +86,7 @@ static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 
 	h->sport = sk->__sk_common.skc_num;
 	h->dport = bpf_ntohs(sk->__sk_common.skc_dport);
 	h->kind = kind;
-	h->full = cfg.full;
+	h->full = cfg.full ? TCC_HEAD_FULL : 0;
 	h->len = len;
 }
 

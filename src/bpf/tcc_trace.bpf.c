@@ -36,6 +36,7 @@
 #include "probes/reset_sent.bpf.h"
 #include "probes/reset_received.bpf.h"
 #include "probes/destroy.bpf.h"
+#include "probes/closed.bpf.h"
 #include "probes/cong_state.bpf.h"
 #include "probes/rcv_space.bpf.h"
 #include "probes/rcvbuf_grow.bpf.h"

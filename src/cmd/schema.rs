@@ -255,6 +255,10 @@ const COUNTS: &[(&str, &str)] = &[
     ("synacks", "Handshakes whose SYN-ACK was sent again, for handshake_us."),
     ("queued_packets", "Packets on their way to the driver, for queue."),
     ("processes", "Processes of the command for which there never was room: they are not traced."),
+    (
+        "closed_conns",
+        "Closed connections whose socket a process still holds: their ends and totals.",
+    ),
 ];
 const FORGOTTEN: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
     room (--max-conns): what would have come from it is null.";

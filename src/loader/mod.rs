@@ -35,6 +35,8 @@ const PROCESSES: u32 = 16_384;
 const MOST_PROCESSES: u32 = 4 << 20;
 /// Handshakes at a time in which a SYN-ACK was sent again.
 const SYNACKS: u32 = 8_192;
+/// Sockets at a time whose connection is closed and that a process still holds.
+const CLOSED: u32 = 16_384;
 /// Packets at a time between TCP and the drivers, and blocks of 8 KiB of those that have several segments.
 const QUEUED: u32 = 16_384;
 const UNCUT: u32 = 16_384;
@@ -217,6 +219,7 @@ fn configure(
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
     summaries::set(cfg, config.summarise.as_ref());
     cfg.cookie_helper = plan.cookie_helper.into();
+    cfg.keep_closed = variant.keeps_closed().into();
     cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
@@ -233,6 +236,9 @@ fn configure(
     }
     if variant.hooks.iter().any(|hook| hook.starts_with("synack_time")) {
         maps.synacks.set_max_entries(SYNACKS.min(connections))?;
+    }
+    if variant.keeps_closed() {
+        maps.closed_conns.set_max_entries(CLOSED.min(connections))?;
     }
     if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
         maps.accepting.set_max_entries(PROCESSES.min(connections))?;

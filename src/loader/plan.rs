@@ -73,6 +73,11 @@ impl Variant {
         self.kinds().any(|kind| kind.name == name)
     }
 
+    /// Does it keep the ends and totals of closed connections?
+    pub fn keeps_closed(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.starts_with(KEEP_CLOSED))
+    }
+
     /// Whose events it makes, each once.
     pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
         let mut numbers: Vec<usize> = self.programs.iter().map(|(number, _)| *number).collect();
@@ -83,6 +88,9 @@ impl Variant {
 
 /// What makes cookies where the readers cannot; they work without it.
 pub const COOKIE_PROGRAM: &str = "probe_cookie";
+
+/// Keeps the ends and totals of closed connections. It runs after what reads those of a socket that is used again.
+const KEEP_CLOSED: &str = "closed_keep";
 
 /// Kinds that tell of the time since the connection's last event of that kind.
 const REMEMBERS: &[&str] = &["state", "cong_state"];
@@ -248,7 +256,7 @@ fn hooks(
     }
     for memory in request.kinds.iter().flat_map(|kind| kind.memory) {
         let hook = flavour(memory, reader);
-        if !hooks.contains(&hook) {
+        if *memory != KEEP_CLOSED && !hooks.contains(&hook) {
             hooks.push(hook);
         }
     }
@@ -266,6 +274,8 @@ fn hooks(
     if request.flows {
         hooks.push(flavour("flow_born", reader));
     }
+    let keeps = request.kinds.iter().any(|kind| kind.memory.contains(&KEEP_CLOSED));
+    hooks.extend(keeps.then(|| flavour(KEEP_CLOSED, reader)));
     let derives = request.kinds.iter().any(|kind| is_derived(kind, request, facts));
     if request.dwelling || derives {
         let hook = flavour("conn_state", reader);
@@ -274,7 +284,7 @@ fn hooks(
         }
     }
     if request.dwelling {
-        hooks.push(flavour("dwelling_end", reader));
+        hooks.extend(["dwelling_close", "dwelling_end"].map(|name| flavour(name, reader)));
     }
     if request.samples {
         hooks.push(flavour("conn_sample", reader));

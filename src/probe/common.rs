@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::skel::Head;
+use crate::skel::{Head, HeadFlag};
 use crate::table::{Column, Member, Moment, Set, Type, Unit, Value};
 
 /// The beginning of every event, with its moment already turned into the clock that `--time` chose.
@@ -21,6 +21,11 @@ pub struct Field<R: 'static> {
 /// An IPv4 address is recorded as a mapped one.
 fn address(bytes: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(bytes).to_canonical()
+}
+
+/// Has the kernel erased the ends, before anybody saw them?
+fn is_wiped(c: &Common) -> bool {
+    u32::from(c.head.full) & HeadFlag::TCC_HEAD_WIPED.0 != 0
 }
 
 /// Shorthand for the tables: a column that any reader gives, or that only a reader of the socket gives.
@@ -122,7 +127,10 @@ pub static FIELDS: &[Field<Common>] = &[
             "sk_rcv_saddr, sk_v6_rcv_saddr",
             "The local address: of the socket that is traced, whichever way the packet went.",
         ),
-        get: |c| Value::Ip(address(c.head.saddr)),
+        get: |c| {
+            let saddr = address(c.head.saddr);
+            if is_wiped(c) && saddr.is_unspecified() { Value::Null } else { Value::Ip(saddr) }
+        },
     },
     Field {
         column: column(
@@ -133,7 +141,13 @@ pub static FIELDS: &[Field<Common>] = &[
             "skc_num",
             "The local port.",
         ),
-        get: |c| Value::U64(c.head.sport.into()),
+        get: |c| {
+            if is_wiped(c) {
+                Value::unless(c.head.sport.into(), 0)
+            } else {
+                Value::U64(c.head.sport.into())
+            }
+        },
     },
     Field {
         column: column(
@@ -144,7 +158,7 @@ pub static FIELDS: &[Field<Common>] = &[
             "sk_daddr, sk_v6_daddr",
             "The peer's address.",
         ),
-        get: |c| Value::Ip(address(c.head.daddr)),
+        get: |c| if is_wiped(c) { Value::Null } else { Value::Ip(address(c.head.daddr)) },
     },
     Field {
         column: column(
@@ -155,7 +169,7 @@ pub static FIELDS: &[Field<Common>] = &[
             "skc_dport",
             "The peer's port.",
         ),
-        get: |c| Value::U64(c.head.dport.into()),
+        get: |c| if is_wiped(c) { Value::Null } else { Value::U64(c.head.dport.into()) },
     },
 ];
 

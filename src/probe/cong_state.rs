@@ -29,7 +29,7 @@ socket_kind!(
     TCC_KIND_CONG_STATE,
     "cong_state",
     "tcp:tcp_cong_state_set" or INSTEAD,
-    "The sender's recovery state changes. Before 5.19 as far as it can be told from packets and retransmissions.",
+    "The sender's recovery state changes, to another one and before the connection is closed. Before 5.19 as far as it can be told from packets and retransmissions.",
     view![
         ("PID", "pid", 6),
         ("OLD", "old_ca_state", 8),

@@ -2,7 +2,7 @@
 
 use super::common::{Field, std};
 use super::names::errno;
-use super::socket::{socket_kind, view};
+use super::socket::{self, socket_kind, view};
 use crate::skel::ErrorRecord;
 use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::None;
@@ -19,6 +19,9 @@ socket_kind!(
     TCC_KIND_ERROR,
     "error",
     "sock:inet_sk_error_report",
-    "The application is told that its connection failed (5.14).",
-    view![("PID", "pid", 6), ("COMM", "comm", 15), ("ERROR", "error", 12)]
+    "The application is told that its connection failed (5.14): sk->sk_err is set.",
+    view![("PID", "pid", 6), ("COMM", "comm", 15), ("ERROR", "error", 12)],
+    |bytes, _, index| socket::value(FIELDS, bytes, index),
+    memory: &["closed_keep"],
+    programs: &[]
 );

@@ -5,21 +5,22 @@ use plain::Plain;
 use super::common::{self, Field, full, needs, std};
 use super::names::{CA_STATES, INFINITE_SSTHRESH, TCP_STATES, name};
 use super::owner::owner_fields;
-use crate::skel::{Event, Tcp};
+use crate::skel::{Event, Presence, Tcp};
 use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::{self, Bytes, Count, Microseconds, Segments, Sequence};
 use crate::table::Value::{self, Null, U64};
 use crate::table::{Column, Member};
 
-/// A value of the connection's state; null where the event has no full socket.
+/// Does the event have the connection's counters: a full socket that has not been disconnected?
+pub(super) fn is_known(tcp: &Tcp) -> bool {
+    u32::from(tcp.present) == Presence::TCC_SOCK_PRESENT.0
+}
+
+/// A value of the connection's state; null where that is not known.
 macro_rules! of_tcp {
     (|$t:ident| $value:expr) => {
         |e| {
-            if e.tcp.present == 0 {
-                Null
-            } else {
-                (|$t: &Tcp| -> Value<'static> { $value })(&e.tcp)
-            }
+            if is_known(&e.tcp) { (|$t: &Tcp| -> Value<'static> { $value })(&e.tcp) } else { Null }
         }
     };
 }
@@ -31,7 +32,7 @@ static OWNER: &[Field<Event>] = &owner_fields!(full, std);
 
 #[rustfmt::skip]
 static TCP: &[Field<Event>] = &[
-    full("state", (Text, Unit::None), "sk->sk_state", "TCP state by name, as it was before this event.", of_tcp!(|t| name(TCP_STATES, t.state))),
+    full("state", (Text, Unit::None), "sk->sk_state", "TCP state by name, as it was before this event.", |e| if e.tcp.present == 0 { Null } else { name(TCP_STATES, e.tcp.state) }),
     std("ca_state", (Text, Unit::None), "icsk_ca_state", "Open, Disorder, CWR, Recovery or Loss, as it was before this event.", of_tcp!(|t| name(CA_STATES, t.ca_state))),
     std("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window.", of_tcp!(|t| U64(t.snd_cwnd.into()))),
     std("snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Slow-start threshold as stored; null: infinite.", of_tcp!(|t| Value::unless(t.snd_ssthresh.into(), INFINITE_SSTHRESH))),

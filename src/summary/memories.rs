@@ -34,6 +34,7 @@ fn read(skel: &TccTraceSkel<'_>) -> Result<Forgotten> {
         dwelling: of(&maps.dwelling, |all| &all.dwelling),
         synacks: of(&maps.synacks, |all| &all.synacks),
         queued_packets: of(&maps.queued_packets, |all| &all.queued_packets),
+        closed_conns: of(&maps.closed_conns, |all| &all.closed_conns),
     })
 }
 

@@ -19,6 +19,7 @@ mod cong_sums;
 mod connect;
 mod connlat;
 mod connlat_histogram;
+mod disconnect;
 mod drop_command;
 mod drop_reasons;
 mod episode;

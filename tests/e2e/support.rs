@@ -23,6 +23,7 @@ mod scene;
 mod schema;
 #[macro_use]
 mod side;
+mod socket_options;
 mod sockets;
 mod ss;
 mod tcc;
@@ -55,7 +56,7 @@ pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::scene::{FAMILIES, Scene};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
-pub use self::sockets::{ESTABLISHED, FIN_WAIT2, SYN_RECV};
+pub use self::sockets::{CLOSE_WAIT, ESTABLISHED, FIN_WAIT2, LAST_ACK, SYN_RECV, SocketEntry};
 pub use self::ss::Ss;
 pub use self::tcc::{Reader, Tcc};
 pub use self::tcp_options::{TcpOption, set_tcp};

@@ -4,9 +4,9 @@ use plain::Plain;
 use tcc_trace::probe::Kind;
 use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
-    ErrorRecord, Event, Head, LifeRecord, Owner, ProbeFullRecord, ProbeRecord, ProbeStd,
-    QueueRecord, RcvSpaceRecord, RcvbufGrowRecord, ResetReceivedRecord, ResetSentRecord,
-    RetransmitRecord, Sock, StateRecord, SynackRetransmitRecord, Tcp, VerdictRecord,
+    ErrorRecord, Event, Head, HeadFlag, LifeRecord, Owner, Presence, ProbeFullRecord, ProbeRecord,
+    ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord, ResetReceivedRecord, ResetSentRecord,
+    RetransmitRecord, Sock, StateRecord, SynackRetransmitRecord, Tcp, Totals, VerdictRecord,
     ZeroWindowRecord, bytes,
 };
 
@@ -24,7 +24,7 @@ pub fn records(kind: &Kind) -> Vec<Vec<u8>> {
         "synack_retransmit" => vec![of(&synack_retransmit())],
         "reset_sent" => vec![of(&reset_sent()), of(&reset_without_socket())],
         "reset_received" => vec![of(&reset_received())],
-        "destroy" => vec![of(&destroy())],
+        "destroy" => vec![of(&destroy()), of(&destroy_after_disconnect())],
         "cong_state" => vec![of(&cong_state())],
         "rcv_space" => vec![of(&rcv_space())],
         "error" => vec![of(&error())],
@@ -40,7 +40,12 @@ pub fn records(kind: &Kind) -> Vec<Vec<u8>> {
     };
     let heads = records.into_iter().enumerate().map(|(i, mut record)| {
         let full = i > 0 && kind.is_probe();
-        let head = bytes(&head(kind, i, full, record.len())).to_vec();
+        let mut head = head(kind, i, full, record.len());
+        if kind.name == "destroy" && i > 0 {
+            head.full |= HeadFlag::TCC_HEAD_WIPED.0 as u8;
+            head.saddr = [0; 16];
+        }
+        let head = bytes(&head).to_vec();
         record[..head.len()].copy_from_slice(&head);
         record
     });
@@ -104,6 +109,12 @@ fn full(algorithm: &str) -> ProbeFullRecord {
 fn reset_without_socket() -> ResetSentRecord {
     let event = Event { tcp: Tcp { present: 0, ..tcp() }, ..event() };
     ResetSentRecord { event, state: 0, ..reset_sent() }
+}
+
+/// Whose end nobody saw.
+fn destroy_after_disconnect() -> DestroyRecord {
+    let tcp = Tcp { present: Presence::TCC_SOCK_WIPED.0 as u8, ..tcp() };
+    DestroyRecord { event: Event { tcp, ..event() }, ..destroy() }
 }
 
 fn drop_stack() -> DropStackRecord {
@@ -216,9 +227,12 @@ fn reset_received() -> ResetReceivedRecord {
 #[rustfmt::skip]
 fn destroy() -> DestroyRecord {
     DestroyRecord {
-        event: event(), bytes_sent: 1_193_193_193, bytes_retrans: 1_194_194_194, segs_in: 10_195,
-        segs_out: 10_196, data_segs_in: 10_197, data_segs_out: 10_198, min_rtt_us: 10_199,
-        delivered: 10_200, lost: 10_201, dsack_dups: 10_202,
+        event: event(),
+        totals: Totals {
+            bytes_sent: 1_193_193_193, bytes_retrans: 1_194_194_194, segs_in: 10_195,
+            segs_out: 10_196, data_segs_in: 10_197, data_segs_out: 10_198, min_rtt_us: 10_199,
+            delivered: 10_200, lost: 10_201, dsack_dups: 10_202,
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * tcp:tcp_cong_state_set (5.19, 9ad084d66619): the sender's recovery state changes. The socket still holds the old one.
+ * It also fires where nothing changes: as a passive socket is made, and in tcp_disconnect(), whose connection is over.
  *
  * Without it the state is compared with what it was at the last look: for each packet, and at each retransmission. Such a
  * change is told when it is over, and one that is undone before the next look is not seen.
@@ -87,6 +88,15 @@ static __always_inline int on_dwelling_end(struct sock *sk, const bool typed)
 	return 0;
 }
 
+/* With its change to CLOSE, if the program is not skipped there: the socket may stay, and connect again. */
+static __always_inline int on_dwelling_close(struct sock *sk, int newstate, const bool typed)
+{
+	return newstate == TCP_CLOSE ? on_dwelling_end(sk, typed) : 0;
+}
+
+TRACEPOINT(inet_sock_set_state, dwelling_close, on_dwelling_close, (struct sock *sk, int oldstate, int newstate),
+	   (sk, newstate))
+
 TRACEPOINT(tcp_destroy_sock, dwelling_end, on_dwelling_end, (struct sock *sk), (sk))
 
 /* `old` is of one that is derived; else the socket still has it. */
@@ -115,8 +125,24 @@ static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 ol
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 
+/* No change; but the next connection of a socket that tcp_disconnect() has reset does not begin where this one was. */
+static __always_inline int cong_state_same(struct sock *sk, __u8 state)
+{
+	__u64 key = (__u64)sk;
+	struct conn *conn = state == TCP_CLOSE ? bpf_map_lookup_elem(&conns, &key) : NULL;
+
+	if (conn)
+		conn->ca_state_ns = 0;
+	return 0;
+}
+
 static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
+	__u8 old = BPF_CORE_READ_BITFIELD_PROBED((struct inet_connection_sock *)sk, icsk_ca_state);
+	__u8 state = FOLLOW(typed, sk, __sk_common.skc_state);
+
+	if (old == ca_state || state == TCP_CLOSE)
+		return cong_state_same(sk, state);
 	return cong_state_change(ctx, sk, 0, ca_state, false, typed);
 }
 

@@ -3,7 +3,7 @@
 #ifndef __TCC_DESTROY_BPF_H__
 #define __TCC_DESTROY_BPF_H__
 
-static __always_inline void load_totals(struct tcc_destroy *out, struct tcp_sock *tp)
+static __always_inline void load_totals(struct tcc_totals *out, struct tcp_sock *tp)
 {
 	out->bytes_sent = LOAD_IF(tp, bytes_sent); /* 4.19 */
 	out->bytes_retrans = LOAD_IF(tp, bytes_retrans); /* 4.19 */
@@ -25,7 +25,10 @@ static __always_inline int on_destroy(void *ctx, struct sock *sk, const bool typ
 	rec = event_begin(&e, sk, TCC_KIND_DESTROY, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
-	load_totals(rec, e.tp);
+	if (e.closed)
+		rec->totals = e.closed->totals;
+	else
+		load_totals(&rec->totals, e.tp);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* sock:inet_sk_error_report (5.14): the kernel tells the application that its connection failed. */
+/*
+ * sock:inet_sk_error_report (5.14): the kernel tells the application that its connection failed. It also fires where sk_err
+ * is 0, which is no failure: for what comes into the error queue (ICMP during connect(), timestamps, completions of
+ * MSG_ZEROCOPY), and in tcp_disconnect().
+ */
 #ifndef __TCC_ERROR_BPF_H__
 #define __TCC_ERROR_BPF_H__
 
@@ -8,7 +12,7 @@ static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed
 	struct tcc_error *rec;
 	struct event e;
 
-	if (!is_tcp(sk))
+	if (!FOLLOW(typed, sk, sk_err) || !is_tcp(sk))
 		return 0;
 	rec = event_begin(&e, sk, TCC_KIND_ERROR, sizeof(*rec), typed);
 	if (!rec)

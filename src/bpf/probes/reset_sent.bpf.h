@@ -45,7 +45,7 @@ static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_b
 	packet_device(&p, skb);
 	packet_ends(&head, &p);
 	head.mono_ns = bpf_ktime_get_ns();
-	head.full = cfg.full;
+	head.full = cfg.full ? TCC_HEAD_FULL : 0;
 	head.cookie = sk ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 	rec = event_begin_bare(&e, &head, &p, sizeof(*rec));
 	if (!rec)

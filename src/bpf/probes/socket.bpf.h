@@ -13,6 +13,7 @@ struct event {
 	struct tcp_sock *tp;
 	struct inet_connection_sock *icsk;
 	struct conn *conn;
+	const struct closed_conn *closed; /* what it had when it changed to CLOSE */
 };
 
 static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock *tp)
@@ -37,7 +38,7 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->state = ((struct sock *)tp)->__sk_common.skc_state;
 	out->ca_state = load_ca_state(tp);
 	out->retransmits = icsk->icsk_retransmits;
-	out->present = 1;
+	out->present = TCC_SOCK_PRESENT;
 	out->mptcp_token = mptcp_token(tp);
 	out->unused = 0;
 }
@@ -47,6 +48,39 @@ static __always_inline void keep_port(struct tcc_head *head, struct tcp_sock *tp
 {
 	if (!head->sport)
 		head->sport = bpf_ntohs(((struct inet_sock *)tp)->inet_sport);
+}
+
+/*
+ * What an event shows of a connection that is closed: what it had then, since tcp_disconnect() may have erased it. `state`
+ * reports a change out of CLOSE, which is of the connection to come.
+ */
+static __always_inline const struct closed_conn *closed_of(struct sock *real, __u8 kind, __u8 state)
+{
+	__u64 key = (__u64)real;
+
+	if (!cfg.keep_closed || state != TCP_CLOSE || kind == TCC_KIND_STATE)
+		return NULL;
+	return bpf_map_lookup_elem(&closed_conns, &key);
+}
+
+/* tcp_disconnect() erases the peer's port and moves write_seq on; a socket that was never connected has neither. */
+static __always_inline bool is_wiped(struct sock *sk, struct tcp_sock *tp, __u8 kind)
+{
+	return kind != TCC_KIND_STATE && sk->__sk_common.skc_state == TCP_CLOSE && !sk->__sk_common.skc_dport && tp->write_seq;
+}
+
+static __always_inline void load_closed_ends(struct tcc_head *head, const struct closed_conn *closed)
+{
+	__builtin_memcpy(head->saddr, closed->saddr, sizeof(head->saddr));
+	__builtin_memcpy(head->daddr, closed->daddr, sizeof(head->daddr));
+	head->sport = closed->sport;
+	head->dport = closed->dport;
+}
+
+static __always_inline void load_closed_tcp(struct tcc_tcp *out, const struct closed_conn *closed)
+{
+	*out = closed->tcp;
+	out->state = TCP_CLOSE;
 }
 
 /* A RST may be sent, and a packet be dropped or leave, after tcp_destroy_sock: an entry made for it would never go. */
@@ -86,8 +120,13 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 	e->icsk = (void *)e->copy->sock;
 	load_head(head, e->sk, kind, size, false);
 	keep_port(head, e->tp);
-	if (by && !head->dport)
+	e->closed = closed_of(real, kind, e->sk->__sk_common.skc_state);
+	if (e->closed)
+		load_closed_ends(head, e->closed);
+	else if (by && !head->dport)
 		packet_ends(head, by);
+	else if (is_wiped(e->sk, e->tp, kind))
+		head->full |= TCC_HEAD_WIPED;
 	if (typed && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
 	if (!admit_head(head) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
@@ -140,6 +179,10 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 	rec->head = head;
 	load_owner(&rec->owner, e->sk, e->conn, by ? by->ifindex : 0, false);
 	load_tcp_brief(&rec->tcp, e->tp);
+	if (e->closed)
+		load_closed_tcp(&rec->tcp, e->closed);
+	else if (is_wiped(e->sk, e->tp, kind))
+		rec->tcp.present = TCC_SOCK_WIPED;
 	return rec;
 }
 

@@ -75,7 +75,8 @@ fn other_events_come_from_typed_programs_and_the_end_before_it_is_forgotten() {
     let kinds = KINDS.iter().filter(|kind| ["destroy", "state"].contains(&kind.name)).collect();
     let plan = plan_of(&Request { kinds, ..Request::default() });
     assert_eq!(order(&plan), [Reader::Sock, Reader::Raw]);
-    assert_eq!(plan.variants[0].hooks, ["destroy_btf", "conn_destroy"]);
+    assert_eq!(plan.variants[0].hooks, ["closed_keep_btf", "destroy_btf", "conn_destroy"]);
+    assert!(plan.variants[0].keeps_closed());
     let names: Vec<&str> = plan.variants[1].programs.iter().map(|(_, name)| &**name).collect();
     assert_eq!(names, ["state_raw", "destroy_raw"]);
 }
@@ -85,7 +86,8 @@ fn connections_are_read_by_the_iterator_and_their_end_before_they_are_forgotten(
     let kinds = KINDS.iter().filter(|kind| kind.name == "destroy").collect();
     let request = Request { kinds, owner: true, flows: true, ..Request::default() };
     let hooks = &plan_of(&request).variants[0].hooks;
-    assert!(hooks.ends_with(&["flow_born_btf", "flow_end_btf", "conn_destroy"].map(str::to_owned)));
+    let last = ["flow_born_btf", "closed_keep_btf", "flow_end_btf", "conn_destroy"];
+    assert!(hooks.ends_with(&last.map(str::to_owned)));
     let old = Facts { iterators: false, ..modern() };
     assert!(plan(&request, &old).unwrap_err().text().contains("CONFIG_DEBUG_INFO_BTF"));
 }
@@ -133,7 +135,8 @@ fn a_kind_may_have_several_programs() {
         KINDS.iter().filter(|kind| ["destroy", "verdict"].contains(&kind.name)).collect();
     let request = Request { kinds, ..Request::default() };
     let whole = &plan_of(&request).variants[0];
-    assert_eq!(whole.hooks, ["verdict_destroy_btf", "destroy_btf"], "its last event is last");
+    let hooks = ["closed_keep_btf", "verdict_destroy_btf", "destroy_btf", "conn_destroy"];
+    assert_eq!(whole.hooks, hooks, "its last event is last");
     assert!(whole.programs.iter().any(|(_, name)| name == "verdict_state_btf"));
     assert_eq!(whole.kinds().map(|kind| kind.name).collect::<Vec<_>>(), ["destroy", "verdict"]);
     let facts = Facts { lacking_hooks: vec!["tcp_cong_state_set"], ..modern() };
@@ -184,6 +187,6 @@ fn a_kind_whose_tracepoint_lacks_is_worked_out_from_others() {
 fn states_are_added_up_from_the_beginning_to_the_end() {
     let kinds = KINDS.iter().filter(|kind| kind.name == "cong_state").collect();
     let plan = plan_of(&Request { kinds, dwelling: true, ..Request::default() });
-    let hooks = ["conn_state_btf", "dwelling_end_btf", "conn_destroy"];
+    let hooks = ["conn_state_btf", "dwelling_close_btf", "dwelling_end_btf", "conn_destroy"];
     assert_eq!(plan.variants[0].hooks, hooks);
 }

@@ -1,6 +1,6 @@
 //! The kernel's own trace of the events of `tcc-trace events`, and ours in the same form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
@@ -57,6 +57,9 @@ pub const EVENTS: &[&str] = &[
     "drop",
     "rcvbuf_grow",
 ];
+
+/// Those whose tracepoints fire after tcp_disconnect(), too.
+const ERASED: &[&str] = &["destroy", "error"];
 
 /// Those that need not be one event for each call of their tracepoint.
 pub const DERIVED: &[&str] = &["connect", "life", "accept", "zero_window", "verdict", "queue"];
@@ -183,7 +186,9 @@ impl FtraceEvents {
             keys.insert(kind, all.iter().filter(|(key, _)| prints(key)).copied().collect());
             if format.contains(" sport;") {
                 let parts = ports.iter().map(|port| format!("sport == {port} || dport == {port}"));
-                let filter = parts.collect::<Vec<_>>().join(" || ");
+                // tcp_disconnect() has erased the peer's port.
+                let erased = ERASED.contains(&kind).then(|| "dport == 0".to_owned());
+                let filter = parts.chain(erased).collect::<Vec<_>>().join(" || ");
                 instance.write(&format!("events/{hook}/filter"), &filter);
             }
             instance.write(&format!("events/{hook}/enable"), "1");
@@ -194,19 +199,45 @@ impl FtraceEvents {
     /// What the kernel told of that kind, in order.
     #[track_caller]
     pub fn facts(&self, kind: &str) -> Vec<Fact> {
+        let facts = self.all_facts(kind).into_iter();
+        facts.filter(|fact| self.is_of_ports(fact)).collect()
+    }
+
+    fn is_of_ports(&self, fact: &Fact) -> bool {
+        [fact.local, fact.peer].iter().any(|end| self.ports.contains(&end.port()))
+    }
+
+    /// With the ends that ours has where tcp_disconnect() has erased them: the first one not yet `taken` with the same local
+    /// port and values.
+    fn restored(&self, fact: Fact, ours: &[Fact], taken: &mut BTreeSet<usize>) -> Option<Fact> {
+        if fact.peer.port() == 0 {
+            let same = |(i, our): &(usize, &Fact)| {
+                our.peer.port() != 0
+                    && !taken.contains(i)
+                    && (our.local.port(), &our.values) == (fact.local.port(), &fact.values)
+            };
+            if let Some((i, our)) = ours.iter().enumerate().find(same) {
+                taken.insert(i);
+                return Some(Fact { local: our.local, peer: our.peer, ..fact });
+            }
+        }
+        self.is_of_ports(&fact).then_some(fact)
+    }
+
+    #[track_caller]
+    fn all_facts(&self, kind: &str) -> Vec<Fact> {
         let name = hook(kind).split_once('/').expect("a group").1;
         let mut facts = Vec::new();
         for line in self.instance.lines() {
             let Some((head, fields)) = line.split_once(&format!(": {name}: ")) else { continue };
             let parsed = time_us(head).zip(Fact::theirs(head, fields, &self.keys[kind]));
             let (time, fact) = parsed.unwrap_or_else(|| panic!("not understood: {line}"));
-            let of_ours = |addr: SocketAddr| self.ports.contains(&addr.port());
-            if of_ours(fact.local) || of_ours(fact.peer) {
-                facts.push((time, fact));
-            }
+            facts.push((time, fact));
         }
         facts.sort_by_key(|(time, _)| *time);
-        facts.into_iter().map(|(_, fact)| fact).collect()
+        let mut ca_states = BTreeMap::new();
+        let all = facts.into_iter().map(|(_, fact)| fact);
+        all.filter(|fact| is_change(kind, fact, &mut ca_states)).collect()
     }
 
     /// Every event that the kernel tells of that kind is among ours with all values equal, or accounted for as lost (the
@@ -216,8 +247,11 @@ impl FtraceEvents {
     pub fn compare(&self, trace: &Trace, kind: &str) -> Compared {
         let keys = &self.keys[kind];
         let of_kind = trace.of_kind(kind).into_iter();
-        let ours = by_connection(of_kind.map(|event| Fact::ours(event, keys)));
-        let theirs = by_connection(self.facts(kind).into_iter());
+        let ours: Vec<Fact> = of_kind.map(|event| Fact::ours(event, keys)).collect();
+        let (theirs, mut taken) = (self.all_facts(kind).into_iter(), BTreeSet::new());
+        let theirs =
+            by_connection(theirs.filter_map(|fact| self.restored(fact, &ours, &mut taken)));
+        let ours = by_connection(ours.into_iter());
         let (mut missing, mut unseen) = (0, 0);
         for (connection, theirs) in &theirs {
             let mut ours = ours.get(connection).into_iter().flatten().peekable();
@@ -242,6 +276,24 @@ impl FtraceEvents {
         let told: usize = theirs.values().map(Vec::len).sum();
         assert!(lost <= 1 + told as u64 / 20, "{kind}: {books}");
         Compared { told, unseen }
+    }
+}
+
+/// Two tracepoints also fire where nothing happens: of an error of 0, and of the state that a connection is in already.
+fn is_change(
+    kind: &str,
+    fact: &Fact,
+    ca_states: &mut BTreeMap<(SocketAddr, SocketAddr), Value>,
+) -> bool {
+    let value = fact.values.first().map(|(_, value)| value);
+    match (kind, value) {
+        ("error", Some(errno)) => *errno != 0,
+        // A socket that has no peer any more was disconnected, and is Open.
+        ("cong_state", Some(state)) => {
+            let before = ca_states.insert((fact.local, fact.peer), state.clone());
+            before.unwrap_or(json!("Open")) != *state
+        }
+        _ => true,
     }
 }
 

@@ -43,6 +43,20 @@ pub enum Order {
         name: String,
         to: SocketAddr,
     },
+    /// Connects, and keeps the socket where that fails.
+    FailConnect {
+        name: String,
+        to: SocketAddr,
+    },
+    /// connect(AF_UNSPEC): ends the connection and keeps the socket.
+    Disconnect {
+        name: String,
+    },
+    /// Connects a socket that was disconnected.
+    Reconnect {
+        name: String,
+        to: SocketAddr,
+    },
     /// Waits for the end of that connect(); answers with its errno.
     Outcome {
         name: String,
@@ -122,6 +136,12 @@ pub enum SocketOption {
     /// Closing then sends a RST.
     LingerZero,
     UserTimeoutMs(u64),
+    /// TCP_LINGER2: below 0 an orphan is reset in place of FIN_WAIT2.
+    Linger2(i32),
+    /// TCP_REPAIR: connecting and closing send nothing.
+    Repair(bool),
+    /// Reports into the error queue when data is acknowledged.
+    AckTimestamps,
     /// fchown(), which changes whose socket it is.
     Owner(u32),
 }

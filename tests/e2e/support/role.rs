@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::orders::{AcceptCall, Order, Socket, SocketOption};
+use super::socket_options::{set_ack_timestamps, set_tcp};
 use super::test_process::{CONTROL, ROLE};
 
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
@@ -104,6 +105,13 @@ impl Role {
                     _ => return self.keep(name, socket.into()),
                 }
             }
+            Order::FailConnect { name, to } => {
+                let socket = self.socket(to)?;
+                socket.connect(&to.into()).err().ok_or("it connects")?;
+                return self.keep(name, socket.into());
+            }
+            Order::Disconnect { name } => rustix::net::connect_unspec(self.named(&name)?)?,
+            Order::Reconnect { name, to } => rustix::net::connect(self.named(&name)?, &to)?,
             Order::Outcome { name } => return self.wait(&name, PollFlags::OUT),
             // The poll ends with the error, which is always reported.
             Order::WaitError { name } => return self.wait(&name, PollFlags::empty()),
@@ -209,6 +217,9 @@ fn set(stream: &TcpStream, option: SocketOption) -> std::io::Result<()> {
         SocketOption::UserTimeoutMs(ms) => {
             socket.set_tcp_user_timeout(Some(Duration::from_millis(ms)))
         }
+        SocketOption::Linger2(seconds) => set_tcp(stream, libc::TCP_LINGER2, seconds),
+        SocketOption::Repair(on) => set_tcp(stream, libc::TCP_REPAIR, on.into()),
+        SocketOption::AckTimestamps => set_ack_timestamps(stream),
         SocketOption::Owner(uid) => Ok(fchown(stream, Some(Uid::from_raw(uid)), None)?),
     }
 }

@@ -9,6 +9,7 @@ pub const SYN_RECV: u8 = 3;
 pub const FIN_WAIT2: u8 = 5;
 pub const TIME_WAIT: u8 = 6;
 pub const CLOSE_WAIT: u8 = 8;
+pub const LAST_ACK: u8 = 9;
 pub const LISTEN: u8 = 10;
 
 #[derive(Clone, Debug)]

@@ -164,6 +164,24 @@ impl TestProcess {
         self.ask(Order::StartConnect { name: name.into(), to })
     }
 
+    /// Connects, which must fail, and keeps the socket.
+    #[track_caller]
+    pub fn fail_connect(&mut self, name: &str, to: SocketAddr) -> Socket {
+        self.ask(Order::FailConnect { name: name.into(), to })
+    }
+
+    /// Ends the connection and keeps the socket.
+    #[track_caller]
+    pub fn disconnect(&mut self, name: &str) {
+        self.ask(Order::Disconnect { name: name.into() })
+    }
+
+    /// Connects a socket that was disconnected.
+    #[track_caller]
+    pub fn reconnect(&mut self, name: &str, to: SocketAddr) {
+        self.ask(Order::Reconnect { name: name.into(), to })
+    }
+
     /// Waits for the end of that connect(); its error.
     #[track_caller]
     pub fn outcome(&mut self, name: &str) -> Option<Errno> {

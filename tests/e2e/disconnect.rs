@@ -1,0 +1,255 @@
+//! What tcp_disconnect() erases from a socket is in the events that come after it: the ends and the totals as `ss` had them.
+
+use rustix::io::Errno;
+
+use crate::support::{
+    Expected, FAMILIES, Reader, Scene, Socket, SocketOption, Ss, Tcc, assert_events,
+    has_tracepoint, is_root, is_whole, null, some_turn, text, wait_until,
+};
+
+/// What `ss` shows of a connection just before its end.
+struct Totals {
+    bytes_sent: u64,
+    bytes_acked: u64,
+    data_segs_out: u64,
+}
+
+impl Totals {
+    #[track_caller]
+    fn of(scene: &Scene, socket: Socket) -> Self {
+        let ss = Ss::of(&scene.ns, socket.local.port(), scene.port);
+        let number =
+            |name: &str| ss.number(name).unwrap_or_else(|| panic!("no {name}: {}", ss.text)) as u64;
+        Totals {
+            bytes_sent: number("bytes_sent"),
+            bytes_acked: number("bytes_acked"),
+            data_segs_out: number("data_segs_out"),
+        }
+    }
+}
+
+/// How a client ends its connection by a RST.
+#[derive(Clone, Copy)]
+enum End {
+    LingerZero,
+    Disconnect,
+}
+
+/// life, error and destroy of the client's side: all of them with the connection's ends.
+fn client_events(scene: &Scene, socket: Socket, totals: &Totals) -> Vec<Expected> {
+    let ends = |event: Expected| {
+        event
+            .with("sport", socket.local.port())
+            .with("dport", scene.port)
+            .with("pid", scene.client.pid)
+            .with("bytes_acked", totals.bytes_acked)
+    };
+    let destroy = event!(destroy {
+        state: "CLOSE",
+        bytes_sent: totals.bytes_sent,
+        data_segs_out: totals.data_segs_out,
+    });
+    let mut events = vec![ends(event!(life {
+        event: "end",
+        reason: "reset_sent",
+        closed_by: "local",
+        bytes_sent: totals.bytes_sent,
+    }))];
+    if has_tracepoint("error") {
+        events.push(ends(event!(error { error: "ECONNRESET", state: "CLOSE" })));
+    }
+    events.push(ends(destroy));
+    events
+}
+
+#[track_caller]
+fn wait_acked(scene: &Scene) {
+    wait_until("the last ACK", || {
+        // A listener's is its limit.
+        scene.ns.sockets().iter().all(|socket| socket.is_over() || socket.tx_queue == 0)
+    });
+}
+
+fn types() -> Vec<&'static str> {
+    let error = has_tracepoint("error").then_some("error");
+    ["life", "destroy", "cong_state"].into_iter().chain(error).collect()
+}
+
+fn check_ends(reader: Reader) {
+    need!(is_root(), "not root");
+    some_turn(|| shows_ends(reader));
+}
+
+#[track_caller]
+fn shows_ends(reader: Reader) -> bool {
+    let mut scene = Scene::new();
+    scene.listen();
+    // The filter by ports knows them, too.
+    let ports = [scene.port, scene.closed];
+    let tracer = Tcc::events(&types()).all_fields().reader(reader).ports(&ports).start();
+    let mut clients = Vec::new();
+    for family in FAMILIES {
+        for end in [End::LingerZero, End::Disconnect] {
+            let (client, _) = scene.connect("a", family);
+            scene.client.transfer("a", &mut scene.server, 20_000);
+            wait_acked(&scene);
+            let totals = Totals::of(&scene, client);
+            match end {
+                End::LingerZero => scene.client.set("a", SocketOption::LingerZero),
+                End::Disconnect => scene.client.disconnect("a"),
+            }
+            scene.client.close("a");
+            assert_eq!(scene.server.wait_error("a"), Some(Errno::CONNRESET));
+            scene.server.close("a");
+            clients.push((client, totals));
+        }
+        scene.refused(family);
+    }
+    scene.settle();
+    let trace = tracer.stop();
+    trace.check_account();
+    if !is_whole(&trace) {
+        return false;
+    }
+    for (client, totals) in &clients {
+        let events = trace.of_cookie(client.cookie);
+        assert_events(
+            events.into_iter().filter(|event| event["type"] != "cong_state"),
+            client_events(&scene, *client, totals),
+        );
+    }
+    let refused = trace.events.iter().filter(|event| event["dport"] == scene.closed);
+    let expected = FAMILIES.into_iter().flat_map(|_| {
+        let error = event!(error { error: "ECONNREFUSED", pid: scene.client.pid });
+        let destroy = event!(destroy { bytes_sent: 0, segs_out: 1, pid: scene.client.pid });
+        has_tracepoint("error").then_some(error).into_iter().chain([destroy])
+    });
+    assert_events(refused, expected);
+    for event in &trace.events {
+        let known = ["127.0.0.1", "::1"].contains(&text(event, "saddr"));
+        assert!(known && event["sport"] != 0 && event["dport"] != 0, "{event}");
+        assert!(event["errno"] != 0, "no error: {event}");
+        let change = event["old_ca_state"] != event["new_ca_state"];
+        assert!(event["type"] != "cong_state" || change, "no change: {event}");
+    }
+    true
+}
+
+/// The connections that nobody has accepted end with their listener.
+fn check_unaccepted(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = Tcc::events(&["destroy", "life"]).reader(reader).ports(&[scene.port]).start();
+    let client = scene.client.connect("a", scene.addr(FAMILIES[0])).local.port();
+    scene.client.send("a", 700);
+    let resets = scene.ns.counters()["OutRsts"];
+    scene.server.unlisten();
+    assert_eq!(scene.client.wait_error("a"), Some(Errno::CONNRESET));
+    assert_eq!(scene.ns.counters()["OutRsts"], resets + 1);
+    scene.client.close("a");
+    scene.settle();
+    let trace = tracer.stop();
+    trace.check_account();
+    let end = event!(life { reason: "reset_sent", bytes_received: 700, pid: null() });
+    assert_events(
+        trace.events.iter().filter(|event| event["dport"] == client),
+        [end, event!(destroy { sport: scene.port, saddr: "127.0.0.1", bytes_sent: 0 })],
+    );
+}
+
+/// The end came before the trace: nobody knows the ends and totals any more.
+fn check_unknown(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    for (i, family) in FAMILIES.into_iter().enumerate() {
+        let closed = scene.closed(family);
+        scene.client.fail_connect(&format!("c{i}"), closed);
+    }
+    let netns = scene.ns.inode().to_string();
+    let destroy = Tcc::events(&["destroy"]).all_fields().reader(reader);
+    let (all, by_port) =
+        (destroy.clone().option("--netns", &netns).start(), destroy.ports(&[scene.closed]).start());
+    for i in 0..FAMILIES.len() {
+        scene.client.close(&format!("c{i}"));
+    }
+    let (all, by_port) = (all.stop(), by_port.stop());
+    all.check_account();
+    let event = event!(destroy {
+        saddr: null(),
+        sport: 1..=65535,
+        daddr: null(),
+        dport: null(),
+        bytes_sent: null(),
+        bytes_acked: null(),
+        segs_out: null(),
+        min_rtt_us: null(),
+        state: "CLOSE",
+        pid: scene.client.pid,
+    });
+    assert_events(&all.events, FAMILIES.map(|_| event.clone()));
+    assert_events(&by_port.events, []);
+}
+
+/// What comes into the error queue without an error in the socket is no `error`.
+fn check_no_error(reader: Reader) {
+    need!(is_root(), "not root");
+    need!(has_tracepoint("error"), "no inet_sk_error_report (5.14)", legitimate: true);
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = Tcc::events(&["error"]).reader(reader).ports(&[scene.port, scene.closed]).start();
+    let (_, _) = scene.connect("a", FAMILIES[0]);
+    scene.client.set("a", SocketOption::AckTimestamps);
+    scene.client.transfer("a", &mut scene.server, 100);
+    // The poll ends with the message in the queue; there is no error.
+    assert_eq!(scene.client.wait_error("a"), None);
+    scene.ns.firewall("output", &[&format!("tcp dport {} reject", scene.closed)]);
+    let closed = scene.closed(FAMILIES[0]);
+    scene.client.start_connect("b", closed);
+    assert_eq!(scene.client.outcome("b"), Some(Errno::CONNREFUSED));
+    scene.client.close("b");
+    scene.speak();
+    scene.refused(FAMILIES[0]);
+    let trace = tracer.stop();
+    trace.check_account();
+    assert_events(&trace.events, [event!(error { errno: 111, dport: scene.closed })]);
+}
+
+by_sock_and_raw! {
+    check_ends: ends_by_sock ends_by_raw;
+    check_unaccepted: unaccepted_by_sock unaccepted_by_raw;
+    check_unknown: unknown_by_sock unknown_by_raw;
+    check_no_error: no_error_by_sock no_error_by_raw;
+}
+
+/// Each of the connections that a socket has had is a row of its own, with all that it moved.
+#[test]
+fn top_has_every_connection_of_a_socket() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = Tcc::command("top").ports(&[scene.port]).option("--interval", "1h").start();
+    let (first, _) = scene.connect("a", FAMILIES[0]);
+    scene.client.transfer("a", &mut scene.server, 30_000);
+    wait_acked(&scene);
+    scene.client.disconnect("a");
+    scene.server.close("a");
+    let addr = scene.addr(FAMILIES[0]);
+    scene.client.reconnect("a", addr);
+    scene.server.accept("b");
+    scene.client.send("a", 500);
+    scene.server.receive("b", 500);
+    wait_acked(&scene);
+    scene.client.disconnect("a");
+    let trace = tracer.stop();
+    let rows = trace.events.iter().filter(|row| row["key"]["dport"] == scene.port);
+    // A SYN counts as one.
+    let row = |bytes: u64| event!(summary { tx_bytes: bytes, rx_bytes: 0, state: "CLOSE" });
+    let rows: Vec<_> = rows.collect();
+    assert_events(
+        rows.iter().copied(),
+        [row(30_001).with("closed", true), row(501).with("closed", false)],
+    );
+    assert_eq!(rows[0]["key"]["sport"], first.local.port(), "{}", rows[0]);
+    assert!(rows.iter().all(|row| row["key"]["saddr"] == "127.0.0.1"), "{rows:?}");
+}
