@@ -25,4 +25,20 @@ struct {
 	__type(value, struct closed_conn);
 } closed_conns SEC(".maps");
 
+/*
+ * What was last removed from `conns` on this CPU: where data comes for a connection that its process has closed, the kernel first
+ * destroys the socket and then answers with a RST.
+ */
+struct gone_conn {
+	__u64 sk; /* 0: nothing was known of it */
+	struct conn conn;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gone_conn);
+} gone_conns SEC(".maps");
+
 #endif

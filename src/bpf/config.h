@@ -78,9 +78,9 @@ struct tcc_config {
 	__u8 stack; /* `drop` with the kernel's stack */
 	__u8 sums; /* events are added up, and are no records */
 	__u8 keep_closed; /* keep ends and totals of closed connections: see closed.bpf.h */
-	__u8 unused[1];
+	__u8 keep_gone; /* and the owner of the last one that is gone, for the RST that comes after that */
 };
 
-TCC_NO_PADDING(struct tcc_config, unused);
+TCC_NO_PADDING(struct tcc_config, keep_gone);
 
 #endif

@@ -100,6 +100,25 @@ static __always_inline bool by_owner(int newstate)
 	       newstate == TCP_LAST_ACK;
 }
 
+/*
+ * Who resets owns it, too: close() with data unread or without lingering, connect(AF_UNSPEC), the last of a process that is
+ * killed. There is no error in the socket then, as there is where somebody else ends it (`ss --kill`, bpf_sock_destroy()), and
+ * it has a file yet. Without an error the backlog, which anybody may work off, ends only what both sides have closed.
+ */
+static __always_inline bool reset_by_owner(struct sock *sk, int oldstate, int newstate)
+{
+	const int closing = 1 << TCP_FIN_WAIT2 | 1 << TCP_LAST_ACK | 1 << TCP_CLOSING;
+	struct tcp_sock *tp = (void *)sk;
+
+	if (newstate != TCP_CLOSE || oldstate == TCP_LISTEN || BPF_CORE_READ(sk, sk_err) || !BPF_CORE_READ(sk, sk_socket))
+		return false;
+	if (!(closing & 1 << (oldstate & 31)))
+		return true;
+	if (oldstate == TCP_FIN_WAIT2)
+		return !(BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE);
+	return BPF_CORE_READ(tp, snd_una) != BPF_CORE_READ(tp, write_seq);
+}
+
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 {
@@ -114,8 +133,8 @@ int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 	if (oldstate == TCP_LISTEN) {
 		listener_remove(sk);
 	}
-	/* Who connects, listens or sends the FIN owns it; who makes it CLOSE need not (ss --kill). */
-	if (!by_owner(newstate) || !held_by_process(sk, false))
+	/* Who connects, listens, sends the FIN or resets owns it; else who makes it CLOSE need not. */
+	if (!(by_owner(newstate) || reset_by_owner(sk, oldstate, newstate)) || !held_by_process(sk, false))
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (!conn)
@@ -145,12 +164,28 @@ TRACEPOINT(tcp_rcv_space_adjust, owner_receive, on_use, (struct sock *sk), (sk))
 /* Fires where a process hands data to send over; since 6.16 (a 2025 addition), before that see conn_ask(). */
 TRACEPOINT(tcp_sendmsg_locked, owner_send, on_use, (struct sock *sk), (sk))
 
+static __always_inline void conn_gone(__u64 key)
+{
+	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
+	struct gone_conn *gone;
+	__u32 zero = 0;
+
+	gone = bpf_map_lookup_elem(&gone_conns, &zero);
+	if (!gone)
+		return;
+	gone->sk = conn ? key : 0;
+	if (conn)
+		gone->conn = *conn;
+}
+
 SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(conn_destroy, struct sock *sk)
 {
 	__u64 key = conn_key(sk, BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
 	__u64 addr = (__u64)sk;
 
+	if (cfg.keep_gone)
+		conn_gone(key);
 	forget(conns, &key);
 	if (cfg.keep_closed)
 		forget(closed_conns, &addr);

@@ -220,6 +220,7 @@ fn configure(
     summaries::set(cfg, config.summarise.as_ref());
     cfg.cookie_helper = plan.cookie_helper.into();
     cfg.keep_closed = variant.keeps_closed().into();
+    cfg.keep_gone = (plan.track_owner && variant.has("reset_sent")).into();
     cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);

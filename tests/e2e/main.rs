@@ -56,6 +56,7 @@ mod queue_many;
 mod readers_agree;
 mod refused;
 mod requests;
+mod reset_owner;
 mod retrans_sums;
 mod rights;
 mod rtt;

@@ -83,12 +83,30 @@ static __always_inline void load_closed_tcp(struct tcc_tcp *out, const struct cl
 	out->state = TCP_CLOSE;
 }
 
+/* Only an orphan sends one that late, and before that each orphan had an entry: its process has sent the FIN. */
+static __always_inline struct conn *conn_gone_of(__u64 key, struct sock *sk)
+{
+	struct gone_conn *gone;
+	__u32 zero = 0;
+
+	if (!cfg.keep_gone || !(sk->__sk_common.skc_flags & SOCK_DEAD))
+		return NULL;
+	gone = bpf_map_lookup_elem(&gone_conns, &zero);
+	return gone && gone->sk == key ? &gone->conn : NULL;
+}
+
 /* A RST may be sent, and a packet be dropped or leave, after tcp_destroy_sock: an entry made for it would never go. */
-static __always_inline struct conn *event_conn(__u64 key, __u8 kind, __u8 state)
+static __always_inline struct conn *event_conn(__u64 key, __u8 kind, struct sock *sk)
 {
 	bool packet = kind == TCC_KIND_DROP || kind == TCC_KIND_QUEUE;
+	bool closed = sk->__sk_common.skc_state == TCP_CLOSE;
+	struct conn *conn;
 
-	if (kind == TCC_KIND_RESET_SENT || (packet && state == TCP_CLOSE))
+	if (kind == TCC_KIND_RESET_SENT) {
+		conn = bpf_map_lookup_elem(&conns, &key);
+		return conn || !closed ? conn : conn_gone_of(key, sk);
+	}
+	if (packet && closed)
 		return bpf_map_lookup_elem(&conns, &key);
 	return conn_of(key);
 }
@@ -133,7 +151,7 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 		COUNT(e->n, filtered);
 		goto none;
 	}
-	e->conn = cfg.track_conn ? event_conn(conn_key(real, head->cookie), kind, e->sk->__sk_common.skc_state) : NULL;
+	e->conn = cfg.track_conn ? event_conn(conn_key(real, head->cookie), kind, e->sk) : NULL;
 	if (cfg.track_owner && e->conn)
 		conn_ask(e->conn, e->tp);
 	if (!admit_owner(e->conn)) {
