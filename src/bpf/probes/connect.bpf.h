@@ -3,13 +3,48 @@
  * sock:inet_sock_set_state: the end of an active open, good or bad.
  *
  * Where the network or the peer ends it, the kernel has left the error in the socket by then: tcp_reset(), tcp_write_err()
- * and the ICMP handlers set sk_err before tcp_done(). Where the process gives up (close) there is none.
+ * and the ICMP handlers set sk_err before tcp_done(). Where the process gives up (close) there is none; unless an ICMP message
+ * came while connect() had the socket: that one goes into sk_err_soft, which SO_ERROR fetches and erases, and into the error
+ * queue (5.9, 45af29ca761c), which makes poll() return.
  */
 #ifndef __TCC_CONNECT_BPF_H__
 #define __TCC_CONNECT_BPF_H__
 
 #define ETIMEDOUT 110
 #define ECONNREFUSED 111
+#define SO_EE_ORIGIN_ICMP 2
+#define SO_EE_ORIGIN_ICMP6 3
+/* Of the messages in the error queue, from the youngest on. */
+#define QUEUED_ERRORS 4
+
+/* The youngest ICMP error that waits in the error queue; 0: none. */
+static __always_inline __u32 queued_error(struct sock *sk)
+{
+	struct sock_exterr_skb *serr;
+	struct sk_buff *skb;
+	__u8 origin;
+
+	skb = sk->sk_error_queue.prev;
+#pragma unroll
+	for (__u32 i = 0; i < QUEUED_ERRORS; i++) {
+		if (i >= sk->sk_error_queue.qlen)
+			break;
+		serr = (void *)skb + bpf_core_field_offset(skb->cb);
+		origin = BPF_CORE_READ(serr, ee.ee_origin);
+		if (origin == SO_EE_ORIGIN_ICMP || origin == SO_EE_ORIGIN_ICMP6)
+			return BPF_CORE_READ(serr, ee.ee_errno);
+		skb = BPF_CORE_READ(skb, prev);
+	}
+	return 0;
+}
+
+/* What the process gets, or has got. */
+static __always_inline __u32 connect_error(struct sock *sk)
+{
+	if (sk->sk_err)
+		return sk->sk_err;
+	return sk->sk_err_soft ?: queued_error(sk);
+}
 
 /* connect() has succeeded, and the first data were to send the SYN: it has a port, which one that failed has not. */
 static __always_inline bool is_held_back(struct tcp_sock *tp)
@@ -79,7 +114,8 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 	if (!connect_ends(conn, oldstate, newstate))
 		return 0;
 	syn_ns = syn_sent_ns(conn, sk);
-	if (syn_ns)
+	/* Under TCP_REPAIR connect() sends nothing. */
+	if (syn_ns && !BPF_CORE_READ_BITFIELD_PROBED((struct tcp_sock *)sk, repair))
 		latency_ns = bpf_ktime_get_ns() - syn_ns;
 	if ((cfg.failed_only && newstate == TCP_ESTABLISHED) || latency_ns < cfg.min_ns) {
 		event_filtered(TCC_KIND_CONNECT);
@@ -92,7 +128,7 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 		return 0;
 	rec->latency_ns = latency_ns;
 	rec->syn_wait_ns = held_back_ns(&e, syn_ns, rec->event.head.mono_ns);
-	rec->err = newstate == TCP_CLOSE ? e.sk->sk_err : 0;
+	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk) : 0;
 	rec->outcome = connect_outcome(&e, newstate, rec->err);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	return event_end(ctx, &e, rec, sizeof(*rec));

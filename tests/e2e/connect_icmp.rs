@@ -1,0 +1,62 @@
+//! `connect` where a firewall of the same host answers the SYN by ICMP, while connect() still has the socket: the error is
+//! the one that the process gets.
+
+use rustix::io::Errno;
+
+use crate::support::{Expected, Reader, Scene, Tcc, assert_events, is_root};
+
+/// Family, the firewall's answer, what the process gets, by name.
+const ANSWERS: [(&str, &str, Errno, &str); 5] = [
+    ("127.0.0.1", "icmp port-unreachable", Errno::CONNREFUSED, "ECONNREFUSED"),
+    ("127.0.0.1", "icmp host-unreachable", Errno::HOSTUNREACH, "EHOSTUNREACH"),
+    ("[::1]", "icmpv6 port-unreachable", Errno::CONNREFUSED, "ECONNREFUSED"),
+    ("[::1]", "icmpv6 no-route", Errno::NETUNREACH, "ENETUNREACH"),
+    ("[::ffff:127.0.0.1]", "icmp port-unreachable", Errno::CONNREFUSED, "ECONNREFUSED"),
+];
+
+/// What the process does until it closes.
+#[derive(Clone, Copy)]
+enum Then {
+    /// It polls, and fetches SO_ERROR.
+    Asks,
+    /// It closes at once; nobody has fetched the error.
+    Closes,
+}
+
+fn check_icmp(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    let failed = Tcc::connect().all_fields().reader(reader).flag("--failed");
+    let tracer = failed.ports(&[scene.closed]).start();
+    let mut expected: Vec<Expected> = Vec::new();
+    for (family, answer, errno, name) in ANSWERS {
+        let ip = if answer.starts_with("icmpv6") { "ipv6" } else { "ipv4" };
+        let port = scene.closed;
+        let rule = format!("meta nfproto {ip} tcp dport {port} reject with {answer}");
+        scene.ns.firewall("output", &[&rule]);
+        let to = scene.closed(family);
+        let outcome = if errno == Errno::CONNREFUSED { "refused" } else { "error" };
+        let event = event!(connect {
+            outcome: outcome,
+            err: name,
+            errno: errno.raw_os_error(),
+            pid: scene.client.pid,
+        });
+        for then in [Then::Asks, Then::Closes] {
+            let socket = scene.client.start_connect("a", to);
+            if matches!(then, Then::Asks) {
+                assert_eq!(scene.client.outcome("a"), Some(errno), "{family} {answer}");
+            }
+            scene.client.close("a");
+            expected.push(event.clone().with("cookie", socket.cookie));
+        }
+        scene.speak();
+    }
+    let trace = tracer.stop();
+    trace.check_account();
+    assert_events(&trace.events, expected);
+}
+
+by_sock_and_raw! {
+    check_icmp: icmp_by_sock icmp_by_raw;
+}
