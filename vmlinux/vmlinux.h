@@ -190,7 +190,6 @@ struct sock {
 	int sk_err_soft;
 	u8 sk_shutdown;
 	struct sk_buff_head sk_error_queue;
-	unsigned long sk_lingertime;
 	int sk_sndbuf;
 	struct sock_cgroup_data sk_cgrp_data;
 	u32 sk_ack_backlog;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A connection's beginning and the first step towards its end: for the kinds whose records tell how long something took, or
+ * A connection's beginning, and its resets: for the kinds whose records tell how long something took, or
  * who did it. These hooks run before the programs that make the records.
  */
 #ifndef __TCC_HISTORY_BPF_H__
 #define __TCC_HISTORY_BPF_H__
 
-#define CONN_CLOSED (CONN_CLOSED_BY_US | CONN_CLOSED_BY_PEER)
-#define CONN_HISTORY (CONN_ACTIVE | CONN_RESET | CONN_CLOSED | CONN_LISTED)
+#define CONN_HISTORY (CONN_ACTIVE | CONN_RESET | CONN_RESET_SENT | CONN_LISTED)
 
 /* A connection begins, perhaps under the address of an earlier socket, or of one that connects again. */
 static __always_inline void history_begin(struct conn *conn, struct sock *sk, int newstate)
@@ -35,6 +34,11 @@ static __always_inline void history_established(struct conn *conn, struct sock *
 	if (typed && cfg.cookie_helper)
 		bpf_get_socket_cookie(sk);
 	conn->established_ns = now;
+	/* One that answers a bad SYN-ACK ends nothing. */
+	conn->flags &= ~CONN_RESET_SENT;
+	/* Under TCP_REPAIR there is no handshake. */
+	if (BPF_CORE_READ_BITFIELD_PROBED((struct tcp_sock *)sk, repair))
+		return;
 	if (!(conn->flags & CONN_ACTIVE)) {
 		conn->handshake_us = passive_handshake_us(conn, sk, now);
 		return;
@@ -58,10 +62,6 @@ static __always_inline int on_conn_state(struct sock *sk, int oldstate, int news
 		history_begin(conn, sk, newstate);
 	else if (newstate == TCP_ESTABLISHED)
 		history_established(conn, sk, typed);
-	else if (newstate == TCP_FIN_WAIT1 && !(conn->flags & CONN_CLOSED))
-		conn->flags |= CONN_CLOSED_BY_US;
-	else if (newstate == TCP_CLOSE_WAIT && !(conn->flags & CONN_CLOSED))
-		conn->flags |= CONN_CLOSED_BY_PEER;
 	return 0;
 }
 
@@ -78,6 +78,28 @@ static __always_inline int on_conn_reset(struct sock *sk, const bool typed)
 }
 
 TRACEPOINT(tcp_receive_reset, conn_reset, on_conn_reset, (struct sock *sk), (sk))
+
+/* What close() sends follows the change to CLOSE; what a timer or `ss --kill` sends comes before it. */
+static __always_inline int on_conn_reset_sent(__u64 key)
+{
+	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
+
+	if (conn)
+		conn->flags |= CONN_RESET_SENT;
+	return 0;
+}
+
+SEC("tp_btf/tcp_send_reset")
+int conn_reset_sent_btf(unsigned long long *args)
+{
+	return on_conn_reset_sent(args[0]);
+}
+
+SEC("raw_tp/tcp_send_reset")
+int conn_reset_sent_raw(unsigned long long *args)
+{
+	return on_conn_reset_sent(args[0]);
+}
 
 /* One sample; before the first RTT there is only the window. */
 static __always_inline void conn_sampled(struct conn *conn, __u32 srtt_us, __u32 snd_cwnd)

@@ -48,6 +48,7 @@ enum tcc_end {
 	TCC_END_RESET_RECEIVED,
 	TCC_END_TIMEOUT,
 	TCC_END_ERROR,
+	TCC_END_SILENT, /* nothing was sent and nothing came: TCP_REPAIR, or an orphan that the kernel gave up */
 };
 
 enum tcc_closed_by {

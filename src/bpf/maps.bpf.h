@@ -194,8 +194,7 @@ enum {
 	CONN_BORN = 4, /* its beginning was seen */
 	CONN_ACTIVE = 8, /* it connected, and was not accepted */
 	CONN_RESET = 16, /* the peer reset it */
-	CONN_CLOSED_BY_US = 32, /* sent the first FIN */
-	CONN_CLOSED_BY_PEER = 64,
+	CONN_RESET_SENT = 32, /* we sent the peer a RST */
 	CONN_LISTED = 128, /* told of as open when the trace began */
 };
 

@@ -10,7 +10,7 @@ use crate::table::Unit::{Bytes, BytesPerSecond, Count, Microseconds, None, Segme
 use crate::table::Value::{self, Bool, Null, Str, U64};
 
 /// `enum tcc_end`; the first is of a connection that goes on.
-const REASONS: &[&str] = &["", "fin", "reset_sent", "reset_received", "timeout", "error"];
+const REASONS: &[&str] = &["", "fin", "reset_sent", "reset_received", "timeout", "error", "silent"];
 /// `enum tcc_closed_by`.
 const SIDES: &[&str] = &["", "local", "peer"];
 
@@ -61,8 +61,8 @@ static FIELDS: &[Field<LifeRecord>] = &[
     std("snd_cwnd_max", (Unsigned, Segments), "tp->snd_cwnd at tcp:tcp_probe", "The largest congestion window of these samples.", |r| sampled(r, r.snd_cwnd_max)),
     std("srtt_samples", (Unsigned, Count), "counted", "How many samples with an RTT there were.", |r| sampled(r, r.srtt_samples)),
     std("delivery_rate", (Unsigned, BytesPerSecond), "tcp_compute_delivery_rate(tp)", "Most recent delivery rate; null without a sample.", delivery_rate),
-    std("closed_by", (Text, None), "see the documentation", "Who ended it first, by a FIN or without one by a RST: local or peer; null: nobody (a timeout, an error), or it was not seen.", |r| named(SIDES, r.closed_by)),
-    std("reason", (Text, None), "see the documentation", "Of its end: fin (orderly), reset_sent (close() with unread data or without lingering, or the kernel's own), reset_received (also where data came for a socket that was closed), timeout, error (as `err` says).", |r| named(REASONS, r.reason)),
+    std("closed_by", (Text, None), "see the documentation", "Who ended it first, by a FIN or without one by a RST: local or peer; also in `open`, of one that is half closed. Null: nobody (a timeout, an error, silent).", |r| named(SIDES, r.closed_by)),
+    std("reason", (Text, None), "see the documentation", "Of its end: fin (orderly), reset_sent (close() with unread data or without lingering, or the kernel's own), reset_received (also where data came for a socket that was closed), timeout, error (as `err` says; null: the process had fetched it already), silent (no packet was sent and none came: closed under TCP_REPAIR, or an orphan that the kernel gave up).", |r| named(REASONS, r.reason)),
     std("err", (Text, None), "sk->sk_err", "The error that the application gets, by name; null: none.", |r| errno(r.err)),
     full("errno", (Unsigned, None), "sk->sk_err", "Its number; null: none.", |r| Value::unless(r.err.into(), 0)),
 ];
@@ -84,6 +84,6 @@ socket_kind!(
         ("END", "reason", 3),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    memory: &["conn_state", "conn_reset", "synack_time", "syn_again"],
+    memory: &["conn_state", "conn_reset", "conn_reset_sent", "synack_time", "syn_again"],
     programs: &[]
 );

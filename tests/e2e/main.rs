@@ -36,6 +36,7 @@ mod forgotten;
 mod formats;
 mod life;
 mod life_open;
+mod life_ends;
 mod life_samples;
 mod limits;
 mod loads;

@@ -8,19 +8,14 @@
 #define __TCC_LIFE_BPF_H__
 
 #define ECONNABORTED 103
-#define SOCK_DONE (1 << 1) /* of enum sock_flags: the peer's FIN is there */
-#define SOCK_LINGER (1 << 4)
+#define SHUTDOWN_MASK 3
 
 /* States of a connection that is established, or was. */
 #define TCPF_OPEN                                                                                     \
 	(1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT |       \
 	 1 << TCP_LAST_ACK | 1 << TCP_CLOSING)
 
-/*
- * A RST may still end what a FIN has closed: where a process leaves data unread, or does not want to wait. With the peer's
- * FIN and the ACK of ours it is over; before the former (FIN_WAIT2) a closed socket goes to TIME_WAIT as well, and only what
- * the process has done tells them apart.
- */
+/* Of a socket that somebody still holds only the peer's FIN makes a TIME_WAIT; an orphan does not wait for that. */
 static __always_inline bool ends_orderly(struct event *e, int oldstate)
 {
 	unsigned long flags = e->sk->__sk_common.skc_flags;
@@ -29,34 +24,73 @@ static __always_inline bool ends_orderly(struct event *e, int oldstate)
 		return e->tp->snd_una == e->tp->write_seq;
 	if (oldstate != TCP_FIN_WAIT2)
 		return false;
-	if ((flags & SOCK_DONE) || !e->sk->sk_lock.owned)
-		return true;
-	return e->tp->rcv_nxt == e->tp->copied_seq && !((flags & SOCK_LINGER) && !e->sk->sk_lingertime);
+	return (flags & SOCK_DONE) || ((flags & SOCK_DEAD) && e->tp->linger2 >= 0);
+}
+
+/* Data that the process has not read; a FIN takes a number, too. */
+static __always_inline bool leaves_unread(struct event *e)
+{
+	__u32 fin = !!(e->sk->__sk_common.skc_flags & SOCK_DONE);
+
+	return e->tp->rcv_nxt - e->tp->copied_seq > fin;
 }
 
 /*
- * The RST that a process's close() sends follows the change of state, and so does its error. What the network did stands
- * before it: the error in the socket, and tcp_receive_reset.
+ * The RST that a process causes follows the change to CLOSE. So whether there will be one is worked out as __tcp_close() and
+ * tcp_disconnect() do.
+ */
+static __always_inline bool sends_reset(struct event *e, int oldstate)
+{
+	bool held = e->sk->sk_lock.owned;
+
+	if (BPF_CORE_READ_BITFIELD(e->tp, repair))
+		return false;
+	/* TCP_LINGER2 below 0; and within close(), no memory for an orphan. Other orphans end without a packet. */
+	if (e->sk->__sk_common.skc_flags & SOCK_DEAD)
+		return held || oldstate == TCP_FIN_WAIT2;
+	if (oldstate != TCP_LAST_ACK && oldstate != TCP_CLOSING)
+		return true;
+	return (e->sk->sk_shutdown == SHUTDOWN_MASK && leaves_unread(e)) || e->tp->snd_nxt != e->tp->write_seq;
+}
+
+/* A timer ends it with an error in the socket, which the process may have fetched by then (before 6.11). */
+static __always_inline bool error_is_fetched(struct event *e)
+{
+	return !e->sk->sk_lock.owned && e->sk->sk_socket && !(e->sk->__sk_common.skc_flags & SOCK_DEAD);
+}
+
+/*
+ * What the network did stands before the change to CLOSE: tcp_receive_reset, the RST that a timer sends, the error in the
+ * socket. An error that is older than the end (of an ICMP message that nobody asked for) does not make it one.
  */
 static __always_inline __u8 life_reason(struct event *e, int oldstate, __u32 err)
 {
-	if (e->conn && (e->conn->flags & CONN_RESET))
+	__u8 flags = e->conn ? e->conn->flags : 0;
+	bool orderly = ends_orderly(e, oldstate);
+
+	if (flags & CONN_RESET)
 		return TCC_END_RESET_RECEIVED;
+	if (orderly && (oldstate != TCP_FIN_WAIT2 || (e->sk->__sk_common.skc_flags & SOCK_DONE)))
+		return TCC_END_FIN;
 	if (err == ETIMEDOUT)
 		return TCC_END_TIMEOUT;
 	if (err)
 		return TCC_END_ERROR;
-	return ends_orderly(e, oldstate) ? TCC_END_FIN : TCC_END_RESET_SENT;
+	if (flags & CONN_RESET_SENT)
+		return TCC_END_RESET_SENT;
+	if (orderly)
+		return TCC_END_FIN;
+	if (error_is_fetched(e))
+		return TCC_END_ERROR;
+	return sends_reset(e, oldstate) ? TCC_END_RESET_SENT : TCC_END_SILENT;
 }
 
-/* Who sent the first FIN; without one, who reset it. */
-static __always_inline __u8 life_closed_by(const struct conn *conn, __u8 reason, __u32 err)
+/* Who sent the first FIN: the state says. Without one, who reset it. */
+static __always_inline __u8 life_closed_by(int oldstate, __u8 reason, __u32 err)
 {
-	__u8 flags = conn ? conn->flags : 0;
-
-	if (flags & CONN_CLOSED_BY_US)
+	if (oldstate == TCP_FIN_WAIT1 || oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING)
 		return TCC_CLOSED_BY_US;
-	if (flags & CONN_CLOSED_BY_PEER)
+	if (oldstate == TCP_CLOSE_WAIT || oldstate == TCP_LAST_ACK)
 		return TCC_CLOSED_BY_PEER;
 	if (reason == TCC_END_RESET_RECEIVED)
 		return TCC_CLOSED_BY_PEER;
@@ -116,7 +150,7 @@ static __always_inline int on_life(void *ctx, struct sock *sk, int oldstate, int
 	load_life(rec, &e);
 	rec->err = e.sk->sk_err;
 	rec->reason = life_reason(&e, oldstate, rec->err);
-	rec->closed_by = life_closed_by(e.conn, rec->reason, rec->err);
+	rec->closed_by = life_closed_by(oldstate, rec->reason, rec->err);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 
@@ -141,6 +175,7 @@ static __always_inline int life_list(struct bpf_iter__task_file *ctx, struct soc
 	if (!rec)
 		return 0;
 	load_life(rec, &e);
+	rec->closed_by = life_closed_by(rec->event.tcp.state, TCC_END_NONE, 0);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 

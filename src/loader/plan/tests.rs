@@ -98,8 +98,14 @@ fn what_several_kinds_remember_runs_once_and_first() {
     let kinds = KINDS.iter().filter(|kind| names.contains(&kind.name)).collect();
     let plan = plan_of(&Request { kinds, list_open: true, ..Request::default() });
     assert!(plan.track_conn && plan.list_open);
-    let hooks =
-        ["conn_state_btf", "conn_reset_btf", "synack_time_btf", "syn_again_btf", "conn_destroy"];
+    let hooks = [
+        "conn_state_btf",
+        "conn_reset_btf",
+        "conn_reset_sent_btf",
+        "synack_time_btf",
+        "syn_again_btf",
+        "conn_destroy",
+    ];
     assert_eq!(plan.variants[0].hooks, hooks);
     let programs = plan.variants[0].programs.iter().map(|(_, name)| &**name);
     let calls = ["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"];

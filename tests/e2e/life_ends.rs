@@ -1,0 +1,202 @@
+//! The reasons that `life` gives, against the RSTs that the namespace counts; and who closed first, where the trace began
+//! between that and the end.
+
+use rustix::io::Errno;
+
+use crate::support::{
+    CLOSE_WAIT, FAMILIES, FIN_WAIT2, LAST_ACK, Reader, Scene, SocketOption, Tcc, assert_events,
+    is_root, is_whole, null, some_turn, wait_until,
+};
+
+/// How the client ends a connection.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Fin,
+    /// TCP_LINGER2 below 0: closed in FIN_WAIT2.
+    OrphanInFinWait2,
+    /// The same, closed before the peer has acknowledged the FIN.
+    OrphanInFinWait1,
+    /// connect(AF_UNSPEC) in FIN_WAIT2.
+    DisconnectInFinWait2,
+    /// SO_LINGER 0 when both FINs are sent, and ours is not acknowledged.
+    LingerZeroInLastAck,
+    /// Closed under TCP_REPAIR.
+    Repair,
+}
+
+const ENDS: [(End, &str, Option<&str>); 6] = [
+    (End::Fin, "fin", Some("local")),
+    (End::OrphanInFinWait2, "reset_sent", Some("local")),
+    (End::OrphanInFinWait1, "reset_sent", Some("local")),
+    (End::DisconnectInFinWait2, "reset_sent", Some("local")),
+    (End::LingerZeroInLastAck, "silent", Some("peer")),
+    (End::Repair, "silent", None),
+];
+
+#[track_caller]
+fn wait_state(scene: &Scene, client: u16, state: u8) {
+    wait_until("the client's state", || {
+        let mut sockets = scene.ns.sockets().into_iter();
+        sockets.any(|socket| socket.is_of(client, scene.port) && socket.state == state)
+    });
+}
+
+#[track_caller]
+fn end(scene: &mut Scene, end: End, client: u16) {
+    let lose_answers = |scene: &Scene| scene.rule(&format!("tcp dport {client} drop"));
+    match end {
+        End::Fin => scene.client.close("a"),
+        End::OrphanInFinWait2 => {
+            scene.client.set("a", SocketOption::Linger2(-1));
+            scene.client.shutdown("a");
+            wait_state(scene, client, FIN_WAIT2);
+            scene.client.close("a");
+        }
+        End::OrphanInFinWait1 => {
+            scene.client.set("a", SocketOption::Linger2(-1));
+            lose_answers(scene);
+            scene.client.close("a");
+            scene.speak();
+            // The FIN is sent again, and acknowledged.
+            wait_until("the RST", || {
+                !scene.ns.sockets().iter().any(|socket| socket.is_of(client, scene.port))
+            });
+        }
+        End::DisconnectInFinWait2 => {
+            scene.client.shutdown("a");
+            wait_state(scene, client, FIN_WAIT2);
+            scene.client.disconnect("a");
+            scene.client.close("a");
+        }
+        End::LingerZeroInLastAck => {
+            scene.server.shutdown("a");
+            wait_state(scene, client, CLOSE_WAIT);
+            // The client's FIN does not come through.
+            scene.silence();
+            scene.client.shutdown("a");
+            wait_state(scene, client, LAST_ACK);
+            scene.client.reset("a");
+            scene.speak();
+        }
+        End::Repair => {
+            scene.client.set("a", SocketOption::Repair(true));
+            scene.client.close("a");
+        }
+    }
+}
+
+fn check_reasons(reader: Reader) {
+    need!(is_root(), "not root");
+    some_turn(|| shows_reasons(reader));
+}
+
+#[track_caller]
+fn shows_reasons(reader: Reader) -> bool {
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = Tcc::life().all_fields().reader(reader).ports(&[scene.port]).start();
+    let mut clients = Vec::new();
+    for (how, reason, closed_by) in ENDS {
+        let client = scene.connect("a", FAMILIES[0]).0.local.port();
+        let before = scene.ns.counters()["OutRsts"];
+        end(&mut scene, how, client);
+        let resets = scene.ns.counters()["OutRsts"] - before;
+        // What comes for a connection that is gone is answered by more of them.
+        assert_eq!(resets > 0, reason == "reset_sent", "{how:?}: {resets}");
+        // Whatever this one makes of the rest of the connection.
+        scene.server.set("a", SocketOption::Repair(true));
+        scene.server.close("a");
+        clients.push((client, reason, closed_by));
+    }
+    let trace = tracer.stop();
+    trace.check_account();
+    let ends: Vec<_> = trace.events.iter().filter(|e| e["dport"] == scene.port).collect();
+    // What a timer does on top of a thread of init may be hidden from programs: see connect.rs.
+    if !is_whole(&trace) || ends.len() < ENDS.len() {
+        return false;
+    }
+    assert_events(
+        ends,
+        clients.into_iter().map(|(client, reason, closed_by)| {
+            event!(life { event: "end", sport: client, reason: reason, closed_by: closed_by })
+        }),
+    );
+    true
+}
+
+/// A connection that is made under TCP_REPAIR has had no handshake.
+fn check_repaired(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let types = ["connect", "life"];
+    let tracer = Tcc::events(&types).all_fields().reader(reader).ports(&[scene.port]).start();
+    scene.connect("a", FAMILIES[0]);
+    scene.client.set("a", SocketOption::Repair(true));
+    scene.client.disconnect("a");
+    assert_eq!(scene.client.wait_error("a"), Some(Errno::CONNABORTED));
+    let addr = scene.addr(FAMILIES[0]);
+    let before = scene.ns.counters();
+    scene.client.reconnect("a", addr);
+    scene.client.close("a");
+    assert_eq!(scene.ns.counters()["OutSegs"], before["OutSegs"]);
+    let trace = tracer.stop();
+    trace.check_account();
+    let of_client = trace.events.iter().filter(|event| event["dport"] == scene.port);
+    let silent = event!(life { reason: "silent", closed_by: null() });
+    assert_events(
+        of_client,
+        [
+            event!(connect { outcome: "established", latency_us: 1.. }),
+            silent.clone().with("handshake_us", 1..),
+            event!(connect { outcome: "established", latency_us: null() }),
+            silent.with("handshake_us", null()),
+        ],
+    );
+}
+
+/// Half closed before the trace; the state says by whom.
+fn check_half_closed_before(reader: Reader) {
+    need!(is_root(), "not root");
+    some_turn(|| {
+        let mut scene = Scene::new();
+        scene.listen();
+        let mut clients = Vec::new();
+        for name in ["first", "second"] {
+            let client = scene.connect(name, FAMILIES[0]).0.local.port();
+            scene.client.shutdown(name);
+            wait_state(&scene, client, FIN_WAIT2);
+            clients.push(client);
+        }
+        let tracer = Tcc::life().all_fields().reader(reader).ports(&[scene.port]).start();
+        // By a FIN; and by a RST, which does not change who was first.
+        scene.server.close("first");
+        scene.client.close("first");
+        scene.server.reset("second");
+        scene.client.close("second");
+        let trace = tracer.stop();
+        trace.check_account();
+        if !is_whole(&trace) {
+            return false;
+        }
+        for client in clients {
+            let side = |port: &str| {
+                let events = trace.events.iter().filter(|event| event[port] == client);
+                events.cloned().collect::<Vec<_>>()
+            };
+            let both = |state: &str, closed_by: &str| {
+                let open = event!(life { event: "open", state: state, closed_by: closed_by });
+                [open, event!(life { event: "end", closed_by: closed_by })]
+            };
+            assert_events(&side("sport"), both("FIN_WAIT2", "local"));
+            assert_events(&side("dport"), both("CLOSE_WAIT", "peer"));
+        }
+        true
+    });
+}
+
+by_sock_and_raw! {
+    check_reasons: reasons_by_sock reasons_by_raw;
+    check_repaired: repaired_by_sock repaired_by_raw;
+    check_half_closed_before: half_closed_before_by_sock half_closed_before_by_raw;
+}
