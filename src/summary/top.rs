@@ -124,12 +124,23 @@ fn same(a: &Flow, b: &Flow) -> bool {
     if a.cookie != 0 && b.cookie != 0 { a.cookie == b.cookie } else { ends(a) == ends(b) }
 }
 
+fn time(flow: &Flow) -> u64 {
+    flow.event.head.mono_ns
+}
+
+/// An end may arrive later than the next connection at its address was found: behind a record that another CPU had not
+/// finished yet.
+const LATE_NS: u64 = 1_000_000_000;
+
 /// Those that live, by the socket's address, and those that ended in the interval.
 pub struct Connections {
     options: Top,
     shape: Shape,
     living: HashMap<u64, Connection>,
+    /// Another connection was found at their address, at that time, before their end arrived: it is late, or lost.
+    displaced: HashMap<u64, Vec<(u64, Connection)>>,
     ended: Vec<Connection>,
+    newest_ns: u64,
     taken: u64,
 }
 
@@ -145,22 +156,72 @@ impl Connections {
                 form: Form::Lines(VIEW.to_vec()),
             },
             living: HashMap::new(),
+            displaced: HashMap::new(),
             ended: Vec::new(),
+            newest_ns: 0,
             taken: 0,
         }
     }
 
+    /// A flow belongs to the connection with its cookie, whichever connection is at that address by now.
     fn take(&mut self, flow: Flow) {
+        self.newest_ns = self.newest_ns.max(time(&flow));
+        if self.take_displaced(&flow) {
+            return;
+        }
         match self.living.get_mut(&flow.sk) {
             Some(known) if same(&known.last, &flow) => known.next(flow),
+            // The end of an earlier one, never seen alive.
+            Some(known) if flow.closed != 0 && time(&flow) < time(&known.last) => {
+                self.ended.push(Connection::new(flow));
+                return;
+            }
             _ => {
-                // One whose end was lost makes room; what it moved is told.
-                let other = self.living.insert(flow.sk, Connection::new(flow));
-                self.ended.extend(other);
+                if let Some(other) = self.living.insert(flow.sk, Connection::new(flow)) {
+                    self.displaced.entry(flow.sk).or_default().push((time(&flow), other));
+                }
             }
         }
         if flow.closed != 0 {
             self.ended.extend(self.living.remove(&flow.sk));
+        }
+    }
+
+    /// Only their ends can still come: no file had them any more when their address was used again.
+    fn take_displaced(&mut self, flow: &Flow) -> bool {
+        if flow.closed == 0 {
+            return false;
+        }
+        let Some(here) = self.displaced.get_mut(&flow.sk) else {
+            return false;
+        };
+        let Some(found) = here.iter().position(|(_, other)| same(&other.last, flow)) else {
+            return false;
+        };
+        let (_, mut late) = here.swap_remove(found);
+        late.next(*flow);
+        self.ended.push(late);
+        true
+    }
+
+    /// What moved in the interval.
+    fn rows(&self) -> impl Iterator<Item = &Connection> {
+        let displaced = self.displaced.values().flatten().map(|(_, row)| row);
+        let all = self.ended.iter().chain(self.living.values()).chain(displaced);
+        all.filter(|row| row.moved())
+    }
+
+    /// The next interval begins.
+    fn next(&mut self) {
+        self.ended.clear();
+        let kept = self.newest_ns.saturating_sub(LATE_NS);
+        self.displaced.retain(|_, here| {
+            here.retain(|(since, _)| *since >= kept);
+            !here.is_empty()
+        });
+        let displaced = self.displaced.values_mut().flatten().map(|(_, row)| row);
+        for row in self.living.values_mut().chain(displaced) {
+            (row.rx, row.tx, row.retrans) = (0, 0, 0);
         }
     }
 }
@@ -192,8 +253,7 @@ impl Reading for Connections {
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()> {
-        let mut rows: Vec<&Connection> =
-            self.ended.iter().chain(self.living.values()).filter(|row| row.moved()).collect();
+        let mut rows: Vec<&Connection> = self.rows().collect();
         let sum = |part: fn(&Connection) -> u64| rows.iter().map(|row| part(row)).sum::<u64>();
         let title = format!(
             "{} connections moved, RX {} kB, TX {} kB, {} retransmitted in {:.3} s",
@@ -214,10 +274,7 @@ impl Reading for Connections {
             title,
             lines: rows.into_iter().map(line).collect(),
         });
-        self.ended.clear();
-        for row in self.living.values_mut() {
-            (row.rx, row.tx, row.retrans) = (0, 0, 0);
-        }
+        self.next();
         Ok(())
     }
 
@@ -263,51 +320,4 @@ fn line(row: &Connection) -> Line<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flow(sk: u64, cookie: u64, acked: u64, born: u8, closed: u8) -> Flow {
-        let mut flow = Flow { sk, born, closed, ..Flow::default() };
-        flow.event.head.cookie = cookie;
-        flow.event.tcp.bytes_acked = acked;
-        flow.event.tcp.bytes_received = 2 * acked;
-        flow
-    }
-
-    /// After these readings: of each connection that moved something what it sent.
-    fn moved(flows: &[Flow]) -> Vec<(u64, u64)> {
-        let mut all = Connections::new(&Top { sort: Sort::All, rows: None });
-        flows.iter().for_each(|flow| all.take(*flow));
-        let rows = all.ended.iter().chain(all.living.values()).filter(|row| row.moved());
-        let mut moved: Vec<(u64, u64)> = rows
-            .map(|row| {
-                assert_eq!(row.rx, 2 * row.tx);
-                (row.last.event.head.cookie, row.tx)
-            })
-            .collect();
-        moved.sort_unstable();
-        moved
-    }
-
-    #[test]
-    fn what_was_there_before_counts_from_its_first_reading_and_what_is_new_from_zero() {
-        assert_eq!(moved(&[flow(1, 1, 500, 0, 0)]), []);
-        assert_eq!(moved(&[flow(1, 1, 500, 0, 0), flow(1, 1, 700, 0, 0)]), [(1, 200)]);
-        assert_eq!(moved(&[flow(1, 1, 500, 1, 0), flow(1, 1, 700, 1, 0)]), [(1, 700)]);
-        assert_eq!(moved(&[flow(1, 1, 500, 0, 1)]), [], "not seen before, and gone");
-        assert_eq!(moved(&[flow(1, 1, 500, 1, 1)]), [(1, 500)], "all of its life in one interval");
-    }
-
-    #[test]
-    fn several_holders_are_one_connection_and_an_address_that_is_used_again_is_another() {
-        assert_eq!(moved(&[flow(1, 1, 5, 1, 0), flow(1, 1, 5, 1, 0)]), [(1, 5)]);
-        let again = [flow(1, 1, 5, 1, 0), flow(1, 1, 9, 1, 1), flow(1, 2, 4, 1, 0)];
-        assert_eq!(moved(&again), [(1, 9), (2, 4)]);
-        let lost_end = [flow(1, 1, 5, 1, 0), flow(1, 2, 400, 1, 0), flow(1, 2, 500, 1, 0)];
-        assert_eq!(moved(&lost_end), [(1, 5), (2, 500)]);
-        let anew = [flow(1, 1, 50, 1, 0), flow(1, 1, 20, 1, 0)];
-        assert_eq!(moved(&anew), [(1, 70)], "disconnected, and connected anew");
-        let cookie_later = [flow(1, 0, 50, 0, 0), flow(1, 7, 60, 0, 0)];
-        assert_eq!(moved(&cookie_later), [(7, 10)]);
-    }
-}
+mod tests;

@@ -73,6 +73,7 @@ mod terminal;
 mod time_namespace;
 mod time_order;
 mod top;
+mod top_churn;
 mod tracefs;
 mod types;
 mod undecided;

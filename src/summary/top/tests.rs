@@ -1,0 +1,110 @@
+//! Readings and ends in any order they can come.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn flow(sk: u64, cookie: u64, acked: u64, born: u8, closed: u8) -> Flow {
+    let mut flow = Flow { sk, born, closed, ..Flow::default() };
+    flow.event.head.cookie = cookie;
+    flow.event.tcp.bytes_acked = acked;
+    flow.event.tcp.bytes_received = 2 * acked;
+    flow
+}
+
+/// After these readings: of each connection that moved something what it sent.
+fn moved(flows: &[Flow]) -> Vec<(u64, u64)> {
+    let mut all = Connections::new(&Top { sort: Sort::All, rows: None });
+    flows.iter().for_each(|flow| all.take(*flow));
+    let mut moved: Vec<(u64, u64)> = all
+        .rows()
+        .map(|row| {
+            assert_eq!(row.rx, 2 * row.tx);
+            (row.last.event.head.cookie, row.tx)
+        })
+        .collect();
+    moved.sort_unstable();
+    moved
+}
+
+#[test]
+fn what_was_there_before_counts_from_its_first_reading_and_what_is_new_from_zero() {
+    assert_eq!(moved(&[flow(1, 1, 500, 0, 0)]), []);
+    assert_eq!(moved(&[flow(1, 1, 500, 0, 0), flow(1, 1, 700, 0, 0)]), [(1, 200)]);
+    assert_eq!(moved(&[flow(1, 1, 500, 1, 0), flow(1, 1, 700, 1, 0)]), [(1, 700)]);
+    assert_eq!(moved(&[flow(1, 1, 500, 0, 1)]), [], "not seen before, and gone");
+    assert_eq!(moved(&[flow(1, 1, 500, 1, 1)]), [(1, 500)], "all of its life in one interval");
+}
+
+#[test]
+fn several_holders_are_one_connection_and_an_address_that_is_used_again_is_another() {
+    assert_eq!(moved(&[flow(1, 1, 5, 1, 0), flow(1, 1, 5, 1, 0)]), [(1, 5)]);
+    let again = [flow(1, 1, 5, 1, 0), flow(1, 1, 9, 1, 1), flow(1, 2, 4, 1, 0)];
+    assert_eq!(moved(&again), [(1, 9), (2, 4)]);
+    let lost_end = [flow(1, 1, 5, 1, 0), flow(1, 2, 400, 1, 0), flow(1, 2, 500, 1, 0)];
+    assert_eq!(moved(&lost_end), [(1, 5), (2, 500)]);
+    let anew = [flow(1, 1, 50, 1, 0), flow(1, 1, 20, 1, 0)];
+    assert_eq!(moved(&anew), [(1, 70)], "disconnected, and connected anew");
+    let cookie_later = [flow(1, 0, 50, 0, 0), flow(1, 7, 60, 0, 0)];
+    assert_eq!(moved(&cookie_later), [(7, 10)]);
+}
+
+/// The same, with a time each.
+fn timed(flows: &[(u64, Flow)]) -> Vec<(u64, u64)> {
+    let at = |&(ns, mut flow): &(u64, Flow)| {
+        flow.event.head.mono_ns = ns;
+        flow
+    };
+    moved(&flows.iter().map(at).collect::<Vec<_>>())
+}
+
+#[test]
+fn an_end_that_arrives_after_the_next_connection_at_its_address_is_its_own() {
+    let (first, end) = ((1, flow(1, 1, 5, 1, 0)), (2, flow(1, 1, 9, 1, 1)));
+    let (next, next_end) = ((3, flow(1, 2, 400, 1, 0)), (4, flow(1, 2, 500, 1, 1)));
+    assert_eq!(timed(&[first, next, end, next_end]), [(1, 9), (2, 500)]);
+    assert_eq!(timed(&[first, next, next_end, end]), [(1, 9), (2, 500)]);
+    assert_eq!(timed(&[next, end, next_end]), [(1, 9), (2, 500)], "never seen alive");
+    assert_eq!(timed(&[first, next_end, end]), [(1, 9), (2, 500)]);
+}
+
+proptest! {
+    /// Each connection's readings come in order, but ends late by as much as they like, over any number of intervals.
+    #[test]
+    fn every_byte_is_counted_once(
+        lives in proptest::collection::vec((0..3_u64, 0..4_u64, 1..100_u64, 0..12_usize), 1..40),
+        printed in proptest::collection::vec(any::<bool>(), 1..20),
+    ) {
+        let mut due: Vec<(usize, Flow)> = Vec::new();
+        let mut at = 0;
+        for (cookie, &(sk, readings, bytes, late)) in (1..).zip(&lives) {
+            for reading in 0..=readings {
+                let closed = u8::from(reading == readings);
+                let mut flow = flow(sk, cookie, bytes * (reading + 1), 1, closed);
+                at += 1;
+                flow.event.head.mono_ns = at as u64;
+                due.push((at + late * usize::from(closed), flow));
+            }
+        }
+        due.sort_by_key(|(at, _)| *at);
+        let mut all = Connections::new(&Top { sort: Sort::All, rows: None });
+        let mut sums = HashMap::new();
+        let mut print = |all: &mut Connections| {
+            for row in all.rows() {
+                *sums.entry(row.last.event.head.cookie).or_insert(0) += row.tx;
+            }
+            all.next();
+        };
+        for (i, (_, flow)) in due.iter().enumerate() {
+            all.take(*flow);
+            if printed[i % printed.len()] {
+                print(&mut all);
+            }
+        }
+        print(&mut all);
+        prop_assert!(all.living.is_empty() && all.displaced.values().all(Vec::is_empty));
+        for (cookie, &(_, readings, bytes, _)) in (1..).zip(&lives) {
+            prop_assert_eq!(sums.get(&cookie), Some(&(bytes * (readings + 1))));
+        }
+    }
+}
