@@ -1,6 +1,7 @@
 //! What the user asked for, checked: the only thing the rest of the program sees of the command line.
 
 pub mod summary;
+pub mod zone;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -8,9 +9,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use self::summary::Summarise;
+use self::zone::Net;
 use crate::probe::View;
 use crate::sink::template::Piece;
 
@@ -59,9 +59,9 @@ pub struct Filters {
     pub port: Vec<RangeInclusive<u16>>,
     pub lport: Vec<RangeInclusive<u16>>,
     pub rport: Vec<RangeInclusive<u16>>,
-    pub addr: Vec<IpNet>,
-    pub laddr: Vec<IpNet>,
-    pub raddr: Vec<IpNet>,
+    pub addr: Vec<Net>,
+    pub laddr: Vec<Net>,
+    pub raddr: Vec<Net>,
     pub ipv4_only: bool,
     pub ipv6_only: bool,
     pub pid: Vec<u32>,
@@ -76,7 +76,7 @@ pub struct Filters {
     pub mark: Vec<u32>,
     pub cc: Vec<[u8; 16]>,
     pub cookie: Vec<u64>,
-    /// The two ends of a connection.
+    /// The two ends of a connection; the zone of a link-local one is its scope.
     pub follow: Option<[SocketAddr; 2]>,
 }
 
@@ -85,6 +85,14 @@ impl Filters {
     #[must_use]
     pub fn by_owner(&self) -> bool {
         !self.pid.is_empty() || !self.comm.is_empty()
+    }
+
+    /// Is an address of one interface only?
+    #[must_use]
+    pub fn has_zones(&self) -> bool {
+        let nets = [&self.addr, &self.laddr, &self.raddr];
+        nets.into_iter().flatten().any(|net| net.ifindex != 0)
+            || self.follow.into_iter().flatten().any(|end| zone::of_end(end) != 0)
     }
 
     /// Those that need `struct sock`; named by option for the message.
@@ -99,6 +107,7 @@ impl Filters {
             ("--iface", !self.ifindex.is_empty()),
             ("--mark", !self.mark.is_empty()),
             ("--cc", !self.cc.is_empty()),
+            ("an address with a zone", self.has_zones()),
         ]
         .into_iter()
         .find_map(|(option, given)| given.then_some(option))

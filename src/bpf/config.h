@@ -31,6 +31,7 @@ enum tcc_filter {
 	TCC_FILTER_IPV4 = 1 << 16,
 	TCC_FILTER_IPV6 = 1 << 17,
 	TCC_FILTER_FOLLOW = 1 << 18, /* both ends of one connection */
+	TCC_FILTER_ZONE = 1 << 19, /* some of the addresses are of one interface only */
 };
 
 struct tcc_filter_key {
@@ -38,10 +39,11 @@ struct tcc_filter_key {
 	enum tcc_filter filter;
 };
 
-/* LPM key: the filter is part of the prefix, so that three address lists live in one trie. */
+/* LPM key: the filter and the zone are part of the prefix, so that three address lists live in one trie. */
 struct tcc_addr_key {
 	__u32 prefixlen;
 	enum tcc_filter filter;
+	__u32 ifindex; /* 0: any */
 	__u8 addr[16];
 };
 
@@ -55,6 +57,7 @@ struct tcc_config {
 	__u64 min_ns; /* what took less is not shown; 0: all is */
 	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
 	__u8 follow_addr[2][16]; /* as in tcc_head */
+	__u32 follow_ifindex[2]; /* 0: any */
 	__u16 follow_port[2];
 	__u32 filters; /* of enum tcc_filter: which are on */
 	__u32 sample;

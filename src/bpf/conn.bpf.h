@@ -165,6 +165,8 @@ static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, s
 	out->ino = FOLLOW(typed, sk, sk_socket, file, f_inode, i_ino);
 	out->netns = FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum);
 	out->ifindex = ifindex;
+	out->bound_dev_if = sk->__sk_common.skc_bound_dev_if;
+	out->unused = 0;
 	out->uid = sk->sk_uid.val;
 	out->pid = known ? conn->tgid : 0;
 	if (known)

@@ -63,6 +63,7 @@ struct tcc_owner {
 	__u64 ino; /* of the socket's file; 0: orphan, or not yet accepted */
 	__u32 netns;
 	__u32 ifindex; /* that the packet came in or goes out by; 0: not known */
+	__u32 bound_dev_if, unused; /* 0: none */
 	__u32 uid;
 	__u32 pid; /* thread group; 0: not known */
 	__u8 comm[TCC_COMM_LEN];

@@ -13,11 +13,16 @@ static __always_inline bool port_in(const volatile __u64 *set, __u16 port)
 	return set[(port >> 6) & 1023] >> (port & 63) & 1;
 }
 
-static __always_inline bool addr_in(__u32 filter, const __u8 addr[16])
+static __always_inline bool addr_in(__u32 filter, const __u8 addr[16], __u32 ifindex)
 {
-	struct tcc_addr_key key = { .prefixlen = 32 + 128, .filter = filter };
+	struct tcc_addr_key key = { .prefixlen = 64 + 128, .filter = filter };
 
 	__builtin_memcpy(key.addr, addr, 16);
+	if (bpf_map_lookup_elem(&filter_addrs, &key))
+		return true;
+	if (!ON(TCC_FILTER_ZONE) || !ifindex)
+		return false;
+	key.ifindex = ifindex;
 	return bpf_map_lookup_elem(&filter_addrs, &key);
 }
 
@@ -52,15 +57,29 @@ static __always_inline bool end_is(int end, const __u8 addr[16], __u16 port)
 	return port == cfg.follow_port[end] && one[0] == other[0] && one[1] == other[1];
 }
 
-/* Whichever end it is that we see; on one host both are there. */
-static __always_inline bool admit_follow(const struct tcc_head *h)
+/* The zone that is given for our end or, failing that, for the peer's. */
+static __always_inline bool follow_zone_is(int ours, __u32 ifindex)
 {
-	return (end_is(0, h->saddr, h->sport) && end_is(1, h->daddr, h->dport)) ||
-	       (end_is(1, h->saddr, h->sport) && end_is(0, h->daddr, h->dport));
+	__u32 zone = cfg.follow_ifindex[ours] ?: cfg.follow_ifindex[!ours];
+
+	return !zone || zone == ifindex;
 }
 
-/* What the head alone decides; the only filters of the record reader. */
-static __always_inline bool admit_head(const struct tcc_head *h)
+/* Whichever end it is that we see; on one host both are there. */
+static __always_inline bool admit_follow(const struct tcc_head *h, __u32 ifindex)
+{
+	return (end_is(0, h->saddr, h->sport) && end_is(1, h->daddr, h->dport) && follow_zone_is(0, ifindex)) ||
+	       (end_is(1, h->saddr, h->sport) && end_is(0, h->daddr, h->dport) && follow_zone_is(1, ifindex));
+}
+
+/* The interface that link-local addresses are of: the socket is bound to it. */
+static __always_inline __u32 zone_of(struct sock *sk)
+{
+	return ON(TCC_FILTER_ZONE) ? sk->__sk_common.skc_bound_dev_if : 0;
+}
+
+/* What the head decides, and the zone of its addresses (0: not known); the only filters of the record reader. */
+static __always_inline bool admit_head(const struct tcc_head *h, __u32 ifindex)
 {
 	if (ON(TCC_FILTER_IPV4) && !is_mapped(h->daddr))
 		return false;
@@ -72,15 +91,16 @@ static __always_inline bool admit_head(const struct tcc_head *h)
 		return false;
 	if (ON(TCC_FILTER_RPORT) && !port_in(ports_peer, h->dport))
 		return false;
-	if (ON(TCC_FILTER_FOLLOW) && !admit_follow(h))
+	if (ON(TCC_FILTER_FOLLOW) && !admit_follow(h, ifindex))
 		return false;
 	if (ON(TCC_FILTER_COOKIE) && !value_in(TCC_FILTER_COOKIE, h->cookie))
 		return false;
-	if (ON(TCC_FILTER_ADDR) && !addr_in(TCC_FILTER_ADDR, h->saddr) && !addr_in(TCC_FILTER_ADDR, h->daddr))
+	if (ON(TCC_FILTER_ADDR) && !addr_in(TCC_FILTER_ADDR, h->saddr, ifindex) &&
+	    !addr_in(TCC_FILTER_ADDR, h->daddr, ifindex))
 		return false;
-	if (ON(TCC_FILTER_LADDR) && !addr_in(TCC_FILTER_LADDR, h->saddr))
+	if (ON(TCC_FILTER_LADDR) && !addr_in(TCC_FILTER_LADDR, h->saddr, ifindex))
 		return false;
-	if (ON(TCC_FILTER_RADDR) && !addr_in(TCC_FILTER_RADDR, h->daddr))
+	if (ON(TCC_FILTER_RADDR) && !addr_in(TCC_FILTER_RADDR, h->daddr, ifindex))
 		return false;
 	return true;
 }

@@ -84,7 +84,7 @@ static __always_inline int flow_write(struct seq_file *seq, struct task_struct *
 		load_closed_ends(&copy->flow.event.head, closed);
 	else if (is_wiped(sk, tp, TCC_KIND_DESTROY))
 		return 0;
-	if (!admit_head(&copy->flow.event.head) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))
+	if (!admit_head(&copy->flow.event.head, zone_of(sk)) || !admit_sock(sk, tp, 0, 0, false) || !admit_owner(conn))
 		return 0;
 	load_owner(&copy->flow.event.owner, sk, conn, 0, false);
 	load_tcp_brief(&copy->flow.event.tcp, tp);

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use super::template::Template;
+use super::zone::Zoned;
 use super::{parse, template};
 use crate::config::Rate;
 
@@ -40,15 +41,15 @@ pub struct FilterArgs {
     /// The peer's port is one of these.
     #[arg(short = 'R', long, value_name = "PORTS", value_delimiter = ',', value_parser = parse::ports)]
     pub rport: Vec<RangeInclusive<u16>>,
-    /// Either address is in one of these: 10.0.0.1,192.0.2.0/24,2001:db8::/32.
+    /// Either address is in one of these: 10.0.0.1,192.0.2.0/24,2001:db8::/32, fe80::1%eth0 with the interface.
     #[arg(long, value_name = "NETS", value_delimiter = ',', value_parser = parse::net)]
-    pub addr: Vec<IpNet>,
+    pub addr: Vec<Zoned<IpNet>>,
     /// The local address is in one of these.
     #[arg(long, value_name = "NETS", value_delimiter = ',', value_parser = parse::net)]
-    pub laddr: Vec<IpNet>,
+    pub laddr: Vec<Zoned<IpNet>>,
     /// The peer's address is in one of these.
     #[arg(long, value_name = "NETS", value_delimiter = ',', value_parser = parse::net)]
-    pub raddr: Vec<IpNet>,
+    pub raddr: Vec<Zoned<IpNet>>,
     /// IPv4 only, IPv4-mapped connections too.
     #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6")]
     pub ipv4: bool,

@@ -8,8 +8,8 @@ use super::args::{
     ColorArg, FilterArgs, OutputFormat, ReaderArg, TimeArg, TraceArgs, TransportArg,
 };
 use super::parse::Follow;
-use super::resolve;
 use super::template::Template;
+use super::{resolve, zone};
 use crate::config::{
     Config, Fields, Filters, Format, Limits, Only, Output, Reader, Tap, TimeMode, Transport,
 };
@@ -109,16 +109,16 @@ impl FilterArgs {
         let ifindex = resolve::ifaces(&self.iface, &mut netns)?;
         let (cookie, follow) = match self.follow {
             Some(Follow::Cookie(cookie)) => (vec![cookie], None),
-            Some(Follow::Ends(ends)) => (Vec::new(), Some(ends)),
+            Some(Follow::Ends(ends)) => (Vec::new(), Some(zone::ends(ends, &mut netns)?)),
             None => (self.cookie, None),
         };
         Ok(Filters {
             port: self.port,
             lport: self.lport,
             rport: self.rport,
-            addr: self.addr,
-            laddr: self.laddr,
-            raddr: self.raddr,
+            addr: zone::nets("--addr", self.addr, &mut netns)?,
+            laddr: zone::nets("--laddr", self.laddr, &mut netns)?,
+            raddr: zone::nets("--raddr", self.raddr, &mut netns)?,
             ipv4_only: self.ipv4,
             ipv6_only: self.ipv6,
             pid: resolve::pids(self.pid)?,

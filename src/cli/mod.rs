@@ -7,6 +7,7 @@ pub mod refused;
 mod resolve;
 mod summary;
 mod template;
+mod zone;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::zone::{self, Zoned};
 use crate::config::Rate;
 use crate::escape;
 
@@ -28,8 +29,13 @@ pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     Ok(first..=last)
 }
 
-/// An address, or a network in CIDR form without host bits. An IPv4-mapped one is the IPv4 one.
-pub fn net(text: &str) -> Result<IpNet, String> {
+/// An address, or a network in CIDR form without host bits; a link-local one may have a zone. An IPv4-mapped one is the
+/// IPv4 one.
+pub fn net(text: &str) -> Result<Zoned<IpNet>, String> {
+    zone::parse(text, bare_net)
+}
+
+fn bare_net(text: &str) -> Result<IpNet, String> {
     if let Ok(addr) = text.parse::<std::net::IpAddr>() {
         return Ok(IpNet::from(addr.to_canonical()));
     }
@@ -53,15 +59,15 @@ pub fn net(text: &str) -> Result<IpNet, String> {
 }
 
 /// `--follow`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follow {
     Cookie(u64),
-    Ends([SocketAddr; 2]),
+    Ends([Zoned<SocketAddr>; 2]),
 }
 
 /// A cookie, or the two ends of a connection as `ss` prints them with a `-` between them.
 pub fn follow(text: &str) -> Result<Follow, String> {
-    let Some((one, other)) = text.split_once('-') else {
+    let Some((one, other)) = zone::split_ends(text) else {
         let Ok(number) = number64(text) else {
             return Err(format!(
                 "`{text}` is neither a cookie nor two ends (10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321)"
@@ -69,24 +75,18 @@ pub fn follow(text: &str) -> Result<Follow, String> {
         };
         return cookie_number(text, number).map(Follow::Cookie);
     };
-    let end = |text: &str| {
+    let bare_end = |text: &str| {
         let end: SocketAddr = text
-            .trim()
             .parse()
             .map_err(|_| format!("`{text}` is no ADDRESS:PORT (10.0.0.1:80, [2001:db8::1]:80)"))?;
-        match end {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => Err(format!(
-                "`{text}`: an address is given without its zone (%{}); for one interface add --iface",
-                v6.scope_id()
-            )),
-            _ if end.ip().is_unspecified() || end.port() == 0 => {
-                Err(format!("`{text}` is not an end of any connection"))
-            }
-            _ => Ok(SocketAddr::new(end.ip().to_canonical(), end.port())),
+        if end.ip().is_unspecified() || end.port() == 0 {
+            return Err(format!("`{text}` is not an end of any connection"));
         }
+        Ok(SocketAddr::new(end.ip().to_canonical(), end.port()))
     };
+    let end = |text: &str| zone::parse(text.trim(), bare_end);
     let ends = [end(one)?, end(other)?];
-    if ends[0].is_ipv4() != ends[1].is_ipv4() {
+    if ends[0].value.is_ipv4() != ends[1].value.is_ipv4() {
         return Err("one end is IPv4 and the other IPv6".into());
     }
     Ok(Follow::Ends(ends))
@@ -200,10 +200,10 @@ mod tests {
 
     #[test]
     fn networks_have_no_host_bits() {
-        assert_eq!(net("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
-        assert_eq!(net("2001:db8::/32").unwrap().to_string(), "2001:db8::/32");
-        assert_eq!(net("::ffff:10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
-        assert_eq!(net("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(bare_net("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!(bare_net("2001:db8::/32").unwrap().to_string(), "2001:db8::/32");
+        assert_eq!(bare_net("::ffff:10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!(bare_net("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
         assert!(net("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
         assert!(net("10.0.0.0/33").is_err() && net("example").is_err());
     }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result};
-use ipnet::IpNet;
 use libbpf_rs::{MapCore, MapFlags};
 
+use crate::config::zone::{self, Net};
 use crate::config::{Config, Filters};
 use crate::skel::{AddrKey, BpfConfig, Filter, FilterKey, TccTraceSkel};
 
@@ -22,6 +22,7 @@ pub fn mask(filters: &Filters) -> u32 {
         (Filter::TCC_FILTER_IPV4, filters.ipv4_only),
         (Filter::TCC_FILTER_IPV6, filters.ipv6_only),
         (Filter::TCC_FILTER_FOLLOW, filters.follow.is_some()),
+        (Filter::TCC_FILTER_ZONE, filters.has_zones()),
     ];
     values
         .into_iter()
@@ -79,13 +80,14 @@ fn octets(addr: IpAddr) -> [u8; 16] {
 /// Writes the ends of the connection that is followed.
 pub fn set_follow(cfg: &mut BpfConfig, ends: &[SocketAddr; 2]) {
     cfg.follow_addr = ends.map(|end| octets(end.ip()));
+    cfg.follow_ifindex = ends.map(zone::of_end);
     cfg.follow_port = ends.map(|end| end.port());
 }
 
-fn addr_key(filter: Filter, net: IpNet) -> AddrKey {
+fn addr_key(filter: Filter, Net { net, ifindex }: Net) -> AddrKey {
     let more = if net.addr().is_ipv4() { 96 } else { 0 };
-    let prefixlen = 32 + more + u32::from(net.prefix_len());
-    AddrKey { prefixlen, filter, addr: octets(net.addr()) }
+    let prefixlen = 64 + more + u32::from(net.prefix_len());
+    AddrKey { prefixlen, filter, ifindex, addr: octets(net.addr()) }
 }
 
 fn number(value: u64) -> [u8; 16] {
@@ -110,7 +112,7 @@ fn value_lists(f: &Filters) -> [(Filter, Vec<[u8; 16]>); 9] {
     ]
 }
 
-fn addr_lists(f: &Filters) -> [(Filter, &[IpNet]); 3] {
+fn addr_lists(f: &Filters) -> [(Filter, &[Net]); 3] {
     [
         (Filter::TCC_FILTER_ADDR, &f.addr),
         (Filter::TCC_FILTER_LADDR, &f.laddr),
@@ -121,6 +123,10 @@ fn addr_lists(f: &Filters) -> [(Filter, &[IpNet]); 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn any_zone(net: &str) -> Net {
+        Net { net: net.parse().unwrap(), ifindex: 0 }
+    }
 
     #[test]
     fn ports_are_bits() {
@@ -133,8 +139,8 @@ mod tests {
 
     #[test]
     fn an_ipv4_network_is_a_mapped_one() {
-        let key = addr_key(Filter::TCC_FILTER_ADDR, "10.0.0.0/8".parse().unwrap());
-        assert_eq!(key.prefixlen, 32 + 96 + 8);
+        let key = addr_key(Filter::TCC_FILTER_ADDR, any_zone("10.0.0.0/8"));
+        assert_eq!(key.prefixlen, 64 + 96 + 8);
         assert_eq!(key.addr[10..13], [0xff, 0xff, 10]);
     }
 
@@ -142,7 +148,7 @@ mod tests {
     fn the_mask_and_sizes_follow_the_lists() {
         let filters = Filters {
             pid: vec![1, 2],
-            raddr: vec!["::/0".parse().unwrap()],
+            raddr: vec![any_zone("::/0")],
             lport: vec![1..=2],
             ..Filters::default()
         };

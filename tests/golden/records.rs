@@ -135,8 +135,8 @@ fn verdict_by_dsack() -> VerdictRecord {
 #[rustfmt::skip]
 fn owner() -> Owner {
     Owner {
-        cgroup_id: 1_101_101_101, ino: 1_102_102_102, netns: 10_103, ifindex: 10_104, uid: 10_105,
-        pid: 10_106, comm: padded(b"server"),
+        cgroup_id: 1_101_101_101, ino: 1_102_102_102, netns: 10_103, ifindex: 10_104, bound_dev_if: 10_107,
+        unused: 0, uid: 10_105, pid: 10_106, comm: padded(b"server"),
     }
 }
 

@@ -42,7 +42,7 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 
 	load_head(&head, sk, TCC_KIND_PROBE, size, typed);
 	ifindex = skb->skb_iif;
-	if (!admit_head(&head) || !admit_sock(sk, tp, skb->mark, ifindex, typed)) {
+	if (!admit_head(&head, zone_of(sk)) || !admit_sock(sk, tp, skb->mark, ifindex, typed)) {
 		COUNT(n, filtered);
 		return 0;
 	}
@@ -246,7 +246,7 @@ int probe_record(struct trace_event_raw_tcp_probe *ctx)
 	head.dport = ctx->dport;
 	head.kind = TCC_KIND_PROBE;
 	head.len = sizeof(struct tcc_probe);
-	if (!admit_head(&head)) {
+	if (!admit_head(&head, 0)) {
 		COUNT(n, filtered);
 		return 0;
 	}

@@ -147,7 +147,7 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 		head->full |= TCC_HEAD_WIPED;
 	if (typed && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
-	if (!admit_head(head) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
+	if (!admit_head(head, zone_of(e->sk)) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
 		COUNT(e->n, filtered);
 		goto none;
 	}
@@ -239,14 +239,15 @@ static __always_inline void event_filtered(__u8 kind)
 static __always_inline bool event_admit_bare(struct event *e, const struct tcc_head *head, const struct packet *by)
 {
 	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
-			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW;
+			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW |
+			      TCC_FILTER_ZONE;
 	const __u32 by_packet = by ? TCC_FILTER_NETNS | TCC_FILTER_MARK | TCC_FILTER_IFACE : 0;
 
 	e->n = counters_of(head->kind);
 	if (!e->n)
 		return false;
 	COUNT(e->n, seen);
-	if (ON(~(by_head | by_packet)) || !admit_head(head) || (by && !admit_packet(by))) {
+	if (ON(~(by_head | by_packet)) || !admit_head(head, by ? by->ifindex : 0) || (by && !admit_packet(by))) {
 		COUNT(e->n, filtered);
 		return false;
 	}
