@@ -78,6 +78,8 @@ pub struct Forgotten {
     pub processes: u64,
     /// Closed connections whose socket a process still holds: their ends and totals.
     pub closed_conns: u64,
+    /// Listening sockets and their drops, for `listen_drop`.
+    pub listen_states: u64,
 }
 
 impl Forgotten {
@@ -99,6 +101,7 @@ impl Forgotten {
             (self.queued_packets, "packets in queues"),
             (self.processes, "processes of the command"),
             (self.closed_conns, "closed connections"),
+            (self.listen_states, "counts of listeners' drops"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();

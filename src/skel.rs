@@ -34,14 +34,15 @@ pub use generated::types::{
     tcc_error as ErrorRecord, tcc_event as Event, tcc_filter as Filter,
     tcc_filter_key as FilterKey, tcc_flow as Flow, tcc_head as Head, tcc_head_flag as HeadFlag,
     tcc_histogram as Histogram, tcc_key as Key, tcc_kind as Kind, tcc_life as LifeRecord,
-    tcc_memories as Memories, tcc_owner as Owner, tcc_presence as Presence,
-    tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
-    tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord, tcc_rcvbuf_grow as RcvbufGrowRecord,
-    tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
-    tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
-    tcc_sock as Sock, tcc_state as StateRecord, tcc_sums as Sums,
-    tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp, tcc_totals as Totals,
-    tcc_value as Value, tcc_verdict as VerdictRecord, tcc_zero_window as ZeroWindowRecord,
+    tcc_listen_drop as ListenDropRecord, tcc_memories as Memories, tcc_owner as Owner,
+    tcc_presence as Presence, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
+    tcc_probe_std as ProbeStd, tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord,
+    tcc_rcvbuf_grow as RcvbufGrowRecord, tcc_reset_received as ResetReceivedRecord,
+    tcc_reset_sent as ResetSentRecord, tcc_retrans_sum as RetransSum,
+    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
+    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_tcp as Tcp, tcc_totals as Totals, tcc_value as Value, tcc_verdict as VerdictRecord,
+    tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -69,6 +70,7 @@ unsafe impl Plain for DropRecord {}
 unsafe impl Plain for DropStackRecord {}
 unsafe impl Plain for VerdictRecord {}
 unsafe impl Plain for QueueRecord {}
+unsafe impl Plain for ListenDropRecord {}
 unsafe impl Plain for Counters {}
 unsafe impl Plain for Memories {}
 unsafe impl Plain for Key {}

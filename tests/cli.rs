@@ -269,7 +269,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
     let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
-    let others = ["retrans", "cong", "rtt", "connlat", "top", "stats", "end"];
+    let others = ["retrans", "cong", "rtt", "connlat", "top", "listeners", "stats", "end"];
     assert_eq!(titles, [&kinds[..], &others].concat());
     let page = printed(&["reference"]);
     for (kind, record) in kinds.iter().zip(schema["oneOf"].as_array().expect("kinds")) {

@@ -194,6 +194,12 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
+	struct sock_reuseport *sk_reuseport_cb;
+};
+
+/* of all sockets that share an address by SO_REUSEPORT */
+struct sock_reuseport {
+	unsigned int synq_overflow_ts;
 };
 
 /* since 6.19: the retransmit timer lives in struct sock */
@@ -218,6 +224,7 @@ struct tcp_congestion_ops {
 
 struct request_sock_queue {
 	u8 rskq_defer_accept;
+	atomic_t qlen;
 };
 
 struct inet_connection_sock {
@@ -260,6 +267,7 @@ struct minmax {
 };
 
 struct tcp_options_received {
+	int ts_recent_stamp;
 	u16 tstamp_ok : 1;
 	u16 wscale_ok : 1;
 	u16 sack_ok : 3;

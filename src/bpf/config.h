@@ -82,8 +82,10 @@ struct tcc_config {
 	__u8 sums; /* events are added up, and are no records */
 	__u8 keep_closed; /* keep ends and totals of closed connections: see closed.bpf.h */
 	__u8 keep_gone; /* and the owner of the last one that is gone, for the RST that comes after that */
+	__u8 listeners; /* every listening socket is a row of a summary */
+	__u8 unused[7];
 };
 
-TCC_NO_PADDING(struct tcc_config, keep_gone);
+TCC_NO_PADDING(struct tcc_config, unused);
 
 #endif

@@ -31,6 +31,7 @@ enum tcc_kind {
 	TCC_KIND_VERDICT,
 	TCC_KIND_QUEUE,
 	TCC_KIND_RCVBUF_GROW,
+	TCC_KIND_LISTEN_DROP,
 	TCC_KIND_MAX,
 };
 
@@ -326,6 +327,7 @@ union tcc_record {
 	struct tcc_zero_window zero_window;
 	struct tcc_verdict verdict;
 	struct tcc_queue queue;
+	struct tcc_listen_drop listen_drop;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;
@@ -367,6 +369,7 @@ struct tcc_memories {
 	struct tcc_entries synacks;
 	struct tcc_entries queued_packets;
 	struct tcc_entries closed_conns;
+	struct tcc_entries listen_states;
 };
 
 #define TCC_NO_PADDING(type, last) \

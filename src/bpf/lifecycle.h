@@ -89,4 +89,19 @@ struct tcc_accept {
 	__u8 unused[3];
 };
 
+/* A listening socket, and what it has dropped: listen_drop.bpf.h */
+struct tcc_listen_drop {
+	struct tcc_event event;
+	__u64 sk; /* by which a summary knows it again in its other files */
+	__u64 interval_ns; /* since the snapshot that `drops` counts from; 0: there was none */
+	__u64 syncookie_us; /* since a SYN cookie was sent, late by up to a second; TCC_UNKNOWN_NS: none was */
+	__u32 drops;
+	__u32 total_drops;
+	__u32 backlog;
+	__u32 max_backlog;
+	__u32 syn_backlog;
+	__u8 closed; /* it stops listening */
+	__u8 unused[3];
+};
+
 #endif

@@ -172,6 +172,19 @@ struct {
 	__type(value, struct flow_copy);
 } flow_copies SEC(".maps");
 
+/* The same for the iterator over listening sockets. */
+struct listener_copy {
+	__u8 sock[4096];
+	struct tcc_listen_drop row;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct listener_copy);
+} listener_copies SEC(".maps");
+
 /* Filter lists: written before attach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

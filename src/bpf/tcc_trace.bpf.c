@@ -44,6 +44,7 @@
 #include "probes/connect.bpf.h"
 #include "probes/life.bpf.h"
 #include "probes/accept.bpf.h"
+#include "probes/listen_drop.bpf.h"
 
 #include "flow.bpf.h"
 #include "probes/drop.bpf.h"

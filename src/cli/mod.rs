@@ -2,6 +2,7 @@
 
 mod args;
 mod convert;
+mod listeners;
 mod parse;
 pub mod refused;
 mod resolve;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
+pub use self::listeners::ListenersArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 use crate::probe::KINDS;
 
@@ -98,6 +100,13 @@ pub enum Command {
     /// was there before begins with its first reading. On a terminal a table takes the place of the one before.
     /// Options of printed events are refused: --count, --rate, --rate-per-conn, --fields, --all-fields.
     Top(Box<TopArgs>),
+    /// Listening sockets: whose accept queue is full, and who drops how much.
+    ///
+    /// Of the sockets of all processes in all network namespaces, at the end of each interval: the accept queue and its limit,
+    /// the SYN queue, SYN cookies in use, and what the socket has dropped in the interval (sk_drops, as ss -m shows it). The
+    /// event `listen_drop` reports the same where something is dropped. On a terminal a table takes the place of the one
+    /// before. Options of printed events are refused: --count, --rate, --rate-per-conn, --fields, --all-fields.
+    Listeners(Box<ListenersArgs>),
     /// Connections from state to state, and how long they were in each.
     States(Box<TraceArgs>),
     /// Active opens: who connects where, how long it took, and why it failed.

@@ -29,7 +29,7 @@ pub struct RttArgs {
     pub trace: TraceArgs,
 }
 
-const HEADING: &str = "Summary";
+pub(super) const HEADING: &str = "Summary";
 
 /// Of what is counted by keys.
 #[derive(Args, Debug)]
@@ -114,7 +114,7 @@ impl CongArgs {
 }
 
 /// Options that leave out events.
-fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
+pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     [
         ("--rate", trace.limits.rate.is_some()),
         ("--rate-per-conn", trace.limits.rate_per_conn.is_some()),
@@ -232,7 +232,7 @@ impl TopArgs {
 }
 
 /// Rows that fit most terminals.
-const SCREEN: usize = 20;
+pub(super) const SCREEN: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ByArg {
@@ -370,7 +370,7 @@ fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
 /// No record comes from there.
 const SMALLEST_BUFFER: u32 = 4096;
 
-fn summarised(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<Config> {
+pub(super) fn summarised(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<Config> {
     let of_events = [
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
@@ -383,7 +383,7 @@ fn summarised(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<C
     Ok(config)
 }
 
-fn refuse(command: &str, options: &[(&str, bool)]) -> Result<()> {
+pub(super) fn refuse(command: &str, options: &[(&str, bool)]) -> Result<()> {
     match options.iter().find(|(_, given)| *given) {
         Some((option, _)) => {
             bail!("{option} is about printed events, of which `{command}` has none")

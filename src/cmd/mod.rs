@@ -9,6 +9,7 @@ pub mod docs;
 pub mod drop;
 pub mod events;
 pub mod life;
+pub mod listeners;
 pub mod probe;
 pub mod queue;
 pub mod reset;

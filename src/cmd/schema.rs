@@ -9,7 +9,7 @@ use crate::accounting::{Counts, Forgotten};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::probe::{KINDS, Kind};
-use crate::summary::{cong, connlat, key, retrans, rtt, top};
+use crate::summary::{cong, connlat, key, listeners, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
@@ -62,6 +62,13 @@ static COUNTING: &[Counting] = &[
         doc: top::DOC,
         key: &top::KEY,
         columns: &top::COLUMNS,
+        buckets: false,
+    },
+    Counting {
+        command: "listeners",
+        doc: listeners::DOC,
+        key: &listeners::KEY,
+        columns: &listeners::COLUMNS,
         buckets: false,
     },
 ];
@@ -259,6 +266,7 @@ const COUNTS: &[(&str, &str)] = &[
         "closed_conns",
         "Closed connections whose socket a process still holds: their ends and totals.",
     ),
+    ("listen_states", "Listening sockets and their drops, for listen_drop."),
 ];
 const FORGOTTEN: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
     room (--max-conns): what would have come from it is null.";

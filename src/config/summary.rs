@@ -18,6 +18,7 @@ pub enum What {
     /// How long opening took.
     Connlat(Histograms),
     Top(Top),
+    Listeners(Listeners),
     Retrans(Sums),
     Cong(Sums),
 }
@@ -28,7 +29,7 @@ impl What {
     pub fn sums(&self) -> Option<&Sums> {
         match self {
             What::Retrans(sums) | What::Cong(sums) => Some(sums),
-            What::Rtt(_) | What::Connlat(_) | What::Top(_) => None,
+            What::Rtt(_) | What::Connlat(_) | What::Top(_) | What::Listeners(_) => None,
         }
     }
 
@@ -37,7 +38,7 @@ impl What {
     pub fn histograms(&self) -> Option<&Histograms> {
         match self {
             What::Rtt(histograms) | What::Connlat(histograms) => Some(histograms),
-            What::Retrans(_) | What::Cong(_) | What::Top(_) => None,
+            What::Retrans(_) | What::Cong(_) | What::Top(_) | What::Listeners(_) => None,
         }
     }
 }
@@ -77,6 +78,13 @@ pub struct Histograms {
 #[derive(Clone, Debug)]
 pub struct Top {
     pub sort: Sort,
+    /// So many rows at most.
+    pub rows: Option<usize>,
+}
+
+/// `listeners`
+#[derive(Clone, Debug)]
+pub struct Listeners {
     /// So many rows at most.
     pub rows: Option<usize>,
 }

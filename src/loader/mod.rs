@@ -138,6 +138,11 @@ impl Loaded<'_> {
         time.map(u64::from_ne_bytes).context(ERROR)
     }
 
+    /// The listening sockets of all processes as they are now: records, one after the other.
+    pub fn listeners(&self) -> Result<Vec<u8>> {
+        run(&self.skel.progs.listen_iter, plan::LISTEN_SCAN)
+    }
+
     /// How often the kernel skipped the program because it was running on that CPU already; 0 where it does not say.
     pub fn recursion_misses(&self, name: &str) -> u64 {
         let Some(program) = program(&self.skel, name) else {
@@ -258,6 +263,9 @@ fn configure(
     if plan.track_owner {
         maps.listeners.set_max_entries(LISTENERS.min(connections))?;
     }
+    if variant.has("listen_drop") {
+        maps.listen_states.set_max_entries(LISTENERS.min(connections))?;
+    }
     if !config.command.is_empty() {
         let processes = config.tap.max_conns.unwrap_or(PROCESSES).min(MOST_PROCESSES);
         maps.tree.set_max_entries(processes)?;
@@ -274,6 +282,7 @@ fn configure(
             || variant.seconds.contains(&name)
             || (plan.scan_owners && name == plan::OWNER_SCAN)
             || (plan.list_open && name == plan::OPEN_SCAN)
+            || (plan.listen_snapshots && name == plan::LISTEN_SCAN)
             || (summaries::of_flows(config.summarise.as_ref()) && name == "flow_iter");
         program.set_autoload(wanted);
     }

@@ -1,7 +1,10 @@
 //! Which programs to load: a pure function of what is asked and what the kernel has.
 
+mod notes;
+mod readers;
+
 use crate::config::{Reader, Transport};
-use crate::probe::{Hook, KINDS, Kind};
+use crate::probe::{Hook, KINDS, Kind, listen_drop};
 
 /// What the options ask of the kernel side.
 #[derive(Clone, Default)]
@@ -19,6 +22,8 @@ pub struct Request {
     pub tree: bool,
     /// Connections are read as a whole, and `destroy` is a connection's last reading.
     pub flows: bool,
+    /// Listening sockets are read at each interval.
+    pub listeners: bool,
     /// Time in recovery states is added up, of which the first and the last are a connection's own.
     pub dwelling: bool,
     /// A kind is worked out from other tracepoints, even if it has its own.
@@ -97,6 +102,8 @@ const REMEMBERS: &[&str] = &["state", "cong_state"];
 /// The iterators over all open files: whose they are, and which connections are open.
 pub const OWNER_SCAN: &str = "owner_iter";
 pub const OPEN_SCAN: &str = "life_iter";
+/// And the one that takes a snapshot of all listening sockets.
+pub const LISTEN_SCAN: &str = "listen_iter";
 
 /// What will be tried, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +116,8 @@ pub struct Plan {
     pub scan_owners: bool,
     /// The connections that are open at the start are told first.
     pub list_open: bool,
+    /// Snapshots of the listening sockets are taken, for `listen_drop`.
+    pub listen_snapshots: bool,
     /// Programs can make cookies.
     pub cookie_helper: bool,
 }
@@ -152,8 +161,8 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         let text = "-- COMMAND needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
         return Err(Refusal::Kernel(text.into()));
     }
-    if request.flows && !facts.iterators {
-        let text = "reading all connections needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
+    if (request.flows || request.listeners) && !facts.iterators {
+        let text = "reading all sockets needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
         return Err(Refusal::Kernel(text.into()));
     }
     let track_owner = request.owner || request.tree;
@@ -163,7 +172,7 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
             .kinds
             .iter()
             .any(|kind| REMEMBERS.contains(&kind.name) || !kind.memory.is_empty());
-    let variants = readers(request, facts)?
+    let variants = readers::readers(request, facts)?
         .into_iter()
         .map(|(reader, why)| {
             let mut notes = Vec::new();
@@ -183,56 +192,16 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         .collect();
     let scan_owners = track_owner && facts.iterators;
     let list_open = request.list_open && facts.iterators;
-    let cookie_helper = facts.cookie_helper;
-    Ok(Plan { variants, transport, track_conn, track_owner, scan_owners, list_open, cookie_helper })
-}
-
-/// The readers in order of preference.
-fn readers(request: &Request, facts: &Facts) -> Result<Vec<(Reader, &'static str)>, Refusal> {
-    let beyond_record = request
-        .beyond_record
-        .or_else(|| (!request.kinds.iter().all(|kind| kind.is_probe())).then_some("another event"));
-    let readers = match request.reader {
-        Some(Reader::Record) => {
-            if let Some(option) = beyond_record {
-                return Err(Refusal::Usage(format!(
-                    "--reader record gives the standard fields only: {option} needs --reader sock or raw"
-                )));
-            }
-            facts.record.clone().map_err(|why| {
-                Refusal::Kernel(format!(
-                    "--reader record: the tcp_probe record cannot be used: {why}"
-                ))
-            })?;
-            vec![(Reader::Record, "asked for")]
-        }
-        Some(Reader::Sock) if !facts.tp_btf => {
-            let text = "--reader sock: this kernel has no typed tracepoint programs (tp_btf, 5.5): use --reader raw";
-            return Err(Refusal::Kernel(text.into()));
-        }
-        Some(reader) => vec![(reader, "asked for")],
-        None => {
-            let mut readers = Vec::new();
-            if facts.tp_btf {
-                readers.push((
-                    Reader::Sock,
-                    "typed tracepoint programs load struct tcp_sock directly",
-                ));
-            }
-            if beyond_record.is_none() && facts.record.is_ok() {
-                let why = "nothing beyond the tracepoint's own record is asked";
-                // The record costs more than typed loads, but less than those and a cookie by way of it.
-                let at = readers.len() * usize::from(facts.cookie_helper);
-                readers.insert(at, (Reader::Record, why));
-            }
-            readers.push((
-                Reader::Raw,
-                "the kernel has no typed tracepoint programs, or refused them",
-            ));
-            readers
-        }
-    };
-    Ok(readers)
+    Ok(Plan {
+        variants,
+        transport,
+        track_conn,
+        track_owner,
+        scan_owners,
+        list_open,
+        listen_snapshots: listens(request) && facts.iterators,
+        cookie_helper: facts.cookie_helper,
+    })
 }
 
 fn hooks(
@@ -261,10 +230,6 @@ fn hooks(
         }
     }
     if track_owner {
-        if !facts.iterators {
-            let text = "without the kernel's own types the open files cannot be looked through: owners of connections that were open before are unknown until they are used";
-            notes.push(text.to_owned());
-        }
         hooks.push("owner_set_state".to_owned());
         hooks.push(flavour("owner_receive", reader));
         if facts.sendmsg {
@@ -289,9 +254,8 @@ fn hooks(
     if request.samples {
         hooks.push(flavour("conn_sample", reader));
     }
-    if request.list_open && !facts.iterators {
-        let text = "without the kernel's own types the open files cannot be looked through: connections that were open before are not listed";
-        notes.push(text.to_owned());
+    if !facts.iterators {
+        notes.extend(notes::without_iterators(request, track_owner, listens(request)));
     }
     if request.tree {
         hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
@@ -323,6 +287,10 @@ fn hooks(
         hooks.push("conn_destroy".to_owned());
     }
     hooks
+}
+
+fn listens(request: &Request) -> bool {
+    request.kinds.iter().any(|kind| kind.number == listen_drop::KIND.number)
 }
 
 /// Of a kind, on a tracepoint.

@@ -17,6 +17,7 @@ pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
             cfg.sums = 1;
             set_keys(cfg, &sums.keys);
         }
+        Some(What::Listeners(_)) => cfg.listeners = 1,
         Some(What::Top(_)) | None => {}
     }
 }
@@ -67,6 +68,7 @@ pub fn size(
         maps.sums.set_max_entries(sums.max_rows)?;
     }
     maps.flow_copies.set_autocreate(of_flows(summarise))?;
+    maps.listener_copies.set_autocreate(of_listeners(summarise))?;
     maps.histograms.set_autocreate(histograms.is_some())?;
     maps.histogram_rest.set_autocreate(histograms.is_some())?;
     if let Some(histograms) = histograms {
@@ -81,6 +83,11 @@ pub fn size(
 /// Are connections read as a whole?
 pub fn of_flows(summarise: Option<&Summarise>) -> bool {
     summarise.is_some_and(|summarise| matches!(summarise.what, What::Top(_)))
+}
+
+/// Are listening sockets?
+pub fn of_listeners(summarise: Option<&Summarise>) -> bool {
+    summarise.is_some_and(|summarise| matches!(summarise.what, What::Listeners(_)))
 }
 
 fn part(by: By) -> u32 {

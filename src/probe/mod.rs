@@ -14,6 +14,7 @@ pub mod destroy;
 pub mod drop;
 pub mod error;
 pub mod life;
+pub mod listen_drop;
 pub mod names;
 mod owner;
 pub mod queue;
@@ -153,6 +154,7 @@ pub const KINDS: &[Kind] = &[
     verdict::KIND,
     queue::KIND,
     rcvbuf_grow::KIND,
+    listen_drop::KIND,
 ];
 
 /// The kind of that name.

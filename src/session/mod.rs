@@ -40,7 +40,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     // What is wrong with the options is said to anybody, before what is wrong here.
     let selection = match config.summarise {
         Some(_) => {
-            let owner = of_flows(config);
+            let owner = of_flows(config) || of_listeners(config);
             Selection { tables: Vec::new(), full: false, owner, code: false, samples: false }
         }
         None => columns::select(kinds, &config.output, |member| kernel.has_member(member))?,
@@ -177,6 +177,11 @@ fn of_flows(config: &Config) -> bool {
     config.summarise.as_ref().is_some_and(|summarise| matches!(summarise.what, What::Top(_)))
 }
 
+/// Are listening sockets?
+fn of_listeners(config: &Config) -> bool {
+    config.summarise.as_ref().is_some_and(|summarise| matches!(summarise.what, What::Listeners(_)))
+}
+
 /// What the options ask of the kernel side.
 fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> Request {
     let filters = &config.filters;
@@ -201,6 +206,7 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         owner: selection.owner || filters.by_owner(),
         tree: !config.command.is_empty(),
         flows: of_flows(config),
+        listeners: of_listeners(config),
         dwelling: matches!(
             config.summarise.as_ref().map(|summarise| &summarise.what),
             Some(What::Cong(_))

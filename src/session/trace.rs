@@ -16,7 +16,7 @@ use super::{output, priority};
 use crate::config::Config;
 use crate::config::summary::What;
 use crate::kernel::{self, Kernel};
-use crate::loader::plan::{OPEN_SCAN, OWNER_SCAN, Plan, Variant};
+use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait, whole_size};
 use crate::loader::{KERNEL_CLOCK, Loaded};
 use crate::pipeline::Pipeline;
@@ -30,6 +30,8 @@ use crate::summary::{self, Reading, Span};
 const NAP: Duration = Duration::from_millis(10);
 /// How often the owner questions are looked at.
 const OWNER_TICK: Duration = Duration::from_millis(100);
+/// How often snapshots of the listening sockets are taken.
+const LISTEN_TICK: Duration = Duration::from_millis(250);
 /// How often modules are looked for that were not loaded at the start.
 const MODULE_TICK: Duration = Duration::from_secs(1);
 /// A scan of all open files may take at most one part in so many of the time.
@@ -66,6 +68,7 @@ struct Timers {
     end: Option<Instant>,
     stats: Option<Instant>,
     scan: Option<Instant>,
+    listeners: Option<Instant>,
     modules: Option<Instant>,
     summary: Option<Instant>,
 }
@@ -105,6 +108,9 @@ impl Trace<'_, '_> {
             reading.borrow_mut().begin(&self.loaded)?;
         }
         pipeline.borrow_mut().begin();
+        if self.listen_snapshots() {
+            self.loaded.scan(LISTEN_SCAN)?;
+        }
         if self.plan.list_open {
             self.loaded.scan(OPEN_SCAN)?;
             // All of them before anything is said of what comes.
@@ -121,6 +127,10 @@ impl Trace<'_, '_> {
 
         let followed = self.follow(&source, &pipeline, &waiter, scans, child.as_mut());
         let looked = self.look(&source);
+        if self.listen_snapshots() {
+            self.listen_snapshot();
+        }
+
         // Second programs before the first: else they would take everything for missed.
         links.into_iter().rev().for_each(drop);
         let status = self.end_command(child.as_mut());
@@ -189,6 +199,7 @@ impl Trace<'_, '_> {
                 "counted in the kernel".to_owned()
             }
             Some(What::Top(_)) => "all connections read each interval".to_owned(),
+            Some(What::Listeners(_)) => "all listening sockets read each interval".to_owned(),
             None => format!("{} of {unit}", self.plan.transport.name()),
         };
         output::tell(&format!(
@@ -226,6 +237,7 @@ impl Trace<'_, '_> {
             end: self.config.limits.duration.and_then(|duration| now.checked_add(duration)),
             stats: self.config.output.stats.and_then(|every| now.checked_add(every)),
             scan: scans.then_some(now + OWNER_TICK),
+            listeners: self.listen_snapshots().then_some(now + LISTEN_TICK),
             modules: self.selection.full.then_some(now + MODULE_TICK),
             summary: self.interval().and_then(|every| now.checked_add(every)),
         };
@@ -261,6 +273,9 @@ impl Trace<'_, '_> {
                 timers.scan = self.answer_owner_asks(source, &mut asked);
                 self.tell_of_untraced(&mut untraced);
             }
+            if timers.listeners.is_some_and(|due| now >= due) {
+                timers.listeners = self.listen_snapshot();
+            }
             if timers.modules.is_some_and(|due| now >= due) {
                 timers.modules = self.look_for_modules(pipeline, &mut missing);
             }
@@ -283,8 +298,8 @@ impl Trace<'_, '_> {
                 _ => (Wait::Sleep, FOREVER),
             };
             source.announce(how)?;
-            let Timers { end, stats, scan, modules, summary } = timers;
-            let due = [end, stats, scan, modules, summary].into_iter().flatten().min();
+            let Timers { end, stats, scan, listeners, modules, summary } = timers;
+            let due = [end, stats, scan, listeners, modules, summary].into_iter().flatten().min();
             let limit = due.map_or(limit, |due| limit.min(due.saturating_duration_since(now)));
             if waiter.wait(source, limit)? == Woken::ByRecords {
                 // Perhaps by a record behind one that is not finished: that one wakes nobody.
@@ -344,6 +359,27 @@ impl Trace<'_, '_> {
             ));
         }
         scanned.is_ok()
+    }
+
+    /// Are they ours to take? A summary takes them itself.
+    fn listen_snapshots(&self) -> bool {
+        self.plan.listen_snapshots && self.reading.is_none()
+    }
+
+    /// Has the programs report what listening sockets have dropped since the last time; returns when to do so next.
+    fn listen_snapshot(&self) -> Option<Instant> {
+        let started = Instant::now();
+        match self.loaded.scan(LISTEN_SCAN) {
+            Ok(()) => Some(started + (started.elapsed() * SCAN_SHARE).max(LISTEN_TICK)),
+            Err(error) => {
+                if !self.config.output.quiet {
+                    output::tell(&format!(
+                        "note: {error:#}: from now on listen_drop is reported only when a socket stops listening"
+                    ));
+                }
+                None
+            }
+        }
     }
 
     /// An algorithm's module that was loaded since the start has made its state known; returns when to look next.

@@ -35,6 +35,7 @@ fn read(skel: &TccTraceSkel<'_>) -> Result<Forgotten> {
         synacks: of(&maps.synacks, |all| &all.synacks),
         queued_packets: of(&maps.queued_packets, |all| &all.queued_packets),
         closed_conns: of(&maps.closed_conns, |all| &all.closed_conns),
+        listen_states: of(&maps.listen_states, |all| &all.listen_states),
     })
 }
 

@@ -5,6 +5,7 @@ pub mod connlat;
 pub mod counted;
 pub mod histograms;
 pub mod key;
+pub mod listeners;
 pub mod memories;
 pub mod retrans;
 pub mod rtt;
@@ -98,5 +99,6 @@ pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
         What::Retrans(sums) => Box::new(retrans::Retransmissions::new(sums, intervals)),
         What::Cong(sums) => Box::new(cong::Dwellings::new(sums, intervals)),
         What::Top(top) => Box::new(top::Connections::new(top)),
+        What::Listeners(options) => Box::new(listeners::Sockets::new(options)),
     }
 }

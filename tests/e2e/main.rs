@@ -39,6 +39,7 @@ mod life_ends;
 mod life_open;
 mod life_samples;
 mod limits;
+mod listeners;
 mod loads;
 mod mptcp;
 mod names;

@@ -4,10 +4,10 @@ use plain::Plain;
 use tcc_trace::probe::Kind;
 use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
-    ErrorRecord, Event, Head, HeadFlag, LifeRecord, Owner, Presence, ProbeFullRecord, ProbeRecord,
-    ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord, ResetReceivedRecord, ResetSentRecord,
-    RetransmitRecord, Sock, StateRecord, SynackRetransmitRecord, Tcp, Totals, VerdictRecord,
-    ZeroWindowRecord, bytes,
+    ErrorRecord, Event, Head, HeadFlag, LifeRecord, ListenDropRecord, Owner, Presence,
+    ProbeFullRecord, ProbeRecord, ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord,
+    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, Sock, StateRecord,
+    SynackRetransmitRecord, Tcp, Totals, VerdictRecord, ZeroWindowRecord, bytes,
 };
 
 /// The number that the types of the test have a name for, as a reason.
@@ -36,6 +36,7 @@ pub fn records(kind: &Kind) -> Vec<Vec<u8>> {
         "verdict" => vec![of(&verdict()), of(&verdict_by_dsack())],
         "queue" => vec![of(&queue())],
         "rcvbuf_grow" => vec![of(&rcvbuf_grow())],
+        "listen_drop" => vec![of(&listen_drop())],
         name => panic!("no record of {name}: make one here"),
     };
     let heads = records.into_iter().enumerate().map(|(i, mut record)| {
@@ -135,8 +136,8 @@ fn verdict_by_dsack() -> VerdictRecord {
 #[rustfmt::skip]
 fn owner() -> Owner {
     Owner {
-        cgroup_id: 1_101_101_101, ino: 1_102_102_102, netns: 10_103, ifindex: 10_104, bound_dev_if: 10_107,
-        unused: 0, uid: 10_105, pid: 10_106, comm: padded(b"server"),
+        cgroup_id: 1_101_101_101, ino: 1_102_102_102, netns: 10_103, ifindex: 10_104, bound_dev_if: 10_107, unused: 0, uid: 10_105,
+        pid: 10_106, comm: padded(b"server"),
     }
 }
 
@@ -329,5 +330,21 @@ fn rcvbuf_grow() -> RcvbufGrowRecord {
         event: event(), time_us: 10_256, rcv_rtt_us: 10_257, copied: 10_258, inq: 10_259,
         rcv_space: 10_260, ooo_space: 10_261, rcv_ssthresh: 10_262, window_clamp: 10_263,
         rcvbuf: 10_264, scaling_ratio: 200,
+    }
+}
+
+fn listen_drop() -> ListenDropRecord {
+    ListenDropRecord {
+        event: event(),
+        sk: 1_401_401_401,
+        interval_ns: 250_402_402,
+        syncookie_us: 1_250_402,
+        drops: 14_403,
+        total_drops: 14_404,
+        backlog: 14_405,
+        max_backlog: 14_406,
+        syn_backlog: 14_407,
+        closed: 0,
+        unused: [0; 3],
     }
 }

@@ -11,6 +11,10 @@ pub enum Order {
     Listen {
         addr: SocketAddr,
     },
+    /// Listens on an address that others may listen on, too (SO_REUSEPORT).
+    ListenShared {
+        addr: SocketAddr,
+    },
     /// Closes the listener.
     Unlisten,
     /// Sets SO_MARK and SO_BINDTODEVICE of the listener.

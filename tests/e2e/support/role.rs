@@ -63,6 +63,13 @@ impl Role {
                 self.listener = Some(listener);
                 return Ok(json!(addr));
             }
+            Order::ListenShared { addr } => {
+                let socket = self.socket(addr)?;
+                socket.set_reuse_port(true)?;
+                socket.bind(&addr.into())?;
+                socket.listen(128)?;
+                self.listener = Some(socket.into());
+            }
             Order::Unlisten => self.listener = None,
             Order::BindListener { mark, device } => {
                 let socket = SockRef::from(self.listener()?);

@@ -109,6 +109,12 @@ impl TestProcess {
         self.ask(Order::Listen { addr: addr.parse().expect("an address") })
     }
 
+    /// Listens where others may listen, too (SO_REUSEPORT).
+    #[track_caller]
+    pub fn listen_shared(&mut self, addr: SocketAddr) {
+        self.ask(Order::ListenShared { addr })
+    }
+
     #[track_caller]
     pub fn unlisten(&mut self) {
         self.ask(Order::Unlisten)

@@ -1,0 +1,42 @@
+//! The options of `listeners`.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::args::{OutputFormat, TraceArgs};
+use super::parse;
+use super::summary::{HEADING, SCREEN, of_limits, refuse, summarised};
+use crate::config::Config;
+use crate::config::summary::{Listeners, Summarise, What};
+
+#[derive(Args, Debug)]
+pub struct ListenersArgs {
+    /// Read this often.
+    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, default_value = "1s", help_heading = HEADING)]
+    pub interval: Duration,
+    /// At most so many sockets an interval: 20 in the text format, else all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = HEADING)]
+    pub rows: Option<u32>,
+    /// On a terminal, too, one table below the other.
+    #[arg(long, help_heading = HEADING)]
+    pub no_clear: bool,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+impl ListenersArgs {
+    pub fn into_config(self) -> Result<Config> {
+        refuse("listeners", &of_limits(&self.trace))?;
+        let text = self.trace.output.output == OutputFormat::Text;
+        let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
+        let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
+        let what = What::Listeners(Listeners { rows });
+        let summarise = Summarise { interval: Some(self.interval), what };
+        let mut config = summarised(self.trace, "listeners", summarise)?;
+        config.output.redraw = redraw;
+        Ok(config)
+    }
+}

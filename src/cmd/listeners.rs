@@ -1,0 +1,12 @@
+//! `listeners`: listening sockets, their queues and drops.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::probe::listen_drop;
+use crate::session;
+
+/// Counts until the end; the exit status.
+pub fn run(config: &Config) -> Result<u8> {
+    session::run(config, &[&listen_drop::KIND])
+}

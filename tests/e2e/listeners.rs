@@ -1,0 +1,257 @@
+//! `listeners` and `listen_drop` against the kernel's counters, `ss -l` and /proc/net/tcp.
+
+use serde_json::Value;
+
+use crate::support::{
+    FAMILIES, Netns, Reader, SYN_RECV, Scene, SocketEntry, Tcc, TestProcess, Trace, assert_events,
+    invalid, is_root, schema, u64_of, unique_port, wait_until,
+};
+
+/// What is dropped for want of room, as the namespace counts it.
+fn dropped(ns: &Netns) -> u64 {
+    let counters = ns.counters();
+    assert!(counters["ListenDrops"] >= counters["ListenOverflows"], "{counters:?}");
+    counters["ListenDrops"]
+}
+
+/// The listener's own count, as ss has it: `skmem:(…,d12)`.
+fn ss_drops(ns: &Netns, port: u16) -> u64 {
+    let text = ns.run(&["ss", "-tlnmH", &format!("sport = :{port}")]);
+    let drops = text.rsplit_once(",d").and_then(|(_, rest)| rest.split_once(')'));
+    drops.and_then(|(drops, _)| drops.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+/// How many may wait to be accepted: Send-Q.
+fn ss_limit(ns: &Netns, port: u16) -> u64 {
+    let text = ns.run(&["ss", "-tlnH", &format!("sport = :{port}")]);
+    text.split_whitespace().nth(2).and_then(|word| word.parse().ok()).expect("Send-Q")
+}
+
+/// Of /proc/net/tcp, where a listener has no limit.
+fn listener(ns: &Netns, port: u16) -> SocketEntry {
+    let is_it = |entry: &SocketEntry| entry.local.port() == port && entry.peer.port() == 0;
+    ns.sockets().into_iter().find(is_it).expect("a listener")
+}
+
+/// Four SYNs are dropped, as the queue is full, and nobody tries again.
+fn overflow(scene: &mut Scene, family: &str) {
+    let (addr, before) = (scene.addr(family), dropped(&scene.ns));
+    for i in 0..4 {
+        scene.client.start_connect(&format!("dropped{i}"), addr);
+    }
+    wait_until("dropped SYNs", || dropped(&scene.ns) >= before + 4);
+    (0..4).for_each(|i| scene.client.close(&format!("dropped{i}")));
+}
+
+/// Nobody accepts: two connections fill the queue.
+fn full_queue() -> Scene {
+    let mut scene = Scene::new();
+    scene.ns.sysctl("core/somaxconn", "1");
+    scene.listen();
+    for name in ["waits", "waits, too"] {
+        let addr = scene.addr(FAMILIES[0]);
+        scene.client.connect(name, addr);
+    }
+    scene
+}
+
+fn check_events(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = full_queue();
+    let (port, netns) = (scene.port, scene.ns.inode().to_string());
+    overflow(&mut scene, FAMILIES[0]);
+    let before = dropped(&scene.ns);
+    let tcc = Tcc::events(&["listen_drop"]).all_fields().reader(reader);
+    let tracer = tcc.option("--netns", &netns).start();
+    let sum = |events: &[Value]| events.iter().map(|event| u64_of(event, "drops")).sum::<u64>();
+    for family in FAMILIES {
+        overflow(&mut scene, family);
+        let now = dropped(&scene.ns);
+        tracer.wait_events("its drops", |events| sum(events) == now - before);
+    }
+    let (entry, total) = (listener(&scene.ns, port), ss_drops(&scene.ns, port));
+    let limit = ss_limit(&scene.ns, port);
+    // The drops since the last snapshot come with the end.
+    overflow(&mut scene, FAMILIES[0]);
+    let all = dropped(&scene.ns);
+    scene.server.unlisten();
+    tracer.wait_events("the end", |events| sum(events) == all - before);
+    let trace = tracer.stop();
+    trace.check_accounts(&["listen_drop"]);
+    let schema = schema();
+    for event in &trace.events {
+        invalid(&schema, event).unwrap_or_else(|error| panic!("{error}: {event}"));
+    }
+    let expected = trace.events.iter().map(|_| {
+        event!(listen_drop {
+            saddr: "::",
+            sport: port,
+            dport: 0_u16,
+            pid: scene.server.pid,
+            backlog: entry.rx_queue,
+            max_backlog: limit,
+            syn_backlog: 0_u64,
+            syncookies: false,
+            drops: 1..,
+            interval_us: 1..,
+            state: "LISTEN",
+        })
+    });
+    assert_events(&trace.events, expected);
+    assert_eq!((entry.rx_queue, limit), (2, 1));
+    let totals: Vec<u64> = trace.events.iter().map(|event| u64_of(event, "total_drops")).collect();
+    assert!(totals.is_sorted() && totals.contains(&total), "{totals:?}, ss: {total}");
+    assert_eq!(totals.last(), Some(&all));
+    let closed: Vec<&Value> = trace.events.iter().map(|event| &event["closed"]).collect();
+    let (last, others) = closed.split_last().expect("an event");
+    assert!(*last == true && others.iter().all(|closed| *closed == false), "{closed:?}");
+}
+
+#[test]
+fn drops_are_those_of_the_counters_sock() {
+    check_events(Reader::Sock);
+}
+
+#[test]
+fn drops_are_those_of_the_counters_raw() {
+    check_events(Reader::Raw);
+}
+
+/// `listeners` at short intervals, of these namespaces.
+fn start(namespaces: &[&Netns], reader: Reader) -> crate::support::Tracer {
+    let tcc = Tcc::command("listeners").option("--interval", "50ms").reader(reader);
+    let with = |tcc: Tcc, ns: &&Netns| tcc.option("--netns", &ns.inode().to_string());
+    namespaces.iter().fold(tcc, with).start()
+}
+
+/// The rows of that port, which the schema allows.
+#[track_caller]
+fn rows(trace: &Trace, port: u16) -> Vec<&Value> {
+    let schema = schema();
+    let ours = trace.events.iter().filter(|row| row["key"]["sport"] == port);
+    ours.inspect(|row| invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}")))
+        .collect()
+}
+
+fn check_rows(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = full_queue();
+    let mut other = Scene::new();
+    other.server.listen(&format!("127.0.0.1:{}", other.port));
+    // Several processes hold it, and it is one row.
+    let _child = other.server.fork_listener();
+    overflow(&mut scene, FAMILIES[1]);
+    let before = dropped(&scene.ns);
+    let tracer = start(&[&scene.ns, &other.ns], reader);
+    overflow(&mut scene, FAMILIES[0]);
+    let (now, total) = (dropped(&scene.ns), ss_drops(&scene.ns, scene.port));
+    let entry = listener(&scene.ns, scene.port);
+    tracer.wait_events("its drops", |rows| {
+        rows.iter().any(|row| row["key"]["sport"] == scene.port && row["total_drops"] == total)
+    });
+    scene.server.unlisten();
+    tracer.wait_events("its end", |rows| rows.iter().any(|row| row["closed"] == true));
+    let trace = tracer.stop();
+    assert_eq!(trace.summarised(), 1, "the listener that was closed");
+
+    let ours = rows(&trace, scene.port);
+    let (last, open) = ours.split_last().expect("a row");
+    assert_eq!(ours.iter().map(|row| u64_of(row, "drops")).sum::<u64>(), now - before);
+    assert_eq!((&last["closed"], u64_of(last, "total_drops")), (&true.into(), total));
+    for row in open {
+        assert_eq!(row["closed"], false);
+        assert_eq!((&row["pid"], &row["max_backlog"]), (&scene.server.pid.into(), &1.into()));
+        assert_eq!(row["backlog"], entry.rx_queue, "{row}");
+        assert_eq!(row["key"]["saddr"], "::");
+    }
+    let theirs = rows(&trace, other.port);
+    let mut times: Vec<&Value> = theirs.iter().map(|row| &row["time"]).collect();
+    times.dedup();
+    assert_eq!(times.len(), theirs.len(), "one row an interval: {theirs:?}");
+    for row in theirs {
+        let key = &row["key"];
+        assert_eq!((&key["saddr"], &key["netns"]), (&"127.0.0.1".into(), &other.ns.inode().into()));
+        assert_eq!((&row["drops"], &row["pid"]), (&0.into(), &other.server.pid.into()), "{row}");
+    }
+}
+
+#[test]
+fn each_listening_socket_is_a_row_of_each_interval_sock() {
+    check_rows(Reader::Sock);
+}
+
+#[test]
+fn each_listening_socket_is_a_row_of_each_interval_raw() {
+    check_rows(Reader::Raw);
+}
+
+#[test]
+fn handshakes_that_are_not_finished_are_the_syn_queue() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    // The SYN-ACK is lost.
+    scene.rule(&format!("tcp sport {} drop", scene.port));
+    let tracer = start(&[&scene.ns], Reader::Sock);
+    let of_port = |rows: &[Value], wanted: u64| {
+        let ours = |row: &&Value| row["key"]["sport"] == scene.port;
+        rows.iter().filter(ours).any(|row| row["syn_backlog"] == wanted)
+    };
+    tracer.wait_events("an empty one", |rows| of_port(rows, 0));
+    let (client, ns) = (&mut scene.client, &scene.ns);
+    let addr = format!("127.0.0.1:{}", scene.port).parse().expect("an address");
+    for i in 0..3 {
+        client.start_connect(&format!("a{i}"), addr);
+    }
+    let half_open = || ns.sockets().iter().filter(|entry| entry.state == SYN_RECV).count();
+    assert_eq!(half_open(), 3);
+    tracer.wait_events("all of them", |rows| of_port(rows, 3));
+    tracer.stop().summarised();
+}
+
+/// With SYN cookies for everybody: of one socket, and of a group that shares an address.
+fn check_cookies(shared: bool) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.ns.sysctl("ipv4/tcp_syncookies", "2");
+    let mut second = TestProcess::start_in(&scene.ns.launch());
+    if shared {
+        let addr = format!("127.0.0.1:{}", scene.port).parse().expect("an address");
+        scene.server.listen_shared(addr);
+        second.listen_shared(addr);
+    } else {
+        scene.listen();
+    }
+    // No cookie was asked for there.
+    let idle = unique_port();
+    let mut third = TestProcess::start_in(&scene.ns.launch());
+    third.listen(&format!("127.0.0.1:{idle}"));
+    let tracer = start(&[&scene.ns], Reader::Sock);
+    tracer.wait_events("a row", |rows| !rows.is_empty());
+    scene.client.connect("a", scene.addr(FAMILIES[0]));
+    assert!(scene.ns.counters()["SyncookiesSent"] >= 1);
+    let of = |rows: &[Value], port: u16, sent: bool| {
+        let ours = |row: &&Value| row["key"]["sport"] == port;
+        rows.iter().filter(ours).filter(|row| row["syncookies"] == sent).count()
+    };
+    tracer.wait_events("a cookie", |rows| of(rows, scene.port, true) > 0);
+    // After a second that is over.
+    let over = |rows: &[Value]| {
+        let ours = rows.iter().filter(|row| row["key"]["sport"] == scene.port);
+        ours.last().is_some_and(|row| row["syncookies"] == false)
+    };
+    tracer.wait_events("the end of it", over);
+    let trace = tracer.stop();
+    assert!(of(&trace.events, scene.port, false) > 0);
+    assert_eq!(of(&trace.events, idle, true), 0);
+}
+
+#[test]
+fn syn_cookies_in_use_are_reported() {
+    check_cookies(false);
+}
+
+#[test]
+fn syn_cookies_of_a_group_are_those_of_each_of_its_sockets() {
+    check_cookies(true);
+}
