@@ -155,7 +155,16 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+typedef enum {
+	SS_FREE = 0,
+	SS_UNCONNECTED,
+	SS_CONNECTING,
+	SS_CONNECTED,
+	SS_DISCONNECTING,
+} socket_state;
+
 struct socket {
+	socket_state state;
 	struct sock *sk;
 	struct file *file;
 };

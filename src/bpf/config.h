@@ -83,7 +83,8 @@ struct tcc_config {
 	__u8 keep_closed; /* keep ends and totals of closed connections: see closed.bpf.h */
 	__u8 keep_gone; /* and the owner of the last one that is gone, for the RST that comes after that */
 	__u8 listeners; /* every listening socket is a row of a summary */
-	__u8 unused[7];
+	__u8 sees_returns; /* of `connect`: what the system call returns */
+	__u8 unused[6];
 };
 
 TCC_NO_PADDING(struct tcc_config, unused);

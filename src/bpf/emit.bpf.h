@@ -87,4 +87,13 @@ static __always_inline void emit_end(void *ctx, struct tcc_counters *n, void *re
 		COUNT(n, submitted);
 }
 
+/* Gives a record back that is not sent on. */
+static __always_inline void emit_discard(void *rec)
+{
+	if (cfg.ringbuf)
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+	else
+		slot_release(&scratch_depth);
+}
+
 #endif

@@ -33,6 +33,8 @@ const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
 /// There are no more process numbers than these (PID_MAX_LIMIT).
 const MOST_PROCESSES: u32 = 4 << 20;
+/// Threads at a time whose connect() has failed and not returned yet.
+const FAILED_CALLS: u32 = 256;
 /// Handshakes at a time in which a SYN-ACK was sent again.
 const SYNACKS: u32 = 8_192;
 /// Sockets at a time whose connection is closed and that a process still holds.
@@ -226,6 +228,8 @@ fn configure(
     cfg.cookie_helper = plan.cookie_helper.into();
     cfg.keep_closed = variant.keeps_closed().into();
     cfg.keep_gone = (plan.track_owner && variant.has("reset_sent")).into();
+    cfg.sees_returns =
+        variant.programs.iter().any(|(_, program)| program == plan::RETURN_PROGRAM).into();
     cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
@@ -249,6 +253,7 @@ fn configure(
     if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
         maps.accepting.set_max_entries(PROCESSES.min(connections))?;
     }
+    maps.failed_calls.set_max_entries(FAILED_CALLS)?;
     if variant.has("zero_window") {
         maps.zero_windows.set_max_entries(connections)?;
     }

@@ -24,6 +24,8 @@ pub struct Request {
     pub flows: bool,
     /// Listening sockets are read at each interval.
     pub listeners: bool,
+    /// Events are counted, and none is printed.
+    pub counted: bool,
     /// Time in recovery states is added up, of which the first and the last are a connection's own.
     pub dwelling: bool,
     /// A kind is worked out from other tracepoints, even if it has its own.
@@ -102,6 +104,8 @@ const REMEMBERS: &[&str] = &["state", "cong_state"];
 /// The iterators over all open files: whose they are, and which connections are open.
 pub const OWNER_SCAN: &str = "owner_iter";
 pub const OPEN_SCAN: &str = "life_iter";
+/// What takes the errors that connect() returns.
+pub const RETURN_PROGRAM: &str = "connect_return";
 /// And the one that takes a snapshot of all listening sockets.
 pub const LISTEN_SCAN: &str = "listen_iter";
 
@@ -318,14 +322,12 @@ fn programs(kind: &'static Kind, reader: Reader, request: &Request, facts: &Fact
         .more
         .iter()
         .chain(instead)
+        // What a call returns is shown, and not counted.
+        .filter(|more| !(request.counted && more.is_of_calls()))
         .filter(|more| !facts.lacking_hooks.contains(&more.tracepoint()));
     let more = more.map(|more| Program {
         kind: number,
-        name: if more.is_classic() {
-            more.program.to_owned()
-        } else {
-            flavour(more.program, reader)
-        },
+        name: more_name(more, reader),
         tracepoint: more.tracepoint(),
         first: false,
     });
@@ -347,6 +349,11 @@ fn program(kind: &Kind, reader: Reader, request: &Request) -> String {
         Reader::Sock => "probe_sock".to_owned(),
         Reader::Raw => "probe_raw".to_owned(),
     }
+}
+
+/// Those on system calls, which have no types to load from, have one flavour.
+fn more_name(more: &Hook, reader: Reader) -> String {
+    if more.has_one_flavour() { more.program.to_owned() } else { flavour(more.program, reader) }
 }
 
 /// Of a program that there is typed and not.

@@ -95,10 +95,17 @@ impl Hook {
         after_group(self.hook)
     }
 
-    /// The program there; a classic one where the arguments differ between kernels and the record does not.
+    /// Are its program's arguments the same for all flavours: system calls have no types to load from, and io_uring's tracepoint
+    /// has other arguments on each kernel, but not another record?
     #[must_use]
-    pub fn is_classic(&self) -> bool {
-        self.hook.starts_with("io_uring:")
+    pub fn has_one_flavour(&self) -> bool {
+        self.is_of_calls() || self.hook.starts_with("io_uring:")
+    }
+
+    /// Is it of system calls?
+    #[must_use]
+    pub fn is_of_calls(&self) -> bool {
+        self.hook.starts_with("raw_syscalls:")
     }
 }
 

@@ -108,6 +108,10 @@ macro_rules! socket_kind {
             crate::probe::socket::value(FIELDS, bytes, index)
         }, &[], &[]);
     };
+    ($record:ident, $number:ident, $name:literal, $hook:literal and $more:expr, $doc:literal, $view:expr, $value:expr,
+     memory: $memory:expr) => {
+        socket_kind!(@ $record, $number, $name, $hook, $more, &[], $doc, $view, $value, $memory, &[]);
+    };
     ($record:ident, $number:ident, $name:literal, $hook:literal or $instead:expr, $doc:literal, $view:expr) => {
         socket_kind!(@ $record, $number, $name, $hook, &[], $instead, $doc, $view, |bytes, _, index| {
             crate::probe::socket::value(FIELDS, bytes, index)

@@ -207,6 +207,7 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         tree: !config.command.is_empty(),
         flows: of_flows(config),
         listeners: of_listeners(config),
+        counted: config.summarise.is_some(),
         dwelling: matches!(
             config.summarise.as_ref().map(|summarise| &summarise.what),
             Some(What::Cong(_))

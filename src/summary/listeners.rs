@@ -9,7 +9,7 @@ use super::key::column;
 use super::{Reading, Span};
 use crate::config::summary::Listeners;
 use crate::loader::Loaded;
-use crate::probe::ca::text;
+use crate::probe::ca::until_nul;
 use crate::probe::listen_drop::sends_cookies;
 use crate::probe::tcp_probe::copy;
 use crate::skel::ListenDropRecord;
@@ -176,7 +176,7 @@ fn line(row: &ListenDropRecord) -> Line<'_> {
         ]),
         values: vec![
             Value::unless(owner.pid.into(), 0),
-            if known { Value::Str(text(&owner.comm)) } else { Value::Null },
+            if known { Value::Name(until_nul(&owner.comm)) } else { Value::Null },
             Value::U64(owner.uid.into()),
             Value::unless(owner.cgroup_id, 0),
             Value::U64(row.backlog.into()),

@@ -100,7 +100,8 @@ fn reports_outcomes(reader: Reader) -> bool {
     });
     attempts.push((taken, None));
     let no_port = Some(Errno::ADDRNOTAVAIL);
-    attempts.push((Attempt::run("error", no_port, || scene.client.try_connect(addr)), None));
+    let attempt = Attempt::run("error", no_port, || scene.client.try_connect(addr));
+    attempts.push((attempt, Some("EADDRNOTAVAIL")));
     // Without a route the kernel does not even begin, and there is no event.
     let unreachable = SocketAddr::from(([192, 0, 2, 1], scene.port));
     assert_eq!(scene.client.try_connect(unreachable), Some(Errno::NETUNREACH));

@@ -17,6 +17,7 @@ mod commands_view;
 mod cong_derived;
 mod cong_sums;
 mod connect;
+mod connect_calls;
 mod connect_icmp;
 mod connlat;
 mod connlat_histogram;

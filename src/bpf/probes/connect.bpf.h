@@ -62,6 +62,8 @@ static __always_inline __u64 held_back_ns(struct event *e, __u64 syn_ns, __u64 n
 	return e->tp->segs_out ? TCC_UNKNOWN_NS : now - e->conn->opened_ns;
 }
 
+#include "connect_exit.bpf.h"
+
 static __always_inline __u8 connect_outcome(struct event *e, int newstate, __u32 err)
 {
 	if (newstate == TCP_ESTABLISHED)
@@ -131,6 +133,8 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk) : 0;
 	rec->outcome = connect_outcome(&e, newstate, rec->err);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	if (newstate == TCP_CLOSE && awaits_return(&e, rec))
+		return 0;
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 

@@ -38,6 +38,10 @@ pub enum Order {
     TryConnect {
         to: SocketAddr,
     },
+    /// Connects by sendto() with MSG_FASTOPEN and closes; answers with its errno.
+    TryFastOpen {
+        to: SocketAddr,
+    },
     /// Connects, and gives up after 100 ms.
     Knock {
         to: SocketAddr,

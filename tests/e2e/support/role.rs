@@ -99,6 +99,11 @@ impl Role {
                 return self.keep(name, socket.into());
             }
             Order::TryConnect { to } => return Ok(errno(TcpStream::connect(to).err())),
+            Order::TryFastOpen { to } => {
+                const MSG_FASTOPEN: i32 = 0x2000_0000;
+                let socket = self.socket(to)?;
+                return Ok(errno(socket.send_to_with_flags(b"x", &to.into(), MSG_FASTOPEN).err()));
+            }
             Order::Knock { to } => {
                 drop(TcpStream::connect_timeout(&to, Duration::from_millis(100)));
             }

@@ -158,6 +158,12 @@ impl TestProcess {
         self.errno(Order::TryConnect { to })
     }
 
+    /// Connects by sendto() with MSG_FASTOPEN and closes; its error.
+    #[track_caller]
+    pub fn try_fast_open(&mut self, to: SocketAddr) -> Option<Errno> {
+        self.errno(Order::TryFastOpen { to })
+    }
+
     /// Connects, and gives up after 100 ms.
     #[track_caller]
     pub fn knock(&mut self, to: SocketAddr) {
