@@ -352,26 +352,6 @@ struct tcc_counters {
 	__u64 undecided; /* the owner, whom a filter asks for, is not known */
 };
 
-/* Entries of a map, on one CPU. What was made, not removed and is not there was forgotten. */
-struct tcc_entries {
-	__u64 made;
-	__u64 removed;
-};
-
-/* Of the maps of these names, which remember something between events: see memory.bpf.h. */
-struct tcc_memories {
-	struct tcc_entries conns;
-	struct tcc_entries listeners;
-	struct tcc_entries accepting;
-	struct tcc_entries zero_windows;
-	struct tcc_entries verdict_states;
-	struct tcc_entries dwelling;
-	struct tcc_entries synacks;
-	struct tcc_entries queued_packets;
-	struct tcc_entries closed_conns;
-	struct tcc_entries listen_states;
-};
-
 #define TCC_NO_PADDING(type, last) \
 	_Static_assert(sizeof(type) == __builtin_offsetof(type, last) + sizeof(((type *)0)->last), #type " is padded")
 TCC_NO_PADDING(struct tcc_head, len);

@@ -4,6 +4,7 @@ mod books;
 pub mod child;
 pub mod columns;
 mod command;
+mod listen;
 pub mod output;
 pub mod priority;
 pub mod signals;

@@ -12,7 +12,7 @@ use super::columns::Selection;
 use super::command::follows_processes;
 use super::signals::{self, Signals};
 use super::wait::{Waiter, Woken};
-use super::{output, priority};
+use super::{listen, output, priority};
 use crate::config::Config;
 use crate::config::summary::What;
 use crate::kernel::{self, Kernel};
@@ -30,12 +30,10 @@ use crate::summary::{self, Reading, Span};
 const NAP: Duration = Duration::from_millis(10);
 /// How often the owner questions are looked at.
 const OWNER_TICK: Duration = Duration::from_millis(100);
-/// How often snapshots of the listening sockets are taken.
-const LISTEN_TICK: Duration = Duration::from_millis(250);
 /// How often modules are looked for that were not loaded at the start.
 const MODULE_TICK: Duration = Duration::from_secs(1);
 /// A scan of all open files may take at most one part in so many of the time.
-const SCAN_SHARE: u32 = 20;
+pub(super) const SCAN_SHARE: u32 = 20;
 /// What no timer bounds is looked at once a minute.
 const FOREVER: Duration = Duration::from_secs(60);
 
@@ -237,7 +235,7 @@ impl Trace<'_, '_> {
             end: self.config.limits.duration.and_then(|duration| now.checked_add(duration)),
             stats: self.config.output.stats.and_then(|every| now.checked_add(every)),
             scan: scans.then_some(now + OWNER_TICK),
-            listeners: self.listen_snapshots().then_some(now + LISTEN_TICK),
+            listeners: self.listen_snapshots().then_some(now + listen::TICK),
             modules: self.selection.full.then_some(now + MODULE_TICK),
             summary: self.interval().and_then(|every| now.checked_add(every)),
         };
@@ -359,27 +357,6 @@ impl Trace<'_, '_> {
             ));
         }
         scanned.is_ok()
-    }
-
-    /// Are they ours to take? A summary takes them itself.
-    fn listen_snapshots(&self) -> bool {
-        self.plan.listen_snapshots && self.reading.is_none()
-    }
-
-    /// Has the programs report what listening sockets have dropped since the last time; returns when to do so next.
-    fn listen_snapshot(&self) -> Option<Instant> {
-        let started = Instant::now();
-        match self.loaded.scan(LISTEN_SCAN) {
-            Ok(()) => Some(started + (started.elapsed() * SCAN_SHARE).max(LISTEN_TICK)),
-            Err(error) => {
-                if !self.config.output.quiet {
-                    output::tell(&format!(
-                        "note: {error:#}: from now on listen_drop is reported only when a socket stops listening"
-                    ));
-                }
-                None
-            }
-        }
     }
 
     /// An algorithm's module that was loaded since the start has made its state known; returns when to look next.

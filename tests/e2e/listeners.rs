@@ -237,8 +237,8 @@ fn check_cookies(shared: bool) {
     tracer.wait_events("a cookie", |rows| of(rows, scene.port, true) > 0);
     // After a second that is over.
     let over = |rows: &[Value]| {
-        let ours = rows.iter().filter(|row| row["key"]["sport"] == scene.port);
-        ours.last().is_some_and(|row| row["syncookies"] == false)
+        let mut ours = rows.iter().rev().filter(|row| row["key"]["sport"] == scene.port);
+        ours.next().is_some_and(|row| row["syncookies"] == false)
     };
     tracer.wait_events("the end of it", over);
     let trace = tracer.stop();
