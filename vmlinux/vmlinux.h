@@ -528,6 +528,10 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct task_struct {
 	unsigned int flags;
 	int tgid;
@@ -535,6 +539,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct files_struct *files;
+	struct mm_struct *mm;
 };
 
 /* The records of a system call's tracepoints, with CONFIG_FTRACE_SYSCALLS. */

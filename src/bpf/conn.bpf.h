@@ -96,6 +96,23 @@ static __always_inline bool held_by_process(struct sock *sk, const bool typed)
 	return FOLLOW(typed, sk, sk_lock.owned);
 }
 
+static __always_inline __u64 exe_of(struct task_struct *task)
+{
+	return (__u64)BPF_CORE_READ(task, mm, exe_file, f_inode);
+}
+
+/*
+ * The task_file iterator holds each file that it is at. When the last of its processes closes it just then, the iterator's
+ * reader closes the socket, on its way back from read(): we do, or another tcc-trace, which runs the same file.
+ */
+static __always_inline bool is_tracer(struct task_struct *task)
+{
+	__u32 zero = 0;
+	__u64 *exe = bpf_map_lookup_elem(&tracer_exe, &zero);
+
+	return exe && *exe && *exe == exe_of(task);
+}
+
 /* The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). */
 static __always_inline void conn_learn(struct conn *conn)
 {
@@ -105,7 +122,7 @@ static __always_inline void conn_learn(struct conn *conn)
 	    bpf_jiffies64() - conn->owner_jiffies < OWNER_FRESH)
 		return;
 	task = (void *)bpf_get_current_task();
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || is_tracer(task))
 		return;
 	conn_set_owner(conn, task);
 }

@@ -97,14 +97,6 @@ struct {
 	__type(value, enum tcc_sleep);
 } reader_sleep SEC(".maps");
 
-/* Grows when a sample's owner is not known; the reader looks at it from time to time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} owner_asks SEC(".maps");
-
 /* The token bucket of --rate. Races between CPUs may let a few events more through; they never block one another. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -364,22 +356,6 @@ struct {
 	__type(value, __u64); /* µs of CLOCK_MONOTONIC */
 } synacks SEC(".maps");
 
-/* The processes of the command that we started: ours is put in before it is forked; fork adds, exit removes. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* * */
-	__type(key, __u32);
-	__type(value, __u8);
-} tree SEC(".maps");
-
-/* How many found no room there; counted here, read by the reader at any time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} tree_refused SEC(".maps");
-
 /* The time that the records have; written by `kernel_clock`, read by the reader that runs it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -389,6 +365,7 @@ struct {
 } kernel_time SEC(".maps");
 
 #include "closed_maps.bpf.h"
+#include "owner_maps.bpf.h"
 #include "queue_maps.bpf.h"
 
 #endif

@@ -228,6 +228,16 @@ static __always_inline void tree_root(void)
 		bpf_map_update_elem(&tree, &tgid, &one, BPF_ANY);
 }
 
+static __always_inline void tracer_is_current(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 zero = 0;
+	__u64 *exe = bpf_map_lookup_elem(&tracer_exe, &zero);
+
+	if (exe && !*exe)
+		*exe = exe_of(task);
+}
+
 /* The socket of TCP or MPTCP that an open file is, if it is one. */
 static __always_inline struct sock *stream_of_file(struct task_struct *task, struct file *file)
 {
@@ -283,6 +293,7 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 	struct conn *conn;
 	struct sock *sk;
 
+	tracer_is_current();
 	if (cfg.filters & TCC_FILTER_TREE)
 		tree_root();
 	if (!task || !stream)

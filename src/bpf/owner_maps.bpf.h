@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What owners are known by, apart from `conns` and `listeners`; a part of maps.bpf.h. */
+#ifndef __TCC_OWNER_MAPS_BPF_H__
+#define __TCC_OWNER_MAPS_BPF_H__
+
+/* Grows when a sample's owner is not known; the reader looks at it from time to time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} owner_asks SEC(".maps");
+
+/* The inode of the tracer's executable, by its address; set by the iterator, which the tracer itself runs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} tracer_exe SEC(".maps");
+
+/* The processes of the command that we started: ours is put in before it is forked; fork adds, exit removes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u32);
+	__type(value, __u8);
+} tree SEC(".maps");
+
+/* How many found no room there; counted here, read by the reader at any time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} tree_refused SEC(".maps");
+
+#endif
