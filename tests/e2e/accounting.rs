@@ -41,6 +41,11 @@ fn tiny_perf_buffers_lose_and_say_so() {
     check_tiny_buffer("perfbuf");
 }
 
+/// A line of a file in /proc/PID/fdinfo.
+fn value(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
 /// Of all its buffers, in bytes, as the kernel has it.
 fn size_of_buffers(tracer: &Tracer, transport: &str) -> u64 {
     let process = PathBuf::from(format!("/proc/{}", tracer.pid()));
@@ -54,9 +59,6 @@ fn size_of_buffers(tracer: &Tracer, transport: &str) -> u64 {
         });
         return sizes.sum();
     }
-    let value = |text: &str, name: &str| -> Option<u64> {
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    };
     let files = std::fs::read_dir(process.join("fdinfo")).expect("its files");
     let texts = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
     // BPF_MAP_TYPE_RINGBUF
@@ -105,21 +107,18 @@ impl RunCounts {
         RunCounts { before }
     }
 
-    /// How often the tracer's program of that type was run, or would have been but for one that ran already.
+    /// How often the tracer's program of that type was run, or would have been but for one that ran already. Of several it is
+    /// the one that runs most.
     fn of(&self, tracer: &Tracer, kind: u64) -> u64 {
         let dir = PathBuf::from(format!("/proc/{}/fdinfo", tracer.pid()));
-        for entry in std::fs::read_dir(&dir).expect("fdinfo").flatten() {
-            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-            let number = |name: &str| {
-                let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-                line.trim().parse::<u64>().ok()
-            };
-            if number("prog_type:") == Some(kind) {
-                let skipped = number("recursion_misses:").unwrap_or(0);
-                return number("run_cnt:").expect("a run count") + skipped;
-            }
-        }
-        panic!("no program of type {kind}")
+        let files = std::fs::read_dir(&dir).expect("fdinfo").flatten();
+        let texts = files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
+        let of_kind = texts.filter(|text| value(text, "prog_type:") == Some(kind));
+        let runs = of_kind.map(|text| {
+            let skipped = value(&text, "recursion_misses:").unwrap_or(0);
+            value(&text, "run_cnt:").expect("a run count") + skipped
+        });
+        runs.max().unwrap_or_else(|| panic!("no program of type {kind}"))
     }
 }
 

@@ -1,12 +1,10 @@
 //! `cong_state` without its tracepoint: against the tracepoint, where there is one, and the namespace's own counters.
 
-use std::io::Write;
-
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, guest, has_tracepoint, invalid,
-    is_root, record, schema, text, traffic_in, u64_of,
+    FAMILIES, Launch, Scene, Server, Trace, Tracer, again, flooding, guest, has_tracepoint,
+    invalid, is_root, record, schema, text, traffic_in, u64_of,
 };
 
 const KIND: &str = "cong_state";
@@ -111,7 +109,7 @@ fn check_derived(reader: &str) {
                 return;
             }
         }
-        let _ = writeln!(std::io::stderr(), "once more: {said}");
+        again(&said);
     }
     panic!("no account is complete");
 }

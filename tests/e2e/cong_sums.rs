@@ -1,12 +1,10 @@
 //! `cong --by` against the changes that it is made of and the connections' beginnings and ends, which another tracer prints.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, has_tracepoint, invalid, is_root,
-    is_whole, mono_ns, schema, text, traffic_in, u64_of, wait_until,
+    FAMILIES, Launch, Scene, Server, Trace, Tracer, again, flooding, has_tracepoint, invalid,
+    is_root, is_whole, mono_ns, schema, text, traffic_in, u64_of, wait_until,
 };
 
 const STATES: [&str; 5] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
@@ -123,8 +121,8 @@ fn check_dwelling(reader: &str) {
     for _ in 0..TRIES {
         match try_dwelling(reader) {
             Ok(()) => return,
-            Err(said) => drop(writeln!(std::io::stderr(), "once more: {said}")),
-        }
+            Err(said) => again(&said),
+        };
     }
     panic!("the times are never the same");
 }

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Expected, FAMILIES, Pair, Reader, Scene, Ss, Tcc, TestProcess, assert_events, is_root,
-    is_whole, mono_ns, some_turn, text, u64_of,
+    Expected, FAMILIES, Hidden, OF_CONNECTIONS, Pair, Reader, Scene, Ss, Tcc, TestProcess, again,
+    assert_events, is_root, is_whole, mono_ns, some_turn, text, u64_of, unique_port,
 };
 
 /// What the program saw of one attempt.
@@ -137,13 +137,6 @@ fn reports_outcomes(reader: Reader) -> bool {
     true
 }
 
-/// A timer ends these. There are hosts (sandboxes) whose kernel runs no BPF program while a thread of init is current:
-/// what a timer then does on top of that thread no program sees. So it may need another turn.
-#[track_caller]
-fn by_timer(reader: Reader, mut once: impl FnMut(Reader) -> bool) {
-    assert!((0..3).any(|_| once(reader)), "never seen");
-}
-
 /// Starts a connection to each, and waits for the end of all; each attempt lasts from the first start.
 #[track_caller]
 fn fail_together(
@@ -163,10 +156,11 @@ fn fail_together(
 
 fn check_timeout(reader: Reader) {
     need!(is_root(), "not root");
-    by_timer(reader, |reader| {
+    some_turn(|| {
         let mut scene = Scene::new();
         scene.ns.sysctl("ipv4/tcp_syn_retries", "1");
         scene.silence();
+        let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
         let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.port]).start();
         let addrs = FAMILIES.map(|family| scene.addr(family));
         let end = ("timeout", Errno::TIMEDOUT);
@@ -174,7 +168,7 @@ fn check_timeout(reader: Reader) {
         let trace = tracer.stop();
         trace.check_account();
         if trace.events.len() < addrs.len() {
-            return false;
+            return hidden.explains("an attempt is missing");
         }
         // Two timeouts, the first of one second.
         let event =
@@ -191,22 +185,26 @@ fn check_timeout(reader: Reader) {
 /// No neighbour answers there: the kernel gives up, and sends itself an ICMP error.
 fn check_unreachable(reader: Reader) {
     need!(is_root(), "not root");
-    by_timer(reader, |reader| {
+    some_turn(|| {
         let pair = Pair::new();
         let mut client = TestProcess::start_in(&pair.left.launch());
         let netns = pair.left.inode().to_string();
+        let port = unique_port();
+        let hidden = Hidden::watch(port, OF_CONNECTIONS);
         let connect = Tcc::connect().all_fields().reader(reader).option("--netns", &netns);
         let tracer = connect.start();
-        let addrs = ["10.0.0.99:80", "[fd00::99]:80", "[::ffff:10.0.0.98]:80"];
-        let addrs = addrs.map(|addr| addr.parse().expect("an address"));
+        let addrs = ["10.0.0.99", "[fd00::99]", "[::ffff:10.0.0.98]"];
+        let addrs = addrs.map(|addr| format!("{addr}:{port}").parse().expect("an address"));
         let end = ("error", Errno::HOSTUNREACH);
         let attempts = fail_together(&mut client, &addrs, end);
         let trace = tracer.stop();
         trace.check_account();
         // The process may ask for its error, and so take it, before the state changes.
-        let taken = trace.events.iter().any(|event| event["err"].is_null());
-        if taken || trace.events.len() < addrs.len() {
-            return false;
+        if trace.events.iter().any(|event| event["err"].is_null()) {
+            return again("the process took the error first");
+        }
+        if trace.events.len() < addrs.len() {
+            return hidden.explains("an attempt is missing");
         }
         let event = attempts.event(&client, Some("EHOSTUNREACH"));
         assert_events(&trace.events, addrs.map(|_| event.clone()));

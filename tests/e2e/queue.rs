@@ -1,14 +1,12 @@
 //! `queue`: a slow qdisc on a device of its own name and number, which the kernel's own trace of that device is of; packet
 //! by packet they agree on lengths and times. The qdisc's counters, and the connection's, tell how many there were.
 
-use std::collections::BTreeMap;
-use std::io::Write;
-
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 use crate::support::{
-    FAMILIES, Launch, Link, RIGHT, Scene, TestProcess, Told, Trace, Tracer, has_qdisc, invalid,
-    is_root, pairs, record, schema, tc_counted, text, time_us, u64_of,
+    FAMILIES, Launch, Link, RIGHT, Scene, TestProcess, Told, Trace, Tracer, again, has_qdisc,
+    invalid, is_root, pairs, record, schema, tc_counted, text, time_us, u64_of,
 };
 
 const KIND: &str = "queue";
@@ -294,7 +292,7 @@ fn check_loopback(reader: &str) {
         if missing == 0 {
             return;
         }
-        let _ = writeln!(std::io::stderr(), "once more: {missing} are missing");
+        again(&format!("{missing} are missing"));
         assert!(attempt < 4, "events are missing in each of the accounts");
     }
 }

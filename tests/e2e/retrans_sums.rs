@@ -1,14 +1,13 @@
 //! `retrans --by` against the events that it is made of, which another tracer prints, and the namespace's own counters.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, flooding, invalid, is_root, schema, text,
-    traffic_in, u64_of,
+    FAMILIES, Launch, Scene, Server, Trace, Tracer, again, flooding, invalid, is_root, schema,
+    text, traffic_in, u64_of,
 };
 
 const KINDS: [&str; 2] = ["retransmit", "synack_retransmit"];
@@ -164,7 +163,7 @@ fn check_sums(reader: &str) {
         if all.1.iter().sum::<u64>() == grew {
             return;
         }
-        let _ = writeln!(std::io::stderr(), "once more: {all:?} of {grew} segments");
+        again(&format!("{all:?} of {grew} segments"));
     }
     panic!("no account is complete");
 }

@@ -38,6 +38,12 @@ fn pid(tracer: &mut Tracer) -> Pid {
     pid.and_then(Pid::from_raw).expect("a pid")
 }
 
+/// As /proc/PID/stat has it.
+fn state_of(pid: Pid) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 #[track_caller]
 fn wait_gone(pid: Pid) {
     wait_until("the command's end", || test_kill_process(pid).is_err());
@@ -94,13 +100,14 @@ fn a_signal_that_is_inherited_as_blocked_ends_it() {
 #[test]
 fn a_second_request_kills_the_command_and_accounts_for_all() {
     need!(is_root(), "not root");
-    for (signal, script) in [
-        (Signal::TERM, "trap '' TERM; echo pid $$; while :; do sleep 1; done"),
+    for (signal, script, state) in [
+        (Signal::TERM, "trap '' TERM; echo pid $$; while :; do sleep 1; done", 'S'),
         // A stopped process does not even see SIGTERM.
-        (Signal::INT, "trap '' INT; echo pid $$; kill -STOP $$"),
+        (Signal::INT, "trap '' INT; echo pid $$; kill -STOP $$", 'T'),
     ] {
         let mut tracer = start(&["-P", "1"], &["sh", "-c", script]);
         let pid = pid(&mut tracer);
+        wait_until("the command to wait", || state_of(pid) == Some(state));
         tracer.signal(signal);
         tracer.wait_for_line("tcc-trace: note: asked to end before sh, which is sent SIGTERM");
         assert!(!tracer.ended() && test_kill_process(pid).is_ok());
@@ -143,8 +150,10 @@ fn a_command_that_is_asked_to_end_is_traced_until_it_has() {
 #[test]
 fn what_the_command_leaves_behind_is_told() {
     need!(is_root(), "not root");
-    let script = "sleep 300 & echo pid $!; sleep 300 & echo and $!";
-    for (script, left) in [(script, 2), ("exit 0", 0)] {
+    // They do not keep the tracer's output open.
+    let sleep = "sleep 300 >/dev/null 2>&1 &";
+    let script = format!("{sleep} echo pid $!; {sleep} echo and $!");
+    for (script, left) in [(&script[..], 2), ("exit 0", 0)] {
         let output = start(&["-P", "1"], &["sh", "-c", script]).wait_raw();
         let stderr = output.stderr.clone();
         for pid in ["pid ", "and "].iter().filter_map(|word| printed(&stderr, word)) {

@@ -108,7 +108,7 @@ pub fn is_whole(trace: &Trace) -> bool {
 /// The turns: one of them tells all.
 #[track_caller]
 pub fn some_turn(mut turn: impl FnMut() -> bool) {
-    let whole = (0..4).any(|_| turn() || again("events were lost to recursion"));
+    let whole = (0..4).any(|_| turn() || again("not every event was seen"));
     assert!(whole, "events are lost in each of the turns");
 }
 

@@ -62,7 +62,8 @@ pub const EVENTS: &[&str] = &[
 const ERASED: &[&str] = &["destroy", "error"];
 
 /// Those that need not be one event for each call of their tracepoint.
-pub const DERIVED: &[&str] = &["connect", "life", "accept", "zero_window", "verdict", "queue"];
+pub const DERIVED: &[&str] =
+    &["connect", "life", "accept", "listen_drop", "zero_window", "verdict", "queue"];
 
 /// A kind's tracepoint, as tracefs has it.
 #[track_caller]
@@ -248,7 +249,9 @@ impl FtraceEvents {
         let keys = &self.keys[kind];
         let of_kind = trace.of_kind(kind).into_iter();
         let ours: Vec<Fact> = of_kind.map(|event| Fact::ours(event, keys)).collect();
-        let (theirs, mut taken) = (self.all_facts(kind).into_iter(), BTreeSet::new());
+        let theirs = self.all_facts(kind);
+        let mut taken = told_with_ends(&ours, &theirs);
+        let theirs = theirs.into_iter();
         let theirs =
             by_connection(theirs.filter_map(|fact| self.restored(fact, &ours, &mut taken)));
         let ours = by_connection(ours.into_iter());
@@ -277,6 +280,16 @@ impl FtraceEvents {
         assert!(lost <= 1 + told as u64 / 20, "{kind}: {books}");
         Compared { told, unseen }
     }
+}
+
+/// Which of ours the kernel tells with both ends: no fact without ends is one of these.
+fn told_with_ends(ours: &[Fact], theirs: &[Fact]) -> BTreeSet<usize> {
+    let mut taken = BTreeSet::new();
+    for fact in theirs.iter().filter(|fact| fact.peer.port() != 0) {
+        let same = ours.iter().enumerate().find(|(i, our)| !taken.contains(i) && *our == fact);
+        taken.extend(same.map(|(i, _)| i));
+    }
+    taken
 }
 
 /// Two tracepoints also fire where nothing happens: of an error of 0, and of the state that a connection is in already.

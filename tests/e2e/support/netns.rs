@@ -140,7 +140,7 @@ impl Netns {
     /// Waits until no socket has these ports any more: a RST has ended it.
     #[track_caller]
     pub fn wait_gone(&self, (sport, dport): (u16, u16)) {
-        wait_until("a RST", || !self.sockets().iter().any(|entry| entry.is_of(sport, dport)));
+        wait_until("the RST", || !self.sockets().iter().any(|entry| entry.is_of(sport, dport)));
     }
 
     /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
