@@ -48,6 +48,7 @@ mod open_before;
 mod opening;
 mod output;
 mod owner;
+mod path_mtu;
 #[macro_use]
 mod peers;
 mod peers_bt;
@@ -65,6 +66,7 @@ mod retrans_sums;
 mod rights;
 mod rtt;
 mod signals;
+mod simultaneous;
 mod socket_state;
 mod ss;
 mod state_times;
