@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_getres};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Netns, Server, Tracer, cells, guest, has_cc, is_root, traffic_in, u64_of,
+    Launch, Netns, Server, Tracer, cells, compared, guest, has_cc, is_root, traffic_in, u64_of,
 };
 
 /// Every program reads the clock itself.
@@ -37,9 +37,10 @@ fn tick() -> i64 {
 /// What the comparisons found.
 #[derive(Default)]
 struct Found {
-    pairs: u64,
+    pairs: usize,
+    values: usize,
     /// Differences that a packet in between explains.
-    unlocked: u64,
+    unlocked: usize,
     wrong: Vec<String>,
 }
 
@@ -48,6 +49,7 @@ impl Found {
         self.pairs += 1;
         let (sock, raw) = (cells(sock), cells(raw));
         assert!(sock.keys().eq(raw.keys()), "not the same columns");
+        self.values += sock.len();
         let (mut steps, mut overdue): (Vec<i64>, Vec<i64>) = Default::default();
         for (column, a) in &sock {
             let (name, b) = (column.as_str(), &raw[column]);
@@ -137,6 +139,7 @@ fn check(cc: &str, transports: [&str; 2]) {
     for (cookie, events) in &sock {
         found.align(events, &raw[cookie], &mut lost);
     }
+    compared(found.pairs, found.values);
     let wrong = &found.wrong;
     assert!(
         wrong.is_empty(),

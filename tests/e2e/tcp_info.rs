@@ -64,12 +64,14 @@ const ATO_MIN_US: u64 = 40_000;
 /// A comparison of one sample with one `TCP_INFO`, and how many of them there were.
 struct Compared {
     pairs: usize,
+    values: usize,
     /// By pair.
     wrong: BTreeMap<usize, Vec<String>>,
 }
 
 impl Compared {
     fn check(&mut self, column: &str, ours: u64, right: bool, expected: impl std::fmt::Display) {
+        self.values += 1;
         if !right {
             self.wrong(format!("{column} is {ours}, expected {expected}"));
         }
@@ -136,10 +138,11 @@ impl Case<'_> {
         let client = trace.of_cookie(cookie);
         let server: Vec<&Value> =
             trace.events.iter().filter(|event| event["sport"] == 9000).collect();
-        let mut compared = Compared { pairs: 0, wrong: BTreeMap::new() };
+        let mut compared = Compared { pairs: 0, values: 0, wrong: BTreeMap::new() };
         for info in &infos[..infos.len() - 1] {
             self.compare(info, &client, &server, &mut compared);
         }
+        crate::support::compared(compared.pairs, compared.values);
         // Where the kernel skipped the program (see `lost`), a sample is not the first since.
         let (wrong, lost) = (&compared.wrong, u64_of(&trace.end, "lost"));
         assert!(

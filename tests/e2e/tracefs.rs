@@ -6,7 +6,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    Ftrace, Launch, Netns, Seen, Server, Trace, Tracer, is_root, text, traffic, traffic_in, u64_of,
+    Ftrace, Launch, Netns, Seen, Server, Trace, Tracer, compared, is_root, text, traffic,
+    traffic_in, u64_of,
 };
 
 /// What both sides tell of a call, in a form in which equal is equal.
@@ -112,6 +113,8 @@ fn compare(trace: &Trace, seen: &[Seen], reader: &str) -> Share {
             "the kernel does not tell this one, or it differs from what it tells"
         );
     }
+    // Twelve values of each, beside the cookie.
+    compared(trace.events.len(), 12 * trace.events.len());
     let lost = u64_of(&trace.end, "lost");
     assert!(missing <= lost, "{missing} are missing, {lost} are accounted for as lost");
     Share { missing, all: seen.len() as u64 }

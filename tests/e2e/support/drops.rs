@@ -11,6 +11,7 @@ use super::netns::{Netns, Pair};
 use super::orders::Socket;
 use super::side::unique_port;
 use super::test_process::TestProcess;
+use super::times::compared;
 use super::tracer::{Trace, text, u64_of};
 
 /// The right one's addresses, as the left one's socket has them.
@@ -257,6 +258,8 @@ impl Truth {
     /// tells it, and no two are one. How many ways they tell.
     #[track_caller]
     pub fn compare(&self, trace: &Trace) -> usize {
+        // Time, protocol, reason, location.
+        compared(trace.events.len(), 4 * trace.events.len());
         let mut ways = 0;
         let mut told = self.told();
         told.sort_by_key(|told| told.time_us);

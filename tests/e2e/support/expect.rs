@@ -5,6 +5,8 @@ use std::ops::{RangeFrom, RangeInclusive, RangeToInclusive};
 
 use serde_json::Value;
 
+use super::times::compared;
+
 /// An event that a test expects: its type, and the fields that matter.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -184,6 +186,7 @@ pub fn assert_event(found: &Value, expected: Expected) {
 
 /// One line for each expected and each found event, side by side where they belong together.
 fn compare(found: &[&Value], expected: &[Expected]) -> Result<(), String> {
+    compared(expected.len(), expected.iter().map(|expected| expected.fields.len()).sum());
     let pairs = align(found, expected);
     let mut report = format!("{} events expected, {} found:\n", expected.len(), found.len());
     let mut equal = true;

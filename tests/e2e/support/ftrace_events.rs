@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value, json};
 
 use super::ftrace::{Instance, canonical, maybe_unseen, pairs, time_us};
+use super::times::compared;
 use super::tracer::{Trace, text, u64_of};
 
 /// Kinds, their tracepoints, and which of a line's keys is which of our columns.
@@ -249,6 +250,8 @@ impl FtraceEvents {
         let keys = &self.keys[kind];
         let of_kind = trace.of_kind(kind).into_iter();
         let ours: Vec<Fact> = of_kind.map(|event| Fact::ours(event, keys)).collect();
+        // The ends are two more.
+        compared(ours.len(), ours.iter().map(|fact| 2 + fact.values.len()).sum());
         let theirs = self.all_facts(kind);
         let mut taken = told_with_ends(&ours, &theirs);
         let theirs = theirs.into_iter();
