@@ -35,6 +35,7 @@ fn both_ends(reader: Reader) -> Result<(), String> {
     let started = mono_ns();
     left.start_connect("a", format!("10.0.0.2:{right_port}").parse().expect("an address"));
     wait_until("the SYN to be dropped", || counted(&pair.right).0 > 0);
+    let sent = mono_ns();
     pair.right.nft("add table inet t; flush table inet t");
     let crossed = mono_ns();
     right.start_connect("a", format!("10.0.0.1:{left_port}").parse().expect("an address"));
@@ -65,7 +66,7 @@ fn both_ends(reader: Reader) -> Result<(), String> {
     let ended_by = event!(life { event: "end", reason: "fin", err: null() });
     for (dport, latency_us, closed_by, acked, received) in [
         // SYN and FIN count as a byte each, and whose FIN is the first may end before it has the other.
-        (right_port, us(started, crossed)..=us(started, ended), "local", 5 + 2, 0..=1),
+        (right_port, us(sent, crossed)..=us(started, ended), "local", 5 + 2, 0..=1),
         (left_port, 1..=us(crossed, ended), "peer", 2, 5 + 1..=5 + 1),
     ] {
         assert_events(
