@@ -56,8 +56,13 @@ fn print(line: &str) -> Result<()> {
 }
 
 pub fn bulk(args: &BulkArgs) -> Result<()> {
+    at_once(args.parallel, || bulk_one(args))
+}
+
+/// Runs so many connections at a time.
+fn at_once(connections: u32, one: impl Fn() -> Result<()> + Sync) -> Result<()> {
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..args.parallel).map(|_| scope.spawn(|| bulk_one(args))).collect();
+        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(&one)).collect();
         let results = threads.into_iter().map(|thread| thread.join().expect("no panic"));
         // Let every connection end before the first error is told.
         results.collect::<Vec<_>>().into_iter().collect()
@@ -118,6 +123,10 @@ fn stalled(error: io::Error) -> anyhow::Error {
 }
 
 pub fn pingpong(args: &PingpongArgs) -> Result<()> {
+    at_once(args.parallel, || pingpong_one(args))
+}
+
+fn pingpong_one(args: &PingpongArgs) -> Result<()> {
     let name = || format!("pingpong {}", args.target.to);
     let socket = connect(&args.target, args.bind)?;
     socket.set_tcp_nodelay(true).map_err(plain).with_context(name)?;

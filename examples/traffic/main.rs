@@ -40,7 +40,7 @@ enum Command {
     Server(ServerArgs),
     /// Send as fast as TCP allows; prints a JSON line per connection
     Bulk(BulkArgs),
-    /// Send requests, wait for each response; prints a JSON line at the end
+    /// Send requests, wait for each response; prints a JSON line per connection
     Pingpong(PingpongArgs),
     /// Open idle connections; prints `holding N`
     ///
@@ -109,6 +109,9 @@ pub struct PingpongArgs {
     /// Time between the starts of two requests
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = humantime::parse_duration)]
     pub interval: Duration,
+    /// Number of connections
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub parallel: u32,
     /// Source address
     #[arg(long, value_name = "ADDR")]
     pub bind: Option<IpAddr>,

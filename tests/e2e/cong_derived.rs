@@ -16,9 +16,8 @@ fn lose(scene: &mut Scene) {
     let listen = format!("[::]:{port}");
     let server = Server::start_in(&scene.ns.launch(), &listen, Some("cubic"));
     for side in ["dport", "sport"] {
-        scene.rule(&format!(
-            "tcp {side} {port} tcp flags & syn == 0 numgen random mod 100 < 3 drop"
-        ));
+        // Not at random: each connection has its losses.
+        scene.rule(&format!("tcp {side} {port} tcp flags & syn == 0 numgen inc mod 30 == 7 drop"));
     }
     for family in FAMILIES {
         let to = scene.addr(family).to_string();

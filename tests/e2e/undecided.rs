@@ -17,7 +17,8 @@ fn events_of_forgotten_owners_are_lost_and_not_filtered() {
             // The client's side alone: those are all the command's.
             let all = Tcc::probe().option("--rport", &port).start();
             let args = ["-o", "jsonl", "--rport", &port, "--reader", reader, "--max-conns", room];
-            let command = [program, "bulk", "--to", &to, "--parallel", "150", "--bytes", "100000"];
+            // All of them talk again and again, so that each is forgotten in between.
+            let command = [program, "pingpong", "--to", &to, "--parallel", "150", "--count", "10"];
             let trace =
                 Tracer::spawn(&Launch::here(), &[&args, &["--"][..], &command].concat()).wait();
             trace.check_account();

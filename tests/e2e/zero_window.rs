@@ -38,10 +38,12 @@ fn fill(scene: &mut Scene, tracer: &Tracer, name: &str, (client, server): (Socke
     bytes
 }
 
-/// Where the packet that closed the window was hidden, the beginning is found later, and since when is not known.
+/// Where the packet that closed a window was hidden, the beginning is found later, and since when is not known. Where the
+/// handshake was, nothing is known of the connection's owner and its earlier packets.
 fn check_seen(trace: &Trace, hidden: &Hidden) -> Result<(), String> {
     let late = |event: &Value| event["phase"] == "begin" && event["ago_us"].is_null();
-    if trace.events.iter().any(late) { hidden.check() } else { Ok(()) }
+    let suspect = trace.events.iter().any(|event| late(event) || event["pid"].is_null());
+    if suspect { hidden.check() } else { Ok(()) }
 }
 
 /// When it happened, as far as that is told.

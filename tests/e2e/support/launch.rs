@@ -5,7 +5,9 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 
+use nix::sys::signal::{SigHandler, Signal, signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::sockets::{SocketEntry, sockets};
@@ -123,11 +125,23 @@ impl Program {
     }
 
     pub fn spawn(&mut self) -> std::io::Result<Child> {
+        heed_signals();
         match self.netns.clone() {
             Some(netns) => in_netns(&netns, || self.command.spawn()),
             None => self.command.spawn(),
         }
     }
+}
+
+/// Programs inherit which signals are ignored: under nohup, or in the background of a script, those that tests end tracers with.
+fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGCHLD] {
+            // SAFETY: the default action is no function of ours.
+            unsafe { signal(number, SigHandler::SigDfl) }.expect("a signal's default action");
+        }
+    });
 }
 
 /// Does that in a network namespace, by a thread of its own, which no other code ever runs in. There `/proc/thread-self/net`
