@@ -133,12 +133,12 @@ static __always_inline bool owner_known(const struct conn *conn)
 }
 
 /*
- * No process uses a subflow itself, and those after the first are opened by the kernel. They belong to the process of their
- * connection, which the first was seen with.
+ * No process uses a subflow itself, and those after the first are opened and closed by the kernel, also in the context of
+ * whoever changes an endpoint (`ip mptcp`). They belong to the process of their connection, which the first was seen with.
  */
-static __always_inline void owner_of_subflow(struct conn *conn, struct tcp_sock *tp)
+static __always_inline void owner_of_subflow(struct conn *conn, struct mptcp_subflow_context *subflow)
 {
-	__u64 first = (__u64)first_subflow(subflow_of(tp));
+	__u64 first = (__u64)first_subflow(subflow);
 	const struct conn *known = first ? bpf_map_lookup_elem(&conns, &first) : NULL;
 
 	if (!known || known == conn || !owner_known(known))
@@ -160,7 +160,7 @@ static __always_inline void conn_ask(struct conn *conn, struct tcp_sock *tp)
 
 	if (owner_known(conn))
 		return;
-	owner_of_subflow(conn, tp);
+	owner_of_subflow(conn, subflow_of(tp));
 	if (owner_known(conn))
 		return;
 	now = bpf_jiffies64();

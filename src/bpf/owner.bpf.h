@@ -38,8 +38,10 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 		remember(listeners, &key, &fresh);
 		return;
 	}
-	if (known->tgid != fresh.tgid)
+	if (known->tgid != fresh.tgid) {
 		known->tgid = 0;
+		__builtin_memset(known->comm, 0, TCC_COMM_LEN);
+	}
 	known->flags &= fresh.flags;
 }
 
@@ -119,9 +121,16 @@ static __always_inline bool reset_by_owner(struct sock *sk, int oldstate, int ne
 	return BPF_CORE_READ(tp, snd_una) != BPF_CORE_READ(tp, write_seq);
 }
 
+/* Of a subflow only the first that opens shows whose it is. */
+static __always_inline bool shows_owner(struct sock *sk, struct mptcp_subflow_context *subflow, const struct conn *conn)
+{
+	return !subflow || (!owner_known(conn) && first_subflow(subflow) == sk);
+}
+
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 {
+	struct mptcp_subflow_context *subflow;
 	struct conn *conn;
 
 	if (!is_tcp(sk))
@@ -139,7 +148,11 @@ int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 	conn = conn_of((__u64)sk);
 	if (!conn)
 		return 0;
-	conn_learn(conn);
+	subflow = subflow_of_real(sk);
+	if (shows_owner(sk, subflow, conn))
+		conn_learn(conn);
+	else if (!owner_known(conn))
+		owner_of_subflow(conn, subflow);
 	if (newstate == TCP_LISTEN && conn->tgid)
 		listener_add(sk, conn);
 	return 0;

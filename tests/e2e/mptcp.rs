@@ -136,11 +136,26 @@ fn check_ends(reader: Reader) {
 /// A second subflow is opened by the kernel itself, and nobody accepts it.
 fn check_joined(reader: Reader) {
     need!(is_root(), "not root");
+    joined(reader, false);
+}
+
+/// That may happen in the context of whoever configures the endpoint.
+fn check_joined_later(reader: Reader) {
+    need!(is_root(), "not root");
+    joined(reader, true);
+}
+
+fn joined(reader: Reader, later: bool) {
     let listening = listen();
     need!(listening.is_some(), "no MPTCP here", legitimate: true);
     let (ns, listener, addr) = listening.expect("MPTCP");
     ns.run(&["ip", "mptcp", "limits", "set", "subflows", "2", "add_addr_accepted", "2"]);
-    ns.run(&["ip", "mptcp", "endpoint", "add", "127.0.0.2", "dev", "lo", "subflow"]);
+    let add_endpoint = || {
+        ns.run(&["ip", "mptcp", "endpoint", "add", "127.0.0.2", "dev", "lo", "subflow"]);
+    };
+    if !later {
+        add_endpoint();
+    }
     let tcc = Tcc::events(&["connect", "accept", "life"]).reader(reader).ports(&[addr.port()]);
     let tcc = tcc.start();
     let mut ends = open(&ns, &listener);
@@ -148,6 +163,9 @@ fn check_joined(reader: Reader) {
     // Joining begins when the other side has shown that it has the keys.
     transfer([client, server], 1000);
     transfer([server, client], 1000);
+    if later {
+        add_endpoint();
+    }
     wait_until("the second subflow", || {
         ns.sockets().iter().any(|s| {
             s.state == ESTABLISHED
@@ -216,6 +234,7 @@ fn check_open(reader: Reader) {
 }
 
 by_sock_and_raw! {
+    check_joined_later: joined_later_by_sock joined_later_by_raw;
     check_ends: ends_by_sock ends_by_raw;
     check_joined: joined_by_sock joined_by_raw;
     check_open: open_by_sock open_by_raw;
