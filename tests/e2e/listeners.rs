@@ -124,6 +124,26 @@ fn start(namespaces: &[&Netns], reader: Reader) -> crate::support::Tracer {
     namespaces.iter().fold(tcc, with).start()
 }
 
+/// Who called listen() hands the socket to a child and closes it, as a daemon does.
+#[test]
+fn a_listener_that_is_handed_on_is_the_childs() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = start(&[&scene.ns], Reader::Sock);
+    let of = |rows: &[Value], pid: u32| {
+        rows.iter().any(|row| row["key"]["sport"] == scene.port && row["pid"] == pid)
+    };
+    tracer.wait_events("the parent's row", |rows| of(rows, scene.server.pid));
+    let child = scene.server.fork_listener();
+    scene.server.unlisten();
+    tracer.wait_events("the child's row", |rows| of(rows, child.pid));
+    let trace = tracer.stop();
+    let owners: Vec<&Value> = rows(&trace, scene.port).iter().map(|row| &row["pid"]).collect();
+    let handed_on = owners.iter().position(|pid| **pid == child.pid).expect("the child's row");
+    assert!(owners[handed_on..].iter().all(|pid| **pid == child.pid), "{owners:?}");
+}
+
 /// The rows of that port, which the schema allows.
 #[track_caller]
 fn rows(trace: &Trace, port: u16) -> Vec<&Value> {

@@ -12,8 +12,9 @@ TCC_NO_PADDING(struct tcc_listen_drop, unused);
 /* A listening socket at its last snapshot. */
 struct listen_state {
 	__u64 snapshot_ns;
+	__u64 session; /* of the iterator */
 	__u32 total_drops;
-	__u32 unused;
+	__u32 owner_seen; /* the owner was among its holders in that session */
 };
 
 /*
@@ -48,8 +49,35 @@ static __always_inline struct listen_growth listen_snapshot(struct sock *sk)
 	}
 	growth.interval_ns = now.snapshot_ns - last->snapshot_ns;
 	growth.drops = now.total_drops - last->total_drops;
-	*last = now;
+	last->snapshot_ns = now.snapshot_ns;
+	last->total_drops = now.total_drops;
 	return growth;
+}
+
+/*
+ * Who called listen() may hand the socket to a child and exit (a daemon, the master of workers): where the owner was not among
+ * its holders in the last session, whoever is found first now is the owner.
+ */
+static __always_inline void listener_owner(struct sock *sk, struct conn *conn, struct task_struct *task, __u64 session)
+{
+	__u64 key = (__u64)sk;
+	struct listen_state *state = bpf_map_lookup_elem(&listen_states, &key);
+	struct listener_key where = listener_key(sk);
+	bool gone = false;
+
+	if (state && state->session != session) {
+		gone = state->session && !state->owner_seen;
+		state->session = session;
+		state->owner_seen = 0;
+	}
+	if (gone || !owner_known(conn)) {
+		conn_set_owner(conn, task);
+		if (gone)
+			forget(listeners, &where);
+		listener_add(sk, conn);
+	}
+	if (state && conn->tgid == (__u32)BPF_CORE_READ(task, tgid))
+		state->owner_seen = 1;
 }
 
 /*
@@ -155,14 +183,14 @@ int listen_iter(struct bpf_iter__task_file *ctx)
 
 	if (!task || !sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_LISTEN)
 		return 0;
+	growth = listen_snapshot(sk);
 	if (cfg.track_owner) {
 		conn = conn_of((__u64)sk);
-		if (conn && (!conn->tgid || (conn->flags & CONN_LISTENER)))
-			conn_set_owner(conn, task);
+		if (conn)
+			listener_owner(sk, conn, task, ctx->meta->session_id);
 	}
 	if (sk == stream)
 		cookie_of_file(ctx->file);
-	growth = listen_snapshot(sk);
 	if (cfg.listeners)
 		return listener_row(ctx, sk, conn, &growth);
 	return growth.drops ? listen_event(ctx, sk, &growth, false, false) : 0;
