@@ -14,6 +14,7 @@ static __always_inline void load_flow(struct tcc_flow *flow, struct sock *real, 
 	flow->sk = (__u64)real;
 	flow->born = conn && (conn->flags & CONN_BORN);
 	flow->closed = closed;
+	flow->generation = conn ? conn->generation : 0;
 	__builtin_memset(flow->unused, 0, sizeof(flow->unused));
 }
 
@@ -36,8 +37,14 @@ static __always_inline void flow_again(void *ctx, struct sock *sk, const bool ty
 {
 	__u64 key = (__u64)sk;
 
-	if (bpf_map_lookup_elem(&closed_conns, &key))
-		on_flow_end(ctx, sk, typed);
+	struct conn *conn;
+
+	if (!bpf_map_lookup_elem(&closed_conns, &key))
+		return;
+	on_flow_end(ctx, sk, typed);
+	conn = bpf_map_lookup_elem(&conns, &key);
+	if (conn)
+		conn->generation++;
 }
 
 /*
@@ -48,7 +55,7 @@ static __always_inline int on_flow_born(void *ctx, struct sock *sk, int oldstate
 {
 	struct conn *conn;
 
-	if (oldstate == TCP_CLOSE && newstate == TCP_SYN_SENT)
+	if (oldstate == TCP_CLOSE && (newstate == TCP_SYN_SENT || newstate == TCP_LISTEN))
 		flow_again(ctx, sk, typed);
 	if ((newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV) || !is_tcp(sk))
 		return 0;
@@ -77,7 +84,7 @@ static __always_inline int flow_write(struct seq_file *seq, struct task_struct *
 	if (bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
 		return 0;
 	load_head(&copy->flow.event.head, sk, TCC_KIND_DESTROY, sizeof(struct tcc_flow), false);
-	keep_port(&copy->flow.event.head, tp);
+	keep_port(&copy->flow.event.head, tp, TCC_KIND_DESTROY);
 	/* After the copy: tcp_disconnect() changes the state before it erases anything. */
 	closed = closed_of(real, TCC_KIND_DESTROY, BPF_CORE_READ(real, __sk_common.skc_state));
 	if (closed)

@@ -21,6 +21,8 @@ static __always_inline void history_begin(struct conn *conn, struct sock *sk, in
 	conn->srtt_samples = 0;
 	conn->srtt_max_us = 0;
 	conn->snd_cwnd_max = 0;
+	conn->stale_err_soft = BPF_CORE_READ(sk, sk_err_soft);
+	conn->stale_error = (__u64)BPF_CORE_READ(sk, sk_error_queue.prev);
 	conn->flags &= ~CONN_HISTORY;
 	if (newstate == TCP_SYN_SENT)
 		conn->flags |= CONN_ACTIVE;

@@ -233,6 +233,9 @@ struct conn {
 	__u8 asks;
 	__u8 ca_seen; /* its recovery state at the last look, and 1; 0: none was taken */
 	__u32 opening; /* OPENING_…: how it was opened */
+	__u32 generation; /* grows with each connection of the socket after the first, where `top` needs it */
+	__u32 stale_err_soft; /* what the socket had when it began to connect: the errors of an earlier connection */
+	__u64 stale_error; /* the youngest message in its error queue */
 };
 
 /*
@@ -332,7 +335,7 @@ struct listener_key {
 struct listener {
 	__u32 tgid; /* 0: several processes listen there (SO_REUSEPORT) */
 	__u32 flags;
-	__u8 comm[TCC_COMM_LEN]; /* of the first of them */
+	__u8 comm[TCC_COMM_LEN]; /* none where there are several */
 };
 
 struct {

@@ -91,10 +91,11 @@ struct tcc_flow {
 	__u64 sk; /* which tells those that live at a time apart */
 	__u8 born; /* begun since we look: its counters began at zero */
 	__u8 closed; /* this is its end */
-	__u8 unused[6];
+	__u8 unused[2];
+	__u32 generation; /* of connections of one socket, which have one cookie */
 };
 
-TCC_NO_PADDING(struct tcc_flow, unused);
+TCC_NO_PADDING(struct tcc_flow, generation);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
 TCC_NO_PADDING(struct tcc_sums, n);

@@ -117,11 +117,14 @@ impl Connection {
     }
 }
 
-/// Is it the same connection, and not another at that address?
+/// Is it the same connection, and not another of that socket or at that address?
 fn same(a: &Flow, b: &Flow) -> bool {
+    let generation = a.generation == b.generation;
     let (a, b) = (&a.event.head, &b.event.head);
     let ends = |h: &crate::skel::Head| (h.saddr, h.sport, h.daddr, h.dport);
-    if a.cookie != 0 && b.cookie != 0 { a.cookie == b.cookie } else { ends(a) == ends(b) }
+    let socket =
+        if a.cookie != 0 && b.cookie != 0 { a.cookie == b.cookie } else { ends(a) == ends(b) };
+    socket && generation
 }
 
 fn time(flow: &Flow) -> u64 {

@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use crate::support::{Expected, Reader, Scene, Tcc, assert_events, is_root};
+use crate::support::{Expected, FAMILIES, Reader, Scene, Tcc, assert_events, is_root, null};
 
 /// Family, the firewall's answer, what the process gets, by name.
 const ANSWERS: [(&str, &str, Errno, &str); 5] = [
@@ -57,6 +57,32 @@ fn check_icmp(reader: Reader) {
     assert_events(&trace.events, expected);
 }
 
+/// The answer to an earlier attempt of the same socket stays in it, and is none to the next.
+fn check_earlier(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.closed]).start();
+    let (to, port) = (scene.closed(FAMILIES[0]), scene.closed);
+    scene.ns.firewall("output", &[&format!("tcp dport {port} reject with icmp host-unreachable")]);
+    scene.client.start_connect("a", to);
+    assert_eq!(scene.client.outcome("a"), Some(Errno::HOSTUNREACH));
+    scene.client.disconnect("a");
+    scene.speak();
+    scene.ns.firewall("output", &[&format!("tcp dport {port} drop")]);
+    scene.client.connect_again("a", to);
+    scene.client.close("a");
+    let trace = tracer.stop();
+    trace.check_account();
+    assert_events(
+        &trace.events,
+        [
+            event!(connect { outcome: "error", err: "EHOSTUNREACH" }),
+            event!(connect { outcome: "aborted", err: null(), latency_us: 0.. }),
+        ],
+    );
+}
+
 by_sock_and_raw! {
+    check_earlier: earlier_by_sock earlier_by_raw;
     check_icmp: icmp_by_sock icmp_by_raw;
 }

@@ -216,6 +216,7 @@ fn check_no_error(reader: Reader) {
 }
 
 by_sock_and_raw! {
+    check_port: port_by_sock port_by_raw;
     check_ends: ends_by_sock ends_by_raw;
     check_unaccepted: unaccepted_by_sock unaccepted_by_raw;
     check_unknown: unknown_by_sock unknown_by_raw;
@@ -223,6 +224,25 @@ by_sock_and_raw! {
 }
 
 /// Each of the connections that a socket has had is a row of its own, with all that it moved.
+/// The kernel leaves the port of the connection before in a socket that connects again, until that has one of its own.
+fn check_port(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    scene.listen();
+    let tracer = Tcc::events(&["state"]).all_fields().reader(reader).ports(&[scene.port]).start();
+    scene.connect("a", FAMILIES[0]);
+    scene.client.disconnect("a");
+    scene.server.close("a");
+    let addr = scene.addr(FAMILIES[0]);
+    scene.client.reconnect("a", addr);
+    scene.server.accept("b");
+    let trace = tracer.stop();
+    trace.check_account();
+    let begins = trace.events.iter().filter(|event| event["new_state"] == "SYN_SENT");
+    let without_port = event!(state { old_state: "CLOSE", sport: 0_u16, dport: scene.port });
+    assert_events(begins, [without_port.clone(), without_port]);
+}
+
 #[test]
 fn top_has_every_connection_of_a_socket() {
     need!(is_root(), "not root");

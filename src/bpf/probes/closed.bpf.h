@@ -16,7 +16,7 @@ static __always_inline void keep_closed(struct sock *sk, struct tcp_sock *tp, __
 	struct tcc_head head;
 
 	load_head(&head, sk, TCC_KIND_DESTROY, 0, false);
-	keep_port(&head, tp);
+	keep_port(&head, tp, TCC_KIND_DESTROY);
 	__builtin_memcpy(closed.saddr, head.saddr, sizeof(closed.saddr));
 	__builtin_memcpy(closed.daddr, head.daddr, sizeof(closed.daddr));
 	closed.sport = head.sport;

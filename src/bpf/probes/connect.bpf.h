@@ -17,8 +17,8 @@
 /* Of the messages in the error queue, from the youngest on. */
 #define QUEUED_ERRORS 4
 
-/* The youngest ICMP error that waits in the error queue; 0: none. */
-static __always_inline __u32 queued_error(struct sock *sk)
+/* The youngest ICMP error that waits in the error queue and came for this attempt; 0: none. */
+static __always_inline __u32 queued_error(struct sock *sk, __u64 stale)
 {
 	struct sock_exterr_skb *serr;
 	struct sk_buff *skb;
@@ -27,7 +27,7 @@ static __always_inline __u32 queued_error(struct sock *sk)
 	skb = sk->sk_error_queue.prev;
 #pragma unroll
 	for (__u32 i = 0; i < QUEUED_ERRORS; i++) {
-		if (i >= sk->sk_error_queue.qlen)
+		if (i >= sk->sk_error_queue.qlen || (__u64)skb == stale)
 			break;
 		serr = (void *)skb + bpf_core_field_offset(skb->cb);
 		origin = BPF_CORE_READ(serr, ee.ee_origin);
@@ -38,12 +38,14 @@ static __always_inline __u32 queued_error(struct sock *sk)
 	return 0;
 }
 
-/* What the process gets, or has got. */
-static __always_inline __u32 connect_error(struct sock *sk)
+/* What the process gets, or has got. tcp_disconnect() leaves the soft error and the queue of an earlier attempt. */
+static __always_inline __u32 connect_error(struct sock *sk, const struct conn *conn)
 {
 	if (sk->sk_err)
 		return sk->sk_err;
-	return sk->sk_err_soft ?: queued_error(sk);
+	if (sk->sk_err_soft && !(conn && conn->stale_err_soft == sk->sk_err_soft))
+		return sk->sk_err_soft;
+	return queued_error(sk, conn ? conn->stale_error : 0);
 }
 
 /* connect() has succeeded, and the first data were to send the SYN: it has a port, which one that failed has not. */
@@ -116,7 +118,9 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 	if (!connect_ends(conn, oldstate, newstate))
 		return 0;
 	syn_ns = syn_sent_ns(conn, sk);
-	/* Under TCP_REPAIR connect() sends nothing. */
+	/* Under TCP_REPAIR connect() sends nothing, nor where it fails itself: no port is left, there is no route. */
+	if (newstate == TCP_CLOSE && !BPF_CORE_READ((struct tcp_sock *)sk, segs_out))
+		syn_ns = 0;
 	if (syn_ns && !BPF_CORE_READ_BITFIELD_PROBED((struct tcp_sock *)sk, repair))
 		latency_ns = bpf_ktime_get_ns() - syn_ns;
 	if ((cfg.failed_only && newstate == TCP_ESTABLISHED) || latency_ns < cfg.min_ns) {
@@ -130,7 +134,7 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 		return 0;
 	rec->latency_ns = latency_ns;
 	rec->syn_wait_ns = held_back_ns(&e, syn_ns, rec->event.head.mono_ns);
-	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk) : 0;
+	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk, conn) : 0;
 	rec->outcome = connect_outcome(&e, newstate, rec->err);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	if (newstate == TCP_CLOSE && awaits_return(&e, rec))

@@ -43,10 +43,18 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->unused = 0;
 }
 
-/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
-static __always_inline void keep_port(struct tcc_head *head, struct tcp_sock *tp)
+/* It is connecting, and has no port yet. What is in inet_sport may be an earlier connection's: tcp_disconnect() leaves it. */
+static __always_inline bool is_without_port(struct sock *sk, struct tcp_sock *tp, __u8 kind)
 {
-	if (!head->sport)
+	if (sk->__sk_common.skc_state == TCP_CLOSE)
+		return kind == TCC_KIND_STATE;
+	return sk->__sk_common.skc_state == TCP_SYN_SENT && !tp->segs_out && !BPF_CORE_READ_BITFIELD(tp, fastopen_connect);
+}
+
+/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
+static __always_inline void keep_port(struct tcc_head *head, struct tcp_sock *tp, __u8 kind)
+{
+	if (!head->sport && !is_without_port((struct sock *)tp, tp, kind))
 		head->sport = bpf_ntohs(((struct inet_sock *)tp)->inet_sport);
 }
 
@@ -137,7 +145,7 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 	e->tp = (void *)e->copy->sock;
 	e->icsk = (void *)e->copy->sock;
 	load_head(head, e->sk, kind, size, false);
-	keep_port(head, e->tp);
+	keep_port(head, e->tp, kind);
 	e->closed = closed_of(real, kind, e->sk->__sk_common.skc_state);
 	if (e->closed)
 		load_closed_ends(head, e->closed);
@@ -147,7 +155,8 @@ static __always_inline bool event_admit(struct event *e, struct tcc_head *head, 
 		head->full |= TCC_HEAD_WIPED;
 	if (typed && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
-	if (!admit_head(head, zone_of(e->sk)) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
+	/* A packet of a listener that is bound to no interface is of the one that it came by, as the connection would be. */
+	if (!admit_head(head, zone_of(e->sk) ?: ifindex) || !admit_sock(e->sk, e->tp, mark, ifindex, false)) {
 		COUNT(e->n, filtered);
 		goto none;
 	}

@@ -49,6 +49,17 @@ fn several_holders_are_one_connection_and_an_address_that_is_used_again_is_anoth
     assert_eq!(moved(&cookie_later), [(7, 10)]);
 }
 
+/// Both have the socket's cookie; the end of the first may arrive when the second has been seen.
+#[test]
+fn a_socket_that_connects_again_begins_another_connection() {
+    let again = |acked, closed| Flow { generation: 1, ..flow(1, 1, acked, 1, closed) };
+    let first = [flow(1, 1, 50, 1, 0), flow(1, 1, 60, 1, 1)];
+    let late = [first[0], again(20, 0), first[1], again(70, 0)];
+    assert_eq!(moved(&late), [(1, 60), (1, 70)]);
+    let in_order = [first[0], first[1], again(20, 0), again(70, 1)];
+    assert_eq!(moved(&in_order), [(1, 60), (1, 70)]);
+}
+
 /// The same, with a time each.
 fn timed(flows: &[(u64, Flow)]) -> Vec<(u64, u64)> {
     let at = |&(ns, mut flow): &(u64, Flow)| {

@@ -61,6 +61,11 @@ pub enum Order {
         name: String,
     },
     /// Connects a socket that was disconnected.
+    /// Without waiting.
+    ConnectAgain {
+        name: String,
+        to: SocketAddr,
+    },
     Reconnect {
         name: String,
         to: SocketAddr,

@@ -123,6 +123,11 @@ impl Role {
                 return self.keep(name, socket.into());
             }
             Order::Disconnect { name } => rustix::net::connect_unspec(self.named(&name)?)?,
+            Order::ConnectAgain { name, to } => match rustix::net::connect(self.named(&name)?, &to)
+            {
+                Err(rustix::io::Errno::INPROGRESS) => {}
+                other => other?,
+            },
             Order::Reconnect { name, to } => rustix::net::connect(self.named(&name)?, &to)?,
             Order::Outcome { name } => return self.wait(&name, PollFlags::OUT),
             // The poll ends with the error, which is always reported.

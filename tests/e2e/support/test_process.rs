@@ -194,6 +194,12 @@ impl TestProcess {
         self.ask(Order::Reconnect { name: name.into(), to })
     }
 
+    /// The same of a socket that does not block, and without waiting.
+    #[track_caller]
+    pub fn connect_again(&mut self, name: &str, to: SocketAddr) {
+        self.ask(Order::ConnectAgain { name: name.into(), to })
+    }
+
     /// Waits for the end of that connect(); its error.
     #[track_caller]
     pub fn outcome(&mut self, name: &str) -> Option<Errno> {
