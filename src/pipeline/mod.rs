@@ -155,6 +155,12 @@ impl Pipeline {
     }
 
     /// The error that ended the output.
+    #[must_use]
+    pub fn error(&self) -> Option<&io::Error> {
+        self.error.as_ref()
+    }
+
+    /// The same, to keep.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }

@@ -23,25 +23,26 @@ impl Trace<'_, '_> {
         &self,
         pipeline: &RefCell<Pipeline>,
         waiter: &Waiter<'_>,
-    ) -> Result<Option<Child>> {
+        child: &mut Option<Child>,
+    ) -> Result<()> {
         let Some((program, args)) = self.config.command.split_first() else {
-            return Ok(None);
+            return Ok(());
         };
         if self.processes().next().is_none() {
             bail!(
                 "the command's processes cannot be told from others, as the iterator over open files did not run"
             );
         }
-        if let Some(error) = pipeline.borrow_mut().take_error() {
-            return Err(error).context("cannot write the output");
+        if let Some(error) = pipeline.borrow().error() {
+            bail!("cannot write the output: {error}");
         }
         Stdout::new().and_then(|out| out.check()).context("cannot write the output")?;
         if self.signals.ended_by().is_some() {
-            return Ok(None);
+            return Ok(());
         }
-        let child = Child::spawn(program, args, self.signals, self.config.output.quiet)?;
-        waiter.add_child(&child)?;
-        Ok(Some(child))
+        let started = Child::spawn(program, args, self.signals, self.config.output.quiet)?;
+        // Whatever fails now, its end is waited for.
+        waiter.add_child(child.insert(started))
     }
 
     /// The command's end, and what goes on without it.

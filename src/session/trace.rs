@@ -117,13 +117,11 @@ impl Trace<'_, '_> {
         }
         self.read_ns.set(mono_ns());
         let waiter = Waiter::new(source.ring_fd(), self.signals)?;
-        // Whatever can be known to fail was tried by now.
-        let mut child = self.start_command(&pipeline, &waiter)?;
-        // Not before the command runs: its niceness is its own.
-        priority::set(self.config.tap.nice)?;
-        self.announce();
-
-        let followed = self.follow(&source, &pipeline, &waiter, scans, child.as_mut());
+        // Whatever can be known to fail was tried by now. What fails from here on ends the trace like all else.
+        let mut child = None;
+        let followed = self
+            .start_command(&pipeline, &waiter, &mut child)
+            .and_then(|()| self.follow(&source, &pipeline, &waiter, scans, child.as_mut()));
         let looked = self.look(&source);
         if self.listen_snapshots() {
             self.listen_snapshot();
@@ -229,6 +227,9 @@ impl Trace<'_, '_> {
         scans: bool,
         mut child: Option<&mut Child>,
     ) -> Result<()> {
+        // Not before the command runs: its niceness is its own.
+        priority::set(self.config.tap.nice)?;
+        self.announce();
         let now = Instant::now();
         let mut timers = Timers {
             // Beyond the clock's range is never.

@@ -187,8 +187,11 @@ fn what_cannot_be_started_has_the_shells_status() {
         let output = start(&["-P", "1"], &[command]).wait_raw();
         assert_eq!(output.status.code(), Some(status), "{}", output.stderr);
         let lines: Vec<&str> = output.stderr.lines().collect();
-        assert_eq!(lines.len(), 1, "{}", output.stderr);
-        assert!(lines[0].starts_with("tcc-trace: ") && lines[0].contains(command), "{}", lines[0]);
+        let [account, error] = lines[..] else { panic!("{}", output.stderr) };
+        assert!(account.starts_with("tcc-trace: probe: "), "{account}");
+        assert!(error.starts_with("tcc-trace: ") && error.contains(command), "{error}");
+        // The programs ran before it, and what they saw is in the books.
+        output.books().check_account();
     }
 }
 
