@@ -88,9 +88,15 @@ impl<'a> Source<'a> {
 
     /// Hands on all that has arrived.
     pub fn drain(&self) -> Result<()> {
-        while self.consume()? {}
+        let taken = loop {
+            match self.consume() {
+                Ok(true) => {}
+                taken => break taken,
+            }
+        };
+        // Those from before an error, too.
         self.hand_on(u64::MAX);
-        Ok(())
+        taken.map(drop)
     }
 
     /// Of a ring buffer no more than a batch: where records come faster than we are, there would be no end of it.

@@ -1,6 +1,7 @@
 //! The books: read from the programs, told at the end and whenever somebody asks.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -17,6 +18,30 @@ use crate::summary::{self, memories};
 const SETTLE_TRIES: usize = 20;
 
 impl Trace<'_, '_> {
+    /// Drains, once the programs are stopped, and closes the books: whatever fails before them, and with the first error.
+    pub(super) fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
+        pipeline.borrow_mut().clock.update();
+        let drained = self.drain_stopped(source);
+        pipeline.borrow_mut().flush();
+        let summarised = self.summarise(pipeline);
+        let accounted = self.account(Stage::End, source, pipeline);
+        drained.and(summarised).and(accounted)
+    }
+
+    /// A program that was running when its link went may still be at work for some µs.
+    fn drain_stopped(&self, source: &Source<'_>) -> Result<()> {
+        for _ in 0..50 {
+            source.drain()?;
+            // Where they cannot be read the books say so.
+            let counts = self.kinds().map(|kind| summary::counters(&self.loaded.skel, kind));
+            if !counts.flatten().any(|counts| counts.running() > 0) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        source.drain()
+    }
+
     pub(super) fn account(
         &self,
         stage: Stage,

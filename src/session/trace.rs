@@ -24,7 +24,7 @@ use crate::pipeline::clock::{Clock, mono_ns};
 use crate::probe::ca::ALGORITHMS;
 use crate::probe::{Hook, Kind, Types};
 use crate::sink::Stage;
-use crate::summary::{self, Reading, Span};
+use crate::summary::{Reading, Span};
 
 /// The reader's timer: how long records may pile up while many come.
 const NAP: Duration = Duration::from_millis(10);
@@ -322,7 +322,7 @@ impl Trace<'_, '_> {
     }
 
     /// Prints what was counted since the last time.
-    fn summarise(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
+    pub(super) fn summarise(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
         let Some(reading) = &self.reading else {
             return Ok(());
         };
@@ -373,27 +373,5 @@ impl Trace<'_, '_> {
             *missing = now;
         }
         (!missing.is_empty()).then(|| Instant::now() + MODULE_TICK)
-    }
-
-    /// Drains, once the programs are stopped, and closes the books.
-    fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
-        pipeline.borrow_mut().clock.update();
-        // A program that was running when its link went may still be at work for some µs.
-        for _ in 0..50 {
-            source.drain()?;
-            let mut done = true;
-            for kind in self.kinds() {
-                let n = summary::counters(&self.loaded.skel, kind)?;
-                done &= n.running() == 0;
-            }
-            if done {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        source.drain()?;
-        pipeline.borrow_mut().flush();
-        self.summarise(pipeline)?;
-        self.account(Stage::End, source, pipeline)
     }
 }
