@@ -273,7 +273,8 @@ fn configure(
     }
     if !config.command.is_empty() {
         let processes = config.tap.max_conns.unwrap_or(PROCESSES).min(MOST_PROCESSES);
-        maps.tree.set_max_entries(processes)?;
+        // The tracer itself is in there.
+        maps.tree.set_max_entries(processes + 1)?;
     }
     let (values, addrs) = filters::sizes(&config.filters);
     maps.filter_values.set_max_entries(values)?;

@@ -72,7 +72,7 @@ impl Trace<'_, '_> {
             *told = true;
             tell(&format!(
                 "warning: the command has more than {} processes at a time; the others are not traced (raise --max-conns)",
-                self.loaded.skel.maps.tree.max_entries()
+                self.loaded.skel.maps.tree.max_entries() - 1
             ));
         }
     }

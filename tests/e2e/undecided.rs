@@ -34,6 +34,20 @@ fn events_of_forgotten_owners_are_lost_and_not_filtered() {
     }
 }
 
+/// As many processes as are remembered: the tracer is none of them.
+#[test]
+fn the_room_is_the_commands_alone() {
+    need!(is_root(), "not root");
+    let trace = Tracer::spawn(
+        &Launch::here(),
+        &["-o", "jsonl", "-P", "1", "--max-conns", "1", "-q", "--", "true"],
+    )
+    .wait();
+    trace.check_account();
+    assert_eq!(trace.end["forgotten"]["processes"], 0, "{}", trace.end);
+    assert_eq!(trace.stderr, "");
+}
+
 /// More processes at a time than are remembered: said at once, and counted.
 #[test]
 fn processes_without_room_are_told_of_at_once() {
@@ -46,11 +60,11 @@ fn processes_without_room_are_told_of_at_once() {
         \"$0\" pingpong --to \"$1\" --count 5 --interval 0ms; \
         echo done; while :; do sleep 0.1; done";
     let program = traffic_program();
-    let args = ["-o", "jsonl", "--rport", &port, "--max-conns", "4", "-q", "--"];
+    let args = ["-o", "jsonl", "--rport", &port, "--max-conns", "3", "-q", "--"];
     let command = ["sh", "-c", script, program.to_str().expect("UTF-8"), &to];
     let tracer = Tracer::spawn(&Launch::here(), &[&args[..], &command].concat());
-    // The tracer, the shell, two of six.
-    let warning = "tcc-trace: warning: the command has more than 4 processes at a time";
+    // The shell, two of six.
+    let warning = "tcc-trace: warning: the command has more than 3 processes at a time";
     wait_until("the warning, and the client's end", || {
         let stderr = tracer.stderr();
         stderr.contains(warning) && stderr.lines().any(|line| line == "done")
