@@ -51,6 +51,8 @@ impl Trace<'_, '_> {
             return Ok(None);
         };
         let status = child.finish()?;
+        // It may have been too short for the timer.
+        self.tell_of_untraced();
         // The tracer itself is among them.
         let left = self.processes().count().saturating_sub(1);
         if left > 0 && !self.config.output.quiet {
@@ -63,13 +65,13 @@ impl Trace<'_, '_> {
     }
 
     /// At once and once: what misses some of the command's processes should not be taken for all of it until the end.
-    pub(super) fn tell_of_untraced(&self, told: &mut bool) {
-        if *told || self.config.command.is_empty() {
+    pub(super) fn tell_of_untraced(&self) {
+        if self.told_of_untraced.get() || self.config.command.is_empty() {
             return;
         }
         let forgotten = memories::forgotten(&self.loaded.skel);
         if forgotten.is_ok_and(|forgotten| forgotten.processes > 0) {
-            *told = true;
+            self.told_of_untraced.set(true);
             tell(&format!(
                 "warning: the command has more than {} processes at a time; the others are not traced (raise --max-conns)",
                 self.loaded.skel.maps.tree.max_entries() - 1

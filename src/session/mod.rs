@@ -95,6 +95,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                     reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
                     read_ns: Cell::new(0),
                     ownerless: RefCell::default(),
+                    told_of_untraced: Cell::default(),
                 }
                 .run(types.clone())
             });

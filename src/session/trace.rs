@@ -59,6 +59,8 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) read_ns: Cell<u64>,
     /// Events of no owner from before anything was forgotten, by kind.
     pub(super) ownerless: RefCell<BTreeMap<u8, u64>>,
+    /// That not all of the command is traced was said.
+    pub(super) told_of_untraced: Cell<bool>,
 }
 
 /// When things are due.
@@ -242,7 +244,7 @@ impl Trace<'_, '_> {
         };
         let mut missing = missing_modules();
         let mut asked = source.owner_asks();
-        let (mut quiet_rounds, mut untraced) = (0, false);
+        let mut quiet_rounds = 0;
         loop {
             let before = pipeline.borrow().received();
             pipeline.borrow_mut().clock.update();
@@ -270,7 +272,7 @@ impl Trace<'_, '_> {
             }
             if timers.scan.is_some_and(|due| now >= due) {
                 timers.scan = self.answer_owner_asks(source, &mut asked);
-                self.tell_of_untraced(&mut untraced);
+                self.tell_of_untraced();
             }
             if timers.listeners.is_some_and(|due| now >= due) {
                 timers.listeners = self.listen_snapshot();

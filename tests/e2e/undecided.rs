@@ -48,6 +48,19 @@ fn the_room_is_the_commands_alone() {
     assert_eq!(trace.stderr, "");
 }
 
+/// Said also of a command that has ended before anybody looks.
+#[test]
+fn processes_without_room_are_told_of_however_short_they_are() {
+    need!(is_root(), "not root");
+    for script in ["true & wait", "true & true & true & wait", "sleep 0.3 & wait"] {
+        let args = ["-o", "jsonl", "-P", "1", "--max-conns", "1", "-q", "--", "sh", "-c", script];
+        let trace = Tracer::spawn(&Launch::here(), &args).wait();
+        let warning = "warning: the command has more than 1 processes at a time";
+        assert_eq!(trace.stderr.matches(warning).count(), 1, "{script}: {}", trace.stderr);
+        assert!(u64_of(&trace.end["forgotten"], "processes") > 0, "{script}: {}", trace.end);
+    }
+}
+
 /// More processes at a time than are remembered: said at once, and counted.
 #[test]
 fn processes_without_room_are_told_of_at_once() {
