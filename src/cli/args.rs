@@ -141,7 +141,7 @@ pub struct OutputArgs {
     /// What became of the events so far, this often.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub stats: Option<Duration>,
-    /// Nothing on stderr but errors.
+    /// Nothing on stderr but errors and warnings.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say how it is done, and what libbpf and the verifier say.

@@ -85,22 +85,39 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// Sends it SIGTERM, once.
-    pub fn tell_to_end(&mut self, note: &str) {
-        if std::mem::replace(&mut self.told_to_end, true) {
-            return;
+    /// Sends it SIGTERM, once. It is traced until it has ended.
+    pub fn tell_to_end(&mut self) {
+        if self.send_term() && !self.quiet {
+            tell(&format!("note: asked to end before {}, which is sent SIGTERM", self.program));
         }
-        let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
-        if !self.quiet {
-            tell(&format!("note: {note} {}, which is sent SIGTERM", self.program));
+    }
+
+    /// False: it was sent that before.
+    fn send_term(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.told_to_end, true);
+        if first {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
         }
+        first
+    }
+
+    /// Never unnoticed, not even where nothing but errors is asked for.
+    fn warn_of_untraced(&self, sent: bool) {
+        let sent = if sent { "is sent SIGTERM" } else { "was sent SIGTERM before" };
+        tell(&format!(
+            "warning: the trace ended before {}, which {sent}; until it ends it runs untraced",
+            self.program
+        ));
     }
 
     /// Its status, as a shell gives it, once it has ended. If it still runs, the trace ended first: then it is told to end
     /// too. It is killed where somebody does not want to wait for that; then the status is that of their signal.
     pub fn finish(&mut self) -> Result<u8> {
         if self.process.try_wait().context("wait")?.is_none() {
-            self.tell_to_end("the trace ended before");
+            let sent = self.send_term();
+            if self.signals.forced_by().is_none() {
+                self.warn_of_untraced(sent);
+            }
         }
         let ended = wait_for(self.pidfd(), PollFlags::IN);
         if !ended {

@@ -55,9 +55,9 @@ impl Trace<'_, '_> {
         self.tell_of_untraced();
         // The tracer itself is among them.
         let left = self.processes().count().saturating_sub(1);
-        if left > 0 && !self.config.output.quiet {
+        if left > 0 {
             tell(&format!(
-                "note: {} has ended; of the processes that it started {left} go on, untraced",
+                "warning: {} has ended; of the processes that it started {left} go on, untraced",
                 child.program()
             ));
         }

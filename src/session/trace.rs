@@ -260,7 +260,7 @@ impl Trace<'_, '_> {
                     return Ok(());
                 };
                 // It is traced to its end, which may take it some time.
-                child.tell_to_end("asked to end before");
+                child.tell_to_end();
             }
             let now = Instant::now();
             if timers.end.is_some_and(|end| now >= end) {

@@ -207,12 +207,17 @@ fn pid_of(tracer: &Tracer) -> Pid {
 #[test]
 fn the_command_ends_with_the_trace() {
     need!(is_root(), "not root");
-    let mut tracer = start(&["-P", "1", "--duration", "200ms"], &["sh", "-c", LASTS]);
-    tracer.wait_for_line("pid ");
-    let pid = pid_of(&tracer);
-    let output = tracer.wait_raw();
-    assert!(test_kill_process(pid).is_err(), "it still runs");
-    output.books().check_account();
+    for more in [&[][..], &["-q"]] {
+        let options = [&["-P", "1", "--duration", "200ms"], more].concat();
+        let mut tracer = start(&options, &["sh", "-c", LASTS]);
+        tracer.wait_for_line("pid ");
+        let pid = pid_of(&tracer);
+        let output = tracer.wait_raw();
+        assert!(test_kill_process(pid).is_err(), "it still runs");
+        let warning = "warning: the trace ended before sh, which is sent SIGTERM";
+        assert!(output.stderr.contains(warning), "{}", output.stderr);
+        output.books().check_account();
+    }
 
     let mut tracer = start(&["-P", "1"], &["sh", "-c", LASTS]);
     tracer.wait_for_line("pid ");

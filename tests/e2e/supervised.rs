@@ -153,14 +153,18 @@ fn what_the_command_leaves_behind_is_told() {
     // They do not keep the tracer's output open.
     let sleep = "sleep 300 >/dev/null 2>&1 &";
     let script = format!("{sleep} echo pid $!; {sleep} echo and $!");
-    for (script, left) in [(&script[..], 2), ("exit 0", 0)] {
-        let output = start(&["-P", "1"], &["sh", "-c", script]).wait_raw();
+    for (options, script, left) in [
+        (&["-P", "1"][..], &script[..], 2),
+        (&["-P", "1", "-q"], &script, 2),
+        (&["-P", "1"], "exit 0", 0),
+    ] {
+        let output = start(options, &["sh", "-c", script]).wait_raw();
         let stderr = output.stderr.clone();
         for pid in ["pid ", "and "].iter().filter_map(|word| printed(&stderr, word)) {
             let pid = Pid::from_raw(pid.parse().expect("a number")).expect("not 0");
             kill_process(pid, Signal::KILL).expect("it goes on");
         }
-        let note = format!("note: sh has ended; of the processes that it started {left} go on");
+        let note = format!("warning: sh has ended; of the processes that it started {left} go on");
         assert_eq!(stderr.contains(&note), left > 0, "{stderr}");
         assert_eq!(stderr.contains(" go on, untraced"), left > 0, "{stderr}");
         output.trace().check_account();
