@@ -97,6 +97,8 @@ impl Child {
         let first = !std::mem::replace(&mut self.told_to_end, true);
         if first {
             let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+            // While it is stopped it does not see that.
+            let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
         }
         first
     }
@@ -114,6 +116,8 @@ impl Child {
     /// too. It is killed where somebody does not want to wait for that; then the status is that of their signal.
     pub fn finish(&mut self) -> Result<u8> {
         if self.process.try_wait().context("wait")?.is_none() {
+            // It has been told to end: whoever asks now does so for the second time.
+            self.signals.force_by_next();
             let sent = self.send_term();
             if self.signals.forced_by().is_none() {
                 self.warn_of_untraced(sent);

@@ -50,6 +50,8 @@ struct Asked {
     end: AtomicI32,
     /// One that came later than that.
     force: AtomicI32,
+    /// Already the first one does not want to wait.
+    force_by_next: AtomicBool,
     stats: AtomicBool,
     /// The command: the last resort ends it, too.
     command: Mutex<Option<OwnedFd>>,
@@ -110,6 +112,11 @@ impl Signals {
         some(&self.asked.force)
     }
 
+    /// The end has begun without a signal, and any that comes from here on is of somebody who does not want to wait.
+    pub(super) fn force_by_next(&self) {
+        self.asked.force_by_next.store(true, Ordering::Relaxed);
+    }
+
     /// Was the accounting asked for, since the last call?
     #[must_use]
     pub fn take_stats(&self) -> bool {
@@ -163,6 +170,7 @@ impl Thread {
             match (signal, first) {
                 (SIGUSR1, _) => self.asked.stats.store(true, Ordering::Relaxed),
                 (SIGCHLD | SIGXFSZ, _) => continue,
+                (_, None) if self.asked.force_by_next.load(Ordering::Relaxed) => self.force(signal),
                 (_, None) => {
                     first = Some(Instant::now());
                     self.asked.end.store(signal, Ordering::Relaxed);

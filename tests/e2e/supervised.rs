@@ -100,12 +100,13 @@ fn a_signal_that_is_inherited_as_blocked_ends_it() {
 #[test]
 fn a_second_request_kills_the_command_and_accounts_for_all() {
     need!(is_root(), "not root");
-    for (signal, script, state) in [
-        (Signal::TERM, "trap '' TERM; echo pid $$; while :; do sleep 1; done", 'S'),
-        // A stopped process does not even see SIGTERM.
-        (Signal::INT, "trap '' INT; echo pid $$; kill -STOP $$", 'T'),
+    for (signal, before, state) in [
+        (Signal::TERM, ":", 'S'),
+        // The first request wakes it.
+        (Signal::INT, "kill -STOP $$", 'T'),
     ] {
-        let mut tracer = start(&["-P", "1"], &["sh", "-c", script]);
+        let script = format!("trap '' TERM INT; echo pid $$; {before}; while :; do sleep 1; done");
+        let mut tracer = start(&["-P", "1"], &["sh", "-c", &script]);
         let pid = pid(&mut tracer);
         wait_until("the command to wait", || state_of(pid) == Some(state));
         tracer.signal(signal);
@@ -119,6 +120,39 @@ fn a_second_request_kills_the_command_and_accounts_for_all() {
         let output = tracer.wait_raw();
         assert_eq!(output.status.code(), Some(128 + signal.as_raw()), "{}", output.stderr);
         assert!(output.stderr.contains("sh did not end, and is killed"), "{}", output.stderr);
+        output.books().check_account();
+    }
+}
+
+/// SIGTERM alone it would not see.
+#[test]
+fn a_command_that_is_stopped_ends_at_the_first_request() {
+    need!(is_root(), "not root");
+    let mut tracer = start(&["-P", "1"], &["sh", "-c", "echo pid $$; kill -STOP $$; exit 5"]);
+    let pid = pid(&mut tracer);
+    wait_until("the command to stop", || state_of(pid) == Some('T'));
+    tracer.signal(Signal::TERM);
+    let output = tracer.wait_raw();
+    assert_eq!(output.status.code(), Some(128 + Signal::TERM.as_raw()), "{}", output.stderr);
+    assert!(!output.stderr.contains("is killed"), "{}", output.stderr);
+    output.books().check_account();
+}
+
+/// The command was told to end when the trace did: a supervisor that asks once, asks for the second time.
+#[test]
+fn after_the_trace_the_first_request_kills_the_command() {
+    need!(is_root(), "not root");
+    let script = "trap '' TERM; echo pid $$; while :; do sleep 0.1; done";
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut tracer = start(&["-P", "1", "--duration", "500ms", "-q"], &["sh", "-c", script]);
+        let pid = pid(&mut tracer);
+        tracer
+            .wait_for_line("tcc-trace: warning: the trace ended before sh, which is sent SIGTERM");
+        assert!(!tracer.ended());
+        tracer.signal(signal);
+        let output = tracer.wait_raw();
+        assert!(test_kill_process(pid).is_err(), "the command goes on");
+        assert_eq!(output.status.code(), Some(128 + signal.as_raw()), "{}", output.stderr);
         output.books().check_account();
     }
 }
