@@ -30,6 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {
+    // Before anything is opened.
+    files::raise();
     if cli.traces() {
         if lacks_command(std::env::args_os()) {
             bail!(Usage("no command after `--`; to trace everything leave `--` out".into()));

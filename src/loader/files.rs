@@ -19,7 +19,7 @@ pub fn raise() {
 /// What to do about an error, if it is that there are too many.
 #[must_use]
 pub fn remedy(error: &str) -> Option<String> {
-    let allowed = getrlimit(Resource::Nofile).current?;
+    let allowed = getrlimit(Resource::Nofile).maximum?;
     error.contains(&io::Error::from(Errno::MFILE).to_string()).then(|| {
         format!(
             "raise the hard limit of open files, which is {allowed} (ulimit -Hn, or LimitNOFILE= of a service)"

@@ -83,7 +83,6 @@ pub fn load<'o>(
     variant: &Variant,
     full: bool,
 ) -> Result<Loaded<'o>> {
-    files::raise();
     let mut builder = TccTraceSkelBuilder::default();
     if let Some(path) = config.tap.btf.as_ref().filter(|path| *path != Path::new(KERNEL_BTF)) {
         builder.obj_builder.btf_custom_path(path).context("--btf")?;

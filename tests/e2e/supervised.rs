@@ -354,15 +354,17 @@ fn the_command_does_not_run_where_the_output_cannot_be_written() {
 fn few_open_files_are_enough_or_named() {
     need!(is_root(), "not root");
     let limited = |how: &str| {
-        let script = format!("ulimit {how} 64; exec \"$0\" \"$@\"");
+        let script = format!("ulimit {how}; exec \"$0\" \"$@\"");
         Launch::here().within(&["sh", "-c", &script])
     };
     // A soft limit is raised, for us and not for the command.
     let args = ["events", "all", "-o", "jsonl", "--", "sh", "-c", "echo files $(ulimit -n)"];
-    let output = Tracer::spawn(&limited("-Sn"), &args).wait_raw();
-    assert_eq!(printed(&output.stderr, "files ").as_deref(), Some("64"), "{}", output.stderr);
-    output.trace().check_account();
-    let output = Tracer::spawn(&limited("-n"), &args).wait_raw();
+    for few in ["10", "64"] {
+        let output = Tracer::spawn(&limited(&format!("-Sn {few}")), &args).wait_raw();
+        assert_eq!(printed(&output.stderr, "files ").as_deref(), Some(few), "{}", output.stderr);
+        output.trace().check_account();
+    }
+    let output = Tracer::spawn(&limited("-n 64"), &args).wait_raw();
     assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
     let last = output.stderr.lines().last().expect("a line");
     for words in ["no reader works here", "Too many open files", "which is 64 (ulimit -Hn"] {
