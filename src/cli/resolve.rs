@@ -120,7 +120,8 @@ pub fn netns(name: &str) -> Result<Netns> {
 fn is_net(path: &Path) -> Result<bool> {
     let file = File::open(path)?;
     let entered = std::thread::Builder::new()
-        .spawn(move || move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)))?;
+        .spawn(move || move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)))
+        .context("it takes a thread")?;
     let entered = entered.join().map_err(|_| anyhow!("it cannot be looked at"))?;
     Ok(entered != Err(Errno::INVAL))
 }
@@ -168,7 +169,7 @@ pub fn ifaces(names: &[String], netns: &mut Vec<Netns>) -> Result<Vec<u32>> {
 fn iface_in(path: &Path, name: &str) -> Result<u32> {
     let ns = File::open(path).with_context(|| format!("--iface {name}: {}", escape::path(path)))?;
     let wanted = name.to_owned();
-    let thread = std::thread::spawn(move || -> Result<u32> {
+    let lookup = move || -> Result<u32> {
         // Our own namespace needs no rights to stay in.
         if ns.metadata()?.ino() != std::fs::metadata("/proc/thread-self/ns/net")?.ino() {
             move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network))
@@ -180,7 +181,9 @@ fn iface_in(path: &Path, name: &str) -> Result<u32> {
             None,
         )?;
         rustix::net::netdevice::name_to_index(&socket, &wanted).context("no such interface")
-    });
+    };
+    let thread = std::thread::Builder::new().spawn(lookup);
+    let thread = thread.with_context(|| format!("--iface {name}: it takes a thread"))?;
     let found = thread.join().map_err(|_| anyhow!("--iface {name}: the lookup failed"))?;
     found.with_context(|| format!("--iface {name}"))
 }

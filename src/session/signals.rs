@@ -178,27 +178,26 @@ impl Thread {
                 (_, Some(first)) if first.elapsed() >= SAME_REQUEST => self.force(signal),
                 _ => {}
             }
-            // Where it is full it wakes already.
-            let _ = self.waker.write(&[0]);
+            self.wake();
         }
     }
 
-    fn force(&mut self, signal: i32) {
-        let force = &self.asked.force;
-        if force.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            return;
-        }
+    fn wake(&mut self) {
+        // Where it is full it wakes already.
+        let _ = self.waker.write(&[0]);
+    }
+
+    fn force(&mut self, signal: i32) -> ! {
+        self.asked.force.store(signal, Ordering::Relaxed);
         let _ = self.force.write(&[0]);
-        let asked = Arc::clone(&self.asked);
-        let last_resort = move || {
-            std::thread::sleep(LAST_RESORT);
-            let command = asked.command.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(command) = &*command {
-                let _ = pidfd_send_signal(command, rustix::process::Signal::KILL);
-            }
-            low_level::exit(status(signal).into());
-        };
-        let _ = std::thread::Builder::new().spawn(last_resort);
+        self.wake();
+        // No later signal changes anything; and another thread could be one too many.
+        std::thread::sleep(LAST_RESORT);
+        let command = self.asked.command.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(command) = &*command {
+            let _ = pidfd_send_signal(command, rustix::process::Signal::KILL);
+        }
+        low_level::exit(status(signal).into())
     }
 }
 

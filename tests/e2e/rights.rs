@@ -61,6 +61,28 @@ fn mistakes_are_told_before_missing_rights() {
     check_refused(&run(&nobody(&[]), &["-P", "70000"]), 2, &["70000"]);
 }
 
+/// A user who may have no thread but the first two, of which the second takes signals.
+#[test]
+fn where_no_thread_can_be_made_that_is_the_error() {
+    need!(is_root(), "not root");
+    let launch = Launch::here().within(&[
+        "setpriv",
+        "--reuid",
+        "54321",
+        "--clear-groups",
+        "--inh-caps",
+        "-all",
+        "prlimit",
+        "--nproc=2",
+    ]);
+    for (option, value) in
+        [("--iface", "lo"), ("--addr", "fe80::1%lo"), ("--netns", "/proc/self/ns/net")]
+    {
+        let words = ["it takes a thread: Resource temporarily unavailable"];
+        check_refused(&run(&launch, &[option, value]), 2, &words);
+    }
+}
+
 /// Nobody, with what it takes.
 fn two_capabilities() -> Launch {
     let launch = nobody(&["bpf", "perfmon"]);
