@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::pidfd_send_signal;
 use signal_hook::consts::{
-    SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
+    SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
+    SIGVTALRM, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::Signals as Taken;
 use signal_hook::low_level;
@@ -24,7 +25,18 @@ use crate::stdio;
 /// Taken even where they are inherited as ignored: a script's background jobs have SIGINT so.
 const END: [i32; 2] = [SIGINT, SIGTERM];
 /// What else would end us without a word; where one is ignored (`nohup`) it stays so.
-const ALSO_END: [i32; 5] = [SIGHUP, SIGQUIT, SIGALRM, SIGUSR2, SIGXCPU];
+const ALSO_END: [i32; 10] = [
+    SIGHUP,
+    SIGQUIT,
+    SIGALRM,
+    SIGUSR2,
+    SIGXCPU,
+    SIGVTALRM,
+    SIGPROF,
+    SIGIO,
+    Signal::SIGPWR as i32,
+    Signal::SIGSTKFLT as i32,
+];
 /// For their side effects only. Where SIGCHLD is ignored the kernel keeps no status of the command; without a handler
 /// SIGXFSZ ends us where the write's error would end the trace in good order.
 const TAKEN: [i32; 2] = [SIGCHLD, SIGXFSZ];

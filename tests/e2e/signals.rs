@@ -49,6 +49,27 @@ fn the_same_signal_twice_in_a_row_is_one() {
     }
 }
 
+/// Not signals that anybody should use for it; without a handler each would end it without a word.
+#[test]
+fn other_signals_that_would_end_it_do_so_in_good_order() {
+    need!(is_root(), "not root");
+    for signal in [
+        Signal::QUIT,
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::XCPU,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::IO,
+        Signal::POWER,
+        Signal::STKFLT,
+    ] {
+        let tracer = Tracer::start(&["-P", "1"]);
+        tracer.signal(signal);
+        tracer.wait().check_account();
+    }
+}
+
 #[test]
 fn nohup_is_respected() {
     need!(is_root(), "not root");

@@ -215,17 +215,6 @@ fn a_tracer_that_is_killed_does_not_leave_its_command_running() {
     wait_gone(pid);
 }
 
-/// Not signals that anybody should use for it; without a handler each would end it without a word.
-#[test]
-fn other_signals_that_would_end_it_do_so_in_good_order() {
-    need!(is_root(), "not root");
-    for signal in [Signal::QUIT, Signal::USR2, Signal::ALARM, Signal::XCPU] {
-        let tracer = Tracer::start(&["-P", "1"]);
-        tracer.signal(signal);
-        tracer.wait().check_account();
-    }
-}
-
 /// A file that may not grow: the kernel sends SIGXFSZ before it returns the error.
 #[test]
 fn a_file_that_may_not_grow_ends_it_in_good_order() {
