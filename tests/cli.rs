@@ -55,6 +55,7 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--follow", "[fe80::1%no-such-if0]:80-[fe80::2]:81"], &["--follow", "no-such-if0"]),
         (["--pid", "0"], &["0"]),
         (["--pid", "me"], &["me"]),
+        (["--pid", "4194305"], &["4194305", "no such process"]),
         (["--uid", "root"], &["root", "id -u"]),
         (["--comm", "a-name-that-is-too-long"], &["15 bytes", "a-name-that-is-"]),
         (["--cc", ""], &["empty"]),

@@ -19,6 +19,8 @@ const NSFS_MAGIC: u64 = 0x6e73_6673;
 const FIRST_NAMESPACE: u64 = 0xefff_fff8;
 /// The kernel counts them in an int, from the loopback interface on.
 const MAX_IFINDEX: u32 = i32::MAX.cast_unsigned();
+/// No process has a greater number (PID_MAX_LIMIT).
+const MAX_PID: u32 = 4 << 20;
 /// So many levels are looked at above a socket's group, see admit_cgroup().
 const CGROUP_LEVELS: usize = 32;
 
@@ -70,12 +72,32 @@ fn cgroup2_mount() -> Option<PathBuf> {
 /// Processes that there are: of one that has ended nothing would ever be seen. In a pid namespace that is not the host's we
 /// see other numbers than the kernel's programs, and take what is asked.
 pub fn pids(pids: Vec<u32>) -> Result<Vec<u32>> {
-    if in_host_pid_namespace()
-        && let Some(gone) = pids.iter().find(|pid| is_gone(**pid))
-    {
-        bail!("--pid {gone}: there is no such process");
+    if let Some(beyond) = pids.iter().find(|pid| **pid > MAX_PID) {
+        bail!("--pid {beyond}: there is no such process");
+    }
+    if in_host_pid_namespace() {
+        pids.iter().try_for_each(|&pid| check_process(pid))?;
     }
     Ok(pids)
+}
+
+fn check_process(pid: u32) -> Result<()> {
+    if is_gone(pid) {
+        bail!("--pid {pid}: there is no such process");
+    }
+    // Where /proc hides it (hidepid) nothing more is known.
+    match process_of(pid) {
+        Some(process) if process != pid => {
+            bail!("--pid {pid}: that is a thread; its process is {process}")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Threads have numbers of the same kind, and a directory each, which is not listed.
+fn process_of(thread: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
 fn is_gone(pid: u32) -> bool {

@@ -145,3 +145,19 @@ by_sock_and_raw! {
     check_users: users_by_sock users_by_raw;
     check_cgroups: cgroups_by_sock cgroups_by_raw;
 }
+
+/// Only where our numbers are the kernel's are they looked at.
+#[test]
+fn a_thread_is_no_process() {
+    let ns = std::fs::read_link("/proc/self/ns/pid").expect("a link");
+    need!(ns.as_os_str() == "pid:[4026531836]", "in a pid namespace", legitimate: true);
+    let refuse = || {
+        let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+        let output = Tracer::spawn(&Launch::here(), &["--pid", &thread]).wait_raw();
+        let words =
+            format!("--pid {thread}: that is a thread; its process is {}", std::process::id());
+        assert_eq!(output.stderr, format!("tcc-trace: {words}\n"));
+        assert_eq!(output.status.code(), Some(2));
+    };
+    std::thread::scope(|scope| scope.spawn(refuse).join()).expect("refused");
+}
