@@ -9,16 +9,28 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Would a terminal act upon it, or show nothing or something else? Controls (C0, DEL, C1), format characters such as
-/// U+202E, line separators, spaces other than the ordinary one, and what Unicode has not assigned.
+/// U+202E, line separators, spaces other than the ordinary one, what Unicode has not assigned, and what it says may be shown
+/// as nothing.
 fn hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
+    }
+    if is_blank(c) {
+        return true;
     }
     // Behind a letter combining marks are what they are meant to be, and the standard library keeps them.
     let mut pair = [b'x', 0, 0, 0, 0];
     let len = 1 + c.encode_utf8(&mut pair[1..]).len();
     let pair = std::str::from_utf8(&pair[..len]).unwrap_or_default();
     pair.escape_debug().nth(1) == Some('\\')
+}
+
+/// Letters and marks that are shown as nothing (Default_Ignorable_Code_Point: variation selectors, fillers, joiners), and
+/// the Braille pattern without dots. The standard library takes them for visible.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+        || matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
+        || matches!(c, '\u{2800}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// ASCII that stands for itself everywhere, also in a name and between JSON's quotes.
@@ -196,6 +208,47 @@ mod tests {
             String::from_utf8(json_document(&report)).unwrap(),
             "[\n  \"\\u009b\",\n  \"é\"\n]"
         );
+    }
+
+    /// As Unicode has them: what is ignored where it is not supported, separators, controls; and blank Braille.
+    const NEVER_SHOWN: [(u32, u32); 24] = [
+        (0x7f, 0xa0),
+        (0xad, 0xad),
+        (0x34f, 0x34f),
+        (0x61c, 0x61c),
+        (0x115f, 0x1160),
+        (0x1680, 0x1680),
+        (0x17b4, 0x17b5),
+        (0x180b, 0x180f),
+        (0x2000, 0x200f),
+        (0x2028, 0x202f),
+        (0x205f, 0x206f),
+        (0x2800, 0x2800),
+        (0x3000, 0x3000),
+        (0x3164, 0x3164),
+        (0xfe00, 0xfe0f),
+        (0xfeff, 0xfeff),
+        (0xffa0, 0xffa0),
+        (0xfff0, 0xfffb),
+        (0x1bca0, 0x1bca3),
+        (0x1d173, 0x1d17a),
+        (0xe0000, 0xe00ff),
+        (0xe0100, 0xe01ef),
+        (0xe01f0, 0xe0fff),
+        (0x10fffd, 0x10ffff),
+    ];
+
+    #[test]
+    fn what_is_never_shown_is_escaped_everywhere() {
+        for c in NEVER_SHOWN.iter().flat_map(|&(from, to)| (from..=to).filter_map(char::from_u32)) {
+            let bytes: String =
+                c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+            assert_eq!(line(&format!("a{c}b")), format!("a{bytes}b"), "{c:?}");
+            assert_eq!(made(|out| name(c.to_string().as_bytes(), out)), bytes, "{c:?}");
+            let units: String =
+                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            assert_eq!(made(|out| json(&c.to_string(), out)), format!("\"{units}\""), "{c:?}");
+        }
     }
 
     /// Names as they come: of any bytes, and rich in what has a meaning here.
