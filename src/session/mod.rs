@@ -117,7 +117,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     }
     let hint = if !Rights::current().sys_resource && !plan.cookie_helper {
         "; kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
-    } else if config.output.verbose {
+    } else if config.output.verbose || privilege::elevated() {
         ""
     } else {
         "; the kernel's own words: run it with -v"
