@@ -190,7 +190,10 @@ pub fn ifaces(names: &[String], netns: &mut Vec<Netns>) -> Result<Vec<u32>> {
 /// Looked up by a thread of its own, which enters the namespace and ends.
 fn iface_in(path: &Path, name: &str) -> Result<u32> {
     let ns = File::open(path).with_context(|| format!("--iface {name}: {}", escape::path(path)))?;
-    let wanted = name.to_owned();
+    // As it is printed.
+    let Ok(wanted) = String::from_utf8(escape::unescape(name)) else {
+        bail!("--iface {name}: that is not UTF-8; give the interface by number");
+    };
     let lookup = move || -> Result<u32> {
         // Our own namespace needs no rights to stay in.
         if ns.metadata()?.ino() != std::fs::metadata("/proc/thread-self/ns/net")?.ino() {

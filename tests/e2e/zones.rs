@@ -1,7 +1,8 @@
 //! Link-local addresses that are the same on two links: the interface tells the connections apart, as in `ss`.
 
 use crate::support::{
-    Expected, Netns, Reader, Tcc, TestProcess, Trace, assert_events, is_root, unique_port,
+    Expected, Launch, Netns, Reader, Tcc, TestProcess, Trace, Tracer, assert_events, is_root,
+    unique_port,
 };
 
 /// Two links between two namespaces, w0 and w1 in each, with the same addresses on both.
@@ -145,4 +146,32 @@ fn a_zone_that_there_is_not_is_an_error() {
     }
     let record = Tcc::probe().reader(Reader::Record).option("--addr", "fe80::2%1").run();
     assert!(record.stderr.contains("--reader sock"), "{}", record.stderr);
+}
+
+/// Names are taken as they are printed: `\xNN` is a byte.
+#[test]
+fn an_interface_is_found_by_its_name_as_it_is_printed() {
+    need!(is_root(), "not root");
+    let ns = Netns::new();
+    for (name, peer) in [(r"a\b", "p0"), ("c\u{202e}d", "p1")] {
+        ns.run(&["ip", "link", "add", name, "type", "veth", "peer", "name", peer]);
+    }
+    for (option, value, error) in [
+        ("--iface", r"a\x5cb", None),
+        ("--iface", r"a\b", None),
+        ("--iface", r"c\xe2\x80\xaed", None),
+        ("--addr", r"fe80::1%c\xe2\x80\xaed", None),
+        ("--iface", r"a\x5cc", Some("no such interface")),
+        ("--iface", r"a\xff", Some("by number")),
+    ] {
+        let args = ["-o", "jsonl", "-d", "1ms", "-q", "--netns", &ns.name, option, value];
+        let output = Tracer::spawn(&Launch::here(), &args).wait_raw();
+        match error {
+            None => output.trace().check_account(),
+            Some(error) => {
+                assert_eq!(output.status.code(), Some(2), "{value}: {}", output.stderr);
+                assert!(output.stderr.contains(error), "{value}: {}", output.stderr);
+            }
+        }
+    }
 }
