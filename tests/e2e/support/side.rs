@@ -62,6 +62,12 @@ pub fn flooding() -> RwLockWriteGuard<'static, ()> {
     FLOOD.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// As they happened. On a busy machine one may be printed behind younger ones (see `late`).
+fn in_order(mut events: Vec<Value>) -> Vec<Value> {
+    events.sort_by_key(|event| u64_of(event, "mono_ns"));
+    events
+}
+
 impl Sides {
     /// All of them trace when this returns. A filter's words stand with blanks between.
     #[track_caller]
@@ -106,12 +112,12 @@ impl Sides {
         let patience = if guest() { PATIENCE } else { Duration::from_secs(15) };
         let mut before = None;
         loop {
-            let all = self.reference.events();
+            let all = in_order(self.reference.events());
             let total = all.len();
             // Twice the same: nothing more is on its way.
             let settled = before.replace(total) == Some(total);
             let wanted = part(all);
-            let found = tracer.events();
+            let found = in_order(tracer.events());
             let equal = || wanted.len() == found.len() && calls(&wanted) == calls(&found);
             if settled && (!some || (!wanted.is_empty() && wanted.len() < total)) && equal() {
                 return;
