@@ -72,8 +72,10 @@ fn where_no_thread_can_be_made_that_is_the_error() {
         "--clear-groups",
         "--inh-caps",
         "-all",
-        "prlimit",
-        "--nproc=2",
+        "sh",
+        "-c",
+        // What shells call it: dash and busybox so, bash otherwise.
+        "ulimit -p 2 2>/dev/null || ulimit -u 2; exec \"$0\" \"$@\"",
     ]);
     for (option, value) in
         [("--iface", "lo"), ("--addr", "fe80::1%lo"), ("--netns", "/proc/self/ns/net")]
