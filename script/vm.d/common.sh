@@ -24,7 +24,8 @@ VM_CPUS=${VM_CPUS:-2}
 VM_MEMORY=${VM_MEMORY:-1024}    # MiB
 VM_TIMEOUT=${VM_TIMEOUT:-1500}   # seconds for one kernel, boot and tests
 VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-180} # seconds until its first process runs
-VM_JOBS=${VM_JOBS:-2}           # kernels at a time
+VM_JOBS=${VM_JOBS:-$(($(nproc) + 1))} # machines at a time: each needs one CPU, and waits for a quarter of its time
+tests_per_machine=110           # beyond, a kernel gets two
 VM_TOOLS=${VM_TOOLS:-}          # more host programs to put into the guest
 VM_ENV=${VM_ENV:-}              # more variables to hand to the tests
 
