@@ -1,13 +1,18 @@
 //! Link-local addresses that are the same on two links: the interface tells the connections apart, as in `ss`.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::support::{
     Expected, Launch, Netns, Reader, Tcc, TestProcess, Trace, Tracer, assert_events, is_root,
-    unique_port,
+    u64_of, unique_port, wait_until,
 };
 
 /// Two links between two namespaces, w0 and w1 in each, with the same addresses on both.
 struct Links {
     left: Netns,
+    right: Netns,
     client: TestProcess,
     server: TestProcess,
     port: u16,
@@ -31,7 +36,7 @@ impl Links {
             (TestProcess::start_in(&left.launch()), TestProcess::start_in(&right.launch()));
         let port = unique_port();
         server.listen(&format!("[::]:{port}"));
-        Links { left, client, server, port }
+        Links { left, right, client, server, port }
     }
 
     /// The left device's number.
@@ -133,6 +138,50 @@ fn a_zone_is_the_interface_sock() {
 #[test]
 fn a_zone_is_the_interface_raw() {
     check_filters(Reader::Raw);
+}
+
+/// A listener that is bound to no interface: what it does for a peer is of the link that the peer's packets come by.
+fn check_listener(reader: Reader) {
+    need!(is_root(), "not root");
+    let mut links = Links::new();
+    let path = format!("/run/netns/{}", links.right.name);
+    let tcc = Tcc::events(&["synack_retransmit"]).all_fields().reader(reader);
+    let tcc = tcc.option("--netns", &path);
+    let (all, one) = (tcc.start(), tcc.option("--raddr", "fe80::1%w1").start());
+    // The last packets of the handshakes do not arrive.
+    let rule = format!("tcp dport {} tcp flags & (syn | ack) == ack drop", links.port);
+    links.right.firewall("input", &[&rule]);
+    let [_, ours] = ["w0", "w1"].map(|dev| {
+        let to = format!("[fe80::2%{}]:{}", links.index(dev), links.port);
+        links.client.connect(dev, to.parse().expect("an address")).local.port()
+    });
+    wait_until("SYN-ACKs that are sent again on both", || {
+        links.right.counters()["TCPSynRetrans"] >= 2
+    });
+    all.wait_events("both", |events| {
+        let ports: BTreeSet<u64> = events.iter().map(|event| u64_of(event, "dport")).collect();
+        ports.len() == 2
+    });
+    one.wait_events("one", |events| !events.is_empty());
+    let (all, one) = (all.stop(), one.stop());
+    all.check_account();
+    one.check_account();
+    let of_ours = |event: &&Value| event["dport"] == ours;
+    let wanted: Vec<&Value> = all.events.iter().filter(of_ours).collect();
+    assert!(one.events.iter().all(|event| event["dport"] == ours), "{:#?}", one.events);
+    // The tracers do not end at the same moment.
+    assert!(one.events.len().abs_diff(wanted.len()) <= 1, "{:#?} {wanted:#?}", one.events);
+    assert!(wanted.len() < all.events.len(), "{:#?}", all.events);
+}
+
+#[test]
+fn a_listeners_zone_is_that_of_the_packet_sock() {
+    check_listener(Reader::Sock);
+}
+
+#[test]
+fn a_listeners_zone_is_that_of_the_packet_raw() {
+    check_listener(Reader::Raw);
 }
 
 #[test]
