@@ -183,8 +183,7 @@ static __always_inline bool owner_undecided(const struct conn *conn)
 {
 	__u32 zero = 0, *refused;
 
-	/* Of a listening address that several processes share it is not known whose the next connection will be. */
-	if (!conn || (!conn->tgid && (!(conn->flags & CONN_LISTENER) || ON(TCC_FILTER_PID | TCC_FILTER_COMM))))
+	if (!conn || (!conn->tgid && !(conn->flags & CONN_LISTENER)))
 		return true;
 	if (!ON(TCC_FILTER_TREE))
 		return false;

@@ -2,7 +2,9 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Launch, Server, Tcc, Tracer, is_root, traffic_program, u64_of, wait_until};
+use crate::support::{
+    Launch, Scene, Server, Tcc, TestProcess, Tracer, is_root, traffic_program, u64_of, wait_until,
+};
 
 /// More connections at a time than are remembered.
 #[test]
@@ -58,6 +60,31 @@ fn processes_without_room_are_told_of_however_short_they_are() {
         let warning = "warning: the command has more than 1 processes at a time";
         assert_eq!(trace.stderr.matches(warning).count(), 1, "{script}: {}", trace.stderr);
         assert!(u64_of(&trace.end["forgotten"], "processes") > 0, "{script}: {}", trace.end);
+    }
+}
+
+/// Where two processes of different names listen at one address, nobody knows whose the next connection will be.
+#[test]
+fn connections_of_a_shared_address_are_nobodys_until_accepted() {
+    need!(is_root(), "not root");
+    let mut scene = Scene::new();
+    let mut second = TestProcess::start_in(&scene.ns.launch());
+    scene.server.rename(b"first-of-two");
+    second.rename(b"second-of-two");
+    let addr = format!("127.0.0.1:{}", scene.port).parse().expect("an address");
+    let tcc = |name: &str| Tcc::events(&["state"]).option("--comm", name).ports(&[scene.port]);
+    let tracers = ["first-of-two", "second-of-two"].map(|name| tcc(name).start());
+    scene.server.listen_shared(addr);
+    second.listen_shared(addr);
+    // Nobody accepts it.
+    scene.client.connect("a", addr);
+    for (tracer, name) in tracers.into_iter().zip(["first-of-two", "second-of-two"]) {
+        let trace = tracer.stop();
+        trace.check_account();
+        let of_child = trace.events.iter().filter(|event| event["dport"] != 0);
+        assert_eq!(of_child.count(), 0, "{name}: {:#?}", trace.events);
+        // That is not for want of room.
+        assert_eq!(u64_of(&trace.end, "lost_undecided"), 0, "{name}: {}", trace.end);
     }
 }
 
