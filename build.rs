@@ -1,10 +1,13 @@
 //! Compiles `src/bpf/tcc_trace.bpf.c` into a skeleton. Needs clang only: no bpftool, no BTF, no network.
 
-use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+use std::{env, fs};
 
+use anyhow::Result;
 use libbpf_cargo::SkeletonBuilder;
+use object::build::elf::{Builder, SectionData};
+use object::elf;
 
 const SOURCE: &str = "src/bpf/tcc_trace.bpf.c";
 /// clang 12 is the first whose CO-RE relocations (type and enum existence) libbpf's headers ask for.
@@ -21,27 +24,47 @@ fn main() {
         Some(version) => no_clang(&format!("{clang} is version {version}")),
         None => no_clang(&format!("{clang} cannot be run")),
     }
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
-        .join("tcc_trace.skel.rs");
-    let built = SkeletonBuilder::new()
-        .source(SOURCE)
-        .clang(&clang)
-        .clang_args([
-            "-Wall",
-            "-Werror",
-            "-Ivmlinux",
-            "-Isrc/bpf",
-            // Instructions that every kernel from 5.10 has: v3's atomics came with 5.12.
-            "-mcpu=v2",
-            // No absolute path in the object's line info, so that builds from two directories are identical.
-            "-ffile-compilation-dir=.",
-        ])
-        .build_and_generate(&out);
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let object = out.join("tcc_trace.o");
+    let mut skeleton = SkeletonBuilder::new();
+    skeleton.source(SOURCE).obj(&object).clang(&clang).clang_args([
+        "-Wall",
+        "-Werror",
+        "-Ivmlinux",
+        "-Isrc/bpf",
+        // Instructions that every kernel from 5.10 has: v3's atomics came with 5.12.
+        "-mcpu=v2",
+        // No absolute path in the object's line info, so that builds from two directories are identical.
+        "-ffile-compilation-dir=.",
+    ]);
+    let built = skeleton
+        .build()
+        .and_then(|()| drop_labels(&object))
+        .and_then(|()| skeleton.generate(out.join("tcc_trace.skel.rs")));
     if let Err(error) = built {
         // All of what clang says goes to stderr, which cargo shows where a build script fails.
         eprintln!("{error:#}");
         stop(&format!("cannot compile {SOURCE}"));
     }
+}
+
+/// Takes the label of each basic block, which clang leaves there, out of the symbol table: libbpf goes through all of it once for
+/// each program.
+fn drop_labels(path: &Path) -> Result<()> {
+    let bytes = fs::read(path)?;
+    let mut object = Builder::read(&*bytes)?;
+    for symbol in &mut object.symbols {
+        symbol.delete = symbol.st_type() == elf::STT_NOTYPE && symbol.st_bind() == elf::STB_LOCAL;
+    }
+    // libbpf's linker has the names of sections and of symbols in one table, this has them in two.
+    let names = object.sections.add();
+    names.name = ".shstrtab".into();
+    names.sh_type = elf::SHT_STRTAB;
+    names.data = SectionData::SectionString;
+    let mut written = Vec::new();
+    object.write(&mut written)?;
+    fs::write(path, written)?;
+    Ok(())
 }
 
 /// The major version, from the first line of `clang --version`.
