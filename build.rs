@@ -1,11 +1,13 @@
 //! Compiles `src/bpf/tcc_trace.bpf.c` into a skeleton. Needs clang only: no bpftool, no BTF, no network.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use libbpf_cargo::SkeletonBuilder;
+use libbpf_rs::btf::{Btf, BtfKind, BtfType};
 use object::build::elf::{Builder, SectionData};
 use object::elf;
 
@@ -40,7 +42,8 @@ fn main() {
     let built = skeleton
         .build()
         .and_then(|()| drop_labels(&object))
-        .and_then(|()| skeleton.generate(out.join("tcc_trace.skel.rs")));
+        .and_then(|()| skeleton.generate(out.join("tcc_trace.skel.rs")))
+        .and_then(|()| list_core_types(&object, &out.join("core_types.rs")));
     if let Err(error) = built {
         // All of what clang says goes to stderr, which cargo shows where a build script fails.
         eprintln!("{error:#}");
@@ -65,6 +68,23 @@ fn drop_labels(path: &Path) -> Result<()> {
     object.write(&mut written)?;
     fs::write(path, written)?;
     Ok(())
+}
+
+/// The names of the types that the programs may be relocated by, for src/loader/types.rs.
+fn list_core_types(object: &Path, out: &Path) -> Result<()> {
+    const ROOTS: [BtfKind; 5] =
+        [BtfKind::Struct, BtfKind::Union, BtfKind::Enum, BtfKind::Enum64, BtfKind::Typedef];
+    let btf = Btf::from_path(object)?;
+    let types = btf.type_by_kind::<BtfType<'_>>().filter(|found| ROOTS.contains(&found.kind()));
+    let names = types.filter_map(|found| found.name()?.to_str());
+    // What stands behind three underscores tells ours apart, and libbpf takes no notice of it.
+    let names: BTreeSet<&str> = names.filter_map(|name| name.split("___").next()).collect();
+    let text = format!(
+        "/// The kernel's types that the programs may be relocated by.\npub const CORE_TYPES: &[&str] = &{names:?};\n"
+    )
+    .replace('{', "[")
+    .replace('}', "]");
+    fs::write(out, text).with_context(|| format!("{}", out.display()))
 }
 
 /// The major version, from the first line of `clang --version`.

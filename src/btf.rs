@@ -4,10 +4,10 @@
 //! when asked for (3 ms for a whole kernel, where building every type takes 180 ms), and module BTF ("split": its ids
 //! and strings go on where the kernel's end) needs no special rights. Any bytes are safe.
 
+mod excerpt;
 mod file;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::io;
 use std::path::Path;
 
@@ -21,6 +21,7 @@ const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const ENUM: u32 = 6;
+const FWD: u32 = 7;
 const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
@@ -33,6 +34,9 @@ const FLOAT: u32 = 16;
 const DECL_TAG: u32 = 17;
 const TYPE_TAG: u32 = 18;
 const ENUM64: u32 = 19;
+
+/// The kinds that are asked for by name, but for functions: these are most of a kernel's names, and two are asked for.
+const INDEXED: [u32; 5] = [STRUCT, UNION, ENUM, ENUM64, TYPEDEF];
 
 /// Where a member lies in its struct, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +53,9 @@ pub struct Btf<'base> {
     /// Where the type of each id is.
     types: Vec<u32>,
     base: Option<&'base Btf<'base>>,
-    /// Answers of `find`, by name and by whether a struct was sought: members of one struct are asked for in a row.
-    found: RefCell<HashMap<(String, u32), Option<usize>>>,
+    /// Those of `INDEXED` kinds: the hash of the name in the upper half, the place in `types` in the lower; sorted. Made when the
+    /// first is asked for.
+    names: OnceCell<Vec<u64>>,
 }
 
 /// A type's fixed part, and whose it is: ids and places are counted there.
@@ -85,6 +90,12 @@ impl<'b> Entry<'b> {
     /// Members carry bit-field sizes.
     fn kind_flag(self) -> bool {
         self.info >> 31 == 1
+    }
+
+    /// Without its length, as it is asked of very many.
+    fn is_named(self, name: &str) -> bool {
+        let rest = self.btf.text(self.name).and_then(|text| text.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     fn word(self, at: usize) -> Option<u32> {
@@ -175,7 +186,7 @@ impl<'base> Btf<'base> {
             types.push(u32::try_from(at).ok()?);
             at = at.checked_add(12 + extra(word(&bytes, at + 4)?)?)?;
         }
-        Some(Btf { bytes, strings, strings_end, types, base, found: RefCell::default() })
+        Some(Btf { bytes, strings, strings_end, types, base, names: OnceCell::new() })
     }
 
     /// Is there such a struct or union?
@@ -187,7 +198,8 @@ impl<'base> Btf<'base> {
     /// Is there such a function?
     #[must_use]
     pub fn has_func(&self, name: &str) -> bool {
-        self.find(name, FUNC).is_some()
+        let is = |entry: Entry<'_>| entry.kind() == FUNC && entry.is_named(name);
+        self.types.iter().filter_map(|at| self.entry_at(*at as usize)).any(is)
     }
 
     /// Is there such a typedef? A tracepoint `x` has one, `btf_trace_x`.
@@ -235,34 +247,45 @@ impl<'base> Btf<'base> {
     /// Our own types first: a module may have copies of the kernel's, and one of its own under a name that the kernel
     /// has too. A union will do where a struct is sought.
     fn find(&self, name: &str, kind: u32) -> Option<Entry<'_>> {
-        let key = (name.to_owned(), kind);
-        let known = self.found.borrow().get(&key).copied();
-        let at = known.unwrap_or_else(|| {
-            let at = self.scan(name, kind);
-            self.found.borrow_mut().insert(key, at);
-            at
-        });
-        match at {
-            Some(at) => self.entry_at(at),
-            None => self.base?.find(name, kind),
-        }
+        let wanted = |found: u32| found == kind || (kind == STRUCT && found == UNION);
+        let own = self.named(name).map(|(_, entry)| entry).find(|entry| wanted(entry.kind()));
+        own.or_else(|| self.base?.find(name, kind))
     }
 
-    fn scan(&self, name: &str, kind: u32) -> Option<usize> {
-        let wanted = |found: u32| found == kind || (kind == STRUCT && found == UNION);
-        self.types
-            .iter()
-            .filter_map(|&at| self.entry_at(at as usize))
-            .find(|entry| wanted(entry.kind()) && self.is_named(entry.name, name))
-            .map(|entry| entry.at)
+    /// Our own types of that name, with their ids.
+    fn named(&self, name: &str) -> impl Iterator<Item = (u32, Entry<'_>)> {
+        let names = self.names.get_or_init(|| self.index());
+        let first = name_hash(name.as_bytes()) << 32;
+        let start = names.partition_point(|key| *key < first);
+        let alike = names.iter().skip(start).take_while(move |key| **key >> 32 == first >> 32);
+        alike.filter_map(move |key| {
+            let place = *key as u32;
+            let entry = self.entry_at(*self.types.get(place as usize)? as usize)?;
+            entry.is_named(name).then(|| (self.first_id() + place, entry))
+        })
+    }
+
+    fn index(&self) -> Vec<u64> {
+        let key = |(place, at): (usize, &u32)| {
+            let entry = self.entry_at(*at as usize)?;
+            let name = INDEXED.contains(&entry.kind()).then(|| self.text(entry.name)).flatten()?;
+            Some(name_hash(name) << 32 | place as u64)
+        };
+        let mut names: Vec<u64> = self.types.iter().enumerate().filter_map(key).collect();
+        names.sort_unstable();
+        names
     }
 
     fn entry(&self, type_id: u32) -> Option<Entry<'_>> {
-        let first = self.base.map_or(1, |base| base.types.len() as u32 + 1);
-        if type_id < first {
-            return self.base?.entry(type_id);
+        match type_id.checked_sub(self.first_id()) {
+            Some(place) => self.entry_at(*self.types.get(place as usize)? as usize),
+            None => self.base?.entry(type_id),
         }
-        self.entry_at(*self.types.get((type_id - first) as usize)? as usize)
+    }
+
+    /// A module's ids go on where the kernel's end; 0 is `void`.
+    fn first_id(&self) -> u32 {
+        self.base.map_or(1, |base| base.types.len() as u32 + 1)
     }
 
     fn entry_at(&self, at: usize) -> Option<Entry<'_>> {
@@ -271,14 +294,11 @@ impl<'base> Btf<'base> {
     }
 
     fn string(&self, offset: u32) -> Option<&str> {
-        let text = self.text(offset)?.split(|&byte| byte == 0).next()?;
-        std::str::from_utf8(text).ok()
+        std::str::from_utf8(self.string_bytes(offset)?).ok()
     }
 
-    /// Is that string the name? Without its length, as it is asked of every type of the kernel.
-    fn is_named(&self, offset: u32, name: &str) -> bool {
-        let rest = self.text(offset).and_then(|text| text.strip_prefix(name.as_bytes()));
-        rest.is_some_and(|rest| rest.first() == Some(&0))
+    fn string_bytes(&self, offset: u32) -> Option<&[u8]> {
+        self.text(offset)?.split(|&byte| byte == 0).next()
     }
 
     /// The strings from that offset on.
@@ -289,6 +309,12 @@ impl<'base> Btf<'base> {
             None => self.base?.text(offset),
         }
     }
+}
+
+/// FNV-1a of 32 bits, up to the byte that ends the name.
+fn name_hash(name: &[u8]) -> u64 {
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    name.iter().take_while(|byte| **byte != 0).fold(0x811c_9dc5, step).into()
 }
 
 /// Of this machine's byte order.
@@ -308,7 +334,7 @@ fn extra(info: u32) -> Option<usize> {
         ARRAY => 12,
         STRUCT | UNION | DATASEC | ENUM64 => len * 12,
         ENUM | FUNC_PROTO => len * 8,
-        PTR | 7 | TYPEDEF | VOLATILE | CONST | RESTRICT | FUNC | FLOAT | TYPE_TAG => 0,
+        PTR | FWD | TYPEDEF | VOLATILE | CONST | RESTRICT | FUNC | FLOAT | TYPE_TAG => 0,
         _ => return None,
     })
 }

@@ -8,10 +8,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use self::system::{WITHOUT_TYPES, no_layout, not_loaded};
-use crate::config::{self, Config, Tap};
+use crate::config::{self, Config};
 use crate::kernel::{self, CaState, Kernel, Rights};
-use crate::loader;
 use crate::loader::plan::{Facts, Plan, Request, Variant, plan};
+use crate::loader::{self, CoreTypes};
 use crate::probe::ca::{ALGORITHMS, Algorithm, Layouts};
 use crate::probe::{KINDS, Kind};
 use crate::session;
@@ -95,6 +95,7 @@ struct Asked<'k> {
     facts: Facts,
     states: Vec<CaState>,
     layouts: Layouts,
+    core_types: CoreTypes,
     /// Readers for which the kernel took the programs of all event types together.
     loaded: Vec<config::Reader>,
 }
@@ -110,6 +111,7 @@ impl Report {
             facts: session::facts(kernel),
             states: ALGORITHMS.iter().map(|algorithm| kernel.ca_state(algorithm)).collect(),
             layouts: kernel.ca_layouts(),
+            core_types: CoreTypes::new(kernel),
             loaded: Vec::new(),
         };
         asked.loaded = load_all(&asked);
@@ -224,9 +226,8 @@ fn missing(kind: &Kind, column: &Column, asked: &Asked<'_>) -> Result<(), (Optio
     }
 }
 
-/// Loads the programs of all event types at once, for each reader. Most of the time that loading takes is libbpf's search
-/// through the kernel's types, which is the same for one program and for all. Where the kernel refuses one of them, each
-/// event type is tried by itself.
+/// Loads the programs of all event types at once, for each reader: the object is opened and the kernel's types are read once.
+/// Where the kernel refuses one of the programs, each event type is tried by itself.
 fn load_all(asked: &Asked<'_>) -> Vec<config::Reader> {
     let lacking = |kind: &Kind| asked.facts.lacking.iter().any(|(name, _)| *name == kind.name);
     let request = Request {
@@ -247,9 +248,7 @@ fn load_all(asked: &Asked<'_>) -> Vec<config::Reader> {
 /// Loads them, without attaching.
 fn load(variant: &Variant, plan: &Plan, asked: &Asked<'_>, full: bool) -> Result<()> {
     let mut storage = MaybeUninit::uninit();
-    let tap = Tap { btf: Some(asked.kernel.btf_path.clone()), ..Tap::default() };
-    let config = Config { tap, ..Config::default() };
-    loader::load(&mut storage, &config, plan, variant, full).map(drop)
+    loader::load(&mut storage, &asked.core_types, &Config::default(), plan, variant, full).map(drop)
 }
 
 /// Tries to load, where we may. The programs of `probe` differ with its fields.

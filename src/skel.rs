@@ -26,6 +26,8 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/tcc_trace.skel.rs"));
 }
 
+include!(concat!(env!("OUT_DIR"), "/core_types.rs"));
+
 pub use generated::types::{
     tcc_accept as AcceptRecord, tcc_addr_key as AddrKey, tcc_by as By, tcc_config as BpfConfig,
     tcc_cong_state as CongStateRecord, tcc_cong_sum as CongSum, tcc_connect as ConnectRecord,

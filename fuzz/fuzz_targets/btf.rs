@@ -9,5 +9,8 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = btf.member("s", "a.b");
         let _ = btf.member("tcp_sock", "rtt_min.s.v");
         let _ = btf.has_func("f");
+        if let Some(excerpt) = btf.excerpt(&["s", "tcp_sock"]) {
+            assert!(Btf::parse(excerpt, None).is_some());
+        }
     }
 });

@@ -68,17 +68,92 @@ fn this_kernel_is_read() {
     assert!(!btf.has_struct("tcp_sock___none"));
 }
 
+/// `struct s` of [`sample`], and `struct p { struct s *to; struct s has; struct q *other; }; struct q { int b; }; typedef int s_t;`
+/// with a function of the same name as a struct.
+fn nested() -> Vec<u8> {
+    let (int, s, a, b) = (1u32, 5u32, 7u32, 9u32);
+    let (p, to, has, q, s_t, f) = (11u32, 13u32, 16u32, 20u32, 22u32, 26u32);
+    let types: Vec<u32> = [
+        vec![int, INT << 24, 4, 32],
+        vec![0, STRUCT << 24 | 1, 4, b, 1, 0],
+        vec![s, 1 << 31 | STRUCT << 24 | 2, 8, a, 1, 3 << 24 | 5, 0, 2, 32],
+        vec![0, PTR << 24, 3],
+        vec![0, PTR << 24, 7],
+        vec![p, STRUCT << 24 | 3, 24, to, 4, 0, has, 3, 64, q, 5, 128],
+        vec![q, STRUCT << 24 | 1, 4, b, 1, 0],
+        vec![s_t, TYPEDEF << 24, 1],
+        vec![0, FUNC_PROTO << 24, 1],
+        vec![p, FUNC << 24, 9],
+        vec![f, ENUM << 24 | 1, 4, a, 5],
+    ]
+    .concat();
+    file(&types, b"\0int\0s\0a\0b\0p\0to\0has\0q\0s_t\0f\0")
+}
+
+#[test]
+fn an_excerpt_has_what_its_types_hold_and_nothing_else() {
+    let whole = Btf::parse(nested(), None).unwrap();
+    let excerpt = Btf::parse(whole.excerpt(&["p", "s_t", "f", "none"]).unwrap(), None).unwrap();
+    for path in ["to", "has", "has.a", "has.b", "q"] {
+        assert!(whole.member("p", path).is_some(), "{path}");
+        assert_eq!(excerpt.member("p", path), whole.member("p", path), "{path}");
+    }
+    assert!(excerpt.has_struct("s") && excerpt.has_typedef("s_t"));
+    assert_eq!(excerpt.enumerators("f"), [("a".to_owned(), 5)]);
+    // Behind a pointer, and no type.
+    assert!(!excerpt.has_struct("q") && !excerpt.has_func("p"));
+    assert_eq!(excerpt.types.len(), 8, "p, s_t, f, two pointers, int, s and the nameless");
+    assert_eq!(excerpt.excerpt(&["p", "s_t", "f"]), Some(excerpt.bytes.clone()));
+}
+
+/// libbpf takes it, and every type that a program may be relocated by is in there as it is in the kernel.
+#[test]
+fn an_excerpt_of_this_kernel_is_the_kernels() {
+    if !Path::new(KERNEL).exists() {
+        eprintln!("skipped: no {KERNEL}");
+        return;
+    }
+    let whole = Btf::from_file(Path::new(KERNEL)).unwrap();
+    let bytes = whole.excerpt(crate::skel::CORE_TYPES).unwrap();
+    let path = std::env::temp_dir().join(format!("tcc-excerpt-{}", std::process::id()));
+    std::fs::write(&path, &bytes).unwrap();
+    let theirs = libbpf_rs::btf::Btf::from_path(&path);
+    std::fs::remove_file(&path).unwrap();
+    let theirs = theirs.unwrap();
+    let excerpt = Btf::parse(bytes, None).unwrap();
+    assert_eq!(theirs.len(), excerpt.types.len() + 1);
+    assert!(excerpt.types.len() * 10 < whole.types.len(), "{}", excerpt.types.len());
+    for name in crate::skel::CORE_TYPES {
+        let members = |btf: &Btf<'_>| -> Vec<_> {
+            btf.named(name).map(|(_, entry)| btf.members(entry)).collect()
+        };
+        assert_eq!(members(&excerpt), members(&whole), "{name}");
+    }
+    assert_ne!(excerpt.member("tcp_sock", "inet_conn.icsk_inet.sk.sk_rcvbuf"), None);
+}
+
+impl Btf<'_> {
+    /// Name, place and size of each, as far as they can be asked for by name.
+    fn members(&self, entry: Entry<'_>) -> Vec<(String, Option<Location>)> {
+        let of = self.string(entry.name).unwrap();
+        let names = (0..entry.len()).filter_map(|i| self.string(entry.word(12 + i * 12)?));
+        let named = names.filter(|name| matches!(entry.kind(), STRUCT | UNION) && !name.is_empty());
+        named.map(|name| (name.to_owned(), self.member(of, name))).collect()
+    }
+}
+
 proptest! {
     #[test]
     fn broken_btf_is_refused_or_read_but_never_panics(
-        at in 0usize..150, byte in any::<u8>(), cut in 0usize..150,
+        at in 0usize..300, byte in any::<u8>(), cut in 0usize..150,
     ) {
-        let mut bytes = sample();
+        let mut bytes = nested();
         let at = at % bytes.len();
         bytes[at] = byte;
         bytes.truncate(bytes.len().max(cut) - cut % 7);
         if let Some(btf) = Btf::parse(bytes, None) {
             let _ = (btf.member("s", "a"), btf.member("s", "b"), btf.has_func("int"));
+            let _ = btf.excerpt(&["s"]).map(|excerpt| Btf::parse(excerpt, None).expect("BTF"));
         }
     }
 }

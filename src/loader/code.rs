@@ -2,26 +2,19 @@
 //! (6.0), which is loaded by itself, read once and gone before the trace begins.
 
 use std::mem::MaybeUninit;
-use std::path::Path;
 
-use anyhow::{Context, Result};
-use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use anyhow::Result;
+use libbpf_rs::skel::OpenSkel;
 
-use super::log;
-use crate::kernel::KERNEL_BTF;
-use crate::skel::TccTraceSkelBuilder;
+use super::{CoreTypes, log};
 use crate::symbols::Symbols;
 
 const PROGRAM: &str = "code_iter";
 
 /// Those names; an error where this kernel has no such iterator or refuses it.
-pub fn symbols(btf: Option<&Path>) -> Result<Symbols> {
+pub fn symbols(types: &CoreTypes) -> Result<Symbols> {
     let mut storage = MaybeUninit::uninit();
-    let mut builder = TccTraceSkelBuilder::default();
-    if let Some(path) = btf.filter(|path| *path != Path::new(KERNEL_BTF)) {
-        builder.obj_builder.btf_custom_path(path).context("--btf")?;
-    }
-    let mut open = builder.open(&mut storage).context("cannot open the BPF object")?;
+    let mut open = super::open(&mut storage, types)?;
     for mut program in open.open_object_mut().progs_mut() {
         let wanted = program.name() == PROGRAM;
         program.set_autoload(wanted);

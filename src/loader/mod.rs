@@ -8,11 +8,11 @@ mod order;
 pub mod plan;
 pub mod source;
 pub mod summaries;
+mod types;
 
 use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
@@ -20,8 +20,9 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 
 pub use self::log::set_log;
 use self::plan::{Plan, Variant};
+pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
-use crate::kernel::{self, KERNEL_BTF};
+use crate::kernel;
 use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
 
@@ -78,16 +79,13 @@ pub fn buffer_size(asked: Option<u32>) -> u32 {
 /// Loads and attaches one variant.
 pub fn load<'o>(
     storage: &'o mut MaybeUninit<OpenObject>,
+    types: &CoreTypes,
     config: &Config,
     plan: &Plan,
     variant: &Variant,
     full: bool,
 ) -> Result<Loaded<'o>> {
-    let mut builder = TccTraceSkelBuilder::default();
-    if let Some(path) = config.tap.btf.as_ref().filter(|path| *path != Path::new(KERNEL_BTF)) {
-        builder.obj_builder.btf_custom_path(path).context("--btf")?;
-    }
-    let mut open = builder.open(storage).context("cannot open the BPF object")?;
+    let mut open = open(storage, types)?;
     configure(&mut open, config, plan, variant, full)?;
     log::take_refused();
     let skel = open.load().map_err(|error| {
@@ -98,6 +96,17 @@ pub fn load<'o>(
     })?;
     filters::fill(&skel, config)?;
     Ok(Loaded { skel })
+}
+
+fn open<'o>(
+    storage: &'o mut MaybeUninit<OpenObject>,
+    types: &CoreTypes,
+) -> Result<OpenTccTraceSkel<'o>> {
+    let mut builder = TccTraceSkelBuilder::default();
+    if let Some(path) = types.path() {
+        builder.obj_builder.btf_custom_path(path).context("--btf")?;
+    }
+    builder.open(storage).context("cannot open the BPF object")
 }
 
 impl Loaded<'_> {

@@ -143,7 +143,7 @@ pub(super) fn items(asked: &Asked<'_>) -> Vec<Item> {
 
 /// By what `location` and `stack` of `drop` get names.
 fn code(asked: &Asked<'_>) -> Found {
-    let iterator = || loader::code::symbols(Some(&asked.kernel.btf_path));
+    let iterator = || loader::code::symbols(&asked.core_types);
     match Symbols::load() {
         Some(_) if privilege::elevated() => {
             Yes("names, and no addresses, from /proc/kallsyms".into())

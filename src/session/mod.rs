@@ -26,7 +26,7 @@ use crate::config::{Config, Fields, Transport, Usage};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::plan::{Facts, Refusal, Request, lacking, lacking_hooks, plan};
 use crate::loader::source::{possible_cpus, whole_size};
-use crate::loader::{self, Refused, files};
+use crate::loader::{self, CoreTypes, Refused, files};
 use crate::privilege;
 use crate::probe::{Kind, Types, drop};
 use crate::summary;
@@ -73,32 +73,37 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
         output::tell("note: --pid: the numbers are the host's, not those of this pid namespace");
     }
-    let types = types(config, kinds, &selection, &kernel);
+    let core_types = CoreTypes::new(&kernel);
+    let types = types(config, kinds, &selection, &kernel, &core_types);
     // Its types are megabytes, and not needed any more.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
         let started =
-            loader::load(&mut storage, config, &plan, variant, selection.full).and_then(|loaded| {
-                // Where none works they are the error, and no notes.
-                for why in refused.drain(..).filter(|_| !config.output.quiet) {
-                    output::tell(&format!("note: reader {why}"));
-                }
-                Trace {
-                    config,
-                    plan: &plan,
-                    variant,
-                    selection: &selection,
-                    loaded,
-                    signals,
-                    reading: config.summarise.as_ref().map(|what| summary::reading(what).into()),
-                    read_ns: Cell::new(0),
-                    ownerless: RefCell::default(),
-                    told_of_untraced: Cell::default(),
-                }
-                .run(types.clone())
-            });
+            loader::load(&mut storage, &core_types, config, &plan, variant, selection.full)
+                .and_then(|loaded| {
+                    // Where none works they are the error, and no notes.
+                    for why in refused.drain(..).filter(|_| !config.output.quiet) {
+                        output::tell(&format!("note: reader {why}"));
+                    }
+                    Trace {
+                        config,
+                        plan: &plan,
+                        variant,
+                        selection: &selection,
+                        loaded,
+                        signals,
+                        reading: config
+                            .summarise
+                            .as_ref()
+                            .map(|what| summary::reading(what).into()),
+                        read_ns: Cell::new(0),
+                        ownerless: RefCell::default(),
+                        told_of_untraced: Cell::default(),
+                    }
+                    .run(types.clone())
+                });
         match started {
             Err(error) if error.is::<Refused>() => {
                 let why = format!("{}: {error:#}", variant.reader.name());
@@ -131,24 +136,25 @@ fn types(
     kinds: &[&'static Kind],
     selection: &Selection,
     kernel: &Kernel,
+    core_types: &CoreTypes,
 ) -> Types {
     let mut types = kernel.types();
     if kinds.iter().any(|kind| kind.number == drop::KIND.number) {
         types.drop_reasons = kernel.drop_reasons();
     }
     if selection.code {
-        types.symbols = symbols(config);
+        types.symbols = symbols(config, core_types);
     }
     types
 }
 
 /// The names of the kernel's code. Its addresses are shown to whom the kernel shows them, and not by rights that the caller
 /// does not have.
-fn symbols(config: &Config) -> Symbols {
+fn symbols(config: &Config, core_types: &CoreTypes) -> Symbols {
     let symbols = match Symbols::load() {
         Some(symbols) if !privilege::elevated() => return symbols,
         Some(symbols) => symbols,
-        None => loader::code::symbols(config.tap.btf.as_deref()).unwrap_or_default(),
+        None => loader::code::symbols(core_types).unwrap_or_default(),
     };
     if symbols.is_empty() && !config.output.quiet {
         output::tell(

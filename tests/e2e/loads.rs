@@ -7,7 +7,7 @@ use std::path::Path;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use tcc_trace::skel::TccTraceSkelBuilder;
 
-use crate::support::{Launch, Tracer, is_root};
+use crate::support::{Launch, Server, Tracer, is_root, traffic, u64_of};
 
 /// Command lines that together load every program. By the readers of the socket; this one has another reader, too:
 const PROBE: &[&str] = &["probe"];
@@ -73,6 +73,28 @@ fn every_program_is_accepted_and_attached() {
         let needed = exists_here(&section) && !is_fallback(&name);
         assert!(seen.contains(&name) || !needed, "{name} ({section}) was never loaded: {seen:?}");
     }
+}
+
+/// libbpf is given an excerpt of the kernel's types by a path in /proc. Without /proc it looks for all of them itself.
+#[test]
+fn without_proc_they_are_loaded_too() {
+    need!(is_root(), "not root");
+    let launch = Launch::here().within(&[
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /proc; exec \"$0\" \"$@\"",
+    ]);
+    let server = Server::start("127.0.0.1:0", None);
+    let mut tracer =
+        Tracer::spawn(&launch, &["-o", "jsonl", "--all-fields", "-P", &server.port_text()]);
+    tracer.wait_ready();
+    traffic(&["pingpong", "--to", &server.addr.to_string(), "--count", "3", "--interval", "1ms"]);
+    server.settle();
+    let trace = tracer.stop();
+    trace.check_account();
+    assert!(trace.events.iter().any(|event| u64_of(event, "snd_cwnd") > 0), "{:?}", trace.events);
 }
 
 /// Has this kernel the tracepoint of that section? Iterators are not in the list of programs: a run that needs one reads it,
