@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Launch, Tracer, is_root, tcc_trace, tells};
+use crate::support::{Launch, Tracer, checked, is_root, tcc_trace, tells};
 
 fn check(launch: &Launch, args: &[&str]) -> (String, Value) {
     let text = Tracer::spawn(launch, &[&["check"], args].concat()).wait_raw();
@@ -92,7 +92,7 @@ fn the_record_is_known_without_tracefs() {
 #[test]
 fn fields_are_available_where_the_kernel_tells_them() {
     need!(is_root(), "not root");
-    let (text, report) = check(&Launch::here(), &[]);
+    let (text, report) = (&checked().text.stdout, &checked().report);
     for (kind, name) in [("retransmit", "err"), ("reset_sent", "reason"), ("drop", "reason")] {
         let field = named(&named(&report["probes"], kind)["fields"], name);
         assert_eq!(field["available"], tells(kind, name), "{kind}: {field}");
@@ -110,7 +110,7 @@ fn fields_are_available_where_the_kernel_tells_them() {
         let expected = if not_loaded { Value::Null } else { algorithm["ok"].clone() };
         // A kernel may lack a member or two of what it has.
         assert!(known.contains(&&expected) && !known.is_empty(), "{algorithm}: {known:?}");
-        assert_eq!(has_line(&text, &format!("  ?    {name}.*: ")), not_loaded, "{text}");
+        assert_eq!(has_line(text, &format!("  ?    {name}.*: ")), not_loaded, "{text}");
     }
     let typed = named(&report["system"], "typed programs")["ok"] == true;
     let state = &named(&report["probes"], "state")["fields"];
@@ -129,9 +129,9 @@ fn has_interpreter() -> bool {
 #[test]
 fn the_binary_says_what_it_is_made_of() {
     need!(is_root(), "not root");
-    let (text, report) = check(&Launch::here(), &[]);
+    let (text, report) = (&checked().text.stdout, &checked().report);
     let detail = named(&report["system"], "binary")["detail"].as_str().expect("text").to_owned();
     assert!(detail.starts_with("libbpf 1."), "{detail}");
     assert_eq!(detail.contains("shared libraries"), has_interpreter(), "{detail}");
-    assert!(has_line(&text, "  ok   binary: libbpf 1."), "{text}");
+    assert!(has_line(text, "  ok   binary: libbpf 1."), "{text}");
 }

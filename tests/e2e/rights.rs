@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, columns, is_root, kernel, run, schema,
-    traffic, wait_until,
+    Checked, Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, checked, columns, is_root,
+    kernel, run, schema, traffic, wait_until,
 };
 
 /// As nobody, with these capabilities only.
@@ -140,8 +140,8 @@ fn item<'a>(report: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn check_tells_what_there_is() {
     need!(is_root(), "not root");
-    let (output, report) = check(&Launch::here().with_tracefs(), &[]);
-    assert_eq!(output.status.code(), Some(0), "{report}");
+    let Checked { text, json, report } = checked();
+    assert_eq!(json.status.code(), Some(0), "{report}");
     assert_eq!(report["ready"], true);
     let probe = &report["probes"][0];
     let fields = probe["fields"].as_array().expect("fields");
@@ -152,10 +152,9 @@ fn check_tells_what_there_is() {
             assert_eq!(reader["loads"], true, "{usage}");
         }
     }
-    let text = run(&Launch::here(), &["check"]);
     assert_eq!(text.status.code(), Some(0), "{}", text.stdout);
     assert!(text.stdout.lines().next().is_some_and(|line| line.ends_with(": ready")));
-    assert_eq!(text.stderr, "");
+    assert_eq!((text.stderr.as_str(), json.stderr.as_str()), ("", ""));
 }
 
 #[test]
@@ -293,8 +292,8 @@ fn a_locked_down_kernel_is_told() {
         let refused = run(&Launch::here(), &[args, &["-d", "1s", "-P", "1"]].concat());
         check_refused(&refused, 1, &["the kernel is locked down", "lockdown=confidentiality"]);
     }
-    let (_, report) = check(&Launch::here(), &[]);
-    assert_eq!(item(&report, "lockdown")["ok"], false, "{report}");
+    let report = &checked().report;
+    assert_eq!(item(report, "lockdown")["ok"], false, "{report}");
 
     // What typed programs load needs no leave.
     let server = Server::start("127.0.0.1:0", None);
