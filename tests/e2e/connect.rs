@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Expected, FAMILIES, Hidden, OF_CONNECTIONS, Pair, Reader, Scene, Ss, Tcc, TestProcess, again,
-    assert_events, is_root, is_whole, mono_ns, some_turn, text, u64_of, unique_port,
+    Expected, FAMILIES, Hidden, OF_CONNECTIONS, Pair, Reader, Scene, Ss, Tcc, TestProcess,
+    assert_events, is_root, is_whole, mono_ns, some_turn, text, turns, u64_of, unique_port,
 };
 
 /// What the program saw of one attempt.
@@ -160,7 +160,7 @@ fn fail_together(
 
 fn check_timeout(reader: Reader) {
     need!(is_root(), "not root");
-    some_turn(|| {
+    turns(|| {
         let mut scene = Scene::new();
         scene.ns.sysctl("ipv4/tcp_syn_retries", "1");
         scene.silence();
@@ -182,14 +182,14 @@ fn check_timeout(reader: Reader) {
         let sent_again: u64 = trace.events.iter().map(|event| u64_of(event, "syn_retrans")).sum();
         assert_eq!(sent_again, scene.ns.counters()["TCPSynRetrans"], "{:#?}", trace.events);
         assert!(sent_again >= FAMILIES.len() as u64);
-        true
+        Ok(())
     });
 }
 
 /// No neighbour answers there: the kernel gives up, and sends itself an ICMP error.
 fn check_unreachable(reader: Reader) {
     need!(is_root(), "not root");
-    some_turn(|| {
+    turns(|| {
         let pair = Pair::new();
         let mut client = TestProcess::start_in(&pair.left.launch());
         let netns = pair.left.inode().to_string();
@@ -205,7 +205,7 @@ fn check_unreachable(reader: Reader) {
         trace.check_account();
         // The process may ask for its error, and so take it, before the state changes.
         if trace.events.iter().any(|event| event["err"].is_null()) {
-            return again("the process took the error first");
+            return Err("the process took the error first".to_owned());
         }
         if trace.events.len() < addrs.len() {
             return hidden.explains("an attempt is missing");
@@ -213,7 +213,7 @@ fn check_unreachable(reader: Reader) {
         let event = attempts.event(&client, Some("EHOSTUNREACH"));
         assert_events(&trace.events, addrs.map(|_| event.clone()));
         trace.events.iter().for_each(|event| attempts.check_start(event));
-        true
+        Ok(())
     });
 }
 

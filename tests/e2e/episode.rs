@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{
     Counters, Expected, Lossy, Output, RIGHT, Reader, Socket, Tcc, Trace, assert_events,
     check_whole, guest, has_tracepoint, invalid, is_root, kernel, one_of, record, schema, text,
-    two_turns, u64_of,
+    turns, u64_of,
 };
 
 const EVENT_TYPES: [&str; 5] = ["probe", "drop", "retransmit", "cong_state", "verdict"];
@@ -307,7 +307,7 @@ fn check_probes(episode: &Episode, loss: &Loss, recovery: usize, open: usize) {
 fn check_episode(reader: Reader) {
     need!(is_root(), "not root");
     for family in RIGHT {
-        let episode = two_turns(|| {
+        let episode = turns(|| {
             let episode = Episode::run(reader, family);
             episode.check_counters();
             episode.check_complete()?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::big_tcp;
 use crate::support::{
     Hidden, Launch, Lossy, Netns, OF_CONNECTIONS, Pair, RIGHT, Server, Trace, Tracer, Truth,
-    counted, enough, has_qdisc, is_root, kernel, text, traffic_in, two_turns, u64_of, unique_port,
+    counted, enough, has_qdisc, is_root, kernel, text, traffic_in, turns, u64_of, unique_port,
     wait_until,
 };
 
@@ -37,7 +37,7 @@ fn check_ends(event: &Value, local: SocketAddr, peer: SocketAddr) {
 /// Data that nft drops as it leaves and as it arrives, and a SYN that nobody wants.
 fn check_drops(reader: &str) {
     need!(is_root(), "not root");
-    two_turns(|| drops(reader));
+    turns(|| drops(reader));
 }
 
 fn drops(reader: &str) -> Result<(), String> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{
     Expected, FAMILIES, FIN_WAIT2, Hidden, OF_CONNECTIONS, Reader, SYN_RECV, Scene, Socket,
     SocketOption, Ss, Tcc, Trace, assert_event, assert_events, check_whole, is_root, mono_ns, null,
-    two_turns, u64_of,
+    turns, u64_of,
 };
 
 /// `life` on the scene's connections.
@@ -119,7 +119,7 @@ impl Transfer {
 
 fn check_totals(reader: Reader) {
     need!(is_root(), "not root");
-    two_turns(|| {
+    turns(|| {
         let mut scene = Scene::new();
         scene.listen();
         let tracer = life(reader, &scene).start();
@@ -192,7 +192,7 @@ fn check_resets(reader: Reader) {
 /// there is a second turn.
 fn check_timeout(reader: Reader) {
     need!(is_root(), "not root");
-    two_turns(|| {
+    turns(|| {
         let mut scene = Scene::new();
         scene.listen();
         let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
@@ -237,7 +237,7 @@ fn check_timeout(reader: Reader) {
 /// retransmitted the SYN-ACK. A timer does that, so there may be a second turn as in `check_timeout`.
 fn check_handshake(reader: Reader) {
     need!(is_root(), "not root");
-    two_turns(|| {
+    turns(|| {
         let mut scene = Scene::new();
         scene.listen();
         let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);

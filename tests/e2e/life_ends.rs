@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use crate::support::{
     CLOSE_WAIT, FAMILIES, FIN_WAIT2, Hidden, LAST_ACK, OF_CONNECTIONS, Reader, Scene, SocketOption,
-    Tcc, assert_events, is_root, is_whole, null, some_turn,
+    Tcc, assert_events, check_whole, is_root, is_whole, null, some_turn, turns,
 };
 
 /// How the client ends a connection.
@@ -89,11 +89,11 @@ fn end(scene: &mut Scene, end: End, client: u16) {
 
 fn check_reasons(reader: Reader) {
     need!(is_root(), "not root");
-    some_turn(|| shows_reasons(reader));
+    turns(|| shows_reasons(reader));
 }
 
 #[track_caller]
-fn shows_reasons(reader: Reader) -> bool {
+fn shows_reasons(reader: Reader) -> Result<(), String> {
     let mut scene = Scene::new();
     scene.listen();
     let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
@@ -114,9 +114,7 @@ fn shows_reasons(reader: Reader) -> bool {
     let trace = tracer.stop();
     trace.check_account();
     let ends: Vec<_> = trace.events.iter().filter(|e| e["dport"] == scene.port).collect();
-    if !is_whole(&trace) {
-        return false;
-    }
+    check_whole(&trace)?;
     if ends.len() < ENDS.len() {
         return hidden.explains("an end is missing");
     }
@@ -126,7 +124,7 @@ fn shows_reasons(reader: Reader) -> bool {
             event!(life { event: "end", sport: client, reason: reason, closed_by: closed_by })
         }),
     );
-    true
+    Ok(())
 }
 
 /// A connection that is made under TCP_REPAIR has had no handshake.

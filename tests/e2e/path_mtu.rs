@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    Counters, Hidden, Launch, Netns, Ss, TestProcess, Trace, Tracer, Truth, is_root, is_whole,
-    some_turn, text, u64_of, unique_port,
+    Counters, Hidden, Launch, Netns, Ss, TestProcess, Trace, Tracer, Truth, check_whole, is_root,
+    text, turns, u64_of, unique_port,
 };
 
 const SMALL_MTU: u64 = 1200;
@@ -79,7 +79,7 @@ fn check_sender(trace: &Trace, grew: impl Fn(&str) -> u64, ss: &Ss, black_hole: 
 }
 
 #[track_caller]
-fn turn(reader: &str, black_hole: bool) -> bool {
+fn turn(reader: &str, black_hole: bool) -> Result<(), String> {
     let path = Path::new();
     if black_hole {
         path.make_black_hole();
@@ -114,9 +114,8 @@ fn turn(reader: &str, black_hole: bool) -> bool {
     let (ours, drops) = (ours.stop(), drops.stop());
     ours.check_accounts(&["retransmit", "probe"]);
     drops.check_accounts(&["drop"]);
-    if !is_whole(&ours) || !is_whole(&drops) {
-        return false;
-    }
+    check_whole(&ours)?;
+    check_whole(&drops)?;
     let grew = |name: &str| grew(&before, &after, name);
     if sum(&ours.of_kind("retransmit")) < grew("RetransSegs") {
         return hidden.explains("a retransmission is missing");
@@ -130,7 +129,7 @@ fn turn(reader: &str, black_hole: bool) -> bool {
     if truth.knows("PKT_TOO_BIG") {
         assert!(dropped.iter().all(|event| text(event, "reason") == "PKT_TOO_BIG"), "{dropped:#?}");
     }
-    true
+    Ok(())
 }
 
 fn grew(before: &Counters, after: &Counters, name: &str) -> u64 {
@@ -139,12 +138,12 @@ fn grew(before: &Counters, after: &Counters, name: &str) -> u64 {
 
 fn check_icmp(reader: &str) {
     need!(is_root(), "not root");
-    some_turn(|| turn(reader, false));
+    turns(|| turn(reader, false));
 }
 
 fn check_black_hole(reader: &str) {
     need!(is_root(), "not root");
-    some_turn(|| turn(reader, true));
+    turns(|| turn(reader, true));
 }
 
 by_sock_and_raw! {

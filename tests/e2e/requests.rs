@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Hidden, Launch, Netns, Pair, Scene, Socket, TestProcess, Trace, Tracer, is_root,
-    is_whole, some_turn, tells, text, u64_of, unique_port, wait_for, wait_until,
+    FAMILIES, Hidden, Launch, Netns, Pair, Scene, Socket, TestProcess, Trace, Tracer, check_whole,
+    is_root, is_whole, some_turn, tells, text, turns, u64_of, unique_port, wait_for, wait_until,
 };
 
 /// Since 6.10 (19822a980e19) the kernel tells of those RSTs, and of a reason.
@@ -175,7 +175,7 @@ fn check_filters(reader: &str) {
 /// What comes again, by the timer or as the SYN came again: each has the next number.
 fn check_attempts(reader: &str) {
     need!(is_root(), "not root");
-    some_turn(|| {
+    turns(|| {
         let pair = Pair::new();
         let (mut client, mut server) = (
             TestProcess::start_in(&pair.left.launch()),
@@ -208,9 +208,7 @@ fn check_attempts(reader: &str) {
         });
         let trace = tracer.stop();
         trace.check_accounts(&["synack_retransmit"]);
-        if !is_whole(&trace) {
-            return false;
-        }
+        check_whole(&trace)?;
         if (trace.events.len() as u64) < sent {
             return hidden.explains("a SYN-ACK is missing");
         }
@@ -221,7 +219,7 @@ fn check_attempts(reader: &str) {
         // Some of either.
         let answers = sent - timeouts;
         assert!(timeouts > 0 && (1..=syns).contains(&answers), "{sent} {timeouts} {syns}");
-        true
+        Ok(())
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{
     CLOSE_WAIT, Hidden, OF_CONNECTIONS, Pair, Reader, Tcc, TestProcess, assert_events, counted,
-    is_root, mono_ns, null, text, two_turns, unique_port, wait_until,
+    is_root, mono_ns, null, text, turns, unique_port, wait_until,
 };
 
 /// The next connections of that namespace come from this port.
@@ -13,7 +13,7 @@ fn connect_from(pair: &Pair, left: bool, port: u16) {
 
 fn check_both_ends(reader: Reader) {
     need!(is_root(), "not root");
-    two_turns(|| both_ends(reader));
+    turns(|| both_ends(reader));
 }
 
 fn both_ends(reader: Reader) -> Result<(), String> {

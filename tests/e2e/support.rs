@@ -90,9 +90,7 @@ pub fn skip(why: &str, legitimate: bool) {
     let never = std::env::var_os("TCC_NO_SKIP").is_some();
     let strict = guest() || std::env::var("CI").is_ok_and(|value| value == "true");
     assert!(!never && (legitimate || !strict), "would be skipped: {why}");
-    let thread = std::thread::current();
-    // Not by eprintln, which the test harness keeps to itself.
-    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("?"));
+    note(&format!("skipped: {}: {why}", test_name()));
 }
 
 /// Do we run in a guest of `script/vm`?
@@ -108,32 +106,43 @@ pub fn is_whole(trace: &Trace) -> bool {
     trace.end["lost"] == 0
 }
 
+/// How often a turn may be taken. What makes one turn in ten incomplete does so to four in a row once in 10 000 times.
+const TURNS: usize = 4;
+
 /// The turns: one of them tells all.
 #[track_caller]
 pub fn some_turn(mut turn: impl FnMut() -> bool) {
-    let whole = (0..4).any(|_| turn() || again("not every event was seen"));
-    assert!(whole, "events are lost in each of the turns");
+    turns(|| turn().then_some(()).ok_or_else(|| "not every event was seen".to_owned()));
 }
 
-/// Runs the turn; if that could not see all events, prints the reason and runs it a second time.
+/// Runs the turn; if that could not see all events, prints the reason and runs it again.
 #[track_caller]
-pub fn two_turns<T>(mut turn: impl FnMut() -> Result<T, String>) -> T {
-    turn().unwrap_or_else(|reason| {
-        again(&reason);
-        turn().unwrap_or_else(|reason| panic!("in the second turn, too: {reason}"))
-    })
+pub fn turns<T>(mut turn: impl FnMut() -> Result<T, String>) -> T {
+    for _ in 1..TURNS {
+        match turn() {
+            Ok(whole) => return whole,
+            Err(reason) => again(&reason),
+        };
+    }
+    turn().unwrap_or_else(|reason| panic!("in each of {TURNS} turns: {reason}"))
 }
 
 /// Prints why a turn is repeated; script/test counts these lines. Returns false.
 pub fn again(reason: &str) -> bool {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("?");
-    // Not by eprintln, which the test harness keeps to itself.
-    let _ = writeln!(std::io::stderr(), "turn repeated: {name}: {reason}");
+    note(&format!("turn repeated: {}: {reason}", test_name()));
     false
 }
 
-/// [`is_whole`] with the reason, for [`two_turns`].
+/// Not by eprintln, which the test harness keeps to itself.
+fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn test_name() -> String {
+    std::thread::current().name().unwrap_or("?").to_owned()
+}
+
+/// [`is_whole`] with the reason, for [`turns`].
 #[track_caller]
 pub fn check_whole(trace: &Trace) -> Result<(), String> {
     if is_whole(trace) { Ok(()) } else { Err(format!("lost to recursion: {}", trace.end)) }

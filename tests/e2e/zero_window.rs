@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::{
     Counters, FAMILIES, Hidden, Launch, OF_CONNECTIONS, Scene, Socket, Ss, Trace, Tracer, enough,
-    invalid, is_root, record, schema, text, two_turns, u64_of, wait_until,
+    invalid, is_root, record, schema, text, turns, u64_of, wait_until,
 };
 
 const KIND: &str = "zero_window";
@@ -95,7 +95,7 @@ fn check_pair(peer: &(Value, Value), local: &(Value, Value)) {
 
 fn check_closed_and_opened(reader: &str) {
     need!(is_root(), "not root");
-    two_turns(|| closed_and_opened(reader));
+    turns(|| closed_and_opened(reader));
 }
 
 fn closed_and_opened(reader: &str) -> Result<(), String> {
@@ -163,7 +163,7 @@ fn closed_and_opened(reader: &str) -> Result<(), String> {
 /// The sender resets; the receiver ends with data unread; the sender has closed its half and the rest is read then.
 fn check_ends(reader: &str) {
     need!(is_root(), "not root");
-    two_turns(|| ends(reader));
+    turns(|| ends(reader));
 }
 
 fn ends(reader: &str) -> Result<(), String> {

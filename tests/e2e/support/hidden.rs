@@ -2,7 +2,7 @@
 //! something missing asks here whether that is why, and takes another turn only then.
 
 use super::ftrace::{Instance, maybe_unseen};
-use super::{again, guest};
+use super::guest;
 
 /// What a connection's state, owner and windows are known by.
 pub const OF_CONNECTIONS: &[&str] = &["sock/inet_sock_set_state", "tcp/tcp_probe"];
@@ -40,10 +40,10 @@ impl Hidden {
         }
     }
 
-    /// False, for [`some_turn`](super::some_turn); a failure where nothing was hidden.
+    /// The reason for another turn; a failure where nothing was hidden.
     #[track_caller]
-    pub fn explains(&self, what: &str) -> bool {
+    pub fn explains<T>(&self, what: &str) -> Result<T, String> {
         let Err(reason) = self.check() else { panic!("{what}, and nothing was hidden") };
-        again(&reason)
+        Err(format!("{what}: {reason}"))
     }
 }
