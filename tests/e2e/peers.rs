@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    EPOLL_WAIT, FAMILIES, Launch, Running, Scene, Trace, Tracer, in_call, terminal, text, u64_of,
-    wait_until,
+    EPOLL_WAIT, FAMILIES, Launch, PATIENCE, Running, Scene, Trace, Tracer, in_call, terminal, text,
+    u64_of,
 };
 
 /// On a busy machine one of two programs at a hook may come so much later than the other.
@@ -66,16 +67,33 @@ impl Peer {
         });
         let mut peer = Peer { running, text, reader };
         drop(command);
-        wait_until(heading, || {
+        peer.wait_until(name, "its heading", |peer| {
             assert!(!peer.running.ended(), "{name} ended: {}", peer.running.stderr());
             peer.text.lock().expect("no panic").contains(heading)
         });
         if name == "bpftrace" {
             // What it prints at its beginning comes before its other probes are there.
-            let task = PathBuf::from(format!("/proc/{}", peer.running.child().id()));
-            wait_until("its events", || in_call(&task, EPOLL_WAIT));
+            let task = PathBuf::from(format!("/proc/{}", peer.running.pid()));
+            peer.wait_until(name, "its wait for events", |_| in_call(&task, EPOLL_WAIT));
         }
         peer
+    }
+
+    /// Fails with all that is known of it.
+    #[track_caller]
+    fn wait_until(&mut self, name: &str, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{name}: waited {} s for {what}; it has printed {:?} and {:?}{}",
+                PATIENCE.as_secs(),
+                self.text.lock().expect("no panic"),
+                self.running.stderr(),
+                self.running.where_it_is()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// How often the kernel has skipped one of its programs, which it counts from 5.12 on, and does not do before.

@@ -64,6 +64,17 @@ impl Running {
         self.child.id()
     }
 
+    /// Each of its threads: what it waits for in the kernel.
+    pub fn where_it_is(&self) -> String {
+        let dir = format!("/proc/{}/task", self.pid());
+        let tasks = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let stack = |dir: PathBuf| {
+            let of = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+            format!("\n{} {}{}", of("comm").trim(), of("syscall"), of("stack"))
+        };
+        tasks.map(|task| stack(task.path())).collect()
+    }
+
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -109,12 +120,7 @@ impl Running {
             let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
             let ready =
                 poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).expect("poll");
-            assert!(
-                ready > 0,
-                "{pid:?} does not end: {}{}",
-                self.stderr(),
-                where_it_is(self.pid())
-            );
+            assert!(ready > 0, "{pid:?} does not end: {}{}", self.stderr(), self.where_it_is());
         }
         let status = self.child.wait().expect("wait");
         self.reaped = true;
@@ -123,16 +129,6 @@ impl Running {
         }
         (status, self.stderr())
     }
-}
-
-/// Each of its threads: what it waits for in the kernel.
-fn where_it_is(pid: u32) -> String {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let stack = |dir: PathBuf| {
-        let of = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
-        format!("\n{} {}{}", of("comm").trim(), of("syscall"), of("stack"))
-    };
-    tasks.map(|task| stack(task.path())).collect()
 }
 
 impl Drop for Running {
