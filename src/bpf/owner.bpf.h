@@ -72,6 +72,13 @@ static __always_inline struct listener *listener_of(struct sock *sk)
 	return listener;
 }
 
+/* What is known is of an earlier connection of the socket, or of an earlier socket here, whose end was not seen. */
+static __always_inline void conn_disown(struct conn *conn)
+{
+	conn->tgid = 0;
+	conn->flags &= ~(CONN_TREE | CONN_LISTENER);
+}
+
 /*
  * A new connection is a copy of its listener, and nobody's until it is accepted. For the filters it is the listener's:
  * `--pid`, `--comm` and `-- CMD` then see it from its first packet. In the records its owner stays unknown.
@@ -85,9 +92,7 @@ static __always_inline void conn_from_listener(struct sock *sk)
 	if (!conn)
 		return;
 	if (!listener) {
-		/* Of an earlier socket here, whose end was not seen. */
-		conn->tgid = 0;
-		conn->flags &= ~(CONN_TREE | CONN_LISTENER);
+		conn_disown(conn);
 		return;
 	}
 	conn->tgid = listener->tgid;
@@ -148,6 +153,8 @@ int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 	conn = conn_of((__u64)sk);
 	if (!conn)
 		return 0;
+	if (newstate == TCP_SYN_SENT)
+		conn_disown(conn);
 	subflow = subflow_of_real(sk);
 	if (shows_owner(sk, subflow, conn))
 		conn_learn(conn);

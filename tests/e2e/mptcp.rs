@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
 use serde_json::Value;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::support::{
     ESTABLISHED, Netns, Reader, Ss, Tcc, Trace, assert_events, is_root, u64_of, wait_until,
@@ -186,6 +186,48 @@ fn joined(reader: Reader, later: bool) {
     assert_events(servers, [(); 2].map(|()| event!(life { pid: pid, mptcp_token: tokens[1] })));
 }
 
+/// Connects the socket in a child, which ends then; the child's number.
+#[track_caller]
+fn connect_in_child(socket: &Socket, addr: SocketAddr) -> u32 {
+    let (addr, fd) = (SockAddr::from(addr), socket.as_raw_fd());
+    // SAFETY: the child makes system calls only, which are allowed between fork() and _exit().
+    let child = unsafe {
+        match libc::fork() {
+            0 => libc::_exit(libc::connect(fd, addr.as_ptr().cast(), addr.len())),
+            child => child,
+        }
+    };
+    let mut status = 0;
+    // SAFETY: `status` is an int, which waitpid() fills in.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((ended, status), (child, 0), "{}", std::io::Error::last_os_error());
+    child.cast_unsigned()
+}
+
+/// The socket's second connection is another process's.
+fn check_again(reader: Reader) {
+    need!(is_root(), "not root");
+    let listening = listen();
+    need!(listening.is_some(), "no MPTCP here", legitimate: true);
+    let (ns, listener, addr) = listening.expect("MPTCP");
+    let client = ns.inside(socket).expect("a socket");
+    let tcc = Tcc::connect().all_fields().reader(reader).ports(&[addr.port()]).start();
+    client.connect(&addr.into()).expect("a connection");
+    drop(listener.accept().expect("a connection"));
+    rustix::net::connect_unspec(&client).expect("connect(AF_UNSPEC)");
+    let child = connect_in_child(&client, addr);
+    drop(listener.accept().expect("a connection"));
+    drop(client);
+    ns.settle();
+    let trace = tcc.stop();
+    trace.check_account();
+    let pids = [std::process::id(), child];
+    assert_events(
+        &trace.events,
+        pids.map(|pid| event!(connect { outcome: "established", pid: pid })),
+    );
+}
+
 /// What was there before the trace, whose owner is found among the open files, and what `top` reads.
 fn check_open(reader: Reader) {
     need!(is_root(), "not root");
@@ -240,4 +282,5 @@ by_sock_and_raw! {
     check_ends: ends_by_sock ends_by_raw;
     check_joined: joined_by_sock joined_by_raw;
     check_open: open_by_sock open_by_raw;
+    check_again: connected_again_by_sock connected_again_by_raw;
 }
