@@ -12,11 +12,15 @@ static __always_inline bool bucket_has(const __u64 *empty_at, __u64 now, __u64 b
 	return *empty_at <= now + burst;
 }
 
+/*
+ * Added, as of two CPUs that store what they have worked out one would undo what the other took. They may both have found the
+ * last event's worth: it is owed then, so that one more for each CPU is all that gets through.
+ */
 static __always_inline void bucket_take(__u64 *empty_at, __u64 now, __u64 interval)
 {
-	__u64 at = *empty_at;
-
-	*empty_at = (at > now ? at : now) + interval;
+	if (*empty_at < now)
+		*empty_at = now;
+	__sync_fetch_and_add(empty_at, interval);
 }
 
 /* What --on-change compares with from now on. */

@@ -97,7 +97,7 @@ struct {
 	__type(value, enum tcc_sleep);
 } reader_sleep SEC(".maps");
 
-/* The token bucket of --rate. Races between CPUs may let a few events more through; they never block one another. */
+/* The token bucket of --rate, of all CPUs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
