@@ -17,7 +17,8 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(invalid("not a regular file"));
     }
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.len() > LARGEST_FILE {
+    let length = file.metadata()?.len();
+    if length > LARGEST_FILE {
         return Err(invalid("too large to be a kernel's BTF"));
     }
     let mut bytes = Vec::new();
@@ -25,6 +26,8 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !has_magic(&bytes) {
         return Err(invalid("not BTF"));
     }
+    // Growing by and by it would be copied many times. A file may tell a wrong length, and need not have that much.
+    let _ = bytes.try_reserve_exact(usize::try_from(length).unwrap_or(0));
     file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
