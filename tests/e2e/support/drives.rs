@@ -2,9 +2,9 @@
 
 use super::orders::SocketOption;
 use super::scene::{FAMILIES, Scene};
+use super::sockets::CLOSE_WAIT;
 use super::tracer::Tracer;
 use super::traffic::{Server, traffic_in};
-use super::wait_until;
 
 /// A name for the connection of that family.
 fn name(i: usize) -> String {
@@ -151,23 +151,26 @@ fn receive_with_gaps(scene: &mut Scene) {
 
 /// Reset; reset after the peer's end; no answer; refused.
 fn fail(scene: &mut Scene) {
+    let server = scene.port;
     for family in FAMILIES {
-        scene.connect("a", family);
+        // A process that closes its socket before would not be told.
+        let client = scene.connect("a", family).0.local.port();
         scene.server.reset("a");
+        scene.ns.wait_gone((client, server));
         scene.client.close("a");
 
-        scene.connect("a", family);
+        let client = scene.connect("a", family).0.local.port();
         scene.server.close("a");
+        scene.ns.wait_socket((client, server), "the FIN", |entry| entry.state == CLOSE_WAIT);
         scene.client.send("a", 1);
+        scene.ns.wait_gone((client, server));
         scene.client.close("a");
 
-        let end = scene.connect("a", family).0;
+        let client = scene.connect("a", family).0.local.port();
         scene.silence();
         scene.client.set("a", SocketOption::UserTimeoutMs(300));
         scene.client.send("a", 1);
-        let port = end.local.port();
-        let open = || scene.ns.sockets().iter().any(|entry| entry.local.port() == port);
-        wait_until("the timeout", || !open());
+        scene.ns.wait_gone((client, server));
         scene.speak();
         scene.client.close("a");
         scene.server.close("a");

@@ -137,10 +137,10 @@ impl Netns {
         wait_until(what, || self.sockets().iter().any(found));
     }
 
-    /// Waits until no socket has these ports any more: a RST has ended it.
+    /// Waits until no socket has these ports any more: a RST or a timeout has ended it.
     #[track_caller]
     pub fn wait_gone(&self, (sport, dport): (u16, u16)) {
-        wait_until("the RST", || !self.sockets().iter().any(|entry| entry.is_of(sport, dport)));
+        wait_until("the end", || !self.sockets().iter().any(|entry| entry.is_of(sport, dport)));
     }
 
     /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
