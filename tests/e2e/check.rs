@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{Launch, Tracer, checked, is_root, tcc_trace, tells};
+use crate::support::{
+    CHECKED, CHECKED_TEXT, Launch, Tracer, columns, is_root, schema, tcc_trace, tells,
+};
 
 fn check(launch: &Launch, args: &[&str]) -> (String, Value) {
     let text = Tracer::spawn(launch, &[&["check"], args].concat()).wait_raw();
@@ -88,11 +90,51 @@ fn the_record_is_known_without_tracefs() {
     assert!(!named(fields, "snd_cwnd")["readers"].as_str().expect("readers").contains("record"));
 }
 
+/// With all rights everything that is there can be had.
+#[test]
+fn all_there_is_can_be_had() {
+    need!(is_root(), "not root");
+    let (output, report) = &*CHECKED;
+    assert_eq!((output.status.code(), output.stderr.as_str()), (Some(0), ""), "{report}");
+    assert_eq!(report["ready"], true);
+    let probe = &report["probes"][0];
+    let fields = probe["fields"].as_array().expect("fields");
+    let names: Vec<&str> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
+    assert_eq!(names, columns(&schema(), "probe"));
+    for usage in probe["uses"].as_array().expect("uses") {
+        for reader in usage["readers"].as_array().expect("readers") {
+            assert_eq!(reader["loads"], true, "{usage}");
+        }
+    }
+}
+
+#[test]
+fn the_text_says_the_same() {
+    need!(is_root(), "not root");
+    let (text, (json, report)) = (&*CHECKED_TEXT, &*CHECKED);
+    assert_eq!((text.status, text.stderr.as_str()), (json.status, ""));
+    assert!(text.stdout.lines().next().is_some_and(|line| line.ends_with(": ready")));
+    for item in report["system"].as_array().expect("items") {
+        let (name, detail) = (item["name"].as_str(), item["detail"].as_str());
+        let line = format!("{}: {}", name.expect("a name"), detail.expect("text"));
+        assert!(text.stdout.contains(&line), "no {line}: {}", text.stdout);
+    }
+    for algorithm in report["algorithms"].as_array().expect("algorithms") {
+        let name = algorithm["name"].as_str().expect("a name");
+        let line = format!("  ?    {name}.*: ");
+        assert_eq!(has_line(&text.stdout, &line), is_not_loaded(algorithm), "{}", text.stdout);
+    }
+}
+
+fn is_not_loaded(algorithm: &Value) -> bool {
+    algorithm["detail"].as_str().is_some_and(|detail| detail.contains("not loaded"))
+}
+
 /// What the kernel's own trace of the event does not tell, we do not have either.
 #[test]
 fn fields_are_available_where_the_kernel_tells_them() {
     need!(is_root(), "not root");
-    let (text, report) = (&checked().text.stdout, &checked().report);
+    let (_, report) = &*CHECKED;
     for (kind, name) in [("retransmit", "err"), ("reset_sent", "reason"), ("drop", "reason")] {
         let field = named(&named(&report["probes"], kind)["fields"], name);
         assert_eq!(field["available"], tells(kind, name), "{kind}: {field}");
@@ -106,11 +148,9 @@ fn fields_are_available_where_the_kernel_tells_them() {
         });
         let mut known: Vec<&Value> = own.map(|field| &field["available"]).collect();
         known.dedup();
-        let not_loaded = algorithm["detail"].as_str().is_some_and(|d| d.contains("not loaded"));
-        let expected = if not_loaded { Value::Null } else { algorithm["ok"].clone() };
+        let expected = if is_not_loaded(algorithm) { Value::Null } else { algorithm["ok"].clone() };
         // A kernel may lack a member or two of what it has.
         assert!(known.contains(&&expected) && !known.is_empty(), "{algorithm}: {known:?}");
-        assert_eq!(has_line(text, &format!("  ?    {name}.*: ")), not_loaded, "{text}");
     }
     let typed = named(&report["system"], "typed programs")["ok"] == true;
     let state = &named(&report["probes"], "state")["fields"];
@@ -129,7 +169,7 @@ fn has_interpreter() -> bool {
 #[test]
 fn the_binary_says_what_it_is_made_of() {
     need!(is_root(), "not root");
-    let (text, report) = (&checked().text.stdout, &checked().report);
+    let (text, (_, report)) = (&CHECKED_TEXT.stdout, &*CHECKED);
     let detail = named(&report["system"], "binary")["detail"].as_str().expect("text").to_owned();
     assert!(detail.starts_with("libbpf 1."), "{detail}");
     assert_eq!(detail.contains("shared libraries"), has_interpreter(), "{detail}");

@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Checked, Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, checked, columns, is_root,
-    kernel, run, schema, traffic, wait_until,
+    Launch, Lossy, Output, RIGHT, Server, TempDir, Tracer, is_root, kernel, run, traffic,
+    wait_until,
 };
 
 /// As nobody, with these capabilities only.
@@ -135,26 +135,6 @@ fn check(launch: &Launch, args: &[&str]) -> (Output, Value) {
 fn item<'a>(report: &'a Value, name: &str) -> &'a Value {
     let mut items = report["system"].as_array().expect("items").iter();
     items.find(|item| item["name"] == name).unwrap_or_else(|| panic!("no {name}: {report}"))
-}
-
-#[test]
-fn check_tells_what_there_is() {
-    need!(is_root(), "not root");
-    let Checked { text, json, report } = checked();
-    assert_eq!(json.status.code(), Some(0), "{report}");
-    assert_eq!(report["ready"], true);
-    let probe = &report["probes"][0];
-    let fields = probe["fields"].as_array().expect("fields");
-    let names: Vec<&str> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
-    assert_eq!(names, columns(&schema(), "probe"));
-    for usage in probe["uses"].as_array().expect("uses") {
-        for reader in usage["readers"].as_array().expect("readers") {
-            assert_eq!(reader["loads"], true, "{usage}");
-        }
-    }
-    assert_eq!(text.status.code(), Some(0), "{}", text.stdout);
-    assert!(text.stdout.lines().next().is_some_and(|line| line.ends_with(": ready")));
-    assert_eq!((text.stderr.as_str(), json.stderr.as_str()), ("", ""));
 }
 
 #[test]
@@ -292,8 +272,8 @@ fn a_locked_down_kernel_is_told() {
         let refused = run(&Launch::here(), &[args, &["-d", "1s", "-P", "1"]].concat());
         check_refused(&refused, 1, &["the kernel is locked down", "lockdown=confidentiality"]);
     }
-    let report = &checked().report;
-    assert_eq!(item(report, "lockdown")["ok"], false, "{report}");
+    let (_, report) = check(&Launch::here(), &[]);
+    assert_eq!(item(&report, "lockdown")["ok"], false, "{report}");
 
     // What typed programs load needs no leave.
     let server = Server::start("127.0.0.1:0", None);

@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 
 pub use self::buckets::{Buckets, bucket_of, buckets, check_row, check_schema, network, printed};
 pub use self::cgroup::Cgroup;
-pub use self::checked::{Checked, checked};
+pub use self::checked::{CHECKED, CHECKED_TEXT};
 pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
