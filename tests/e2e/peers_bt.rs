@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::peers::{Peer, installed};
 use crate::peers_trace::talk;
 use crate::support::{
-    FAMILIES, Launch, Scene, TempDir, Trace, Tracer, guest, is_root, text, u64_of,
+    FAMILIES, Launch, OneCpu, Scene, TempDir, Trace, Tracer, guest, is_root, text, u64_of,
 };
 
 /// A script, what its heading has, and our kind of event.
@@ -67,6 +67,8 @@ struct Both {
 impl Both {
     #[track_caller]
     fn record() -> Self {
+        // The scripts print a line in several parts.
+        let _cpu = OneCpu::new();
         let include = TempDir::new();
         std::fs::create_dir(include.path().join("sys")).expect("a directory");
         std::fs::write(include.path().join("sys/socket.h"), SOCKET_H).expect("a file");

@@ -17,6 +17,7 @@ mod hidden;
 mod launch;
 mod link;
 mod netns;
+mod one_cpu;
 mod orders;
 mod role;
 pub mod run;
@@ -53,6 +54,7 @@ pub use self::launch::{Launch, Program};
 pub use self::link::{Link, Told, tc_counted};
 
 pub use self::netns::{Counters, MACS, Netns, Pair};
+pub use self::one_cpu::OneCpu;
 pub use self::orders::{AcceptCall, Socket, SocketOption};
 pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::scene::{FAMILIES, Scene};

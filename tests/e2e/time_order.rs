@@ -31,11 +31,10 @@ fn events_of_two_cpus_come_in_order() {
         });
         let trace = tracer.stop();
         trace.check_account();
-        let times: Vec<u64> = trace.events.iter().map(|event| u64_of(event, "mono_ns")).collect();
-        // A guest's CPU may be taken away between the reading of the clock and the record.
+        // That all others are printed in order is checked of each trace. A guest's CPU may be taken away between the reading
+        // of the clock and the record.
         let late = u64_of(&trace.end, "late");
         assert!(late == 0 || (guest() && late < 10), "{transport}: {}", trace.end);
-        assert_eq!(times.is_sorted(), late == 0, "{transport}: {}", trace.end);
         let client = |event: &Value| {
             let sport = u64_of(event, "sport");
             if sport == u64::from(server.addr.port()) { u64_of(event, "dport") } else { sport }

@@ -205,9 +205,12 @@ impl Output {
         let mut lines: Vec<Value> = self.stdout.lines().map(parse).collect();
         let end = lines.pop().unwrap_or_else(|| panic!("no output: {}", self.stderr));
         assert_eq!(end["type"], "end", "the last line is the account: {end}");
-        let (stats, events): (Vec<Value>, Vec<Value>) =
+        let (stats, mut events): (Vec<Value>, Vec<Value>) =
             lines.into_iter().partition(|line| line["type"] == "stats");
         check_order(&events, &end);
+        if u64_of(&end, "late") > 0 {
+            events.sort_by_key(|event| event["mono_ns"].as_u64());
+        }
         Trace { events, stats, end, stderr: self.stderr, status: self.status }
     }
 }
@@ -215,6 +218,7 @@ impl Output {
 /// The JSON lines of a run.
 #[derive(Debug)]
 pub struct Trace {
+    /// As they happened; on a busy machine one may have been printed behind younger ones (see `late`).
     pub events: Vec<Value>,
     pub stats: Vec<Value>,
     /// The account.
