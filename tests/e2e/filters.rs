@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::support::{
-    Netns, Server, Sides, TestProcess, is_root, text, traffic_in, u64_of, unique_port,
+    Netns, Server, Sides, TestProcess, is_root, text, traffic_in, turns, u64_of, unique_port,
 };
 
 /// Two servers in a namespace, and one client of every kind.
@@ -58,6 +58,10 @@ fn addr(event: &Value, key: &str, nets: &[&str]) -> bool {
 
 fn check_ports(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| ports(reader));
+}
+
+fn ports(reader: &str) -> Result<(), String> {
     let world = World::new();
     let (any, v4) = (u64::from(world.any.port()), u64::from(world.v4.port()));
     let (low, high) = (any.min(v4), any.max(v4));
@@ -73,19 +77,26 @@ fn check_ports(reader: &str) {
         ],
     );
     world.traffic();
-    sides.expect(0, |e| port(e, "sport", high..=high) || port(e, "dport", high..=high));
-    sides.expect(1, |e| port(e, "sport", any..=any));
-    sides.expect(2, |e| port(e, "dport", any..=any));
-    sides.expect(3, |e| port(e, "dport", 32768..));
-    sides.expect_of(4, |_| Vec::new(), false);
-    let traces = sides.stop();
+    let traces = sides.finish(|sides| {
+        sides.expect(0, |e| port(e, "sport", high..=high) || port(e, "dport", high..=high))?;
+        sides.expect(1, |e| port(e, "sport", any..=any))?;
+        sides.expect(2, |e| port(e, "dport", any..=any))?;
+        sides.expect(3, |e| port(e, "dport", 32768..))?;
+        sides.expect_of(4, |_| Vec::new(), false)?;
+        Ok(())
+    })?;
     let nothing = &traces[5].end;
     assert_eq!(u64_of(nothing, "filtered"), u64_of(nothing, "seen"));
     assert!(u64_of(nothing, "seen") >= traces[0].events.len() as u64, "{nothing}");
+    Ok(())
 }
 
 fn check_addresses(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| addresses(reader));
+}
+
+fn addresses(reader: &str) -> Result<(), String> {
     let world = World::new();
     let ports = world.ports();
     let (any, v4) = (world.any.port(), world.v4.port());
@@ -104,19 +115,26 @@ fn check_addresses(reader: &str) {
     );
     world.traffic();
     let either = |e: &Value, nets: &[&str]| addr(e, "saddr", nets) || addr(e, "daddr", nets);
-    sides.expect(0, |e| either(e, &["127.0.0.4/30", "2001:db8::/32"]));
-    sides.expect(1, |e| addr(e, "saddr", &["127.0.0.0/31", "::1/128"]));
-    sides.expect(2, |e| addr(e, "daddr", &["127.0.0.2/32"]));
-    sides.expect(3, |e| e["family"] == "ipv4");
-    sides.expect(4, |e| e["family"] == "ipv6");
-    // The mapped client's own end, which only a filter that takes a mapped socket for IPv4 finds.
-    sides.expect(5, |e| addr(e, "saddr", &["127.0.0.2/32"]));
-    sides.expect(6, |e| addr(e, "saddr", &["127.1.2.3/32"]));
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, |e| either(e, &["127.0.0.4/30", "2001:db8::/32"]))?;
+        sides.expect(1, |e| addr(e, "saddr", &["127.0.0.0/31", "::1/128"]))?;
+        sides.expect(2, |e| addr(e, "daddr", &["127.0.0.2/32"]))?;
+        sides.expect(3, |e| e["family"] == "ipv4")?;
+        sides.expect(4, |e| e["family"] == "ipv6")?;
+        // The mapped client's own end, which only a filter that takes a mapped socket for IPv4 finds.
+        sides.expect(5, |e| addr(e, "saddr", &["127.0.0.2/32"]))?;
+        sides.expect(6, |e| addr(e, "saddr", &["127.1.2.3/32"]))?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn check_connections(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| connections(reader));
+}
+
+fn connections(reader: &str) -> Result<(), String> {
     let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
     let any = server.listen("[::]:0");
     // The server's end is a mapped one.
@@ -150,14 +168,17 @@ fn check_connections(reader: &str) {
             client.receive(name, 100);
         }
     }
-    sides.expect(0, |e| e["cookie"] == at_a.cookie);
-    sides.expect(1, |e| e["cookie"] == a.cookie || e["cookie"] == b.cookie);
-    sides.expect(2, |e| e["cookie"] == b.cookie);
-    sides.expect(3, |e| e["cookie"] == b.cookie);
-    sides.expect(4, |e| e["cookie"] == b.cookie || e["cookie"] == at_b.cookie);
-    sides.expect(5, |e| e["cookie"] == b.cookie);
-    sides.expect_of(6, |_| Vec::new(), false);
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, |e| e["cookie"] == at_a.cookie)?;
+        sides.expect(1, |e| e["cookie"] == a.cookie || e["cookie"] == b.cookie)?;
+        sides.expect(2, |e| e["cookie"] == b.cookie)?;
+        sides.expect(3, |e| e["cookie"] == b.cookie)?;
+        sides.expect(4, |e| e["cookie"] == b.cookie || e["cookie"] == at_b.cookie)?;
+        sides.expect(5, |e| e["cookie"] == b.cookie)?;
+        sides.expect_of(6, |_| Vec::new(), false)?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 #[test]

@@ -1,13 +1,19 @@
 //! Filters by whose a socket is: process, user, cgroup. What belongs to whom is known from the traffic's own account, not
 //! from our columns.
 
+use std::path::Path;
+
 use crate::support::{
     Cgroup, Launch, Server, Sides, TempDir, TestProcess, Tracer, cgroup2, is_one_of, is_root,
-    named, pingpong, traffic_program, unique,
+    named, pingpong, traffic_program, turns, unique,
 };
 
 fn check_processes(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| processes(reader));
+}
+
+fn processes(reader: &str) -> Result<(), String> {
     let dir = TempDir::new();
     let name = unique("x");
     let (here, program) = (Launch::here(), named(&dir, &name));
@@ -44,16 +50,23 @@ fn check_processes(reader: &str) {
 
     let (one, two, to) = (u64::from(one.port()), u64::from(two.port()), u64::from(to.port()));
     let processs = [to, old.local.port().into(), new.local.port().into()];
-    sides.expect(0, |e| is_one_of(e, "sport", &[one]));
-    sides.expect(1, |e| is_one_of(e, "sport", &processs) || is_one_of(e, "sport", &[two]));
-    sides.expect(2, |e| is_one_of(e, "sport", &named));
-    sides.expect_of(3, |_| Vec::new(), false);
-    sides.expect(4, |e| !is_one_of(e, "sport", &processs));
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, |e| is_one_of(e, "sport", &[one]))?;
+        sides.expect(1, |e| is_one_of(e, "sport", &processs) || is_one_of(e, "sport", &[two]))?;
+        sides.expect(2, |e| is_one_of(e, "sport", &named))?;
+        sides.expect_of(3, |_| Vec::new(), false)?;
+        sides.expect(4, |e| !is_one_of(e, "sport", &processs))?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn check_users(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| users(reader));
+}
+
+fn users(reader: &str) -> Result<(), String> {
     let dir = TempDir::new();
     let program = named(&dir, "traffic");
     let server = Server::start("127.0.0.1:0", None);
@@ -68,10 +81,14 @@ fn check_users(reader: &str) {
     let (a, b) = (run("4242"), run("4243"));
     run("4244");
     let root = pingpong(&Launch::here(), &program, server.addr, &[]);
-    sides.expect(0, |e| is_one_of(e, "sport", &a));
-    sides.expect(1, |e| is_one_of(e, "sport", &a) || is_one_of(e, "sport", &b));
-    sides.expect(2, |e| is_one_of(e, "sport", &root) || is_one_of(e, "sport", &[port.into()]));
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, |e| is_one_of(e, "sport", &a))?;
+        sides.expect(1, |e| is_one_of(e, "sport", &a) || is_one_of(e, "sport", &b))?;
+        sides
+            .expect(2, |e| is_one_of(e, "sport", &root) || is_one_of(e, "sport", &[port.into()]))?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn check_cgroups(reader: &str) {
@@ -79,6 +96,10 @@ fn check_cgroups(reader: &str) {
     let Some(mount) = cgroup2() else {
         return need!(false, "no cgroup2 is mounted");
     };
+    turns(|| cgroups(reader, &mount));
+}
+
+fn cgroups(reader: &str, mount: &Path) -> Result<(), String> {
     let name = unique("tcc-");
     let group = Cgroup::new(mount.join(&name));
     let child = Cgroup::new(group.0.join("child"));
@@ -102,12 +123,15 @@ fn check_cgroups(reader: &str) {
     pingpong(&Launch::here(), &traffic_program(), server.addr, &[]);
     let below = [in_group, in_child.clone()].concat();
     let others = [in_child.clone(), in_sibling].concat();
-    sides.expect(0, |e| is_one_of(e, "sport", &below));
-    sides.expect(1, |e| is_one_of(e, "sport", &below));
-    sides.expect(2, |e| is_one_of(e, "sport", &in_child));
-    sides.expect(3, |e| is_one_of(e, "sport", &others));
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, |e| is_one_of(e, "sport", &below))?;
+        sides.expect(1, |e| is_one_of(e, "sport", &below))?;
+        sides.expect(2, |e| is_one_of(e, "sport", &in_child))?;
+        sides.expect(3, |e| is_one_of(e, "sport", &others))?;
+        Ok(())
+    })?;
     drop(child);
+    Ok(())
 }
 
 /// The programs look at so many groups above a socket's; what lies deeper would never match.
@@ -127,14 +151,16 @@ fn check_depth(reader: &str) {
     assert_eq!((refused.status.code(), refused.stderr.lines().count()), (Some(2), 1));
     assert!(refused.stderr.contains("32 groups deep"), "{}", refused.stderr);
 
-    let server = Server::start("127.0.0.1:0", None);
-    let port = server.port();
-    let option = format!("-P {port} --cgroup {}", deepest.name());
-    let sides = Sides::start(&server.port_text(), reader, &[option]);
-    let inside = pingpong(&deepest.launch(Launch::here()), &traffic_program(), server.addr, &[]);
-    pingpong(&Launch::here(), &traffic_program(), server.addr, &[]);
-    sides.expect(0, |e| is_one_of(e, "sport", &inside));
-    sides.stop();
+    turns(|| {
+        let server = Server::start("127.0.0.1:0", None);
+        let port = server.port();
+        let option = format!("-P {port} --cgroup {}", deepest.name());
+        let sides = Sides::start(&server.port_text(), reader, &[option]);
+        let launch = deepest.launch(Launch::here());
+        let inside = pingpong(&launch, &traffic_program(), server.addr, &[]);
+        pingpong(&Launch::here(), &traffic_program(), server.addr, &[]);
+        sides.finish(|sides| sides.expect(0, |e| is_one_of(e, "sport", &inside)))
+    });
     // The inner ones first.
     while groups.pop().is_some() {}
 }

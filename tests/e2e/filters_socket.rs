@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{
     Cgroup, Launch, Netns, Pair, QUICK, Running, Server, Sides, TempDir, cgroup2, is_one_of,
-    is_root, named, pingpong, text, traffic_in, traffic_program, unique, unique_port,
+    is_root, named, pingpong, text, traffic_in, traffic_program, turns, unique, unique_port,
 };
 
 fn interface(ns: &Netns, name: &str) -> u64 {
@@ -20,6 +20,10 @@ fn interface(ns: &Netns, name: &str) -> u64 {
 
 fn check_places(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| places(reader));
+}
+
+fn places(reader: &str) -> Result<(), String> {
     let pair = Pair::new();
     let server = Server::start_in(&pair.right.launch(), &format!("[::]:{}", unique_port()), None);
     let here = Server::start("127.0.0.1:0", None);
@@ -58,20 +62,27 @@ fn check_places(reader: &str) {
     };
     let is_right = |e: &Value| port(e, server.port()) && !is_left(e);
     let by_eth = |e: &Value| is(e, "daddr", &["10.0.0.1", "fd00::1"]);
-    sides.expect(0, is_left);
-    sides.expect(1, is_right);
-    sides.expect(2, is_right);
-    sides.expect(3, |e| port(e, server.port()));
-    sides.expect(4, by_eth);
-    sides.expect(5, |e| is_right(e) && !by_eth(e));
-    let as_left = interface(&pair.left, "eth0") == number;
-    sides.expect(6, |e| by_eth(e) || (as_left && is_left(e)));
-    sides.expect(7, |e| port(e, here.port()));
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, is_left)?;
+        sides.expect(1, is_right)?;
+        sides.expect(2, is_right)?;
+        sides.expect(3, |e| port(e, server.port()))?;
+        sides.expect(4, by_eth)?;
+        sides.expect(5, |e| is_right(e) && !by_eth(e))?;
+        let as_left = interface(&pair.left, "eth0") == number;
+        sides.expect(6, |e| by_eth(e) || (as_left && is_left(e)))?;
+        sides.expect(7, |e| port(e, here.port()))?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn check_marks_and_algorithms(reader: &str) {
     need!(is_root(), "not root");
+    turns(|| marks_and_algorithms(reader));
+}
+
+fn marks_and_algorithms(reader: &str) -> Result<(), String> {
     let server = Server::start("127.0.0.1:0", Some("cubic"));
     let port = server.port();
     let filters = ["--mark 5,0x4d", "--cc reno", "--cc bic,cubic", "--cc cubic --mark 0x4d"];
@@ -81,11 +92,14 @@ fn check_marks_and_algorithms(reader: &str) {
     let reno = pingpong(&here, &traffic_program(), server.addr, &["--cc", "reno"]);
     pingpong(&here, &traffic_program(), server.addr, &["--cc", "cubic"]);
     let marked = marked_client(77, server.addr);
-    sides.expect(0, |e| marked.is_end(e));
-    sides.expect(1, |e| is_one_of(e, "sport", &reno));
-    sides.expect(2, |e| !is_one_of(e, "sport", &reno));
-    sides.expect(3, |e| marked.is_end(e));
-    sides.stop();
+    sides.finish(|sides| {
+        sides.expect(0, |e| marked.is_end(e))?;
+        sides.expect(1, |e| is_one_of(e, "sport", &reno))?;
+        sides.expect(2, |e| !is_one_of(e, "sport", &reno))?;
+        sides.expect(3, |e| marked.is_end(e))?;
+        Ok(())
+    })?;
+    Ok(())
 }
 
 struct Marked(u64);
@@ -116,6 +130,10 @@ fn check_all_at_once(reader: &str) {
     let Some(mount) = cgroup2() else {
         return need!(false, "no cgroup2 is mounted");
     };
+    turns(|| all_at_once(reader, &mount));
+}
+
+fn all_at_once(reader: &str, mount: &Path) -> Result<(), String> {
     let name = unique("all");
     let dir = TempDir::new();
     let program = named(&dir, &name);
@@ -164,21 +182,24 @@ fn check_all_at_once(reader: &str) {
     };
     // The root group has every group below it: not wrong at all.
     let root = 3;
-    let turns = if reader == "sock" { 0..own.len() } else { root..root + 1 };
+    let changed = if reader == "sock" { 0..own.len() } else { root..root + 1 };
     let all: Vec<String> = std::iter::once(format!("{} -a", filter(None)))
-        .chain(turns.clone().map(|i| filter(Some(i))))
+        .chain(changed.clone().map(|i| filter(Some(i))))
         .collect();
     let sides = Sides::start(&server.port_text(), reader, &all);
     client.child().stdin.take().expect("piped").write_all(b"go\n").expect("write");
     let (status, stderr) = client.wait();
     assert!(status.success(), "{stderr}");
     let is_client = |e: &Value| text(e, "saddr") == "10.0.0.1";
-    sides.expect(0, is_client);
-    let traces = sides.stop();
-    for (i, trace) in turns.zip(&traces[2..]) {
+    let traces = sides.finish(|sides| {
+        sides.expect(0, is_client)?;
+        Ok(())
+    })?;
+    for (i, trace) in changed.zip(&traces[2..]) {
         let expected = if i == root { traces[1].events.len() } else { 0 };
         assert_eq!(trace.events.len(), expected, "{}", filter(Some(i)));
     }
+    Ok(())
 }
 
 by_sock_and_raw! {

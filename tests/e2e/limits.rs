@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{
     Launch, Server, Sides, TestProcess, Trace, Tracer, flooding, is_root, traffic, traffic_in,
-    u64_of,
+    turns, u64_of,
 };
 
 const TRANSPORTS: [&str; 2] = ["ringbuf", "perfbuf"];
@@ -56,6 +56,11 @@ fn moved(event: &Value, before: Option<&Value>) -> bool {
 
 fn check_sampling(reader: &str, transport: &str) {
     need!(is_root(), "not root");
+    turns(|| sampling(reader, transport));
+}
+
+/// The programs of the record are skipped while another program runs on their CPU, such as those of other tests.
+fn sampling(reader: &str, transport: &str) -> Result<(), String> {
     let server = Server::start("127.0.0.1:0", None);
     let common = format!("-P {} --transport {transport}", server.port());
     let mut limits = vec![format!("{common} --sample 7"), format!("{common} --sample 1")];
@@ -65,16 +70,19 @@ fn check_sampling(reader: &str, transport: &str) {
     }
     let sides = Sides::start(&server.port_text(), reader, &limits);
     some_traffic(&server);
-    sides.expect_of(0, |events| of_each(events, |n, _, _| n % 7 == 0), true);
-    sides.expect_of(1, |events| events, false);
-    if reader != "record" {
+    let traces = sides.finish(|sides| {
+        sides.expect_of(0, |events| of_each(events, |n, _, _| n % 7 == 0), true)?;
+        sides.expect_of(1, |events| events, false)?;
+        if reader == "record" {
+            return Ok(());
+        }
         let changes = |events| of_each(events, |_, event, before| moved(event, before));
-        sides.expect_of(2, changes, true);
-        sides.expect_of(3, |events| of_each(changes(events), |n, _, _| n % 3 == 0), true);
-    }
-    let traces = sides.stop();
+        sides.expect_of(2, changes, true)?;
+        sides.expect_of(3, |events| of_each(changes(events), |n, _, _| n % 3 == 0), true)
+    })?;
     assert!(u64_of(&traces[1].end, "sampled_out") > 0, "{}", traces[1].end);
     assert_eq!(u64_of(&traces[2].end, "sampled_out"), 0, "{}", traces[2].end);
+    Ok(())
 }
 
 #[test]

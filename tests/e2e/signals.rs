@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Flood, Launch, Running, Server, Sides, Tracer, guest, is_root, tcc_trace, traffic, u64_of,
-    wait_until,
+    Flood, Launch, Running, Server, Sides, Tracer, guest, is_root, tcc_trace, traffic, turns,
+    u64_of, wait_until,
 };
 
 #[test]
@@ -196,14 +196,16 @@ fn two_tracers_see_the_same() {
     let ways =
         ["ringbuf", "perfbuf", "perfbuf -a"].map(|way| format!("-P {port} --transport {way}"));
     for reader in ["sock", "raw"] {
-        let sides = Sides::start(&server.port_text(), reader, &ways);
-        let to = server.addr.to_string();
-        traffic(&["bulk", "--to", &to, "--bytes", "3000000", "--parallel", "2"]);
-        for index in 0..ways.len() {
-            sides.expect_of(index, |events| events, false);
-        }
-        assert!(!sides.reference().is_empty());
-        sides.stop();
+        turns(|| {
+            let sides = Sides::start(&server.port_text(), reader, &ways);
+            let to = server.addr.to_string();
+            traffic(&["bulk", "--to", &to, "--bytes", "3000000", "--parallel", "2"]);
+            let traces = sides.finish(|sides| {
+                (0..ways.len()).try_for_each(|way| sides.expect_of(way, |events| events, false))
+            })?;
+            assert!(!traces[0].events.is_empty());
+            Ok(())
+        });
     }
 }
 

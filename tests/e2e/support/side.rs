@@ -14,7 +14,7 @@ use super::launch::Launch;
 use super::run::{self, Running};
 use super::tracer::{Trace, Tracer, text, u64_of};
 use super::traffic::Server;
-use super::{PATIENCE, TempDir, guest, traffic_program};
+use super::{PATIENCE, TempDir, check_whole, guest, traffic_program};
 
 /// What the reference tells beyond the standard fields: all that a filter may be about but the owner's process.
 const REFERENCE: &str = "time,mono_ns,cookie,family,saddr,sport,daddr,dport,mark,data_len,snd_nxt,snd_una,snd_cwnd,\
@@ -95,18 +95,21 @@ impl Sides {
 
     /// Waits until that tracer has exactly the reference's events that `keep` keeps, of which there are some and which
     /// are not all.
-    #[track_caller]
-    pub fn expect(&self, index: usize, keep: impl Fn(&Value) -> bool) {
+    pub fn expect(&self, index: usize, keep: impl Fn(&Value) -> bool) -> Result<(), String> {
         self.expect_of(
             index,
             |events| events.into_iter().filter(|event| keep(event)).collect(),
             true,
-        );
+        )
     }
 
     /// The same for any part of the reference; `some`: neither none nor all.
-    #[track_caller]
-    pub fn expect_of(&self, index: usize, part: impl Fn(Vec<Value>) -> Vec<Value>, some: bool) {
+    pub fn expect_of(
+        &self,
+        index: usize,
+        part: impl Fn(Vec<Value>) -> Vec<Value>,
+        some: bool,
+    ) -> Result<(), String> {
         let (what, tracer) = &self.others[index];
         let start = Instant::now();
         let patience = if guest() { PATIENCE } else { Duration::from_secs(15) };
@@ -120,15 +123,15 @@ impl Sides {
             let found = in_order(tracer.events());
             let equal = || wanted.len() == found.len() && calls(&wanted) == calls(&found);
             if settled && (!some || (!wanted.is_empty() && wanted.len() < total)) && equal() {
-                return;
+                return Ok(());
             }
             if start.elapsed() > patience {
                 let differ = difference(&wanted, &found);
-                panic!(
+                return Err(format!(
                     "{what}: {} wanted of {total}, {} found\n{differ}",
                     wanted.len(),
                     found.len()
-                );
+                ));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -141,6 +144,22 @@ impl Sides {
         traces.extend(self.others.into_iter().map(|(_, tracer)| tracer.stop()));
         traces.iter().for_each(Trace::check_account);
         traces
+    }
+
+    /// Compares, and ends all. What differs is the reason for another turn where the kernel has skipped programs (those of the
+    /// record while any other runs on their CPU), and else a failure.
+    #[track_caller]
+    pub fn finish(
+        self,
+        compare: impl FnOnce(&Self) -> Result<(), String>,
+    ) -> Result<Vec<Trace>, String> {
+        let compared = compare(&self);
+        let traces = self.stop();
+        if let Err(difference) = compared {
+            traces.iter().try_for_each(check_whole)?;
+            panic!("{difference}");
+        }
+        Ok(traces)
     }
 }
 
