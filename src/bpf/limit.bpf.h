@@ -13,8 +13,9 @@ static __always_inline bool bucket_has(const __u64 *empty_at, __u64 now, __u64 b
 }
 
 /*
- * Added, as of two CPUs that store what they have worked out one would undo what the other took. They may both have found the
- * last event's worth: it is owed then, so that one more for each CPU is all that gets through.
+ * Added, as of two CPUs that store what they have worked out one would undo what the other took. Several may find the last
+ * event's worth, which is owed then; and where several find the bucket full, what one has taken may be undone. So at most two
+ * more for each other CPU get through.
  */
 static __always_inline void bucket_take(__u64 *empty_at, __u64 now, __u64 interval)
 {
