@@ -7,7 +7,7 @@ use std::path::Path;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use tcc_trace::skel::TccTraceSkelBuilder;
 
-use crate::support::{Launch, Server, Tracer, is_root, traffic, u64_of};
+use crate::support::{Launch, Tracer, is_root};
 
 /// Command lines that together load every program. By the readers of the socket; this one has another reader, too:
 const PROBE: &[&str] = &["probe"];
@@ -75,26 +75,36 @@ fn every_program_is_accepted_and_attached() {
     }
 }
 
-/// libbpf is given an excerpt of the kernel's types by a path in /proc. Without /proc it looks for all of them itself.
-#[test]
-fn without_proc_they_are_loaded_too() {
-    need!(is_root(), "not root");
-    let launch = Launch::here().within(&[
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        "mount -t tmpfs none /proc; exec \"$0\" \"$@\"",
-    ]);
-    let server = Server::start("127.0.0.1:0", None);
-    let mut tracer =
-        Tracer::spawn(&launch, &["-o", "jsonl", "--all-fields", "-P", &server.port_text()]);
+/// The tags of a tracer's programs: hashes that the kernel makes of their instructions, as relocated.
+#[track_caller]
+fn tags(launch: &Launch, reader: &str) -> Vec<String> {
+    let args = ["events", "all", "--all-fields", "-o", "jsonl", "--reader", reader, "--port", "1"];
+    let mut tracer = Tracer::spawn(launch, &args);
     tracer.wait_ready();
-    traffic(&["pingpong", "--to", &server.addr.to_string(), "--count", "3", "--interval", "1ms"]);
-    server.settle();
-    let trace = tracer.stop();
-    trace.check_account();
-    assert!(trace.events.iter().any(|event| u64_of(event, "snd_cwnd") > 0), "{:?}", trace.events);
+    let files = std::fs::read_dir(format!("/proc/{}/fdinfo", tracer.pid())).expect("its files");
+    let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let tag = |text: String| {
+        text.lines().find_map(|line| line.strip_prefix("prog_tag:").map(str::to_owned))
+    };
+    let mut tags: Vec<String> = texts.filter_map(tag).collect();
+    tags.sort();
+    tracer.stop().check_account();
+    tags
+}
+
+/// libbpf is given an excerpt of the kernel's types, by a path in /proc. Without /proc it looks through all of them itself, and
+/// comes to the same programs.
+#[test]
+fn an_excerpt_relocates_as_all_types_do() {
+    need!(is_root(), "not root");
+    let script = "mount -t tmpfs none /proc; exec \"$0\" \"$@\"";
+    let here = Launch::here().with_tracefs();
+    let without_proc = Launch::here().with_tracefs().within(&["unshare", "-m", "sh", "-c", script]);
+    for reader in ["sock", "raw"] {
+        let tags = [&here, &without_proc].map(|launch| tags(launch, reader));
+        assert!(tags[0].len() > 20, "{tags:?}");
+        assert_eq!(tags[0], tags[1], "{reader}");
+    }
 }
 
 /// Has this kernel the tracepoint of that section? Iterators are not in the list of programs: a run that needs one reads it,
