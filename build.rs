@@ -1,6 +1,5 @@
 //! Compiles `src/bpf/tcc_trace.bpf.c` into a skeleton. Needs clang only: no bpftool, no BTF, no network.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
@@ -80,12 +79,12 @@ fn list_core_types(object: &Path, out: &Path) -> Result<()> {
     let types = btf.type_by_kind::<BtfType<'_>>().filter(|found| ROOTS.contains(&found.kind()));
     let names = types.filter_map(|found| found.name()?.to_str());
     // What stands behind three underscores tells ours apart, and libbpf takes no notice of it.
-    let names: BTreeSet<&str> = names.filter_map(|name| name.split("___").next()).collect();
+    let mut names: Vec<&str> = names.filter_map(|name| name.split("___").next()).collect();
+    names.sort_unstable();
+    names.dedup();
     let text = format!(
         "/// The kernel's types that the programs may be relocated by.\npub const CORE_TYPES: &[&str] = &{names:?};\n"
-    )
-    .replace('{', "[")
-    .replace('}', "]");
+    );
     fs::write(out, text).with_context(|| format!("{}", out.display()))
 }
 

@@ -200,6 +200,7 @@ impl<'base> Btf<'base> {
     pub fn has_func(&self, name: &str) -> bool {
         let is = |entry: Entry<'_>| entry.kind() == FUNC && entry.is_named(name);
         self.types.iter().filter_map(|at| self.entry_at(*at as usize)).any(is)
+            || self.base.is_some_and(|base| base.has_func(name))
     }
 
     /// Is there such a typedef? A tracepoint `x` has one, `btf_trace_x`.
