@@ -230,7 +230,7 @@ fn the_command_ends_with_the_trace() {
 
 /// One that does not want to end keeps us, but not against a second request.
 #[test]
-fn a_stubborn_command_does_not_keep_us() {
+fn a_command_that_ignores_sigterm_keeps_us_until_the_second_signal() {
     need!(is_root(), "not root");
     let script = "trap '' TERM; echo pid $$; while :; do sleep 1; done";
     let mut tracer = start(&["-P", "1"], &["sh", "-c", script]);
