@@ -88,7 +88,7 @@ impl<'b> Entry<'b> {
     }
 
     /// Members carry bit-field sizes.
-    fn kind_flag(self) -> bool {
+    fn event_type_flag(self) -> bool {
         self.info >> 31 == 1
     }
 
@@ -110,7 +110,7 @@ impl<'b> Entry<'b> {
             let at = 12 + i * 12;
             let (member, type_id, raw) = (self.word(at)?, self.word(at + 4)?, self.word(at + 8)?);
             let (offset, bits) =
-                if self.kind_flag() { (raw & 0xff_ffff, raw >> 24) } else { (raw, 0) };
+                if self.event_type_flag() { (raw & 0xff_ffff, raw >> 24) } else { (raw, 0) };
             let member = self.btf.string(member)?;
             let of = self.btf.entry(type_id)?;
             if member == name {

@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::summary::Summarise;
+use self::summary::SummaryOptions;
 use self::zone::Net;
-use crate::probe::View;
+use crate::events::View;
 use crate::sink::template::Piece;
 
 /// How the kernel's tcp_probe is read.
@@ -158,9 +158,9 @@ impl Limits {
     }
 }
 
-/// What a command shows of its kind of events.
+/// What a command shows of its event type.
 #[derive(Clone, Debug, Default)]
-pub struct Only {
+pub struct EventFilters {
     /// Connections that did not come about.
     pub failed: bool,
     /// What took at least so long.
@@ -203,7 +203,7 @@ pub struct Output {
     pub fields: Fields,
     /// Lines of the user's own making, instead of the format; `fields` are then what it names.
     pub template: Option<Vec<Piece>>,
-    /// The command's own columns in the text format, instead of those of the kind.
+    /// The command's own columns in the text format, instead of those of the event type.
     pub view: Option<View>,
     pub time: TimeMode,
     pub header: bool,
@@ -219,15 +219,15 @@ pub struct Output {
 
 /// How the kernel is tapped; `None`: what fits best.
 #[derive(Clone, Debug, Default)]
-pub struct Tap {
+pub struct KernelOptions {
     pub reader: Option<Reader>,
     pub transport: Option<Transport>,
     pub buffer_size: Option<u32>,
     /// Connections that are remembered at a time.
     pub max_conns: Option<u32>,
     pub btf: Option<PathBuf>,
-    /// As if the kernel lacked the tracepoint of a kind that can do without.
-    pub derived: bool,
+    /// As if the kernel lacked the tracepoint of an event type that can do without.
+    pub inferred: bool,
     /// Our own niceness while we trace.
     pub nice: Option<i32>,
 }
@@ -237,13 +237,13 @@ pub struct Tap {
 pub struct Config {
     pub filters: Filters,
     pub limits: Limits,
-    pub only: Only,
+    pub event_filters: EventFilters,
     pub output: Output,
-    pub tap: Tap,
+    pub kernel_options: KernelOptions,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,
     /// Count, and print no events.
-    pub summarise: Option<Summarise>,
+    pub summary: Option<SummaryOptions>,
 }
 
 /// A mistake in what was asked, in one line.

@@ -8,9 +8,9 @@ use rustix::time::{ClockId, clock_getres};
 
 use crate::btf::Btf;
 use crate::escape;
-use crate::probe::ca::{Algorithm, Bits, Layouts};
-use crate::probe::ca_mainline;
-use crate::probe::{Hook, Kind, Types};
+use crate::events::ca::{Algorithm, Bits, Layouts};
+use crate::events::ca_mainline;
+use crate::events::{EventType, Hook, Types};
 use crate::table::Member;
 
 /// The kernel's own BTF.
@@ -91,12 +91,16 @@ impl Kernel {
         self.ask(|btf| btf.has_typedef(&format!("btf_trace_{name}")))
     }
 
-    /// Why there can be no events of that kind here.
+    /// Why there can be no events of that event type here.
     #[must_use]
-    pub fn lacks(&self, kind: &Kind) -> Option<String> {
-        if let Some(("syscalls", name)) = kind.hook.split_once(':') {
-            let none =
-                || format!("this kernel has no tracepoint {} (CONFIG_FTRACE_SYSCALLS)", kind.hook);
+    pub fn missing(&self, event_type: &EventType) -> Option<String> {
+        if let Some(("syscalls", name)) = event_type.hook.split_once(':') {
+            let none = || {
+                format!(
+                    "this kernel has no tracepoint {} (CONFIG_FTRACE_SYSCALLS)",
+                    event_type.hook
+                )
+            };
             // Where it has another event and not this one, that is why.
             return tracefs_event("syscalls", name)
                 .err()
@@ -104,9 +108,9 @@ impl Kernel {
         }
         let has_all =
             |hooks: &[Hook]| hooks.iter().all(|hook| self.has_tracepoint(hook.tracepoint()));
-        let there = self.has_tracepoint(kind.tracepoint())
-            || (!kind.instead.is_empty() && has_all(kind.instead));
-        (!there).then(|| format!("this kernel has no tracepoint {}", kind.hook))
+        let there = self.has_tracepoint(event_type.tracepoint())
+            || (!event_type.fallback_hooks.is_empty() && has_all(event_type.fallback_hooks));
+        (!there).then(|| format!("this kernel has no tracepoint {}", event_type.hook))
     }
 
     /// The ring buffer: 5.8.

@@ -3,29 +3,29 @@
 //! ```text
 //!  kernel hook ── thin SEC() wrapper ── on_<probe>() ── filters, limits ── record ──► ring or perf buffer
 //!                                           └── counters ──► BPF maps ──────────────┐
-//!  loader::source ─► bytes ─► event::decode ─► pipeline ─► sink (text, jsonl, csv)   │
+//!  loader::source ─► bytes ─► decode::decode ─► pipeline ─► sink (text, jsonl, csv)   │
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!
-//! Kernel bytes become a typed event once, in [`event`]; above it there are rows and columns ([`table`]) only. A module
+//! Kernel bytes become a typed event once, in [`decode`]; above it there are rows and columns ([`table`]) only. A module
 //! names only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, symbols, table, accounting, btf, skel, privilege,
-//! probe, kernel, event, sink, config, pipeline, loader, summary, session, report, cli, cmd.
+//! events, kernel, decode, sink, config, pipeline, loader, summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
 pub mod accounting;
 pub mod btf;
+pub mod check;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod decode;
 pub mod escape;
-pub mod event;
+pub mod events;
 pub mod kernel;
 pub mod loader;
 pub mod pipeline;
 pub mod privilege;
-pub mod probe;
-pub mod report;
 pub mod session;
 pub mod sink;
 pub mod skel;

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::builder::{StyledStr, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
-use tcc_trace::cli::{Cli, Command, TraceArgs, lacks_command, refused};
+use tcc_trace::cli::{Cli, Command, TraceArgs, missing_command, refused};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::escape;
@@ -33,7 +33,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     // Before anything is opened.
     files::raise();
     if cli.traces() {
-        if lacks_command(std::env::args_os()) {
+        if missing_command(std::env::args_os()) {
             bail!(Usage("no command after `--`; to trace everything leave `--` out".into()));
         }
         // As early as can be: until then SIGUSR1 ends us.
@@ -43,7 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         None => config(cli.trace).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Probe(args)) => config(*args).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Events(args)) => {
-            config(args.trace).and_then(|c| cmd::events::run(c, &args.kinds, args.stack))
+            config(args.trace).and_then(|c| cmd::events::run(c, &args.event_types, args.stack))
         }
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)

@@ -51,8 +51,8 @@ impl Stdout {
     /// Another handle on it.
     pub fn new() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-        let waits = matches!(kind, FileType::Fifo | FileType::Socket) || file.is_terminal();
+        let event_type = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        let waits = matches!(event_type, FileType::Fifo | FileType::Socket) || file.is_terminal();
         Ok(Stdout { file, waits })
     }
 

@@ -29,14 +29,14 @@ impl Symbols {
         let mut symbols = Symbols::default();
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
-            let (Some(address), Some(kind), Some(name)) =
+            let (Some(address), Some(event_type), Some(name)) =
                 (words.next(), words.next(), words.next())
             else {
                 continue;
             };
             let Ok(address) = u64::from_str_radix(address, 16) else { continue };
             if address != 0
-                && matches!(kind, "t" | "T" | "w" | "W")
+                && matches!(event_type, "t" | "T" | "w" | "W")
                 && let Ok(at) = u32::try_from(symbols.names.len())
             {
                 symbols.starts.push((address, at));

@@ -140,19 +140,19 @@ impl Column {
     }
 }
 
-/// One kind's chosen columns.
+/// One event type's chosen columns.
 #[derive(Clone, Debug)]
-pub struct Table {
-    /// The kind's number and name.
-    pub kind: usize,
+pub struct ColumnSet {
+    /// The event type's number and name.
+    pub event_type: usize,
     pub name: &'static str,
     pub columns: Vec<Selected>,
 }
 
-/// A record, cell by cell. Columns are numbered as in the kind's list.
+/// A record, cell by cell. Columns are numbered as in the event type's list.
 pub trait Row {
-    /// The number of its kind.
-    fn kind(&self) -> usize;
+    /// The number of its event type.
+    fn event_type(&self) -> usize;
 
     /// The cell of that column.
     fn value(&self, column: usize) -> Value<'_>;
@@ -161,7 +161,7 @@ pub trait Row {
     fn has_group(&self, group: &str) -> bool;
 }
 
-/// A column that was chosen for output: its number in the kind's list, and whether this kernel has it.
+/// A column that was chosen for output: its number in the event type's list, and whether this kernel has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Selected {
     pub index: usize,
@@ -178,53 +178,53 @@ impl Selected {
     }
 }
 
-/// One name's column in the tables of several kinds.
+/// One name's column in the tables of several event types.
 #[derive(Clone, Debug)]
-pub struct Across(Vec<(usize, Selected)>);
+pub struct MergedColumn(Vec<(usize, Selected)>);
 
-impl Across {
-    /// None where no kind has it.
+impl MergedColumn {
+    /// None where no event type has it.
     #[must_use]
-    pub fn new<'t>(tables: impl IntoIterator<Item = &'t Table>, name: &str) -> Option<Self> {
+    pub fn new<'t>(tables: impl IntoIterator<Item = &'t ColumnSet>, name: &str) -> Option<Self> {
         let of: Vec<_> = tables
             .into_iter()
             .filter_map(|table| {
                 let selected = table.columns.iter().find(|s| s.column.name == name)?;
-                Some((table.kind, *selected))
+                Some((table.event_type, *selected))
             })
             .collect();
-        (!of.is_empty()).then_some(Across(of))
+        (!of.is_empty()).then_some(MergedColumn(of))
     }
 
-    /// Of one kind only.
+    /// Of one event type only.
     #[must_use]
-    pub fn one(kind: usize, selected: Selected) -> Self {
-        Across(vec![(kind, selected)])
+    pub fn one(event_type: usize, selected: Selected) -> Self {
+        MergedColumn(vec![(event_type, selected)])
     }
 
     /// Every name of those tables, in the order in which they come.
     #[must_use]
-    pub fn all(tables: &[Table]) -> Vec<Self> {
+    pub fn all(tables: &[ColumnSet]) -> Vec<Self> {
         let mut names: Vec<&str> = Vec::new();
         for selected in tables.iter().flat_map(|table| &table.columns) {
             if !names.contains(&selected.column.name) {
                 names.push(selected.column.name);
             }
         }
-        names.iter().filter_map(|name| Across::new(tables, name)).collect()
+        names.iter().filter_map(|name| MergedColumn::new(tables, name)).collect()
     }
 
-    /// The column as the first kind that has it describes it.
+    /// The column as the first event type that has it describes it.
     #[must_use]
     pub fn column(&self) -> &'static Column {
         self.0[0].1.column
     }
 
-    /// The row's cell; null where its kind has no such column.
+    /// The row's cell; null where its event type has no such column.
     #[must_use]
     pub fn value<'a>(&self, row: &'a dyn Row) -> Value<'a> {
-        let kind = row.kind();
-        match self.0.iter().find(|(of, _)| *of == kind) {
+        let event_type = row.event_type();
+        match self.0.iter().find(|(of, _)| *of == event_type) {
             Some((_, selected)) => selected.value(row),
             None => Value::Null,
         }

@@ -14,16 +14,16 @@ const ORDER: &[&str] = &[
     "skel",
     "btf",
     "privilege",
-    "probe",
+    "events",
     "kernel",
-    "event",
+    "decode",
     "sink",
     "config",
     "pipeline",
     "loader",
     "summary",
     "session",
-    "report",
+    "check",
     "cli",
     "cmd",
 ];
@@ -46,7 +46,7 @@ fn files(dir: &str, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// `src/probe/ca.rs` is of `probe`, `src/btf.rs` of `btf`.
+/// `src/events/ca.rs` is of `probe`, `src/btf.rs` of `btf`.
 fn module(path: &Path) -> String {
     let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
     let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
@@ -101,15 +101,15 @@ fn every_probe_has_its_parts() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let index = fs::read_to_string(root.join("src/bpf/tcc_trace.bpf.c")).unwrap();
     let reference = fs::read_to_string(root.join("docs/reference.md")).unwrap();
-    for kind in tcc_trace::probe::KINDS {
-        let file = format!("probes/{}.bpf.h", kind.name);
+    for event_type in tcc_trace::events::EVENT_TYPES {
+        let file = format!("events/{}.bpf.h", event_type.name);
         assert!(root.join("src/bpf").join(&file).exists(), "no src/bpf/{file}");
         assert!(index.contains(&file), "{file} is not in the index");
         assert!(
-            reference.contains(&format!("\n## {}\n", kind.name)),
+            reference.contains(&format!("\n## {}\n", event_type.name)),
             "{} is not in docs/reference.md",
-            kind.name
+            event_type.name
         );
-        assert!(kind.view.iter().all(|(title, ..)| title.len() <= 15));
+        assert!(event_type.view.iter().all(|(title, ..)| title.len() <= 15));
     }
 }

@@ -221,7 +221,10 @@ fn what_is_not_an_option_is_told() {
     refused(&["--no-such-option"], &["--no-such-option"]);
     refused(&["--ports", "1"], &["--ports", "--port"]);
     refused(&["retran"], &["'retran'", "commands are: probe, events, retrans", "tcc-trace --help"]);
-    refused(&["events", "-d", "1s"], &["not provided: <KINDS>", "see tcc-trace events --help"]);
+    refused(
+        &["events", "-d", "1s"],
+        &["not provided: <EVENT_TYPES>", "see tcc-trace events --help"],
+    );
     refused(&["cong", "--min", "3"], &["'--min'", "see tcc-trace cong --help"]);
     refused(&["-P"], &["--port"]);
     refused(&["--no-header=1"], &["--no-header"]);
@@ -269,7 +272,7 @@ fn the_schema_has_every_column() {
     let schema: Value = serde_json::from_str(&printed(&["schema"])).expect("JSON");
     let titles: Vec<&Value> =
         schema["oneOf"].as_array().expect("kinds").iter().map(|kind| &kind["title"]).collect();
-    let kinds: Vec<&str> = tcc_trace::probe::KINDS.iter().map(|kind| kind.name).collect();
+    let kinds: Vec<&str> = tcc_trace::events::EVENT_TYPES.iter().map(|kind| kind.name).collect();
     let others = ["retrans", "cong", "rtt", "connlat", "top", "listeners", "stats", "end"];
     assert_eq!(titles, [&kinds[..], &others].concat());
     let page = printed(&["reference"]);
@@ -293,8 +296,8 @@ fn the_schema_has_every_column() {
 
     let one: Value = serde_json::from_str(&printed(&["schema", "end"])).expect("JSON");
     let counts = one["oneOf"][0]["properties"].as_object().expect("properties");
-    let forgotten = counts["forgotten"]["properties"].as_object().expect("properties");
-    for (name, count) in counts.iter().chain(forgotten).filter(|(_, c)| c["type"] == "integer") {
+    let evicted = counts["evicted"]["properties"].as_object().expect("properties");
+    for (name, count) in counts.iter().chain(evicted).filter(|(_, c)| c["type"] == "integer") {
         assert!(
             count["description"].is_string() && page.contains(&format!("{name}` | ")),
             "{name}"

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use tcc_trace::event::Event;
-use tcc_trace::probe::Types;
-use tcc_trace::probe::ca::{Bits, Layouts};
+use tcc_trace::events::Types;
+use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::sink::{Sink, csv::Csv, jsonl::Jsonl};
 use tcc_trace::table::{Moment, Selected, Table};
 
@@ -17,10 +17,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let moment = |ns: u64| Moment::Wall(ns.cast_signed());
     let Ok(event) = Event::decode(bytes, &types, moment) else { return };
-    let kind = event.kind();
+    let event_type = event.event_type();
     let select = |(index, column)| Selected { index, column, present: true };
-    let columns = (kind.columns)().into_iter().enumerate().map(select).collect();
-    let table = Table { kind: kind.number.into(), name: kind.name, columns };
+    let columns = (event_type.columns)().into_iter().enumerate().map(select).collect();
+    let table = Table { event_type: event_type.number.into(), name: event_type.name, columns };
     let mut lines = Vec::new();
     let mut jsonl = Jsonl::new(&mut lines, std::slice::from_ref(&table));
     jsonl.event(&event).unwrap();

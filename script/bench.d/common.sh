@@ -34,8 +34,8 @@ row() {
 
 calc() { awk "BEGIN { $1 }"; }
 
-# verdict VALUE BUDGET: against an upper bound.
-verdict() {
+# against VALUE BUDGET: against an upper bound.
+against() {
   [[ -n $2 ]] || return 0
   calc "print ($1 <= $2 ? \"OK\" : \"over\")"
 }

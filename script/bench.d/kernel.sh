@@ -148,7 +148,7 @@ added_costs() {
     while read -r index added spread program all; do
       IFS='|' read -r name budget command <<<"${cases[index]}"
       row "$name" "$added" "$spread" "$(calc "printf \"%.2f\", $added / $perf_added")" \
-        "$program" "$all" "$budget" "$(verdict "$added" "$budget")"
+        "$program" "$all" "$budget" "$(against "$added" "$budget")"
     done <"$temporary/kernel.added"
   } >"$temporary/table"
   table "$title" "$temporary/table"

@@ -29,7 +29,7 @@ loss_run() {
   peak=$(awk '/^tcc-trace: probe: / { if ($3 - seen > peak) peak = $3 - seen; seen = $3 } END { print peak + 0 }' "$temporary/tracer.err")
   size=$(stat -c %s "$temporary/loss.out")
   row "$title" "$seen" "$emitted" "$lost" "$nested" "$sum" "$peak" "$((size >> 20))" "$budget" \
-    "$(verdict "$lost" "$budget")"
+    "$(against "$lost" "$budget")"
   rm -f "$temporary/loss.out"
 }
 

@@ -18,7 +18,7 @@ memory_row() {
     $1 == "map_id:" && !($2 in done) { done[$2]; sum += bytes }
     END { printf "%.1f", sum / 1048576 }' /proc/"$tracer"/fdinfo/* 2>/dev/null)
   row "$1" "$(calc "printf \"%.1f\", $rss / 1024")" "$(calc "printf \"%.1f\", $peak / 1024")" "$maps" \
-    "$(calc "printf \"%.1f\", $(cpu_of "$tracer") / 1e9")" "${2-}" "$(verdict "$((rss / 1024))" "${2-}")"
+    "$(calc "printf \"%.1f\", $(cpu_of "$tracer") / 1e9")" "${2-}" "$(against "$((rss / 1024))" "${2-}")"
 }
 
 # memory_open COUNT: that many more connections, each with two events or more.

@@ -106,7 +106,7 @@ section_user() {
         user_tracer "$output" $options
         bytes=
         [[ $to == null ]] || bytes=$(($(stat -c %s "$output") / (emitted ? emitted : 1)))
-        row "$name" "$fields" "$to" "$least_user" "$least_whole" "$bytes" "$budget" "$(verdict "$least_user" "$budget")"
+        row "$name" "$fields" "$to" "$least_user" "$least_whole" "$bytes" "$budget" "$(against "$least_user" "$budget")"
       done
       rm -f "$temporary/user.out"
     done

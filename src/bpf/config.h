@@ -21,7 +21,7 @@ enum tcc_filter {
 	TCC_FILTER_MARK = 1 << 6,
 	TCC_FILTER_CC = 1 << 7,
 	TCC_FILTER_COOKIE = 1 << 8,
-	TCC_FILTER_TREE = 1 << 9, /* connections of the command that we started */
+	TCC_FILTER_TRACED_PIDS = 1 << 9, /* connections of the command that we started */
 	TCC_FILTER_PORT = 1 << 10, /* either side */
 	TCC_FILTER_LPORT = 1 << 11,
 	TCC_FILTER_RPORT = 1 << 12,
@@ -67,7 +67,7 @@ struct tcc_config {
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_kind kinds; /* never read, as the next two: makes the enum part of the object's BTF */
+	enum tcc_event_type event_types; /* never read, as the next two: makes the enum part of the object's BTF */
 	enum tcc_retrans_sum retrans_sums;
 	enum tcc_cong_sum cong_sums;
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */

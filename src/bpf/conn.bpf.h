@@ -57,7 +57,7 @@ static __always_inline struct conn *conn_of(__u64 key)
 
 	if (conn)
 		return conn;
-	remember(conns, &key, &fresh);
+	entry_insert(conns, &key, &fresh);
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
@@ -70,9 +70,9 @@ static __always_inline __u64 lap(__u64 *since, __u64 now)
 	return last && now > last ? now - last : 0;
 }
 
-static __always_inline bool in_tree(__u32 tgid)
+static __always_inline bool is_traced_pid(__u32 tgid)
 {
-	return (cfg.filters & TCC_FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid);
+	return (cfg.filters & TCC_FILTER_TRACED_PIDS) && bpf_map_lookup_elem(&traced_pids, &tgid);
 }
 
 /* The command's name is the thread group's, as in ps and ss, and not that of a worker thread. */
@@ -81,7 +81,7 @@ static __always_inline void conn_set_owner(struct conn *conn, struct task_struct
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 	__u8 comm[TCC_COMM_LEN] = {};
 
-	if (in_tree(tgid))
+	if (is_traced_pid(tgid))
 		conn->flags |= CONN_TREE;
 	conn->flags &= ~CONN_LISTENER;
 	conn->owner_jiffies = bpf_jiffies64();
@@ -114,7 +114,7 @@ static __always_inline bool is_tracer(struct task_struct *task)
 }
 
 /* The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). */
-static __always_inline void conn_learn(struct conn *conn)
+static __always_inline void update_owner(struct conn *conn)
 {
 	struct task_struct *task;
 
@@ -153,9 +153,9 @@ static __always_inline void owner_of_subflow(struct conn *conn, struct mptcp_sub
  * Where the owner is not known: ask the reader to look through the processes' files, soon at first, then ever more
  * rarely, then no more (an orphan has none).
  */
-static __always_inline void conn_ask(struct conn *conn, struct tcp_sock *tp)
+static __always_inline void request_owner_scan(struct conn *conn, struct tcp_sock *tp)
 {
-	__u32 zero = 0, *asked;
+	__u32 zero = 0, *requests;
 	__u64 now;
 
 	if (owner_known(conn))
@@ -168,9 +168,9 @@ static __always_inline void conn_ask(struct conn *conn, struct tcp_sock *tp)
 		return;
 	conn->asks += 1;
 	conn->owner_jiffies = now;
-	asked = bpf_map_lookup_elem(&owner_asks, &zero);
-	if (asked)
-		__sync_fetch_and_add(asked, 1);
+	requests = bpf_map_lookup_elem(&owner_scan_requests, &zero);
+	if (requests)
+		__sync_fetch_and_add(requests, 1);
 }
 
 static __always_inline void load_owner(struct tcc_owner *out, struct sock *sk, struct conn *conn, __u32 ifindex,

@@ -48,7 +48,7 @@ static __always_inline void sack_first(struct dsack *out, const void *at, __u32 
 static __always_inline void load_dsack(struct dsack *out, const void *data)
 {
 	struct {
-		__u8 kind;
+		__u8 event_type;
 		__u8 len;
 	} option;
 	struct header th;
@@ -61,11 +61,11 @@ static __always_inline void load_dsack(struct dsack *out, const void *data)
 		return;
 	end = (th.doff >> 4) * 4;
 	for (i = 0; i < TCC_MAX_OPTIONS && at + TCPOLEN_SACK_BASE <= end; i++) {
-		if (bpf_probe_read_kernel(&option, sizeof(option), data + at) || option.kind == TCPOPT_EOL)
+		if (bpf_probe_read_kernel(&option, sizeof(option), data + at) || option.event_type == TCPOPT_EOL)
 			return;
-		if (option.kind == TCPOPT_SACK)
+		if (option.event_type == TCPOPT_SACK)
 			return sack_first(out, data + at + TCPOLEN_SACK_BASE, option.len, bpf_ntohl(th.ack_seq));
-		at += option.kind == TCPOPT_NOP ? 1 : option.len;
+		at += option.event_type == TCPOPT_NOP ? 1 : option.len;
 	}
 }
 

@@ -9,9 +9,9 @@
  */
 #define COUNT(counters, field) __sync_fetch_and_add(&(counters)->field, 1)
 
-static __always_inline struct tcc_counters *counters_of(__u32 kind)
+static __always_inline struct tcc_counters *counters_of(__u32 event_type)
 {
-	return bpf_map_lookup_elem(&counters, &kind);
+	return bpf_map_lookup_elem(&counters, &event_type);
 }
 
 /* A free slot of a per-CPU map, by the depth of nesting; NULL where it is deeper than anybody thought. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The contract between the BPF programs and the Rust side: record kinds and layouts. Configuration: config.h.
+ * The contract between the BPF programs and the Rust side: record event types and layouts. Configuration: config.h.
  *
  * Rust sees these types through the skeleton (BTF), so a layout is written here and nowhere else.
  * Rules: fixed-width integers only, fields from large to small, no hidden padding (checked below): every byte of a
@@ -12,27 +12,27 @@
 #ifndef __TCC_EVENT_H__
 #define __TCC_EVENT_H__
 
-enum tcc_kind {
-	TCC_KIND_PROBE = 0,
-	TCC_KIND_STATE,
-	TCC_KIND_RETRANSMIT,
-	TCC_KIND_SYNACK_RETRANSMIT,
-	TCC_KIND_RESET_SENT,
-	TCC_KIND_RESET_RECEIVED,
-	TCC_KIND_DESTROY,
-	TCC_KIND_CONG_STATE,
-	TCC_KIND_RCV_SPACE,
-	TCC_KIND_ERROR,
-	TCC_KIND_CONNECT,
-	TCC_KIND_LIFE,
-	TCC_KIND_ACCEPT,
-	TCC_KIND_DROP,
-	TCC_KIND_ZERO_WINDOW,
-	TCC_KIND_VERDICT,
-	TCC_KIND_QUEUE,
-	TCC_KIND_RCVBUF_GROW,
-	TCC_KIND_LISTEN_DROP,
-	TCC_KIND_MAX,
+enum tcc_event_type {
+	TCC_EVENT_PROBE = 0,
+	TCC_EVENT_STATE,
+	TCC_EVENT_RETRANSMIT,
+	TCC_EVENT_SYNACK_RETRANSMIT,
+	TCC_EVENT_RESET_SENT,
+	TCC_EVENT_RESET_RECEIVED,
+	TCC_EVENT_DESTROY,
+	TCC_EVENT_CONG_STATE,
+	TCC_EVENT_RCV_SPACE,
+	TCC_EVENT_ERROR,
+	TCC_EVENT_CONNECT,
+	TCC_EVENT_LIFE,
+	TCC_EVENT_ACCEPT,
+	TCC_EVENT_DROP,
+	TCC_EVENT_ZERO_WINDOW,
+	TCC_EVENT_SPURIOUS,
+	TCC_EVENT_QUEUE,
+	TCC_EVENT_RCVBUF_GROW,
+	TCC_EVENT_LISTEN_DROP,
+	TCC_EVENT_MAX,
 };
 
 #define TCC_COMM_LEN 16
@@ -53,7 +53,7 @@ struct tcc_head {
 	__u8 daddr[16];
 	__u16 sport;
 	__u16 dport;
-	__u8 kind; /* enum tcc_kind */
+	__u8 event_type; /* enum tcc_event_type */
 	__u8 full; /* enum tcc_head_flag */
 	__u16 len; /* of the whole record, checked by the reader */
 };
@@ -289,7 +289,7 @@ struct tcc_cong_state {
 	__u32 prior_ssthresh;
 	__u8 old_ca_state;
 	__u8 new_ca_state;
-	__u8 derived;
+	__u8 inferred;
 	__u8 unused[5];
 };
 
@@ -303,7 +303,7 @@ struct tcc_error {
 #include "receive.h"
 #include "lifecycle.h"
 #include "drop.h"
-#include "derived.h"
+#include "inferred.h"
 
 /* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
 union tcc_record {
@@ -325,7 +325,7 @@ union tcc_record {
 	struct tcc_drop drop;
 	struct tcc_drop_stack drop_stack;
 	struct tcc_zero_window zero_window;
-	struct tcc_verdict verdict;
+	struct tcc_spurious spurious;
 	struct tcc_queue queue;
 	struct tcc_listen_drop listen_drop;
 	enum tcc_retransmit_class retransmit_class;
@@ -337,18 +337,18 @@ union tcc_record {
 };
 
 /*
- * What became of the events of one kind, on one CPU. `seen` is counted on entry and every other field on the way out,
+ * What became of the events of one event type, on one CPU. `seen` is counted on entry and every other field on the way out,
  * apart from each other, so that their sum is a check and not a definition.
  */
 struct tcc_counters {
 	__u64 seen;
 	__u64 filtered;
 	__u64 sampled_out;
-	__u64 limited;
+	__u64 rate_limited;
 	__u64 lost;
 	__u64 submitted;
 	__u64 caught; /* of the seen: by the second program, as the kernel had skipped the first */
-	__u64 summarised; /* counted in a summary, in place of a record */
+	__u64 aggregated; /* counted in a summary, in place of a record */
 	__u64 undecided; /* the owner, whom a filter asks for, is not known */
 };
 
@@ -375,7 +375,7 @@ TCC_NO_PADDING(struct tcc_accept, unused);
 TCC_NO_PADDING(struct tcc_drop, unused);
 TCC_NO_PADDING(struct tcc_drop_stack, stack);
 TCC_NO_PADDING(struct tcc_zero_window, unused);
-TCC_NO_PADDING(struct tcc_verdict, unused);
+TCC_NO_PADDING(struct tcc_spurious, unused);
 TCC_NO_PADDING(struct tcc_queue, qdisc);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, mptcp_token) + 4, "tcc_sock has a hole");

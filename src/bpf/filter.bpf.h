@@ -66,7 +66,7 @@ static __always_inline bool follow_zone_is(int ours, __u32 ifindex)
 }
 
 /* Whichever end it is that we see; on one host both are there. */
-static __always_inline bool admit_follow(const struct tcc_head *h, __u32 ifindex)
+static __always_inline bool filter_follow(const struct tcc_head *h, __u32 ifindex)
 {
 	return (end_is(0, h->saddr, h->sport) && end_is(1, h->daddr, h->dport) && follow_zone_is(0, ifindex)) ||
 	       (end_is(1, h->saddr, h->sport) && end_is(0, h->daddr, h->dport) && follow_zone_is(1, ifindex));
@@ -79,7 +79,7 @@ static __always_inline __u32 zone_of(struct sock *sk)
 }
 
 /* What the head decides, and the zone of its addresses (0: not known); the only filters of the record reader. */
-static __always_inline bool admit_head(const struct tcc_head *h, __u32 ifindex)
+static __always_inline bool filter_head(const struct tcc_head *h, __u32 ifindex)
 {
 	if (ON(TCC_FILTER_IPV4) && !is_mapped(h->daddr))
 		return false;
@@ -91,7 +91,7 @@ static __always_inline bool admit_head(const struct tcc_head *h, __u32 ifindex)
 		return false;
 	if (ON(TCC_FILTER_RPORT) && !port_in(ports_peer, h->dport))
 		return false;
-	if (ON(TCC_FILTER_FOLLOW) && !admit_follow(h, ifindex))
+	if (ON(TCC_FILTER_FOLLOW) && !filter_follow(h, ifindex))
 		return false;
 	if (ON(TCC_FILTER_COOKIE) && !value_in(TCC_FILTER_COOKIE, h->cookie))
 		return false;
@@ -106,7 +106,7 @@ static __always_inline bool admit_head(const struct tcc_head *h, __u32 ifindex)
 }
 
 /* A cgroup filter takes the group and all below it, so the socket's group is asked for each of its ancestors. */
-static __always_inline bool admit_cgroup(struct sock *sk)
+static __always_inline bool filter_cgroup(struct sock *sk)
 {
 	struct cgroup *cg = sock_cgroup(sk);
 	int level = BPF_CORE_READ(cg, level);
@@ -120,7 +120,7 @@ static __always_inline bool admit_cgroup(struct sock *sk)
 	return false;
 }
 
-static __always_inline bool admit_cc(struct tcp_sock *tp)
+static __always_inline bool filter_cc(struct tcp_sock *tp)
 {
 	const struct tcp_congestion_ops *ca_ops = ((struct inet_connection_sock *)tp)->icsk_ca_ops;
 	__u8 name[TCC_CA_NAME_LEN] = {};
@@ -130,12 +130,12 @@ static __always_inline bool admit_cc(struct tcp_sock *tp)
 }
 
 /* The packet's mark or the socket's; `skb_mark` is 0 where the event has no packet. */
-static __always_inline bool admit_mark(struct sock *sk, __u32 skb_mark)
+static __always_inline bool filter_mark(struct sock *sk, __u32 skb_mark)
 {
 	return value_in(TCC_FILTER_MARK, skb_mark) || value_in(TCC_FILTER_MARK, sk->sk_mark);
 }
 
-static __always_inline bool admit_iface(struct sock *sk, __u32 ifindex)
+static __always_inline bool filter_iface(struct sock *sk, __u32 ifindex)
 {
 	__u32 bound = sk->__sk_common.skc_bound_dev_if;
 
@@ -143,7 +143,7 @@ static __always_inline bool admit_iface(struct sock *sk, __u32 ifindex)
 }
 
 /* What is read from the socket. */
-static __always_inline bool admit_sock(struct sock *sk, struct tcp_sock *tp, __u32 skb_mark, __u32 ifindex,
+static __always_inline bool filter_sock(struct sock *sk, struct tcp_sock *tp, __u32 skb_mark, __u32 ifindex,
 				       const bool typed)
 {
 	if (ON(TCC_FILTER_UID) && !value_in(TCC_FILTER_UID, sk->sk_uid.val))
@@ -151,25 +151,25 @@ static __always_inline bool admit_sock(struct sock *sk, struct tcp_sock *tp, __u
 	if (ON(TCC_FILTER_NETNS) &&
 	    !value_in(TCC_FILTER_NETNS, FOLLOW(typed, sk, __sk_common.skc_net.net, ns.inum)))
 		return false;
-	if (ON(TCC_FILTER_MARK) && !admit_mark(sk, skb_mark))
+	if (ON(TCC_FILTER_MARK) && !filter_mark(sk, skb_mark))
 		return false;
-	if (ON(TCC_FILTER_IFACE) && !admit_iface(sk, ifindex))
+	if (ON(TCC_FILTER_IFACE) && !filter_iface(sk, ifindex))
 		return false;
-	if (ON(TCC_FILTER_CC) && !admit_cc(tp))
+	if (ON(TCC_FILTER_CC) && !filter_cc(tp))
 		return false;
-	if (ON(TCC_FILTER_CGROUP) && !admit_cgroup(sk))
+	if (ON(TCC_FILTER_CGROUP) && !filter_cgroup(sk))
 		return false;
 	return true;
 }
 
 /* What is known of the owner. A connection whose owner is not known is not anybody's. */
-static __always_inline bool admit_owner(const struct conn *conn)
+static __always_inline bool filter_owner(const struct conn *conn)
 {
-	if (!ON(TCC_FILTER_PID | TCC_FILTER_COMM | TCC_FILTER_TREE))
+	if (!ON(TCC_FILTER_PID | TCC_FILTER_COMM | TCC_FILTER_TRACED_PIDS))
 		return true;
 	if (!conn)
 		return false;
-	if (ON(TCC_FILTER_TREE) && !(conn->flags & CONN_TREE))
+	if (ON(TCC_FILTER_TRACED_PIDS) && !(conn->flags & CONN_TREE))
 		return false;
 	if (ON(TCC_FILTER_PID) && !value_in(TCC_FILTER_PID, conn->tgid))
 		return false;
@@ -185,9 +185,9 @@ static __always_inline bool owner_undecided(const struct conn *conn)
 
 	if (!conn || (!conn->tgid && !(conn->flags & CONN_LISTENER)))
 		return true;
-	if (!ON(TCC_FILTER_TREE))
+	if (!ON(TCC_FILTER_TRACED_PIDS))
 		return false;
-	refused = bpf_map_lookup_elem(&tree_refused, &zero);
+	refused = bpf_map_lookup_elem(&traced_pids_refused, &zero);
 	return refused && *refused;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A connection's beginning, and its resets: for the kinds whose records tell how long something took, or
+ * A connection's beginning, and its resets: for the event types whose records tell how long something took, or
  * who did it. These hooks run before the programs that make the records.
  */
 #ifndef __TCC_HISTORY_BPF_H__

@@ -12,7 +12,7 @@ static __always_inline void load_net(__u8 out[16], const __u8 addr[16])
 	__u32 *to = (void *)out;
 
 	if (is_mapped(addr)) {
-		mapped(out, from[3] & cfg.prefix4);
+		ipv4_mapped(out, from[3] & cfg.prefix4);
 		return;
 	}
 	to[0] = from[0] & cfg.prefix6[0];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Fewer events of what the filters let through: sampling (sampled_out) and rate limits (limited). */
+/* Fewer events of what the filters let through: sampling (sampled_out) and rate limits (rate_limited). */
 #ifndef __TCC_LIMIT_BPF_H__
 #define __TCC_LIMIT_BPF_H__
 

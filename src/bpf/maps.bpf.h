@@ -65,8 +65,8 @@ struct {
 /* Written here, summed by the reader at any time. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, TCC_KIND_MAX);
-	__type(key, __u32); /* enum tcc_kind; an array's key must be an integer to BTF */
+	__uint(max_entries, TCC_EVENT_MAX);
+	__type(key, __u32); /* enum tcc_event_type; an array's key must be an integer to BTF */
 	__type(value, struct tcc_counters);
 } counters SEC(".maps");
 
@@ -148,21 +148,21 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1); /* * */
 	__type(key, __u64);
-	__type(value, struct tcc_dwelling);
-} dwelling SEC(".maps");
+	__type(value, struct tcc_ca_state_time);
+} ca_state_times SEC(".maps");
 
 /* Where the iterator over connections builds its records; it runs for one reader at a time. */
-struct flow_copy {
+struct conn_snapshot_copy {
 	__u8 sock[4096];
-	struct tcc_flow flow;
+	struct tcc_conn_snapshot snapshot;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct flow_copy);
-} flow_copies SEC(".maps");
+	__type(value, struct conn_snapshot_copy);
+} conn_snapshot_copies SEC(".maps");
 
 /* The same for the iterator over listening sockets. */
 struct listener_copy {
@@ -241,7 +241,7 @@ struct conn {
 /*
  * Key: the socket's address (the record reader: its cookie). Inserted by the first event that needs it, where
  * a process connects or listens, and by each run of the iterator; removed by tcp_destroy_sock, so that a reused address
- * starts anew. LRU bounds it: where there are more connections than entries the idle ones are forgotten and learnt again.
+ * starts anew. LRU bounds it: where there are more connections than entries the idle ones are evicted and learnt again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -254,8 +254,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct tcc_memories);
-} memories SEC(".maps");
+	__type(value, struct tcc_entry_counts);
+} entry_counts SEC(".maps");
 
 enum {
 	ZERO_PEER = 1,
@@ -293,8 +293,8 @@ struct {
 	__type(value, struct zero_watch);
 } zero_watches SEC(".maps");
 
-/* What a verdict is found by: a connection at the last look. */
-struct verdict_state {
+/* What a spurious is found by: a connection at the last look. */
+struct spurious_state {
 	__u64 packet_ns; /* of the last packet */
 	__u64 retrans_ns; /* the first retransmission since the marker was set; 0: none was seen */
 	__u32 undo_marker;
@@ -321,8 +321,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1); /* * */
 	__type(key, __u64);
-	__type(value, struct verdict_state);
-} verdict_states SEC(".maps");
+	__type(value, struct spurious_state);
+} spurious_states SEC(".maps");
 
 /* Who listens where; inserted and removed by inet_sock_set_state, inserted by the iterator. */
 struct listener_key {

@@ -19,7 +19,7 @@ static __always_inline struct synack_key synack_key(struct sock *sk)
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
 		BPF_CORE_READ_INTO(&key.daddr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	else
-		mapped(key.daddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+		ipv4_mapped(key.daddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
 	key.dport = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	return key;
 }
@@ -30,7 +30,7 @@ static __always_inline int on_synack_time(struct sock *listener, struct request_
 	__u64 sent_us = BPF_CORE_READ((struct tcp_request_sock *)req, snt_synack);
 
 	if (sent_us)
-		remember_anew(synacks, &key, &sent_us);
+		entry_replace(synacks, &key, &sent_us);
 	return 0;
 }
 
@@ -109,7 +109,7 @@ static __always_inline __u32 passive_handshake_us(const struct conn *conn, struc
 	if (!sent_us)
 		return 0;
 	took_us = now / 1000 - *sent_us;
-	forget(synacks, &key);
+	entry_delete(synacks, &key);
 	return deferred ? 0 : took_us;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The hooks that keep `conns`, `listeners` and `tree` up to date. For those that run once in a connection's life raw_tp
+ * The hooks that keep `conns`, `listeners` and `traced_pids` up to date. For those that run once in a connection's life raw_tp
  * does on every kernel alike; those that run for each packet have a typed flavour, which saves a probe read.
  */
 #ifndef __TCC_OWNER_BPF_H__
@@ -17,7 +17,7 @@ static __always_inline struct listener_key listener_key(struct sock *sk)
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
 		BPF_CORE_READ_INTO(&key.saddr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 	else
-		mapped(key.saddr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		ipv4_mapped(key.saddr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 	key.net = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	key.sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	return key;
@@ -35,7 +35,7 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 	known = bpf_map_lookup_elem(&listeners, &key);
 	__builtin_memcpy(fresh.comm, owner->comm, TCC_COMM_LEN);
 	if (!known) {
-		remember(listeners, &key, &fresh);
+		entry_insert(listeners, &key, &fresh);
 		return;
 	}
 	if (known->tgid != fresh.tgid) {
@@ -52,7 +52,7 @@ static __always_inline void listener_remove(struct sock *sk)
 	struct listener *known = bpf_map_lookup_elem(&listeners, &key);
 
 	if (known && known->tgid)
-		forget(listeners, &key);
+		entry_delete(listeners, &key);
 }
 
 /* Most listen at any address: of their own family or, for an IPv4 connection, by IPv6. The new socket has its own by now. */
@@ -62,7 +62,7 @@ static __always_inline struct listener *listener_of(struct sock *sk)
 	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
 
 	if (!listener && is_mapped(key.saddr)) {
-		mapped(key.saddr, 0);
+		ipv4_mapped(key.saddr, 0);
 		listener = bpf_map_lookup_elem(&listeners, &key);
 	}
 	if (!listener) {
@@ -157,7 +157,7 @@ int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
 		conn_disown(conn);
 	subflow = subflow_of_real(sk);
 	if (shows_owner(sk, subflow, conn))
-		conn_learn(conn);
+		update_owner(conn);
 	else if (!owner_known(conn))
 		owner_of_subflow(conn, subflow);
 	if (newstate == TCP_LISTEN && conn->tgid)
@@ -174,14 +174,14 @@ static __always_inline int on_use(struct sock *sk, const bool typed)
 		return 0;
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (conn)
-		conn_learn(conn);
+		update_owner(conn);
 	return 0;
 }
 
 /* Fires where a process takes received data. */
 TRACEPOINT(tcp_rcv_space_adjust, owner_receive, on_use, (struct sock *sk), (sk))
 
-/* Fires where a process hands data to send over; since 6.16 (a 2025 addition), before that see conn_ask(). */
+/* Fires where a process hands data to send over; since 6.16 (a 2025 addition), before that see request_owner_scan(). */
 TRACEPOINT(tcp_sendmsg_locked, owner_send, on_use, (struct sock *sk), (sk))
 
 static __always_inline void conn_gone(__u64 key)
@@ -206,22 +206,22 @@ int BPF_PROG(conn_destroy, struct sock *sk)
 
 	if (cfg.keep_gone)
 		conn_gone(key);
-	forget(conns, &key);
+	entry_delete(conns, &key);
 	if (cfg.keep_closed)
-		forget(closed_conns, &addr);
+		entry_delete(closed_conns, &addr);
 	return 0;
 }
 
 SEC("raw_tp/sched_process_fork")
-int BPF_PROG(tree_fork, struct task_struct *parent, struct task_struct *child)
+int BPF_PROG(traced_pids_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
 	__u32 zero = 0, *refused;
 	__u8 one = 1;
 
-	if (tgid == child_tgid || !in_tree(tgid) || !bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY))
+	if (tgid == child_tgid || !is_traced_pid(tgid) || !bpf_map_update_elem(&traced_pids, &child_tgid, &one, BPF_ANY))
 		return 0;
-	refused = bpf_map_lookup_elem(&tree_refused, &zero);
+	refused = bpf_map_lookup_elem(&traced_pids_refused, &zero);
 	if (refused)
 		__sync_fetch_and_add(refused, 1);
 	return 0;
@@ -229,12 +229,12 @@ int BPF_PROG(tree_fork, struct task_struct *parent, struct task_struct *child)
 
 /* Only with a process's last thread; its connections keep their mark. */
 SEC("raw_tp/sched_process_exit")
-int BPF_PROG(tree_exit, struct task_struct *task)
+int BPF_PROG(traced_pids_exit, struct task_struct *task)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 
 	if (!BPF_CORE_READ(task, signal, live.counter))
-		bpf_map_delete_elem(&tree, &tgid);
+		bpf_map_delete_elem(&traced_pids, &tgid);
 	return 0;
 }
 
@@ -244,8 +244,8 @@ static __always_inline void tree_root(void)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u8 one = 1;
 
-	if (!bpf_map_lookup_elem(&tree, &tgid))
-		bpf_map_update_elem(&tree, &tgid, &one, BPF_ANY);
+	if (!bpf_map_lookup_elem(&traced_pids, &tgid))
+		bpf_map_update_elem(&traced_pids, &tgid, &one, BPF_ANY);
 }
 
 static __always_inline void tracer_is_current(void)
@@ -314,7 +314,7 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 	struct sock *sk;
 
 	tracer_is_current();
-	if (cfg.filters & TCC_FILTER_TREE)
+	if (cfg.filters & TCC_FILTER_TRACED_PIDS)
 		tree_root();
 	if (!task || !stream)
 		return 0;

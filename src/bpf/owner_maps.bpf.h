@@ -9,7 +9,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
-} owner_asks SEC(".maps");
+} owner_scan_requests SEC(".maps");
 
 /* The inode of the tracer's executable, by its address; set by the iterator, which the tracer itself runs. */
 struct {
@@ -25,7 +25,7 @@ struct {
 	__uint(max_entries, 1); /* * */
 	__type(key, __u32);
 	__type(value, __u8);
-} tree SEC(".maps");
+} traced_pids SEC(".maps");
 
 /* How many found no room there; counted here, read by the reader at any time. */
 struct {
@@ -33,6 +33,6 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
-} tree_refused SEC(".maps");
+} traced_pids_refused SEC(".maps");
 
 #endif

@@ -48,10 +48,10 @@ struct packet {
 	__u8 framed; /* its link-layer header has been put on, or not taken off yet */
 };
 
-enum looked {
-	LOOKED_OTHER, /* no TCP */
-	LOOKED_FAILED, /* TCP, but its header cannot be read */
-	LOOKED_TCP,
+enum parse_result {
+	PARSE_OTHER, /* no TCP */
+	PARSE_FAILED, /* TCP, but its header cannot be read */
+	PARSE_TCP,
 };
 
 /* TIME_WAIT and a request have little more than a struct sock_common. */
@@ -73,8 +73,8 @@ static __always_inline bool look_ip4(struct packet *p, unsigned char *head, __u3
 	frag = bpf_ntohl(ip[1]) & 0xffff;
 	if (words >> 28 != 4 || byte[9] != IPPROTO_TCP || (frag & IP_OFFSET))
 		return false;
-	mapped(p->src, ip[3]);
-	mapped(p->dst, ip[4]);
+	ipv4_mapped(p->src, ip[3]);
+	ipv4_mapped(p->dst, ip[4]);
 	p->fragment = (frag & IP_MF) != 0;
 	*tcp = at + (words >> 24 & 15) * 4;
 	*end = words & 0xffff ? at + (words & 0xffff) : 0;
@@ -131,7 +131,7 @@ static __always_inline bool look_tcp(struct packet *p, unsigned char *head, __u3
 }
 
 /* Cheap for what is no TCP: it leaves after one load or two reads. */
-static __always_inline enum looked packet_look(struct packet *p, struct sk_buff *skb, const bool typed)
+static __always_inline enum parse_result packet_parse(struct packet *p, struct sk_buff *skb, const bool typed)
 {
 	__be16 protocol = FOLLOW(typed, skb, protocol);
 	__u32 at = 0, tail, end = 0, tcp = 0, data;
@@ -149,31 +149,31 @@ static __always_inline enum looked packet_look(struct packet *p, struct sk_buff 
 			at = FOLLOW(typed, skb, data) - head;
 		if (protocol == bpf_htons(ETH_P_IP)) {
 			if (!look_ip4(p, head, at, tail, &tcp, &end))
-				return LOOKED_OTHER;
+				return PARSE_OTHER;
 		} else if (!look_ip6(p, head, at, tail, &tcp, &end)) {
-			return LOOKED_OTHER;
+			return PARSE_OTHER;
 		}
 	} else if (!protocol) {
 		sk = BPF_CORE_READ(skb, sk);
 		tcp = FOLLOW(typed, skb, transport_header);
 		if (!sk || tcp == 0xffff || !is_full(BPF_CORE_READ(sk, __sk_common.skc_state)) || !is_tcp(sk))
-			return LOOKED_OTHER;
+			return PARSE_OTHER;
 		head = FOLLOW(typed, skb, head);
 		tail = FOLLOW(typed, skb, tail);
 	} else {
-		return LOOKED_OTHER;
+		return PARSE_OTHER;
 	}
 	p->len = FOLLOW(typed, skb, len);
 	data = FOLLOW(typed, skb, data) - head;
 	p->framed = p->addressed && data < at;
 	if (!look_tcp(p, head, tcp, tail, end ? end : data + p->len))
-		return LOOKED_FAILED;
+		return PARSE_FAILED;
 	p->mark = FOLLOW(typed, skb, mark);
 	shared = (void *)(head + FOLLOW(typed, skb, end));
 	p->segs = BPF_CORE_READ(shared, gso_segs);
 	if (!p->segs)
 		p->segs = 1;
-	return LOOKED_TCP;
+	return PARSE_TCP;
 }
 
 /*
@@ -237,7 +237,7 @@ static __always_inline void packet_cookie(struct sk_buff *skb)
 }
 
 /* The filters that a packet without a socket can pass, beside those of the head. */
-static __always_inline bool admit_packet(const struct packet *p)
+static __always_inline bool filter_packet(const struct packet *p)
 {
 	if (ON(TCC_FILTER_NETNS) && !value_in(TCC_FILTER_NETNS, p->netns))
 		return false;

@@ -25,7 +25,7 @@
 #define TCP_CHRONO_RWND_LIMITED 2
 #define TCP_CHRONO_SNDBUF_LIMITED 3
 
-static __always_inline void mapped(__u8 out[16], __be32 v4)
+static __always_inline void ipv4_mapped(__u8 out[16], __be32 v4)
 {
 	__be32 *word = (void *)out;
 
@@ -49,8 +49,8 @@ static __always_inline void load_addrs(struct sock *sk, __u8 saddr[16], __u8 dad
 		d[2] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[2];
 		d[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
 	} else {
-		mapped(saddr, sk->__sk_common.skc_rcv_saddr);
-		mapped(daddr, sk->__sk_common.skc_daddr);
+		ipv4_mapped(saddr, sk->__sk_common.skc_rcv_saddr);
+		ipv4_mapped(daddr, sk->__sk_common.skc_daddr);
 	}
 }
 
@@ -75,7 +75,7 @@ static __always_inline bool copy_skb(struct copies *copy, struct sk_buff *skb)
 }
 
 /* `typed`: it is the socket itself, in a program where the verifier knows that. */
-static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 kind, __u16 len, const bool typed)
+static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 event_type, __u16 len, const bool typed)
 {
 	h->mono_ns = bpf_ktime_get_ns();
 	if (typed && cfg.cookie_helper)
@@ -85,7 +85,7 @@ static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 
 	load_addrs(sk, h->saddr, h->daddr);
 	h->sport = sk->__sk_common.skc_num;
 	h->dport = bpf_ntohs(sk->__sk_common.skc_dport);
-	h->kind = kind;
+	h->event_type = event_type;
 	h->full = cfg.full ? TCC_HEAD_FULL : 0;
 	h->len = len;
 }

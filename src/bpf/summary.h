@@ -78,7 +78,7 @@ struct tcc_sums {
 };
 
 /* A connection in a recovery state that is not over, and so in no sum yet. */
-struct tcc_dwelling {
+struct tcc_ca_state_time {
 	struct tcc_key key; /* of the row that it belongs to */
 	__u64 since_ns;
 	__u8 ca_state;
@@ -86,7 +86,7 @@ struct tcc_dwelling {
 };
 
 /* A connection at one moment. */
-struct tcc_flow {
+struct tcc_conn_snapshot {
 	struct tcc_event event;
 	__u64 sk; /* which tells those that live at a time apart */
 	__u8 born; /* begun since we look: its counters began at zero */
@@ -95,26 +95,26 @@ struct tcc_flow {
 	__u32 generation; /* of connections of one socket, which have one cookie */
 };
 
-TCC_NO_PADDING(struct tcc_flow, generation);
+TCC_NO_PADDING(struct tcc_conn_snapshot, generation);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
 TCC_NO_PADDING(struct tcc_sums, n);
-TCC_NO_PADDING(struct tcc_dwelling, unused);
+TCC_NO_PADDING(struct tcc_ca_state_time, unused);
 
-/* Entries of a map, on one CPU. What was made, not removed and is not there was forgotten. */
+/* Entries of a map, on one CPU. What was made, not removed and is not there was evicted. */
 struct tcc_entries {
 	__u64 made;
 	__u64 removed;
 };
 
-/* Of the maps of these names, which remember something between events: see memory.bpf.h. */
-struct tcc_memories {
+/* Of the maps of these names, which remember something between events: see entries.bpf.h. */
+struct tcc_entry_counts {
 	struct tcc_entries conns;
 	struct tcc_entries listeners;
 	struct tcc_entries accepting;
 	struct tcc_entries zero_windows;
-	struct tcc_entries verdict_states;
-	struct tcc_entries dwelling;
+	struct tcc_entries spurious_states;
+	struct tcc_entries ca_state_times;
 	struct tcc_entries synacks;
 	struct tcc_entries queued_packets;
 	struct tcc_entries closed_conns;

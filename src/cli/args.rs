@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::template::Template;
+use super::template::LineTemplate;
 use super::zone::Zoned;
 use super::{parse, template};
 use crate::config::Rate;
@@ -23,7 +23,7 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
-    pub tap: TapArgs,
+    pub kernel_options: KernelArgs,
     /// Run this command and trace only the connections of it and its children; ends with it, with its status.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -128,7 +128,7 @@ pub struct OutputArgs {
     pub all_fields: bool,
     /// A line for each event: '{time} {saddr}:{sport} {snd_cwnd:>6}'. Columns as in tcc-trace schema, and `type`.
     #[arg(long, value_name = "TEMPLATE", value_parser = template::template, conflicts_with_all = ["output", "fields", "all_fields"])]
-    pub format: Option<Template>,
+    pub format: Option<LineTemplate>,
     /// What `time` holds.
     #[arg(long, value_enum, default_value_t = TimeArg::Wall)]
     pub time: TimeArg,
@@ -151,7 +151,7 @@ pub struct OutputArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Kernel")]
-pub struct TapArgs {
+pub struct KernelArgs {
     /// How tcp_probe is read: the tracepoint's record, or struct tcp_sock.
     #[arg(long, value_enum, default_value_t = ReaderArg::Auto)]
     pub reader: ReaderArg,

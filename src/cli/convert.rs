@@ -8,10 +8,11 @@ use super::args::{
     ColorArg, FilterArgs, OutputFormat, ReaderArg, TimeArg, TraceArgs, TransportArg,
 };
 use super::parse::Follow;
-use super::template::Template;
+use super::template::LineTemplate;
 use super::{resolve, zone};
 use crate::config::{
-    Config, Fields, Filters, Format, Limits, Only, Output, Reader, Tap, TimeMode, Transport,
+    Config, EventFilters, Fields, Filters, Format, KernelOptions, Limits, Output, Reader, TimeMode,
+    Transport,
 };
 
 impl TraceArgs {
@@ -21,7 +22,7 @@ impl TraceArgs {
             bail!("the command after `--` is empty");
         }
         let template = self.output.format;
-        let names = template.as_ref().map_or(self.output.fields, Template::names);
+        let names = template.as_ref().map_or(self.output.fields, LineTemplate::names);
         let fields = match (self.output.all_fields, names) {
             (true, _) => Fields::All,
             (false, names) if names.is_empty() => Fields::Standard,
@@ -49,7 +50,7 @@ impl TraceArgs {
                 rate: self.limits.rate,
                 rate_per_conn: self.limits.rate_per_conn,
             },
-            only: Only::default(),
+            event_filters: EventFilters::default(),
             output: Output {
                 format: match self.output.output {
                     OutputFormat::Text => Format::Text,
@@ -72,26 +73,26 @@ impl TraceArgs {
                 redraw: false,
                 stack: false,
             },
-            tap: Tap {
-                reader: match self.tap.reader {
+            kernel_options: KernelOptions {
+                reader: match self.kernel_options.reader {
                     ReaderArg::Auto => None,
                     ReaderArg::Record => Some(Reader::Record),
                     ReaderArg::Sock => Some(Reader::Sock),
                     ReaderArg::Raw => Some(Reader::Raw),
                 },
-                transport: match self.tap.transport {
+                transport: match self.kernel_options.transport {
                     TransportArg::Auto => None,
                     TransportArg::Ringbuf => Some(Transport::RingBuf),
                     TransportArg::Perfbuf => Some(Transport::PerfBuf),
                 },
-                buffer_size: self.tap.buffer_size,
-                max_conns: self.tap.max_conns,
-                btf: self.tap.btf,
-                derived: false,
-                nice: self.tap.nice,
+                buffer_size: self.kernel_options.buffer_size,
+                max_conns: self.kernel_options.max_conns,
+                btf: self.kernel_options.btf,
+                inferred: false,
+                nice: self.kernel_options.nice,
             },
             command: self.command,
-            summarise: None,
+            summary: None,
         })
     }
 }

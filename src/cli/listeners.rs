@@ -8,9 +8,9 @@ use clap::Args;
 
 use super::args::{OutputFormat, TraceArgs};
 use super::parse;
-use super::summary::{HEADING, SCREEN, of_limits, refuse, summarised};
+use super::summary::{HEADING, SCREEN, aggregated, of_limits, refuse};
 use crate::config::Config;
-use crate::config::summary::{Listeners, Summarise, What};
+use crate::config::summary::{Listeners, SummaryCommand, SummaryOptions};
 
 #[derive(Args, Debug)]
 pub struct ListenersArgs {
@@ -33,9 +33,9 @@ impl ListenersArgs {
         let text = self.trace.output.output == OutputFormat::Text;
         let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
         let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
-        let what = What::Listeners(Listeners { rows });
-        let summarise = Summarise { interval: Some(self.interval), what };
-        let mut config = summarised(self.trace, "listeners", summarise)?;
+        let what = SummaryCommand::Listeners(Listeners { rows });
+        let summarise = SummaryOptions { interval: Some(self.interval), what };
+        let mut config = aggregated(self.trace, "listeners", summarise)?;
         config.output.redraw = redraw;
         Ok(config)
     }

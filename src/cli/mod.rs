@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::args::TraceArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
-use crate::probe::KINDS;
+use crate::events::EVENT_TYPES;
 
 /// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
 ///
@@ -57,7 +57,7 @@ impl Cli {
 
 /// Do the arguments end with the `--` that a command should follow? That is `-- $CMD` with an empty CMD, and would trace
 /// everything; clap does not tell it from no `--` at all.
-pub fn lacks_command(args: impl IntoIterator<Item = OsString>) -> bool {
+pub fn missing_command(args: impl IntoIterator<Item = OsString>) -> bool {
     let mut args = args.into_iter().skip_while(|arg| arg != "--");
     args.next().is_some() && args.next().is_none()
 }
@@ -66,7 +66,7 @@ pub fn lacks_command(args: impl IntoIterator<Item = OsString>) -> bool {
 pub enum Command {
     /// Samples of the congestion control of every connection (the default command).
     Probe(Box<TraceArgs>),
-    /// Any kinds of events in one stream, as they happened.
+    /// Any event types in one stream, as they happened.
     Events(Box<EventsArgs>),
     /// Segments that are sent again, and why (bcc's tcpretrans).
     ///
@@ -129,7 +129,7 @@ pub enum Command {
     /// its way through a VLAN, a tunnel or a bond, and again at the device below. Not of SYN-ACKs, of what is sent without a
     /// socket (RSTs to nobody, ACKs in TIME_WAIT), or of what is forwarded.
     Queue(Box<QueueArgs>),
-    /// Say what this kernel, these rights and this binary can do, and what would mend the rest.
+    /// Say what this kernel, these rights and this binary can do, and what would fix the rest.
     Check(CheckArgs),
     /// Print the JSON Schema of the records.
     Schema(SchemaArgs),
@@ -163,19 +163,19 @@ pub enum ReportFormat {
 
 #[derive(Args, Debug)]
 pub struct SchemaArgs {
-    /// Only this kind of record: a kind of event, stats or end.
-    pub kind: Option<String>,
+    /// Only this type of record: an event type, stats or end.
+    pub event_type: Option<String>,
 }
 
-fn kinds() -> String {
-    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    format!("Kinds of events, or `all` that this kernel has: {}", names.join(", "))
+fn event_types() -> String {
+    let names: Vec<&str> = EVENT_TYPES.iter().map(|event_type| event_type.name).collect();
+    format!("Event types, or `all` for every one that this kernel has: {}", names.join(", "))
 }
 
 #[derive(Args, Debug)]
 pub struct EventsArgs {
-    #[arg(required = true, value_name = "KINDS", value_delimiter = ',', help = kinds())]
-    pub kinds: Vec<String>,
+    #[arg(required = true, value_name = "EVENT_TYPES", value_delimiter = ',', help = event_types())]
+    pub event_types: Vec<String>,
     /// Of `drop`: the way through the kernel's code, too.
     #[arg(long, help_heading = "Output")]
     pub stack: bool,

@@ -21,7 +21,7 @@ const FIRST_NAMESPACE: u64 = 0xefff_fff8;
 const MAX_IFINDEX: u32 = i32::MAX.cast_unsigned();
 /// No process has a greater number (PID_MAX_LIMIT).
 const MAX_PID: u32 = 4 << 20;
-/// So many levels are looked at above a socket's group, see admit_cgroup().
+/// So many levels are looked at above a socket's group, see filter_cgroup().
 const CGROUP_LEVELS: usize = 32;
 
 /// A network namespace: its inode, and the file that opens it if we know one.

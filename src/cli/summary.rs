@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use super::args::{OutputFormat, TraceArgs, TransportArg};
 use super::{Side, parse};
 use crate::config::Config;
-use crate::config::summary::{By, Field, Histograms, Keys, Sort, Summarise, Sums, Top, What};
+use crate::config::summary::{
+    By, Histograms, Keys, Sort, SummaryCommand, SummaryOptions, Sums, TimeField, Top,
+};
 use crate::table::summary::Scale;
 
 #[derive(Args, Debug)]
@@ -84,7 +86,7 @@ pub struct RetransArgs {
 
 impl RetransArgs {
     pub fn into_config(self) -> Result<Config> {
-        into_sums(self.by, &self.rows, self.trace, "retrans", What::Retrans)
+        into_sums(self.by, &self.rows, self.trace, "retrans", SummaryCommand::Retrans)
     }
 }
 
@@ -97,7 +99,7 @@ pub struct CongArgs {
     pub rows: RowArgs,
     /// As on kernels without tcp:tcp_cong_state_set.
     #[arg(long, hide = true)]
-    pub derived: bool,
+    pub inferred: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -107,8 +109,8 @@ impl CongArgs {
         if !self.by.is_empty() {
             refuse("cong --by", &of_limits(&self.trace))?;
         }
-        let mut config = into_sums(self.by, &self.rows, self.trace, "cong", What::Cong)?;
-        config.tap.derived = self.derived;
+        let mut config = into_sums(self.by, &self.rows, self.trace, "cong", SummaryCommand::Cong)?;
+        config.kernel_options.inferred = self.inferred;
         Ok(config)
     }
 }
@@ -127,7 +129,7 @@ fn into_sums(
     rows: &RowArgs,
     trace: TraceArgs,
     command: &str,
-    what: impl FnOnce(Sums) -> What,
+    what: impl FnOnce(Sums) -> SummaryCommand,
 ) -> Result<Config> {
     if by.is_empty() {
         return match rows.given() {
@@ -141,9 +143,9 @@ fn into_sums(
     // The last segments of a connection, and its first ones on some kernels, are sent again without a cookie.
     keys.by.iter_mut().filter(|by| **by == By::Conn).for_each(|by| *by = By::Ends);
     let sums = Sums { keys, max_rows: rows.max_rows.unwrap_or(ROWS) };
-    let summarise = Summarise { interval: rows.interval, what: what(sums) };
-    let mut config = summarised(trace, &command, summarise)?;
-    config.tap.buffer_size = Some(SMALLEST_BUFFER);
+    let summarise = SummaryOptions { interval: rows.interval, what: what(sums) };
+    let mut config = aggregated(trace, &command, summarise)?;
+    config.kernel_options.buffer_size = Some(SMALLEST_BUFFER);
     Ok(config)
 }
 
@@ -223,9 +225,9 @@ impl TopArgs {
         };
         let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
         let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
-        let what = What::Top(Top { sort, rows });
-        let summarise = Summarise { interval: Some(self.interval), what };
-        let mut config = summarised(self.trace, "top", summarise)?;
+        let what = SummaryCommand::Top(Top { sort, rows });
+        let summarise = SummaryOptions { interval: Some(self.interval), what };
+        let mut config = aggregated(self.trace, "top", summarise)?;
         config.output.redraw = redraw;
         Ok(config)
     }
@@ -281,10 +283,10 @@ pub enum UnitArg {
 impl RttArgs {
     pub fn into_config(self) -> Result<Config> {
         let field = match self.field {
-            FieldArg::Srtt => Field::Srtt,
-            FieldArg::MinRtt => Field::MinRtt,
-            FieldArg::Rttvar => Field::Rttvar,
-            FieldArg::Mdev => Field::Mdev,
+            FieldArg::Srtt => TimeField::Srtt,
+            FieldArg::MinRtt => TimeField::MinRtt,
+            FieldArg::Rttvar => TimeField::Rttvar,
+            FieldArg::Mdev => TimeField::Mdev,
         };
         let histograms = Histograms {
             fields: vec![field],
@@ -293,7 +295,7 @@ impl RttArgs {
             scale: scale(self.unit, &self.trace)?,
             max_rows: self.rows.max_rows,
         };
-        into_histograms("rtt", What::Rtt(histograms), self.rows.interval, self.trace)
+        into_histograms("rtt", SummaryCommand::Rtt(histograms), self.rows.interval, self.trace)
     }
 }
 
@@ -318,7 +320,7 @@ impl ConnlatArgs {
             scale: scale(self.unit, &self.trace)?,
             max_rows: self.rows.max_rows,
         };
-        let what = What::Connlat(histograms);
+        let what = SummaryCommand::Connlat(histograms);
         into_histograms("connlat --histogram", what, self.rows.interval, self.trace)
     }
 }
@@ -335,13 +337,13 @@ fn scale(unit: Option<UnitArg>, trace: &TraceArgs) -> Result<Scale> {
 
 fn into_histograms(
     command: &str,
-    what: What,
+    what: SummaryCommand,
     interval: Option<Duration>,
     trace: TraceArgs,
 ) -> Result<Config> {
     refuse(command, &of_records(&trace))?;
-    let mut config = summarised(trace, command, Summarise { interval, what })?;
-    config.tap.buffer_size = Some(SMALLEST_BUFFER);
+    let mut config = aggregated(trace, command, SummaryOptions { interval, what })?;
+    config.kernel_options.buffer_size = Some(SMALLEST_BUFFER);
     Ok(config)
 }
 
@@ -362,15 +364,19 @@ fn key(by: ByArg) -> Option<By> {
 /// Options about how records come.
 fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     [
-        ("--transport", trace.tap.transport != TransportArg::Auto),
-        ("--buffer-size", trace.tap.buffer_size.is_some()),
+        ("--transport", trace.kernel_options.transport != TransportArg::Auto),
+        ("--buffer-size", trace.kernel_options.buffer_size.is_some()),
     ]
 }
 
 /// No record comes from there.
 const SMALLEST_BUFFER: u32 = 4096;
 
-pub(super) fn summarised(trace: TraceArgs, command: &str, summarise: Summarise) -> Result<Config> {
+pub(super) fn aggregated(
+    trace: TraceArgs,
+    command: &str,
+    summary: SummaryOptions,
+) -> Result<Config> {
     let of_events = [
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
@@ -379,7 +385,7 @@ pub(super) fn summarised(trace: TraceArgs, command: &str, summarise: Summarise) 
     ];
     refuse(command, &of_events)?;
     let mut config = trace.into_config()?;
-    config.summarise = Some(summarise);
+    config.summary = Some(summary);
     Ok(config)
 }
 

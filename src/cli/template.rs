@@ -4,9 +4,9 @@ use crate::sink::template::{Align, Piece};
 
 /// What `--format` holds; a type of its own, as clap takes a bare list for an option that may be given again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(pub Vec<Piece>);
+pub struct LineTemplate(pub Vec<Piece>);
 
-impl Template {
+impl LineTemplate {
     /// The names of the columns, each once.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -22,7 +22,7 @@ impl Template {
 }
 
 /// Text and columns. Braces double for themselves; `\t`, `\n` and `\\` are what they are in C.
-pub fn template(text: &str) -> Result<Template, String> {
+pub fn template(text: &str) -> Result<LineTemplate, String> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut rest = text.chars().peekable();
@@ -59,7 +59,7 @@ pub fn template(text: &str) -> Result<Template, String> {
     if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) {
         return Err("it names no column ({time}, {saddr} …)".into());
     }
-    Ok(Template(pieces))
+    Ok(LineTemplate(pieces))
 }
 
 /// `name`, `name:12`, `name:<12` or `name:>12`.
@@ -133,7 +133,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_template_or_an_error(text in "[{}\\\\:<>a-z0-9]{0,24}|\\PC{0,24}") {
-            if let Ok(Template(pieces)) = template(&text) {
+            if let Ok(LineTemplate(pieces)) = template(&text) {
                 // No two texts in a row, and none empty.
                 let texts: Vec<bool> = pieces.iter().map(|p| matches!(p, Piece::Text(_))).collect();
                 prop_assert!(!texts.windows(2).any(|pair| pair[0] && pair[1]));

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::accept;
+use crate::events::accept;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: &Config) -> Result<u8> {
-    session::run(config, &[&accept::KIND])
+    session::run(config, &[&accept::EVENT_TYPE])
 }

@@ -1,18 +1,18 @@
-//! `check`: what this kernel, these rights and this binary can do, and what would mend the rest. Changes nothing, needs
+//! `check`: what this kernel, these rights and this binary can do, and what would fix the rest. Changes nothing, needs
 //! no rights, and says what it could not see without them.
 
 use std::io::Write;
 
 use anyhow::Result;
 
+use crate::check::{CheckItem, CheckReport, FieldStatus};
 use crate::cli::{CheckArgs, ReportFormat};
 use crate::escape;
 use crate::kernel::{Kernel, Rights};
-use crate::report::{Field, Item, Report};
 
 /// Prints the report. The exit status says whether anything can be traced.
 pub fn run(args: &CheckArgs) -> Result<u8> {
-    let report = Report::new(&Kernel::new(args.btf.as_deref()), Rights::current());
+    let report = CheckReport::new(&Kernel::new(args.btf.as_deref()), Rights::current());
     let mut out = Vec::new();
     match args.output {
         ReportFormat::Json => {
@@ -25,7 +25,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     Ok(u8::from(!report.ready))
 }
 
-fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn text(report: &CheckReport, out: &mut Vec<u8>) -> std::io::Result<()> {
     writeln!(
         out,
         "tcc-trace {} on Linux {}: {}",
@@ -35,7 +35,7 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
     )?;
     writeln!(out, "\nsystem")?;
     text_items(&report.system, out)?;
-    for probe in &report.probes {
+    for probe in &report.events {
         writeln!(out, "\n{} ({})", probe.name, probe.hook)?;
         for usage in &probe.uses {
             if let Some(why) = &usage.refused {
@@ -62,7 +62,7 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
     }
     writeln!(out, "\nalgorithms whose own state is shown")?;
     text_items(&report.algorithms, out)?;
-    if report.probes.iter().any(|probe| probe.readers().any(|reader| reader.loads.is_none())) {
+    if report.events.iter().any(|probe| probe.readers().any(|reader| reader.loads.is_none())) {
         writeln!(
             out,
             "\nWithout rights it was not tried whether the kernel takes the programs (?): run it as root."
@@ -72,16 +72,16 @@ fn text(report: &Report, out: &mut Vec<u8>) -> std::io::Result<()> {
 }
 
 /// How many there are, and each that is missing; those of an algorithm together, where they all are.
-fn text_fields(fields: &[Field], out: &mut Vec<u8>) -> std::io::Result<()> {
+fn text_fields(fields: &[FieldStatus], out: &mut Vec<u8>) -> std::io::Result<()> {
     let available = fields.iter().filter(|field| field.available == Some(true)).count();
     writeln!(out, "  {available} of {} fields", fields.len())?;
-    let group = |field: &Field| field.name.split_once('.').map(|(group, _)| group);
+    let group = |field: &FieldStatus| field.name.split_once('.').map(|(group, _)| group);
     let mut lines: Vec<String> = Vec::new();
     for field in fields {
         let Some(why) = &field.missing else {
             continue;
         };
-        let alike = |other: &&Field| other.missing.as_ref() == Some(why);
+        let alike = |other: &&FieldStatus| other.missing.as_ref() == Some(why);
         let name = match group(field) {
             Some(of)
                 if fields.iter().filter(|other| group(other) == Some(of)).all(|f| alike(&f)) =>
@@ -97,14 +97,14 @@ fn text_fields(fields: &[Field], out: &mut Vec<u8>) -> std::io::Result<()> {
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// What would mend several is said once.
-fn text_items(items: &[Item], out: &mut Vec<u8>) -> std::io::Result<()> {
+/// What would fix several is said once.
+fn text_items(items: &[CheckItem], out: &mut Vec<u8>) -> std::io::Result<()> {
     let mut said: Vec<&str> = Vec::new();
     for item in items {
         writeln!(out, "  {} {}: {}", mark(item.ok), item.name, item.detail)?;
-        if let Some(mend) = item.mend.as_deref().filter(|mend| !said.contains(mend)) {
-            writeln!(out, "         {mend}")?;
-            said.push(mend);
+        if let Some(fix) = item.fix.as_deref().filter(|fix| !said.contains(fix)) {
+            writeln!(out, "         {fix}")?;
+            said.push(fix);
         }
     }
     Ok(())

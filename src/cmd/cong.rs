@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::cong_state;
+use crate::events::cong_state;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: &Config) -> Result<u8> {
-    session::run(config, &[&cong_state::KIND])
+    session::run(config, &[&cong_state::EVENT_TYPE])
 }

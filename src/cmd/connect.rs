@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
-use crate::config::{Config, Only};
-use crate::probe::connect;
+use crate::config::{Config, EventFilters};
+use crate::events::connect;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: Config, failed: bool) -> Result<u8> {
-    let config = Config { only: Only { failed, ..config.only }, ..config };
-    session::run(&config, &[&connect::KIND])
+    let config =
+        Config { event_filters: EventFilters { failed, ..config.event_filters }, ..config };
+    session::run(&config, &[&connect::EVENT_TYPE])
 }

@@ -5,45 +5,49 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cli::Side;
-use crate::config::summary::{Field, Summarise, What};
-use crate::config::{Config, Only};
+use crate::config::summary::{SummaryCommand, SummaryOptions, TimeField};
+use crate::config::{Config, EventFilters};
+use crate::events::{EventType, accept, connect};
 use crate::kernel::Kernel;
-use crate::probe::{Kind, accept, connect};
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: Config, side: Side, least: Option<Duration>) -> Result<u8> {
-    let mut config = Config { only: Only { least, ..config.only }, ..config };
-    let kinds = kinds(&config, side);
-    if let Some(Summarise { what: What::Connlat(histograms), .. }) = &mut config.summarise {
-        histograms.fields = kinds.iter().flat_map(|kind| fields(kind)).copied().collect();
+    let mut config =
+        Config { event_filters: EventFilters { least, ..config.event_filters }, ..config };
+    let event_types = event_types(&config, side);
+    if let Some(SummaryOptions { what: SummaryCommand::Connlat(histograms), .. }) =
+        &mut config.summary
+    {
+        histograms.fields =
+            event_types.iter().flat_map(|event_type| fields(event_type)).copied().collect();
     }
-    session::run(&config, &kinds)
+    session::run(&config, &event_types)
 }
 
-/// What is counted of that kind.
-fn fields(kind: &Kind) -> &'static [Field] {
-    if kind.number == accept::KIND.number {
-        &[Field::Handshake, Field::Wait]
+/// What is counted of that event type.
+fn fields(event_type: &EventType) -> &'static [TimeField] {
+    if event_type.number == accept::EVENT_TYPE.number {
+        &[TimeField::Handshake, TimeField::Wait]
     } else {
-        &[Field::Latency, Field::Failed]
+        &[TimeField::Latency, TimeField::Failed]
     }
 }
 
 /// The server's side is left out, and said, where it cannot be had and was not asked for alone.
-fn kinds(config: &Config, side: Side) -> Vec<&'static Kind> {
+fn event_types(config: &Config, side: Side) -> Vec<&'static EventType> {
     match side {
-        Side::Client => return vec![&connect::KIND],
-        Side::Server => return vec![&accept::KIND],
+        Side::Client => return vec![&connect::EVENT_TYPE],
+        Side::Server => return vec![&accept::EVENT_TYPE],
         Side::Both => {}
     }
-    match Kernel::new(config.tap.btf.as_deref()).lacks(&accept::KIND) {
-        None => vec![&connect::KIND, &accept::KIND],
+    match Kernel::new(config.kernel_options.btf.as_deref()).missing(&accept::EVENT_TYPE) {
+        None => vec![&connect::EVENT_TYPE, &accept::EVENT_TYPE],
         Some(why) => {
             if !config.output.quiet {
                 session::output::tell(&format!("note: the server's side is left out: {why}"));
             }
-            vec![&connect::KIND]
+            vec![&connect::EVENT_TYPE]
         }
     }
 }

@@ -3,11 +3,11 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::drop;
+use crate::events::drop;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(mut config: Config, stack: bool) -> Result<u8> {
     config.output.stack = stack;
-    session::run(&config, &[&drop::KIND])
+    session::run(&config, &[&drop::EVENT_TYPE])
 }

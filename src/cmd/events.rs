@@ -1,46 +1,47 @@
-//! `events`: any kinds of events in one stream, as they happened.
+//! `events`: any event types in one stream, as they happened.
 
 use anyhow::{Result, bail};
 
 use crate::config::{Config, Usage};
+use crate::events::{EVENT_TYPES, EventType, drop};
 use crate::kernel::Kernel;
-use crate::probe::{KINDS, Kind, drop};
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(mut config: Config, names: &[String], stack: bool) -> Result<u8> {
-    let kinds = kinds(&config, names)?;
-    if stack && !kinds.iter().any(|kind| kind.number == drop::KIND.number) {
+    let event_types = event_types(&config, names)?;
+    if stack && !event_types.iter().any(|event_type| event_type.number == drop::EVENT_TYPE.number) {
         bail!(Usage("--stack is of `drop`, which is not asked for".into()));
     }
     config.output.stack = stack;
-    session::run(&config, &kinds)
+    session::run(&config, &event_types)
 }
 
 /// By number, each once. `all` is what this kernel has, and what it lacks is said.
-fn kinds(config: &Config, names: &[String]) -> Result<Vec<&'static Kind>> {
+fn event_types(config: &Config, names: &[String]) -> Result<Vec<&'static EventType>> {
     for name in names {
-        if name != "all" && crate::probe::kind(name).is_none() {
-            let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        if name != "all" && crate::events::event_type(name).is_none() {
+            let known: Vec<&str> = EVENT_TYPES.iter().map(|event_type| event_type.name).collect();
             bail!(Usage(format!("no event `{name}`; there are: all, {}", known.join(", "))));
         }
     }
     let all = names.iter().any(|name| name == "all");
     // Where its types cannot be read, that is what is said of it.
-    let kernel = all.then(|| Kernel::new(config.tap.btf.as_deref()));
+    let kernel = all.then(|| Kernel::new(config.kernel_options.btf.as_deref()));
     let kernel = kernel.filter(|kernel| kernel.btf().is_ok());
-    let lacks = |kind: &Kind| kernel.as_ref().and_then(|kernel| kernel.lacks(kind));
-    let mut kinds = Vec::new();
-    for kind in KINDS {
-        let named = names.iter().any(|name| name == kind.name);
-        let lacking = if named { None } else { lacks(kind) };
-        if let Some(why) = lacking {
+    let missing =
+        |event_type: &EventType| kernel.as_ref().and_then(|kernel| kernel.missing(event_type));
+    let mut event_types = Vec::new();
+    for event_type in EVENT_TYPES {
+        let named = names.iter().any(|name| name == event_type.name);
+        let missing_events = if named { None } else { missing(event_type) };
+        if let Some(why) = missing_events {
             if !config.output.quiet {
-                session::output::tell(&format!("note: {} is left out: {why}", kind.name));
+                session::output::tell(&format!("note: {} is left out: {why}", event_type.name));
             }
         } else if named || all {
-            kinds.push(kind);
+            event_types.push(event_type);
         }
     }
-    Ok(kinds)
+    Ok(event_types)
 }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::config::{Config, Only};
-use crate::probe::life;
+use crate::config::{Config, EventFilters};
+use crate::events::life;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: Config, least: Option<Duration>) -> Result<u8> {
-    let config = Config { only: Only { least, list_open: true, ..config.only }, ..config };
-    session::run(&config, &[&life::KIND])
+    let config = Config {
+        event_filters: EventFilters { least, list_open: true, ..config.event_filters },
+        ..config
+    };
+    session::run(&config, &[&life::EVENT_TYPE])
 }

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::listen_drop;
+use crate::events::listen_drop;
 use crate::session;
 
 /// Counts until the end; the exit status.
 pub fn run(config: &Config) -> Result<u8> {
-    session::run(config, &[&listen_drop::KIND])
+    session::run(config, &[&listen_drop::EVENT_TYPE])
 }

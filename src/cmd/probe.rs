@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::tcp_probe;
+use crate::events::tcp_probe;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: &Config) -> Result<u8> {
-    session::run(config, &[&tcp_probe::KIND])
+    session::run(config, &[&tcp_probe::EVENT_TYPE])
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::config::{Config, Only};
-use crate::probe::queue;
+use crate::config::{Config, EventFilters};
+use crate::events::queue;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: Config, least: Option<Duration>) -> Result<u8> {
-    let config = Config { only: Only { least, ..config.only }, ..config };
-    session::run(&config, &[&queue::KIND])
+    let config = Config { event_filters: EventFilters { least, ..config.event_filters }, ..config };
+    session::run(&config, &[&queue::EVENT_TYPE])
 }

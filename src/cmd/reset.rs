@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::{Kind, View, reset_received, reset_sent};
+use crate::events::{EventType, View, reset_received, reset_sent};
 use crate::session;
 
-const KINDS: &[&Kind] = &[&reset_sent::KIND, &reset_received::KIND];
+const EVENT_TYPES: &[&EventType] = &[&reset_sent::EVENT_TYPE, &reset_received::EVENT_TYPE];
 
 const VIEW: View = &[
     ("TIME", "time", 15),
@@ -21,5 +21,5 @@ const VIEW: View = &[
 /// Traces until the end; the exit status.
 pub fn run(mut config: Config) -> Result<u8> {
     config.output.view = Some(VIEW);
-    session::run(&config, KINDS)
+    session::run(&config, EVENT_TYPES)
 }

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::{Kind, View, retransmit, synack_retransmit};
+use crate::events::{EventType, View, retransmit, synack_retransmit};
 use crate::session;
 
-const KINDS: &[&Kind] = &[&retransmit::KIND, &synack_retransmit::KIND];
+const EVENT_TYPES: &[&EventType] = &[&retransmit::EVENT_TYPE, &synack_retransmit::EVENT_TYPE];
 
 const VIEW: View = &[
     ("TIME", "time", 15),
@@ -24,5 +24,5 @@ const VIEW: View = &[
 /// Traces until the end; the exit status.
 pub fn run(mut config: Config) -> Result<u8> {
     config.output.view = Some(VIEW);
-    session::run(&config, KINDS)
+    session::run(&config, EVENT_TYPES)
 }

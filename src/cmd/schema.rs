@@ -5,10 +5,10 @@ use std::fmt::Write;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::accounting::{Counts, Forgotten};
+use crate::accounting::{Counts, Evicted};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
-use crate::probe::{KINDS, Kind};
+use crate::events::{EVENT_TYPES, EventType};
 use crate::summary::{cong, connlat, key, listeners, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
@@ -75,20 +75,20 @@ static COUNTING: &[Counting] = &[
 
 /// Prints it.
 pub fn run(args: &SchemaArgs) -> Result<u8> {
-    let kinds: Vec<&Kind> = KINDS
+    let event_types: Vec<&EventType> = EVENT_TYPES
         .iter()
-        .filter(|kind| args.kind.as_deref().is_none_or(|name| name == kind.name))
+        .filter(|event_type| args.event_type.as_deref().is_none_or(|name| name == event_type.name))
         .collect();
     let accounts: Vec<_> = ACCOUNTS
         .iter()
-        .filter(|(name, _)| args.kind.as_deref().is_none_or(|asked| asked == *name))
+        .filter(|(name, _)| args.event_type.as_deref().is_none_or(|asked| asked == *name))
         .collect();
     let counting: Vec<_> = COUNTING
         .iter()
-        .filter(|counting| args.kind.as_deref().is_none_or(|asked| asked == counting.command))
+        .filter(|counting| args.event_type.as_deref().is_none_or(|asked| asked == counting.command))
         .collect();
-    if kinds.is_empty() && accounts.is_empty() && counting.is_empty() {
-        let known: Vec<&str> = KINDS
+    if event_types.is_empty() && accounts.is_empty() && counting.is_empty() {
+        let known: Vec<&str> = EVENT_TYPES
             .iter()
             .map(|k| k.name)
             .chain(COUNTING.iter().map(|counting| counting.command))
@@ -96,13 +96,13 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
             .collect();
         bail!(Usage(format!(
             "no record `{}`; there are: {}",
-            args.kind.as_deref().unwrap_or_default(),
+            args.event_type.as_deref().unwrap_or_default(),
             known.join(", ")
         )));
     }
-    let records = kinds
+    let records = event_types
         .iter()
-        .map(|kind| record(kind))
+        .map(|event_type| record(event_type))
         .chain(counting.iter().map(|counting| summary(counting)))
         .chain(accounts.iter().map(|(name, doc)| account(name, doc)));
     let schema = json!({
@@ -116,10 +116,10 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
     Ok(0)
 }
 
-fn record(kind: &Kind) -> Value {
+fn record(event_type: &EventType) -> Value {
     let mut properties = Map::new();
-    properties.insert("type".into(), json!({ "const": kind.name }));
-    for column in (kind.columns)() {
+    properties.insert("type".into(), json!({ "const": event_type.name }));
+    for column in (event_type.columns)() {
         match column.group() {
             None => {
                 properties.insert(column.name.into(), of_event(column));
@@ -139,8 +139,8 @@ fn record(kind: &Kind) -> Value {
         }
     }
     json!({
-        "title": kind.name,
-        "description": kind.doc,
+        "title": event_type.name,
+        "description": event_type.doc,
         "type": "object",
         "properties": properties,
         // All others may be left out by --fields.
@@ -240,16 +240,19 @@ fn property(column: &Column) -> Value {
 const COUNTS: &[(&str, &str)] = &[
     ("seen", "The kernel's hook fired; the sum of the others, but for those of the lost."),
     ("emitted", "Printed, and written to the last byte."),
-    ("summarised", "Counted in a summary."),
+    ("aggregated", "Counted in a summary."),
     ("filtered", "Not asked for."),
     ("sampled_out", "Left out by --sample, --every or --on-change."),
-    ("limited", "Over --rate, --rate-per-conn or --count."),
+    ("rate_limited", "Over --rate, --rate-per-conn or --count."),
     ("lost", "The buffer was full, the kernel skipped the program, or the output did not take it."),
-    ("undecodable", "Arrived and made no sense."),
-    ("lost_nested", "Of the lost: the kernel skipped the program, as it interrupted its own run."),
+    ("malformed", "Arrived and made no sense."),
+    (
+        "recursion_misses",
+        "Of the lost: the kernel skipped the program, as it interrupted its own run.",
+    ),
     (
         "lost_undecided",
-        "Of the lost: the owner, whom a filter or -- COMMAND asks for, was forgotten for want of room (--max-conns).",
+        "Of the lost: the owner, whom a filter or -- COMMAND asks for, was evicted for want of room (--max-conns).",
     ),
     ("duration_ns", "Since the start of the trace."),
     ("late", "Came too late to be put in the order of time: these stand behind younger events."),
@@ -257,8 +260,8 @@ const COUNTS: &[(&str, &str)] = &[
     ("listeners", "Listeners and whose they are."),
     ("accepting", "Threads in accept()."),
     ("zero_windows", "Connections with a window that is closed."),
-    ("verdict_states", "Connections with something sent again, for verdict."),
-    ("dwelling", "Connections' recovery states, for cong --by."),
+    ("spurious_states", "Connections with something sent again, for spurious."),
+    ("ca_state_times", "Connections' recovery states, for cong --by."),
     ("synacks", "Handshakes whose SYN-ACK was sent again, for handshake_us."),
     ("queued_packets", "Packets on their way to the driver, for queue."),
     ("processes", "Processes of the command for which there never was room: they are not traced."),
@@ -268,7 +271,7 @@ const COUNTS: &[(&str, &str)] = &[
     ),
     ("listen_states", "Listening sockets and their drops, for listen_drop."),
 ];
-const FORGOTTEN: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
+const EVICTED: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
     room (--max-conns): what would have come from it is null.";
 
 fn count(name: &str) -> Value {
@@ -281,8 +284,8 @@ fn counts_of(fields: &Value) -> Map<String, Value> {
     keys.map(|key| (key.clone(), count(key))).collect()
 }
 
-fn forgotten() -> Map<String, Value> {
-    counts_of(&json!(Forgotten::default()))
+fn evicted() -> Map<String, Value> {
+    counts_of(&json!(Evicted::default()))
 }
 
 fn account(name: &str, doc: &str) -> Value {
@@ -293,11 +296,11 @@ fn account(name: &str, doc: &str) -> Value {
     properties.insert("duration_ns".into(), count("duration_ns"));
     properties.insert("late".into(), count("late"));
     properties.insert(
-        "forgotten".into(),
-        json!({ "description": FORGOTTEN, "type": "object", "properties": forgotten() }),
+        "evicted".into(),
+        json!({ "description": EVICTED, "type": "object", "properties": evicted() }),
     );
     properties.insert(
-        "kinds".into(),
+        "event_types".into(),
         json!({ "type": "object", "additionalProperties": { "type": "object", "properties": counts } }),
     );
     json!({
@@ -314,21 +317,22 @@ fn account(name: &str, doc: &str) -> Value {
 #[must_use]
 pub fn fields() -> String {
     let mut page = String::from("# Fields\n");
-    for kind in KINDS {
+    for event_type in EVENT_TYPES {
         // Writing to a String does not fail.
-        let hooks: Vec<String> = kind.hooks().map(|hook| format!("`{hook}`")).collect();
+        let hooks: Vec<String> = event_type.hooks().map(|hook| format!("`{hook}`")).collect();
         let title = if hooks.len() == 1 { "Hook" } else { "Hooks" };
         let hooks = hooks.join(", ");
-        let _ = writeln!(page, "\n## {}\n\n{} {title}: {hooks}.\n", kind.name, kind.doc);
-        table((kind.columns)(), &mut page);
+        let _ =
+            writeln!(page, "\n## {}\n\n{} {title}: {hooks}.\n", event_type.name, event_type.doc);
+        table((event_type.columns)(), &mut page);
     }
     page += "\n# Accounts\n\nJSON lines without an event (`stats`, and `end`, the last one); on stderr for people.\n\n";
     page += "| field | meaning |\n|---|---|\n";
     for (name, doc) in COUNTS {
-        let within = if forgotten().contains_key(*name) { "forgotten." } else { "" };
+        let within = if evicted().contains_key(*name) { "evicted." } else { "" };
         let _ = writeln!(page, "| `{within}{name}` | {doc} |");
     }
-    let _ = writeln!(page, "\n`forgotten`: {FORGOTTEN}");
+    let _ = writeln!(page, "\n`evicted`: {EVICTED}");
     page += "\n# Summaries\n\nOne object a row in JSONL: `type` is `summary`, then `command`, `time` (the end), `interval_ns`, `key` and the fields. In CSV the key's fields stand before them";
     page += " and, where there are buckets, a row is a line a bucket.\n";
     for counting in COUNTING {

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::probe::state;
+use crate::events::state;
 use crate::session;
 
 /// Traces until the end; the exit status.
 pub fn run(config: &Config) -> Result<u8> {
-    session::run(config, &[&state::KIND])
+    session::run(config, &[&state::EVENT_TYPE])
 }

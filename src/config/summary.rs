@@ -6,14 +6,14 @@ use crate::table::summary::Scale;
 
 /// Summaries, in place of events.
 #[derive(Clone, Debug)]
-pub struct Summarise {
+pub struct SummaryOptions {
     /// One each; else one, at the end.
     pub interval: Option<Duration>,
-    pub what: What,
+    pub what: SummaryCommand,
 }
 
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum SummaryCommand {
     Rtt(Histograms),
     /// How long opening took.
     Connlat(Histograms),
@@ -23,13 +23,16 @@ pub enum What {
     Cong(Sums),
 }
 
-impl What {
+impl SummaryCommand {
     /// Rows of sums.
     #[must_use]
     pub fn sums(&self) -> Option<&Sums> {
         match self {
-            What::Retrans(sums) | What::Cong(sums) => Some(sums),
-            What::Rtt(_) | What::Connlat(_) | What::Top(_) | What::Listeners(_) => None,
+            SummaryCommand::Retrans(sums) | SummaryCommand::Cong(sums) => Some(sums),
+            SummaryCommand::Rtt(_)
+            | SummaryCommand::Connlat(_)
+            | SummaryCommand::Top(_)
+            | SummaryCommand::Listeners(_) => None,
         }
     }
 
@@ -37,8 +40,13 @@ impl What {
     #[must_use]
     pub fn histograms(&self) -> Option<&Histograms> {
         match self {
-            What::Rtt(histograms) | What::Connlat(histograms) => Some(histograms),
-            What::Retrans(_) | What::Cong(_) | What::Top(_) | What::Listeners(_) => None,
+            SummaryCommand::Rtt(histograms) | SummaryCommand::Connlat(histograms) => {
+                Some(histograms)
+            }
+            SummaryCommand::Retrans(_)
+            | SummaryCommand::Cong(_)
+            | SummaryCommand::Top(_)
+            | SummaryCommand::Listeners(_) => None,
         }
     }
 }
@@ -65,7 +73,7 @@ pub struct Sums {
 #[derive(Clone, Debug)]
 pub struct Histograms {
     /// Each has rows of its own.
-    pub fields: Vec<Field>,
+    pub fields: Vec<TimeField>,
     /// Is there something to count at each packet?
     pub busy: bool,
     pub keys: Keys,
@@ -118,7 +126,7 @@ pub enum By {
 
 /// Which time it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+pub enum TimeField {
     Srtt,
     MinRtt,
     Rttvar,
@@ -133,19 +141,19 @@ pub enum Field {
     Wait,
 }
 
-impl Field {
+impl TimeField {
     /// As the column of `probe`, `connect` or `accept` is called; but for attempts that failed.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Field::Srtt => "srtt_us",
-            Field::MinRtt => "min_rtt_us",
-            Field::Rttvar => "rttvar_us",
-            Field::Mdev => "mdev_us",
-            Field::Latency => "latency_us",
-            Field::Failed => "failed_us",
-            Field::Handshake => "handshake_us",
-            Field::Wait => "wait_us",
+            TimeField::Srtt => "srtt_us",
+            TimeField::MinRtt => "min_rtt_us",
+            TimeField::Rttvar => "rttvar_us",
+            TimeField::Mdev => "mdev_us",
+            TimeField::Latency => "latency_us",
+            TimeField::Failed => "failed_us",
+            TimeField::Handshake => "handshake_us",
+            TimeField::Wait => "wait_us",
         }
     }
 
@@ -153,23 +161,23 @@ impl Field {
     #[must_use]
     pub fn of(self) -> &'static str {
         match self {
-            Field::Srtt | Field::MinRtt | Field::Rttvar | Field::Mdev => "samples",
-            Field::Latency => "connections opened",
-            Field::Failed => "attempts failed",
-            Field::Handshake | Field::Wait => "connections accepted",
+            TimeField::Srtt | TimeField::MinRtt | TimeField::Rttvar | TimeField::Mdev => "samples",
+            TimeField::Latency => "connections opened",
+            TimeField::Failed => "attempts failed",
+            TimeField::Handshake | TimeField::Wait => "connections accepted",
         }
     }
 
     /// Is there one for each event, by which events are counted? An accepted connection has two times, of which one is.
     #[must_use]
     pub fn is_event(self) -> bool {
-        self != Field::Wait
+        self != TimeField::Wait
     }
 
     /// Is it told of only where there was one?
     #[must_use]
     pub fn is_rare(self) -> bool {
-        self == Field::Failed
+        self == TimeField::Failed
     }
 }
 

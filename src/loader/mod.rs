@@ -4,8 +4,8 @@ pub mod code;
 pub mod files;
 pub mod filters;
 mod log;
-mod order;
 pub mod plan;
+mod reorder;
 pub mod source;
 pub mod summaries;
 mod types;
@@ -26,7 +26,7 @@ use crate::kernel;
 use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
 
-/// Of both kinds: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
+/// Of both event types: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
 pub const DEFAULT_BUFFER: u32 = 8 << 20;
 /// Connections that are remembered at a time, for owners, limits and times.
 const CONNECTIONS: u32 = 65_536;
@@ -134,8 +134,8 @@ impl Loaded<'_> {
     }
 
     /// The connections of all processes as they are now: records, one after the other.
-    pub fn flows(&self) -> Result<Vec<u8>> {
-        run(&self.skel.progs.flow_iter, "flow_iter")
+    pub fn conn_snapshots(&self) -> Result<Vec<u8>> {
+        run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
     }
 
     /// The time that the records have.
@@ -196,7 +196,7 @@ fn configure(
     full: bool,
 ) -> Result<()> {
     let ring = plan.transport == Transport::RingBuf;
-    let size = buffer_size(config.tap.buffer_size);
+    let size = buffer_size(config.kernel_options.buffer_size);
     let limits = &config.limits;
     let rodata = open
         .maps
@@ -212,16 +212,18 @@ fn configure(
     if let Some(rate) = limits.rate_per_conn {
         (cfg.conn_rate_interval_ns, cfg.conn_rate_burst_ns) = (rate.interval_ns, rate.burst_ns);
     }
-    cfg.min_ns =
-        config.only.least.map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX));
-    cfg.failed_only = config.only.failed.into();
+    cfg.min_ns = config
+        .event_filters
+        .least
+        .map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX));
+    cfg.failed_only = config.event_filters.failed.into();
     cfg.us_per_jiffy_q16 = kernel::us_per_jiffy_q16();
     cfg.hz = kernel::hz();
     cfg.sample = limits.sample.unwrap_or(0);
     cfg.wake_bytes = size / 4;
     cfg.filters = filters::mask(&config.filters);
     if !config.command.is_empty() {
-        cfg.filters |= Filter::TCC_FILTER_TREE.0;
+        cfg.filters |= Filter::TCC_FILTER_TRACED_PIDS.0;
     }
     if let Some(ends) = &config.filters.follow {
         filters::set_follow(cfg, ends);
@@ -232,7 +234,7 @@ fn configure(
     cfg.track_conn = plan.track_conn.into();
     cfg.track_owner = plan.track_owner.into();
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
-    summaries::set(cfg, config.summarise.as_ref());
+    summaries::set(cfg, config.summary.as_ref());
     cfg.cookie_helper = plan.cookie_helper.into();
     cfg.keep_closed = variant.keeps_closed().into();
     cfg.keep_gone = (plan.track_owner && variant.has("reset_sent")).into();
@@ -243,8 +245,8 @@ fn configure(
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
 
-    let connections = config.tap.max_conns.unwrap_or(CONNECTIONS);
-    summaries::size(open, config.summarise.as_ref(), connections)?;
+    let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
+    summaries::size(open, config.summary.as_ref(), connections)?;
     let maps = &mut open.maps;
     maps.events_ring.set_autocreate(ring)?;
     maps.events_perf.set_autocreate(!ring)?;
@@ -252,7 +254,7 @@ fn configure(
     if plan.track_conn {
         maps.conns.set_max_entries(connections)?;
     }
-    if variant.hooks.iter().any(|hook| hook.starts_with("synack_time")) {
+    if variant.helpers.iter().any(|hook| hook.starts_with("synack_time")) {
         maps.synacks.set_max_entries(SYNACKS.min(connections))?;
     }
     if variant.keeps_closed() {
@@ -265,8 +267,8 @@ fn configure(
     if variant.has("zero_window") {
         maps.zero_windows.set_max_entries(connections)?;
     }
-    if variant.has("verdict") {
-        maps.verdict_states.set_max_entries(connections)?;
+    if variant.has("spurious") {
+        maps.spurious_states.set_max_entries(connections)?;
     }
     if variant.has("queue") {
         let packets = QUEUED.min(connections.saturating_mul(PACKETS_EACH));
@@ -280,9 +282,9 @@ fn configure(
         maps.listen_states.set_max_entries(LISTENERS.min(connections))?;
     }
     if !config.command.is_empty() {
-        let processes = config.tap.max_conns.unwrap_or(PROCESSES).min(MOST_PROCESSES);
+        let processes = config.kernel_options.max_conns.unwrap_or(PROCESSES).min(MOST_PROCESSES);
         // The tracer itself is in there.
-        maps.tree.set_max_entries(processes + 1)?;
+        maps.traced_pids.set_max_entries(processes + 1)?;
     }
     let (values, addrs) = filters::sizes(&config.filters);
     maps.filter_values.set_max_entries(values)?;
@@ -291,13 +293,14 @@ fn configure(
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.programs.iter().any(|(_, program)| *program == name)
-            || variant.hooks.contains(&name)
+            || variant.helpers.contains(&name)
             || name == KERNEL_CLOCK
-            || variant.seconds.contains(&name)
+            || variant.recursion_fallbacks.contains(&name)
             || (plan.scan_owners && name == plan::OWNER_SCAN)
             || (plan.list_open && name == plan::OPEN_SCAN)
             || (plan.listen_snapshots && name == plan::LISTEN_SCAN)
-            || (summaries::of_flows(config.summarise.as_ref()) && name == "flow_iter");
+            || (summaries::needs_conn_snapshots(config.summary.as_ref())
+                && name == "conn_snapshot_iter");
         program.set_autoload(wanted);
     }
     Ok(())

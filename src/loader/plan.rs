@@ -1,15 +1,17 @@
 //! Which programs to load: a pure function of what is asked and what the kernel has.
 
 mod notes;
+mod programs;
 mod readers;
 
+use self::programs::{Program, flavour, is_inferred, programs};
 use crate::config::{Reader, Transport};
-use crate::probe::{Hook, KINDS, Kind, listen_drop};
+use crate::events::{EVENT_TYPES, EventType, Hook, listen_drop};
 
 /// What the options ask of the kernel side.
 #[derive(Clone, Default)]
 pub struct Request {
-    pub kinds: Vec<&'static Kind>,
+    pub event_types: Vec<&'static EventType>,
     pub reader: Option<Reader>,
     pub transport: Option<Transport>,
     /// An option that `struct sock` is needed for, by name.
@@ -19,17 +21,17 @@ pub struct Request {
     /// The owner is shown or filtered by.
     pub owner: bool,
     /// A command's connections are traced.
-    pub tree: bool,
+    pub traced_pids: bool,
     /// Connections are read as a whole, and `destroy` is a connection's last reading.
-    pub flows: bool,
+    pub conn_snapshots: bool,
     /// Listening sockets are read at each interval.
     pub listeners: bool,
     /// Events are counted, and none is printed.
     pub counted: bool,
     /// Time in recovery states is added up, of which the first and the last are a connection's own.
-    pub dwelling: bool,
-    /// A kind is worked out from other tracepoints, even if it has its own.
-    pub derived: bool,
+    pub ca_state_times: bool,
+    /// An event type is inferred from other tracepoints, even if it has its own.
+    pub inferred: bool,
     /// The connections that are open at the start are shown.
     pub list_open: bool,
     /// Connections' packets are looked at, for `life`.
@@ -38,16 +40,16 @@ pub struct Request {
 
 /// What the kernel has.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct KernelFeatures {
     /// Why the record cannot be read.
     pub record: Result<(), String>,
     pub tp_btf: bool,
     pub cookie_helper: bool,
     pub ringbuf: bool,
-    /// Kinds of events that there cannot be, and why.
-    pub lacking: Vec<(&'static str, String)>,
-    /// Tracepoints that a kind does without, or has something instead of.
-    pub lacking_hooks: Vec<&'static str>,
+    /// event types that there cannot be, and why.
+    pub missing_events: Vec<(&'static str, String)>,
+    /// Tracepoints that an event type does without, or has something instead of.
+    pub missing_hooks: Vec<&'static str>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
     /// Iterators, which need the kernel's own types (5.8).
@@ -62,11 +64,11 @@ pub struct Variant {
     /// How `probe` is read; it also says whether the other programs are typed.
     pub reader: Reader,
     /// Programs that must run before those that make events, in attach order.
-    pub hooks: Vec<String>,
-    /// The programs that make the events: of which kind (its number), and their name.
+    pub helpers: Vec<String>,
+    /// The programs that make the events: of which event type (its number), and their name.
     pub programs: Vec<(usize, String)>,
     /// Programs that take what the kernel skipped one of those for: behind them, with whose names theirs begin.
-    pub seconds: Vec<String>,
+    pub recursion_fallbacks: Vec<String>,
     /// Why this one.
     pub why: &'static str,
     /// What the user should know of it.
@@ -74,22 +76,22 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Does it make events of that kind?
+    /// Does it make events of that event type?
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.kinds().any(|kind| kind.name == name)
+        self.event_types().any(|event_type| event_type.name == name)
     }
 
     /// Does it keep the ends and totals of closed connections?
     pub fn keeps_closed(&self) -> bool {
-        self.hooks.iter().any(|hook| hook.starts_with(KEEP_CLOSED))
+        self.helpers.iter().any(|program| program.starts_with(KEEP_CLOSED))
     }
 
     /// Whose events it makes, each once.
-    pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+    pub fn event_types(&self) -> impl Iterator<Item = &'static EventType> {
         let mut numbers: Vec<usize> = self.programs.iter().map(|(number, _)| *number).collect();
         numbers.dedup();
-        numbers.into_iter().filter_map(|number| KINDS.get(number))
+        numbers.into_iter().filter_map(|number| EVENT_TYPES.get(number))
     }
 }
 
@@ -99,7 +101,7 @@ pub const COOKIE_PROGRAM: &str = "probe_cookie";
 /// Keeps the ends and totals of closed connections. It runs after what reads those of a socket that is used again.
 const KEEP_CLOSED: &str = "closed_keep";
 
-/// Kinds that tell of the time since the connection's last event of that kind.
+/// Event types that tell of the time since the connection's last event of that event type.
 const REMEMBERS: &[&str] = &["state", "cong_state"];
 /// The iterators over all open files: whose they are, and which connections are open.
 pub const OWNER_SCAN: &str = "owner_iter";
@@ -146,56 +148,61 @@ impl Refusal {
 }
 
 /// The plan, or why there is none.
-pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
-    for kind in &request.kinds {
-        if let Some((name, why)) = facts.lacking.iter().find(|(name, _)| *name == kind.name) {
+pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusal> {
+    for event_type in &request.event_types {
+        if let Some((name, why)) =
+            features.missing_events.iter().find(|(name, _)| *name == event_type.name)
+        {
             return Err(Refusal::Kernel(format!("{name}: {why}")));
         }
     }
     let transport = match request.transport {
-        Some(Transport::RingBuf) if !facts.ringbuf => {
+        Some(Transport::RingBuf) if !features.ringbuf => {
             let text = "this kernel has no BPF ring buffer (5.8): use --transport perfbuf";
             return Err(Refusal::Kernel(text.into()));
         }
         Some(transport) => transport,
-        None if facts.ringbuf => Transport::RingBuf,
+        None if features.ringbuf => Transport::RingBuf,
         None => Transport::PerfBuf,
     };
-    if request.tree && !facts.iterators {
+    if request.traced_pids && !features.iterators {
         let text = "-- COMMAND needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
         return Err(Refusal::Kernel(text.into()));
     }
-    if (request.flows || request.listeners) && !facts.iterators {
+    if (request.conn_snapshots || request.listeners) && !features.iterators {
         let text = "reading all sockets needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
         return Err(Refusal::Kernel(text.into()));
     }
-    let track_owner = request.owner || request.tree;
+    let track_owner = request.owner || request.traced_pids;
     let track_conn = track_owner
         || request.per_connection
-        || request
-            .kinds
-            .iter()
-            .any(|kind| REMEMBERS.contains(&kind.name) || !kind.memory.is_empty());
-    let variants = readers::readers(request, facts)?
+        || request.event_types.iter().any(|event_type| {
+            REMEMBERS.contains(&event_type.name) || !event_type.state_trackers.is_empty()
+        });
+    let variants = readers::readers(request, features)?
         .into_iter()
         .map(|(reader, why)| {
             let mut notes = Vec::new();
-            let hooks = hooks(reader, request, facts, (track_conn, track_owner), &mut notes);
-            let of_kind = |kind: &&'static Kind| programs(kind, reader, request, facts);
-            let programs = request.kinds.iter().flat_map(of_kind);
-            let programs = programs.map(|program| (program.kind, program.name)).collect();
+            let helpers = helpers(reader, request, features, (track_conn, track_owner), &mut notes);
+            let of_type =
+                |event_type: &&'static EventType| programs(event_type, reader, request, features);
+            let programs = request.event_types.iter().flat_map(of_type);
+            let programs = programs.map(|program| (program.event_type, program.name)).collect();
             // The rest are rare, or run in softirq only.
-            let second = request.kinds.iter().any(|kind| kind.is_probe()).then(|| match reader {
-                Reader::Record => None,
-                Reader::Sock => Some("probe_sock_second".to_owned()),
-                Reader::Raw => Some("probe_raw_second".to_owned()),
-            });
-            let seconds = second.flatten().into_iter().collect();
-            Variant { reader, hooks, programs, seconds, why, notes }
+            let second =
+                request.event_types.iter().any(|event_type| event_type.is_probe()).then(|| {
+                    match reader {
+                        Reader::Record => None,
+                        Reader::Sock => Some("probe_sock_second".to_owned()),
+                        Reader::Raw => Some("probe_raw_second".to_owned()),
+                    }
+                });
+            let recursion_fallbacks = second.flatten().into_iter().collect();
+            Variant { reader, helpers, programs, recursion_fallbacks, why, notes }
         })
         .collect();
-    let scan_owners = track_owner && facts.iterators;
-    let list_open = request.list_open && facts.iterators;
+    let scan_owners = track_owner && features.iterators;
+    let list_open = request.list_open && features.iterators;
     Ok(Plan {
         variants,
         transport,
@@ -203,175 +210,124 @@ pub fn plan(request: &Request, facts: &Facts) -> Result<Plan, Refusal> {
         track_owner,
         scan_owners,
         list_open,
-        listen_snapshots: listens(request) && facts.iterators,
-        cookie_helper: facts.cookie_helper,
+        listen_snapshots: listens(request) && features.iterators,
+        cookie_helper: features.cookie_helper,
     })
 }
 
-fn hooks(
+fn helpers(
     reader: Reader,
     request: &Request,
-    facts: &Facts,
+    features: &KernelFeatures,
     (track_conn, track_owner): (bool, bool),
     notes: &mut Vec<String>,
 ) -> Vec<String> {
-    let mut hooks = Vec::new();
-    let needs_cookie = reader == Reader::Raw || (reader == Reader::Sock && !facts.cookie_helper);
+    let mut helpers = Vec::new();
+    let needs_cookie = reader == Reader::Raw || (reader == Reader::Sock && !features.cookie_helper);
     if needs_cookie {
-        match &facts.tracefs {
+        match &features.tracefs {
             // Before the reader: probes of a tracepoint run in the order in which they came.
-            Ok(()) => hooks.push(COOKIE_PROGRAM.to_owned()),
+            Ok(()) => helpers.push(COOKIE_PROGRAM.to_owned()),
             Err(why) => notes.push(format!(
                 "the {} reader cannot make socket cookies here, so `cookie` is null for sockets that have none yet ({why})",
                 reader.name()
             )),
         }
     }
-    for memory in request.kinds.iter().flat_map(|kind| kind.memory) {
-        let hook = flavour(memory, reader);
-        if *memory != KEEP_CLOSED && !hooks.contains(&hook) {
-            hooks.push(hook);
+    for tracker in request.event_types.iter().flat_map(|event_type| event_type.state_trackers) {
+        let program = flavour(tracker, reader);
+        if *tracker != KEEP_CLOSED && !helpers.contains(&program) {
+            helpers.push(program);
         }
     }
     if track_owner {
-        hooks.push("owner_set_state".to_owned());
-        hooks.push(flavour("owner_receive", reader));
-        if facts.sendmsg {
-            hooks.push(flavour("owner_send", reader));
+        helpers.push("owner_set_state".to_owned());
+        helpers.push(flavour("owner_receive", reader));
+        if features.sendmsg {
+            helpers.push(flavour("owner_send", reader));
         }
     }
-    if request.flows {
-        hooks.push(flavour("flow_born", reader));
+    if request.conn_snapshots {
+        helpers.push(flavour("conn_snapshot_born", reader));
     }
-    let keeps = request.kinds.iter().any(|kind| kind.memory.contains(&KEEP_CLOSED));
-    hooks.extend(keeps.then(|| flavour(KEEP_CLOSED, reader)));
-    let derives = request.kinds.iter().any(|kind| is_derived(kind, request, facts));
-    if request.dwelling || derives {
-        let hook = flavour("conn_state", reader);
-        if !hooks.contains(&hook) {
-            hooks.push(hook);
+    let keeps = request
+        .event_types
+        .iter()
+        .any(|event_type| event_type.state_trackers.contains(&KEEP_CLOSED));
+    helpers.extend(keeps.then(|| flavour(KEEP_CLOSED, reader)));
+    let derives =
+        request.event_types.iter().any(|event_type| is_inferred(event_type, request, features));
+    if request.ca_state_times || derives {
+        let program = flavour("conn_state", reader);
+        if !helpers.contains(&program) {
+            helpers.push(program);
         }
     }
-    if request.dwelling {
-        hooks.extend(["dwelling_close", "dwelling_end"].map(|name| flavour(name, reader)));
+    if request.ca_state_times {
+        helpers
+            .extend(["ca_state_time_close", "ca_state_time_end"].map(|name| flavour(name, reader)));
     }
     if request.samples {
-        hooks.push(flavour("conn_sample", reader));
+        helpers.push(flavour("conn_sample", reader));
     }
-    if !facts.iterators {
+    if !features.iterators {
         notes.extend(notes::without_iterators(request, track_owner, listens(request)));
     }
-    if request.tree {
-        hooks.extend(["tree_fork", "tree_exit"].map(str::to_owned));
+    if request.traced_pids {
+        helpers.extend(["traced_pids_fork", "traced_pids_exit"].map(str::to_owned));
     }
-    for kind in &request.kinds {
-        if is_derived(kind, request, facts) {
-            let from: Vec<&str> = kind.instead.iter().map(|hook| hook.hook).collect();
+    for event_type in &request.event_types {
+        if is_inferred(event_type, request, features) {
+            let from: Vec<&str> = event_type.fallback_hooks.iter().map(|hook| hook.hook).collect();
             notes.push(format!(
                 "{} is worked out from {}, without {}: what is over before the next of them is not seen",
-                kind.name,
+                event_type.name,
                 from.join(" and "),
-                kind.hook
+                event_type.hook
             ));
         }
-        let lacks = |more: &&Hook| facts.lacking_hooks.contains(&more.tracepoint());
-        notes.extend(kind.more.iter().filter(lacks).filter_map(|more| {
-            let (kind, hook) = (kind.name, more.hook);
-            let without = more.without?;
-            Some(format!("{kind} does without {hook}, which this kernel lacks: {without}"))
+        let missing = |hook: &&Hook| features.missing_hooks.contains(&hook.tracepoint());
+        notes.extend(event_type.extra_hooks.iter().filter(missing).filter_map(|hook| {
+            let without = hook.without?;
+            Some(format!("this kernel has no {}, so for {}: {without}", hook.hook, event_type.name))
         }));
     }
     // The event that tells of a connection's end comes after those that something else ended by it, and what ends the
     // memory of the connection runs after them all.
-    let all = request.kinds.iter().flat_map(|kind| programs(kind, reader, request, facts));
+    let all = request
+        .event_types
+        .iter()
+        .flat_map(|event_type| programs(event_type, reader, request, features));
     let mut last: Vec<Program> = all.filter(|p| p.tracepoint == "tcp_destroy_sock").collect();
     last.sort_by_key(|program| program.first);
-    hooks.extend(last.into_iter().map(|program| program.name));
+    helpers.extend(last.into_iter().map(|program| program.name));
     if track_conn {
-        hooks.push("conn_destroy".to_owned());
+        helpers.push("conn_destroy".to_owned());
     }
-    hooks
+    helpers
 }
 
 fn listens(request: &Request) -> bool {
-    request.kinds.iter().any(|kind| kind.number == listen_drop::KIND.number)
+    request.event_types.iter().any(|event_type| event_type.number == listen_drop::EVENT_TYPE.number)
 }
 
-/// Of a kind, on a tracepoint.
-struct Program {
-    kind: usize,
-    name: String,
-    tracepoint: &'static str,
-    /// The one that is called as the kind is.
-    first: bool,
+/// Every event type that there is a reason against.
+#[must_use]
+pub fn missing_events(why: impl Fn(&EventType) -> Option<String>) -> Vec<(&'static str, String)> {
+    EVENT_TYPES.iter().filter_map(|event_type| Some((event_type.name, why(event_type)?))).collect()
 }
 
-/// Those that make a kind's events here.
-fn programs(kind: &'static Kind, reader: Reader, request: &Request, facts: &Facts) -> Vec<Program> {
-    let number = kind.number.into();
-    let own = |name| Program { kind: number, name, tracepoint: kind.tracepoint(), first: true };
-    let first = if is_derived(kind, request, facts) {
-        Vec::new()
-    } else if kind.programs.is_empty() {
-        vec![own(program(kind, reader, request))]
-    } else {
-        kind.programs.iter().map(|&name| own(name.to_owned())).collect()
-    };
-    let instead = kind.instead.iter().filter(|_| is_derived(kind, request, facts));
-    let more = kind
-        .more
+/// Of the tracepoints that an event type does without, or has something instead of, those that there are not.
+#[must_use]
+pub fn missing_hooks(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let optional = EVENT_TYPES
         .iter()
-        .chain(instead)
-        // What a call returns is shown, and not counted.
-        .filter(|more| !(request.counted && more.is_of_calls()))
-        .filter(|more| !facts.lacking_hooks.contains(&more.tracepoint()));
-    let more = more.map(|more| Program {
-        kind: number,
-        name: more_name(more, reader),
-        tracepoint: more.tracepoint(),
-        first: false,
-    });
-    first.into_iter().chain(more).collect()
-}
-
-/// Does something else stand in for its tracepoint?
-fn is_derived(kind: &Kind, request: &Request, facts: &Facts) -> bool {
-    let lacks = facts.lacking_hooks.contains(&kind.tracepoint());
-    !kind.instead.is_empty() && (request.derived || lacks)
-}
-
-/// The program that is called as the kind is.
-fn program(kind: &Kind, reader: Reader, request: &Request) -> String {
-    match reader {
-        _ if request.flows => flavour("flow_end", reader),
-        _ if !kind.is_probe() => flavour(kind.name, reader),
-        Reader::Record => "probe_record".to_owned(),
-        Reader::Sock => "probe_sock".to_owned(),
-        Reader::Raw => "probe_raw".to_owned(),
-    }
-}
-
-/// Those on system calls, which have no types to load from, have one flavour.
-fn more_name(more: &Hook, reader: Reader) -> String {
-    if more.has_one_flavour() { more.program.to_owned() } else { flavour(more.program, reader) }
-}
-
-/// Of a program that there is typed and not.
-fn flavour(name: &str, reader: Reader) -> String {
-    format!("{name}_{}", if reader == Reader::Sock { "btf" } else { "raw" })
-}
-
-/// Every kind that there is a reason against.
-#[must_use]
-pub fn lacking(why: impl Fn(&Kind) -> Option<String>) -> Vec<(&'static str, String)> {
-    KINDS.iter().filter_map(|kind| Some((kind.name, why(kind)?))).collect()
-}
-
-/// Of the tracepoints that a kind does without, or has something instead of, those that there are not.
-#[must_use]
-pub fn lacking_hooks(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let optional = KINDS.iter().flat_map(|kind| kind.more).filter(|more| more.without.is_some());
-    let own = KINDS.iter().filter(|kind| !kind.instead.is_empty()).map(Kind::tracepoint);
+        .flat_map(|event_type| event_type.extra_hooks)
+        .filter(|hook| hook.without.is_some());
+    let own = EVENT_TYPES
+        .iter()
+        .filter(|event_type| !event_type.fallback_hooks.is_empty())
+        .map(EventType::tracepoint);
     optional.map(Hook::tracepoint).chain(own).filter(|name| !has_tracepoint(name)).collect()
 }
 

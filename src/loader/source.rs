@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
 
 use super::buffer_size;
-use super::order::{HOLD_NS, Order};
+use super::reorder::{HOLD_NS, ReorderBuffer};
 use crate::config::Transport;
 use crate::pipeline::clock::mono_ns;
 use crate::skel::{Sleep, TccTraceSkel};
@@ -31,7 +31,7 @@ enum Buffer<'a> {
 pub struct Source<'a> {
     buffer: Buffer<'a>,
     /// What was taken out of the buffer.
-    order: Rc<RefCell<Order>>,
+    reorder: Rc<RefCell<ReorderBuffer>>,
     handler: RefCell<Handler<'a>>,
     skel: &'a TccTraceSkel<'a>,
 }
@@ -52,13 +52,13 @@ impl<'a> Source<'a> {
         size: Option<u32>,
         handler: Handler<'a>,
     ) -> Result<Self> {
-        let order = Rc::new(RefCell::new(Order::default()));
-        let held = Rc::clone(&order);
+        let reorder = Rc::new(RefCell::new(ReorderBuffer::default()));
+        let held = Rc::clone(&reorder);
         let buffer = match transport {
             Transport::RingBuf => {
                 let mut builder = RingBufferBuilder::new();
                 builder.add(&skel.maps.events_ring, move |bytes| {
-                    held.borrow_mut().hold(bytes);
+                    held.borrow_mut().push(bytes);
                     0
                 })?;
                 Buffer::Ring(builder.build().context("cannot open the ring buffer")?)
@@ -66,23 +66,23 @@ impl<'a> Source<'a> {
             Transport::PerfBuf => {
                 let buffer = PerfBufferBuilder::new(&skel.maps.events_perf)
                     .pages(perf_pages(size))
-                    .sample_cb(move |_, bytes: &[u8]| held.borrow_mut().hold(bytes))
+                    .sample_cb(move |_, bytes: &[u8]| held.borrow_mut().push(bytes))
                     .build()
                     .context("cannot open the perf buffers")?;
                 Buffer::Perf(buffer)
             }
         };
-        Ok(Source { buffer, order, handler: RefCell::new(handler), skel })
+        Ok(Source { buffer, reorder, handler: RefCell::new(handler), skel })
     }
 
     /// Takes what has arrived, and hands on what is old enough. True: there may be more.
     pub fn consume(&self) -> Result<bool> {
         let now = mono_ns();
-        self.order.borrow_mut().set_now(now);
+        self.reorder.borrow_mut().set_now(now);
         let more = self.take()?;
         // What is still in the buffer is about as old as the newest that was taken.
-        let newest = if more { self.order.borrow().newest_ns().min(now) } else { now };
-        self.hand_on(newest.saturating_sub(HOLD_NS));
+        let newest = if more { self.reorder.borrow().newest_ns().min(now) } else { now };
+        self.drain_until(newest.saturating_sub(HOLD_NS));
         Ok(more)
     }
 
@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
             }
         };
         // Those from before an error, too.
-        self.hand_on(u64::MAX);
+        self.drain_until(u64::MAX);
         taken.map(drop)
     }
 
@@ -113,18 +113,18 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn hand_on(&self, until_ns: u64) {
-        self.order.borrow_mut().hand_on(until_ns, &mut *self.handler.borrow_mut());
+    fn drain_until(&self, until_ns: u64) {
+        self.reorder.borrow_mut().drain_until(until_ns, &mut *self.handler.borrow_mut());
     }
 
     /// Are there records that were not handed on yet?
     pub fn holds(&self) -> bool {
-        !self.order.borrow().is_empty()
+        !self.reorder.borrow().is_empty()
     }
 
     /// Records that came too late to be put in order.
     pub fn late(&self) -> u64 {
-        self.order.borrow().late()
+        self.reorder.borrow().late()
     }
 
     /// Tells the programs how we are about to wait. Perf buffers wake their reader with every record.
@@ -157,8 +157,8 @@ impl<'a> Source<'a> {
     }
 
     /// How often the owner of a sample was not known, so far.
-    pub fn owner_asks(&self) -> u32 {
-        let value = self.skel.maps.owner_asks.lookup(&ZERO, MapFlags::ANY).ok().flatten();
+    pub fn owner_scan_requests(&self) -> u32 {
+        let value = self.skel.maps.owner_scan_requests.lookup(&ZERO, MapFlags::ANY).ok().flatten();
         value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
 }

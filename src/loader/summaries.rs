@@ -3,41 +3,41 @@
 use anyhow::Result;
 use libbpf_rs::MapType;
 
-use crate::config::summary::{By, Field, Keys, Summarise, What};
+use crate::config::summary::{By, Keys, SummaryCommand, SummaryOptions, TimeField};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
 /// The constants.
-pub fn set(cfg: &mut BpfConfig, summarise: Option<&Summarise>) {
-    match summarise.map(|summarise| &summarise.what) {
-        Some(What::Rtt(histograms) | What::Connlat(histograms)) => {
+pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
+    match summary.map(|summary| &summary.what) {
+        Some(SummaryCommand::Rtt(histograms) | SummaryCommand::Connlat(histograms)) => {
             cfg.value = histograms.fields.first().copied().map_or(Value::TCC_VALUE_NONE, value);
             set_keys(cfg, &histograms.keys);
         }
-        Some(What::Retrans(sums) | What::Cong(sums)) => {
+        Some(SummaryCommand::Retrans(sums) | SummaryCommand::Cong(sums)) => {
             cfg.sums = 1;
             set_keys(cfg, &sums.keys);
         }
-        Some(What::Listeners(_)) => cfg.listeners = 1,
-        Some(What::Top(_)) | None => {}
+        Some(SummaryCommand::Listeners(_)) => cfg.listeners = 1,
+        Some(SummaryCommand::Top(_)) | None => {}
     }
 }
 
-fn value(field: Field) -> Value {
+fn value(field: TimeField) -> Value {
     match field {
-        Field::Srtt => Value::TCC_VALUE_SRTT,
-        Field::MinRtt => Value::TCC_VALUE_MIN_RTT,
-        Field::Rttvar => Value::TCC_VALUE_RTTVAR,
-        Field::Mdev => Value::TCC_VALUE_MDEV,
-        Field::Latency => Value::TCC_VALUE_LATENCY,
-        Field::Failed => Value::TCC_VALUE_FAILED,
-        Field::Handshake => Value::TCC_VALUE_HANDSHAKE,
-        Field::Wait => Value::TCC_VALUE_WAIT,
+        TimeField::Srtt => Value::TCC_VALUE_SRTT,
+        TimeField::MinRtt => Value::TCC_VALUE_MIN_RTT,
+        TimeField::Rttvar => Value::TCC_VALUE_RTTVAR,
+        TimeField::Mdev => Value::TCC_VALUE_MDEV,
+        TimeField::Latency => Value::TCC_VALUE_LATENCY,
+        TimeField::Failed => Value::TCC_VALUE_FAILED,
+        TimeField::Handshake => Value::TCC_VALUE_HANDSHAKE,
+        TimeField::Wait => Value::TCC_VALUE_WAIT,
     }
 }
 
 /// As a row's key has it.
 #[must_use]
-pub fn number(field: Field) -> u32 {
+pub fn number(field: TimeField) -> u32 {
     value(field).0
 }
 
@@ -54,21 +54,21 @@ fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
 /// The maps, before they are made.
 pub fn size(
     open: &mut OpenTccTraceSkel<'_>,
-    summarise: Option<&Summarise>,
+    summary: Option<&SummaryOptions>,
     connections: u32,
 ) -> Result<()> {
     let maps = &mut open.maps;
-    let histograms = summarise.and_then(|summarise| summarise.what.histograms());
-    let sums = summarise.and_then(|summarise| summarise.what.sums());
-    maps.dwelling.set_autocreate(sums.is_some())?;
-    maps.dwelling.set_max_entries(connections)?;
+    let histograms = summary.and_then(|summary| summary.what.histograms());
+    let sums = summary.and_then(|summary| summary.what.sums());
+    maps.ca_state_times.set_autocreate(sums.is_some())?;
+    maps.ca_state_times.set_max_entries(connections)?;
     maps.sums.set_autocreate(sums.is_some())?;
     maps.sums_rest.set_autocreate(sums.is_some())?;
     if let Some(sums) = sums {
         maps.sums.set_max_entries(sums.max_rows)?;
     }
-    maps.flow_copies.set_autocreate(of_flows(summarise))?;
-    maps.listener_copies.set_autocreate(of_listeners(summarise))?;
+    maps.conn_snapshot_copies.set_autocreate(needs_conn_snapshots(summary))?;
+    maps.listener_copies.set_autocreate(of_listeners(summary))?;
     maps.histograms.set_autocreate(histograms.is_some())?;
     maps.histogram_rest.set_autocreate(histograms.is_some())?;
     if let Some(histograms) = histograms {
@@ -81,13 +81,13 @@ pub fn size(
 }
 
 /// Are connections read as a whole?
-pub fn of_flows(summarise: Option<&Summarise>) -> bool {
-    summarise.is_some_and(|summarise| matches!(summarise.what, What::Top(_)))
+pub fn needs_conn_snapshots(summary: Option<&SummaryOptions>) -> bool {
+    summary.is_some_and(|summary| matches!(summary.what, SummaryCommand::Top(_)))
 }
 
 /// Are listening sockets?
-pub fn of_listeners(summarise: Option<&Summarise>) -> bool {
-    summarise.is_some_and(|summarise| matches!(summarise.what, What::Listeners(_)))
+pub fn of_listeners(summary: Option<&SummaryOptions>) -> bool {
+    summary.is_some_and(|summary| matches!(summary.what, SummaryCommand::Listeners(_)))
 }
 
 fn part(by: By) -> u32 {

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::io;
 
 use self::clock::Clock;
-use crate::accounting::{Accounting, Counts, Forgotten};
-use crate::event::{self, Event};
-use crate::probe::ca::Layouts;
-use crate::probe::{KINDS, Kind, Types};
+use crate::accounting::{Accounting, Counts, Evicted};
+use crate::decode::{self, Event};
+use crate::events::ca::Layouts;
+use crate::events::{EVENT_TYPES, EventType, Types};
 use crate::sink::{Sink, Stage};
 use crate::table::summary::Summary;
 
@@ -22,18 +22,18 @@ pub struct Pipeline {
     left: Option<u64>,
     received: u64,
     tallies: Vec<Tally>,
-    /// What the sink has taken and not written, in order: where in the output each event ends, and its kind.
+    /// What the sink has taken and not written, in order: where in the output each event ends, and its event type.
     unwritten: VecDeque<(u64, usize)>,
     error: Option<io::Error>,
 }
 
-/// What became of one kind's records here.
+/// What became of one event type's records here.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     emitted: u64,
     over_count: u64,
-    undecodable: u64,
-    summarised: u64,
+    malformed: u64,
+    aggregated: u64,
 }
 
 /// What the kernel side counted.
@@ -42,10 +42,10 @@ pub struct KernelCounts {
     pub seen: u64,
     pub filtered: u64,
     pub sampled_out: u64,
-    pub limited: u64,
+    pub rate_limited: u64,
     pub lost: u64,
     pub submitted: u64,
-    pub summarised: u64,
+    pub aggregated: u64,
     /// Of the seen: by the second program, for which the first was skipped.
     pub caught: u64,
     /// Not seen by any program: the kernel did not run it.
@@ -58,8 +58,8 @@ impl KernelCounts {
     /// Events that a program is still at work on: seen, and not yet in any other book.
     #[must_use]
     pub fn running(&self) -> u64 {
-        let out = self.filtered + self.sampled_out + self.limited + self.lost + self.undecided;
-        let done = out + self.submitted + self.summarised;
+        let out = self.filtered + self.sampled_out + self.rate_limited + self.lost + self.undecided;
+        let done = out + self.submitted + self.aggregated;
         self.seen.saturating_sub(done)
     }
 }
@@ -73,7 +73,7 @@ impl Pipeline {
             sink,
             left: count,
             received: 0,
-            tallies: vec![Tally::default(); KINDS.len()],
+            tallies: vec![Tally::default(); EVENT_TYPES.len()],
             unwritten: VecDeque::new(),
             error: None,
         }
@@ -88,21 +88,21 @@ impl Pipeline {
     /// One record. After an output error records are only counted.
     pub fn record(&mut self, bytes: &[u8]) {
         self.received += 1;
-        // Bytes of no kind at all stand in the first one's books.
-        let kind = event::kind(bytes).unwrap_or_default();
-        let tally = &mut self.tallies[kind];
+        // Bytes of no event type at all stand in the first one's books.
+        let event_type = decode::event_type(bytes).unwrap_or_default();
+        let tally = &mut self.tallies[event_type];
         if self.left == Some(0) {
             tally.over_count += 1;
             return;
         }
         let clock = &self.clock;
         match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
-            Err(_) => tally.undecodable += 1,
+            Err(_) => tally.malformed += 1,
             // What was not written, to its last byte, counts as lost: it is the difference between submitted and the rest.
             Ok(_) if self.error.is_some() => {}
             Ok(event) => match self.sink.event(&event) {
                 Ok(()) => {
-                    self.unwritten.push_back((self.sink.progress().made, kind));
+                    self.unwritten.push_back((self.sink.progress().made, event_type));
                     self.left = self.left.map(|left| left - 1);
                 }
                 Err(error) => self.keep(Err(error)),
@@ -113,11 +113,11 @@ impl Pipeline {
     /// One record that a summary has taken, or could not.
     pub fn taken(&mut self, bytes: &[u8], taken: bool) {
         self.received += 1;
-        let tally = &mut self.tallies[event::kind(bytes).unwrap_or_default()];
+        let tally = &mut self.tallies[decode::event_type(bytes).unwrap_or_default()];
         if taken {
-            tally.summarised += 1;
+            tally.aggregated += 1;
         } else {
-            tally.undecodable += 1;
+            tally.malformed += 1;
         }
     }
 
@@ -170,15 +170,15 @@ impl Pipeline {
     pub fn accounting(
         &self,
         stage: Stage,
-        kernel: &[(&'static Kind, KernelCounts)],
+        kernel: &[(&'static EventType, KernelCounts)],
         late: u64,
-        forgotten: Forgotten,
+        evicted: Evicted,
     ) -> Accounting {
-        let kinds = kernel.iter().map(|(kind, counts)| {
-            (kind.name, self.tallies[usize::from(kind.number)].books(stage, *counts))
+        let event_types = kernel.iter().map(|(event_type, counts)| {
+            (event_type.name, self.tallies[usize::from(event_type.number)].books(stage, *counts))
         });
         let duration_ns = self.clock.elapsed_ns();
-        Accounting { duration_ns, late, forgotten, kinds: kinds.collect() }
+        Accounting { duration_ns, late, evicted, event_types: event_types.collect() }
     }
 
     /// Puts the books into the stream.
@@ -194,10 +194,10 @@ impl Pipeline {
     /// After the sink has written, or could not.
     fn keep(&mut self, result: io::Result<()>) {
         let written = self.sink.progress().written;
-        while let Some(&(end, kind)) = self.unwritten.front()
+        while let Some(&(end, event_type)) = self.unwritten.front()
             && end <= written
         {
-            self.tallies[kind].emitted += 1;
+            self.tallies[event_type].emitted += 1;
             self.unwritten.pop_front();
         }
         if let Err(error) = result {
@@ -208,20 +208,20 @@ impl Pipeline {
 
 impl Tally {
     fn books(self, stage: Stage, kernel: KernelCounts) -> Counts {
-        let ours = self.emitted + self.over_count + self.undecodable + self.summarised;
+        let ours = self.emitted + self.over_count + self.malformed + self.aggregated;
         let missing = kernel.submitted.saturating_sub(ours);
         let on_the_way = if stage == Stage::End { 0 } else { missing };
         let running = if stage == Stage::End { 0 } else { kernel.running() };
         Counts {
             seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way + running),
             emitted: self.emitted,
-            summarised: kernel.summarised + self.summarised,
+            aggregated: kernel.aggregated + self.aggregated,
             filtered: kernel.filtered,
             sampled_out: kernel.sampled_out,
-            limited: kernel.limited + self.over_count,
+            rate_limited: kernel.rate_limited + self.over_count,
             lost: kernel.lost + kernel.skipped + kernel.undecided + (missing - on_the_way),
-            undecodable: self.undecodable,
-            lost_nested: kernel.skipped,
+            malformed: self.malformed,
+            recursion_misses: kernel.skipped,
             lost_undecided: kernel.undecided,
         }
     }

@@ -3,15 +3,15 @@
 use anyhow::{Result, bail};
 
 use crate::config::{Fields, Format, Output, Usage};
-use crate::probe::Kind;
-use crate::probe::life::SAMPLED;
-use crate::sink::template::KIND;
-use crate::table::{Column, Member, Selected, Set, Table};
+use crate::events::EventType;
+use crate::events::life::SAMPLED;
+use crate::sink::template::EVENT_TYPE;
+use crate::table::{Column, ColumnSet, Member, Selected, Set};
 
-/// The columns of each kind, in output order.
+/// The columns of each event type, in output order.
 #[derive(Clone)]
 pub struct Selection {
-    pub tables: Vec<(&'static Kind, Table)>,
+    pub tables: Vec<(&'static EventType, ColumnSet)>,
     /// One of `probe`'s needs more than the standard record.
     pub full: bool,
     /// One of them tells the owner's process.
@@ -30,31 +30,40 @@ const STACK: &str = "stack";
 
 /// Chooses and checks; an unknown name is refused with the nearest one. `has` says whether the kernel has that member.
 pub fn select(
-    kinds: &[&'static Kind],
+    event_types: &[&'static EventType],
     output: &Output,
     has: impl Fn(Member) -> bool,
 ) -> Result<Selection> {
     if let Fields::Named(names) = &output.fields {
-        check_names(kinds, names, output.template.is_some())?;
+        check_names(event_types, names, output.template.is_some())?;
     }
-    let tables: Vec<(&'static Kind, Table)> =
-        kinds.iter().map(|kind| (*kind, table(kind, output, &has))).collect();
-    let chosen =
-        || tables.iter().flat_map(|(kind, table)| table.columns.iter().map(move |s| (kind, s)));
-    let full = chosen().any(|(kind, s)| kind.is_probe() && s.column.set == Set::Full);
+    let tables: Vec<(&'static EventType, ColumnSet)> = event_types
+        .iter()
+        .map(|event_type| (*event_type, table(event_type, output, &has)))
+        .collect();
+    let chosen = || {
+        tables
+            .iter()
+            .flat_map(|(event_type, table)| table.columns.iter().map(move |s| (event_type, s)))
+    };
+    let full = chosen().any(|(event_type, s)| event_type.is_probe() && s.column.set == Set::Full);
     let owner = chosen().any(|(_, s)| OWNER.contains(&s.column.name));
     let code = chosen().any(|(_, s)| CODE.contains(&s.column.name));
     let samples = !by_view(output) && chosen().any(|(_, s)| SAMPLED.contains(&s.column.name));
     Ok(Selection { tables, full, owner, code, samples })
 }
 
-/// Does the text format choose what is shown? Of the standard columns it has those of the kinds' views only.
+/// Does the text format choose what is shown? Of the standard columns it has those of the event types' views only.
 fn by_view(output: &Output) -> bool {
     output.format == Format::Text && output.fields == Fields::Standard
 }
 
-fn table(kind: &'static Kind, output: &Output, has: &impl Fn(Member) -> bool) -> Table {
-    let all = (kind.columns)();
+fn table(
+    event_type: &'static EventType,
+    output: &Output,
+    has: &impl Fn(Member) -> bool,
+) -> ColumnSet {
+    let all = (event_type.columns)();
     // The columns of the command's view are its standard ones too.
     let view =
         |name: &str| output.view.is_some_and(|view| view.iter().any(|(_, of, _)| *of == name));
@@ -76,12 +85,13 @@ fn table(kind: &'static Kind, output: &Output, has: &impl Fn(Member) -> bool) ->
         Selected { index, column, present }
     };
     let columns = chosen.into_iter().map(select).collect();
-    Table { kind: kind.number.into(), name: kind.name, columns }
+    ColumnSet { event_type: event_type.number.into(), name: event_type.name, columns }
 }
 
-/// Every name must be one of at least one of the kinds; in a line template, of one column.
-fn check_names(kinds: &[&'static Kind], names: &[String], in_line: bool) -> Result<()> {
-    let all: Vec<&'static Column> = kinds.iter().flat_map(|kind| (kind.columns)()).collect();
+/// Every name must be one of at least one of the event types; in a line template, of one column.
+fn check_names(event_types: &[&'static EventType], names: &[String], in_line: bool) -> Result<()> {
+    let all: Vec<&'static Column> =
+        event_types.iter().flat_map(|event_type| (event_type.columns)()).collect();
     for name in names {
         let known = named(&all, name);
         if in_line && known.len() > 1 && all.iter().all(|column| column.name != name) {
@@ -90,7 +100,7 @@ fn check_names(kinds: &[&'static Kind], names: &[String], in_line: bool) -> Resu
                 "--format: `{name}` is several fields; name one, such as {first}"
             )));
         }
-        if !known.is_empty() || (in_line && name == KIND) {
+        if !known.is_empty() || (in_line && name == EVENT_TYPE) {
             continue;
         }
         // Of equals the first in output order, so backwards: max_by takes the last.
@@ -101,8 +111,13 @@ fn check_names(kinds: &[&'static Kind], names: &[String], in_line: bool) -> Resu
             .filter(|(score, _)| *score > 0.8)
             .max_by(|a, b| a.0.total_cmp(&b.0));
         let hint = near.map_or_else(String::new, |(_, near)| format!(" (is it {near}?)"));
-        let of = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        let where_ = if let [kind] = kinds { format!(" {}", kind.name) } else { String::new() };
+        let of =
+            event_types.iter().map(|event_type| event_type.name).collect::<Vec<_>>().join(", ");
+        let where_ = if let [event_type] = event_types {
+            format!(" {}", event_type.name)
+        } else {
+            String::new()
+        };
         bail!(Usage(format!(
             "no field `{name}` in {of}{hint}; all fields: tcc-trace schema{where_}"
         )));

@@ -10,11 +10,11 @@ use super::trace::Trace;
 use super::wait::Waiter;
 use crate::pipeline::Pipeline;
 use crate::stdio::{Stdout, tell};
-use crate::summary::memories;
+use crate::summary::evictions;
 
 /// The programs that follow its processes, which they do until it has ended.
 pub(super) fn follows_processes(program: &str) -> bool {
-    program.starts_with("tree_")
+    program.starts_with("traced_pids_")
 }
 
 impl Trace<'_, '_> {
@@ -69,18 +69,18 @@ impl Trace<'_, '_> {
         if self.told_of_untraced.get() || self.config.command.is_empty() {
             return;
         }
-        let forgotten = memories::forgotten(&self.loaded.skel);
-        if forgotten.is_ok_and(|forgotten| forgotten.processes > 0) {
+        let evicted = evictions::evicted(&self.loaded.skel);
+        if evicted.is_ok_and(|evicted| evicted.processes > 0) {
             self.told_of_untraced.set(true);
             tell(&format!(
                 "warning: the command has more than {} processes at a time; the others are not traced (raise --max-conns)",
-                self.loaded.skel.maps.tree.max_entries() - 1
+                self.loaded.skel.maps.traced_pids.max_entries() - 1
             ));
         }
     }
 
     /// The processes that are traced: the tracer's own number, and those of the command.
     fn processes(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.loaded.skel.maps.tree.keys()
+        self.loaded.skel.maps.traced_pids.keys()
     }
 }

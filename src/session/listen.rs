@@ -12,7 +12,7 @@ pub const TICK: Duration = Duration::from_millis(250);
 impl Trace<'_, '_> {
     /// Are they ours to take? A summary takes them itself.
     pub(super) fn listen_snapshots(&self) -> bool {
-        self.plan.listen_snapshots && self.reading.is_none()
+        self.plan.listen_snapshots && self.aggregate.is_none()
     }
 
     /// Has the programs report what listening sockets have dropped since the last time; returns when to do so next.

@@ -1,6 +1,6 @@
 //! One trace: what is asked and what the kernel has become a plan; its variants are tried until one runs.
 
-mod books;
+mod account;
 pub mod child;
 pub mod columns;
 mod command;
@@ -21,33 +21,33 @@ use anyhow::{Result, anyhow, bail};
 use self::columns::Selection;
 use self::signals::Signals;
 use self::trace::Trace;
-use crate::config::summary::What;
+use crate::config::summary::SummaryCommand;
 use crate::config::{Config, Fields, Transport, Usage};
+use crate::events::{EventType, Types, drop};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
-use crate::loader::plan::{Facts, Refusal, Request, lacking, lacking_hooks, plan};
+use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, missing_hooks, plan};
 use crate::loader::source::{possible_cpus, whole_size};
 use crate::loader::{self, CoreTypes, Refused, files};
 use crate::privilege;
-use crate::probe::{Kind, Types, drop};
 use crate::summary;
 use crate::symbols::Symbols;
 
-/// Traces those kinds of events as the configuration says. The exit status is the command's, if one was run.
-pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
+/// Traces those event types as the configuration says. The exit status is the command's, if one was run.
+pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     let signals = Signals::start()?;
     // The verifier's words have addresses of the kernel in them.
     loader::set_log(config.output.verbose && !privilege::elevated());
-    let kernel = Kernel::new(config.tap.btf.as_deref());
+    let kernel = Kernel::new(config.kernel_options.btf.as_deref());
     // What is wrong with the options is said to anybody, before what is wrong here.
-    let selection = match config.summarise {
+    let selection = match config.summary {
         Some(_) => {
-            let owner = of_flows(config) || of_listeners(config);
+            let owner = needs_conn_snapshots(config) || of_listeners(config);
             Selection { tables: Vec::new(), full: false, owner, code: false, samples: false }
         }
-        None => columns::select(kinds, &config.output, |member| kernel.has_member(member))?,
+        None => columns::select(event_types, &config.output, |member| kernel.has_member(member))?,
     };
-    check_limits(config, kinds)?;
-    let plan = plan(&request(config, kinds, &selection), &facts(&kernel));
+    check_limits(config, event_types)?;
+    let plan = plan(&request(config, event_types, &selection), &features(&kernel));
     if let Err(Refusal::Usage(text)) = plan {
         bail!(Usage(text));
     }
@@ -56,9 +56,9 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
     Rights::current().check().map_err(|why| anyhow!("{why}{namespace}"))?;
     possible_cpus().map_err(|why| anyhow!(why))?;
     kernel.btf().map_err(|why| anyhow!(why))?;
-    priority::check(config.tap.nice)?;
+    priority::check(config.kernel_options.nice)?;
     let plan = plan.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
-    if let Some(asked) = config.tap.buffer_size
+    if let Some(asked) = config.kernel_options.buffer_size
         && !config.output.quiet
         && let size = whole_size(plan.transport, Some(asked))
         && size != asked as usize
@@ -74,7 +74,7 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
         output::tell("note: --pid: the numbers are the host's, not those of this pid namespace");
     }
     let core_types = CoreTypes::new(&kernel);
-    let types = types(config, kinds, &selection, &kernel, &core_types);
+    let types = types(config, event_types, &selection, &kernel, &core_types);
     // Its types are megabytes, and not needed any more.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
@@ -94,10 +94,10 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
                         selection: &selection,
                         loaded,
                         signals,
-                        reading: config
-                            .summarise
+                        aggregate: config
+                            .summary
                             .as_ref()
-                            .map(|what| summary::reading(what).into()),
+                            .map(|what| summary::aggregate(what).into()),
                         read_ns: Cell::new(0),
                         ownerless: RefCell::default(),
                         told_of_untraced: Cell::default(),
@@ -133,13 +133,13 @@ pub fn run(config: &Config, kinds: &[&'static Kind]) -> Result<u8> {
 /// What records are read by.
 fn types(
     config: &Config,
-    kinds: &[&'static Kind],
+    event_types: &[&'static EventType],
     selection: &Selection,
     kernel: &Kernel,
     core_types: &CoreTypes,
 ) -> Types {
     let mut types = kernel.types();
-    if kinds.iter().any(|kind| kind.number == drop::KIND.number) {
+    if event_types.iter().any(|event_type| event_type.number == drop::EVENT_TYPE.number) {
         types.drop_reasons = kernel.drop_reasons();
     }
     if selection.code {
@@ -165,7 +165,7 @@ fn symbols(config: &Config, core_types: &CoreTypes) -> Symbols {
 }
 
 /// Sampling is of samples; no other event is left out by it.
-fn check_limits(config: &Config, kinds: &[&'static Kind]) -> Result<()> {
+fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<()> {
     let limits = &config.limits;
     let options = [
         ("--sample", limits.sample.is_some()),
@@ -173,7 +173,7 @@ fn check_limits(config: &Config, kinds: &[&'static Kind]) -> Result<()> {
         ("--on-change", limits.on_change),
     ];
     match options.iter().find(|(_, given)| *given) {
-        Some((option, _)) if !kinds.iter().any(|kind| kind.is_probe()) => {
+        Some((option, _)) if !event_types.iter().any(|event_type| event_type.is_probe()) => {
             bail!(Usage(format!("{option} thins the samples of `probe`, which is not asked for")))
         }
         _ => Ok(()),
@@ -181,17 +181,20 @@ fn check_limits(config: &Config, kinds: &[&'static Kind]) -> Result<()> {
 }
 
 /// Are connections read as a whole?
-fn of_flows(config: &Config) -> bool {
-    config.summarise.as_ref().is_some_and(|summarise| matches!(summarise.what, What::Top(_)))
+fn needs_conn_snapshots(config: &Config) -> bool {
+    config.summary.as_ref().is_some_and(|summary| matches!(summary.what, SummaryCommand::Top(_)))
 }
 
 /// Are listening sockets?
 fn of_listeners(config: &Config) -> bool {
-    config.summarise.as_ref().is_some_and(|summarise| matches!(summarise.what, What::Listeners(_)))
+    config
+        .summary
+        .as_ref()
+        .is_some_and(|summary| matches!(summary.what, SummaryCommand::Listeners(_)))
 }
 
 /// What the options ask of the kernel side.
-fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> Request {
+fn request(config: &Config, event_types: &[&'static EventType], selection: &Selection) -> Request {
     let filters = &config.filters;
     let by_columns = selection.full.then_some(if config.output.fields == Fields::All {
         "--all-fields"
@@ -199,12 +202,12 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
         "--fields"
     });
     let by_command = (!config.command.is_empty()).then_some("-- COMMAND");
-    let by_summary = config.summarise.is_some().then_some("a summary");
+    let by_summary = config.summary.is_some().then_some("a summary");
     let by_change = config.limits.on_change.then_some("--on-change");
     Request {
-        kinds: kinds.to_vec(),
-        reader: config.tap.reader,
-        transport: config.tap.transport,
+        event_types: event_types.to_vec(),
+        reader: config.kernel_options.reader,
+        transport: config.kernel_options.transport,
         beyond_record: by_columns
             .or(filters.by_socket())
             .or(by_command)
@@ -212,30 +215,30 @@ fn request(config: &Config, kinds: &[&'static Kind], selection: &Selection) -> R
             .or(by_summary),
         per_connection: config.limits.per_connection(),
         owner: selection.owner || filters.by_owner(),
-        tree: !config.command.is_empty(),
-        flows: of_flows(config),
+        traced_pids: !config.command.is_empty(),
+        conn_snapshots: needs_conn_snapshots(config),
         listeners: of_listeners(config),
-        counted: config.summarise.is_some(),
-        dwelling: matches!(
-            config.summarise.as_ref().map(|summarise| &summarise.what),
-            Some(What::Cong(_))
+        counted: config.summary.is_some(),
+        ca_state_times: matches!(
+            config.summary.as_ref().map(|summary| &summary.what),
+            Some(SummaryCommand::Cong(_))
         ),
-        derived: config.tap.derived,
-        list_open: config.only.list_open,
+        inferred: config.kernel_options.inferred,
+        list_open: config.event_filters.list_open,
         samples: selection.samples,
     }
 }
 
 /// What the kernel has.
 #[must_use]
-pub fn facts(kernel: &Kernel) -> Facts {
-    Facts {
+pub fn features(kernel: &Kernel) -> KernelFeatures {
+    KernelFeatures {
         record: kernel.record(),
         tp_btf: kernel.has_tp_btf(),
         cookie_helper: kernel.has_cookie_helper(),
         ringbuf: kernel.has_ringbuf(),
-        lacking: lacking(|kind| kernel.lacks(kind)),
-        lacking_hooks: lacking_hooks(|name| kernel.has_tracepoint(name)),
+        missing_events: missing_events(|event_type| kernel.missing(event_type)),
+        missing_hooks: missing_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),

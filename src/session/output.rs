@@ -4,15 +4,15 @@ use std::io::{self, Write};
 
 use super::columns::Selection;
 use crate::config::{Fields, Format, Output};
-use crate::probe::{Kind, View};
+use crate::events::{EventType, View};
 use crate::sink::Sink;
 use crate::sink::csv::Csv;
 use crate::sink::jsonl::Jsonl;
-use crate::sink::template::{KIND, Template};
-use crate::sink::text::{Cell, Layout, Part, Text};
+use crate::sink::template::{EVENT_TYPE, Template};
+use crate::sink::text::{Cell, CellPart, Layout, Text};
 use crate::stdio::Stdout;
 pub use crate::stdio::tell;
-use crate::table::{Across, Selected, Set, Table, Type, Unit};
+use crate::table::{ColumnSet, MergedColumn, Selected, Set, Type, Unit};
 
 /// The sink.
 pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>> {
@@ -25,7 +25,7 @@ pub fn sink_into<W: Write + 'static>(
     output: &Output,
     selection: &Selection,
 ) -> Box<dyn Sink> {
-    let tables: Vec<Table> = selection.tables.iter().map(|(_, table)| table.clone()).collect();
+    let tables: Vec<ColumnSet> = selection.tables.iter().map(|(_, table)| table.clone()).collect();
     if let Some(template) = &output.template {
         return Box::new(Template::new(out, &tables, template));
     }
@@ -36,9 +36,9 @@ pub fn sink_into<W: Write + 'static>(
     }
 }
 
-/// Of one kind its own view, or the command's, and what it does not show of all fields below; named fields in their
+/// Of one event type its own view, or the command's, and what it does not show of all fields below; named fields in their
 /// order. Of several what they have in common, and the rest of each one's view, or of all fields, behind it.
-fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layout {
+fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> Layout {
     let named = matches!(output.fields, Fields::Named(_));
     let (cells, details, inline) = match (&selection.tables[..], output.view) {
         ([], _) => Default::default(),
@@ -46,21 +46,22 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
             let names = table.columns.iter().filter(|s| !is_list(s)).map(|s| s.column.name);
             let cells = names.filter_map(|name| cell(tables, name, name, 0)).collect();
             let lists = table.columns.iter().filter(|s| is_list(s)).copied().collect();
-            (cells, vec![Table { columns: lists, ..table.clone() }], false)
+            (cells, vec![ColumnSet { columns: lists, ..table.clone() }], false)
         }
-        ([(kind, table)], None) => {
-            (view(kind.view, tables), vec![beyond(table, kind.view, output)], false)
+        ([(event_type, table)], None) => {
+            (view(event_type.view, tables), vec![beyond(table, event_type.view, output)], false)
         }
         (_, Some(of_command)) if !named => {
             let details = tables.iter().map(|table| beyond(table, of_command, output)).collect();
             (view(of_command, tables), details, false)
         }
         (several, _) => {
-            let common = several.first().map_or(&[][..], |(kind, _)| common(kind));
+            let common = several.first().map_or(&[][..], |(event_type, _)| common(event_type));
             let mut cells = view(common, tables);
-            let kind = Cell { title: "EVENT".into(), part: Part::Kind, width: 14 };
-            cells.insert(cells.len().min(1), kind);
-            let details = several.iter().map(|(kind, table)| rest(kind, table, output)).collect();
+            let event_type = Cell { title: "EVENT".into(), part: CellPart::EventType, width: 14 };
+            cells.insert(cells.len().min(1), event_type);
+            let details =
+                several.iter().map(|(event_type, table)| rest(event_type, table, output)).collect();
             (cells, details, true)
         }
     };
@@ -74,14 +75,14 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[Table]) -> Layo
     }
 }
 
-/// How many cells every kind's view begins with: time and the two ends.
+/// How many cells every event type's view begins with: time and the two ends.
 const COMMON: usize = 3;
 
-fn common(kind: &Kind) -> View {
-    kind.view.get(..COMMON).unwrap_or_default()
+fn common(event_type: &EventType) -> View {
+    event_type.view.get(..COMMON).unwrap_or_default()
 }
 
-fn view(view: View, tables: &[Table]) -> Vec<Cell> {
+fn view(view: View, tables: &[ColumnSet]) -> Vec<Cell> {
     view.iter().filter_map(|&(title, name, width)| cell(tables, title, name, width)).collect()
 }
 
@@ -96,32 +97,34 @@ fn shows(view: View, column: &str) -> bool {
 }
 
 /// What that view does not show: of all fields the rest, else what was asked for beyond the standard ones.
-fn beyond(table: &Table, view: View, output: &Output) -> Table {
+fn beyond(table: &ColumnSet, view: View, output: &Output) -> ColumnSet {
     let rest = |s: &&Selected| {
         !shows(view, s.column.name) && (output.fields == Fields::All || s.column.set == Set::Full)
     };
-    Table { columns: table.columns.iter().filter(rest).copied().collect(), ..table.clone() }
+    ColumnSet { columns: table.columns.iter().filter(rest).copied().collect(), ..table.clone() }
 }
 
-/// What a kind's line shows behind the common cells.
-fn rest(kind: &Kind, table: &Table, output: &Output) -> Table {
+/// What an event type's line shows behind the common cells.
+fn rest(event_type: &EventType, table: &ColumnSet, output: &Output) -> ColumnSet {
     let shown = |s: &&Selected| {
-        !shows(common(kind), s.column.name)
-            && (output.fields != Fields::Standard || shows(kind.view, s.column.name) || is_list(s))
+        !shows(common(event_type), s.column.name)
+            && (output.fields != Fields::Standard
+                || shows(event_type.view, s.column.name)
+                || is_list(s))
     };
-    Table { columns: table.columns.iter().filter(shown).copied().collect(), ..table.clone() }
+    ColumnSet { columns: table.columns.iter().filter(shown).copied().collect(), ..table.clone() }
 }
 
 /// `None` where no table has such a column.
-fn cell(tables: &[Table], title: &str, name: &str, width: usize) -> Option<Cell> {
-    let find = |name: &str| Across::new(tables, name);
+fn cell(tables: &[ColumnSet], title: &str, name: &str, width: usize) -> Option<Cell> {
+    let find = |name: &str| MergedColumn::new(tables, name);
     let part = match name.split_once(':') {
-        Some((addr, port)) => Part::Endpoint(find(addr)?, find(port)?),
-        None if name == KIND => Part::Kind,
-        None => Part::Column(find(name)?),
+        Some((addr, port)) => CellPart::Endpoint(find(addr)?, find(port)?),
+        None if name == EVENT_TYPE => CellPart::EventType,
+        None => CellPart::Column(find(name)?),
     };
     let least = match &part {
-        Part::Column(of) if width == 0 => match of.column().ty {
+        CellPart::Column(of) if width == 0 => match of.column().ty {
             Type::Time | Type::Address => 15,
             Type::Unsigned | Type::Signed => match of.column().unit {
                 Unit::BytesPerSecond => 11,

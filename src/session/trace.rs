@@ -14,17 +14,17 @@ use super::signals::{self, Signals};
 use super::wait::{Waiter, Woken};
 use super::{listen, output, priority};
 use crate::config::Config;
-use crate::config::summary::What;
+use crate::config::summary::SummaryCommand;
+use crate::events::ca::ALGORITHMS;
+use crate::events::{EventType, Hook, Types};
 use crate::kernel::{self, Kernel};
 use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait, whole_size};
 use crate::loader::{KERNEL_CLOCK, Loaded};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::{Clock, mono_ns};
-use crate::probe::ca::ALGORITHMS;
-use crate::probe::{Hook, Kind, Types};
 use crate::sink::Stage;
-use crate::summary::{Reading, Span};
+use crate::summary::{Aggregate, Span};
 
 /// The reader's timer: how long records may pile up while many come.
 const NAP: Duration = Duration::from_millis(10);
@@ -55,9 +55,9 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// What is counted in place of events, and when it was read last.
-    pub(super) reading: Option<RefCell<Box<dyn Reading>>>,
+    pub(super) aggregate: Option<RefCell<Box<dyn Aggregate>>>,
     pub(super) read_ns: Cell<u64>,
-    /// Events of no owner from before anything was forgotten, by kind.
+    /// Events of no owner from before anything was evicted, by event type.
     pub(super) ownerless: RefCell<BTreeMap<u8, u64>>,
     /// That not all of the command is traced was said.
     pub(super) told_of_untraced: Cell<bool>,
@@ -83,17 +83,17 @@ impl Trace<'_, '_> {
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
         // What the reader depends on runs first, so that its first event finds all in place.
         let (processes, hooks): (Vec<&String>, Vec<&String>) =
-            self.variant.hooks.iter().partition(|hook| follows_processes(hook));
+            self.variant.helpers.iter().partition(|hook| follows_processes(hook));
         let processes = self.loaded.attach(processes)?;
         let mut links = self.loaded.attach(hooks)?;
         let scans = self.plan.scan_owners && self.scan_owners();
         let source = Source::new(
             &self.loaded.skel,
             self.plan.transport,
-            self.config.tap.buffer_size,
-            Box::new(|bytes| match &self.reading {
-                Some(reading) => {
-                    let taken = reading.borrow_mut().record(bytes);
+            self.config.kernel_options.buffer_size,
+            Box::new(|bytes| match &self.aggregate {
+                Some(aggregate) => {
+                    let taken = aggregate.borrow_mut().record(bytes);
                     pipeline.borrow_mut().taken(bytes, taken);
                 }
                 None => pipeline.borrow_mut().record(bytes),
@@ -101,11 +101,11 @@ impl Trace<'_, '_> {
         )?;
         let programs = self.variant.programs.iter().map(|(_, name)| name);
         links.extend(
-            self.loaded.attach(programs.filter(|name| !self.variant.hooks.contains(name)))?,
+            self.loaded.attach(programs.filter(|name| !self.variant.helpers.contains(name)))?,
         );
-        links.extend(self.loaded.attach(&self.variant.seconds)?);
-        if let Some(reading) = &self.reading {
-            reading.borrow_mut().begin(&self.loaded)?;
+        links.extend(self.loaded.attach(&self.variant.recursion_fallbacks)?);
+        if let Some(aggregate) = &self.aggregate {
+            aggregate.borrow_mut().begin(&self.loaded)?;
         }
         pipeline.borrow_mut().begin();
         if self.listen_snapshots() {
@@ -124,7 +124,7 @@ impl Trace<'_, '_> {
         let followed = self
             .start_command(&pipeline, &waiter, &mut child)
             .and_then(|()| self.follow(&source, &pipeline, &waiter, scans, child.as_mut()));
-        let looked = self.look(&source);
+        let looked = self.poll(&source);
         if self.listen_snapshots() {
             self.listen_snapshot();
         }
@@ -156,8 +156,8 @@ impl Trace<'_, '_> {
     }
 
     /// What is traced.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
-        self.variant.kinds()
+    pub(super) fn event_types(&self) -> impl Iterator<Item = &'static EventType> {
+        self.variant.event_types()
     }
 
     /// Their tracepoints, each once.
@@ -167,12 +167,16 @@ impl Trace<'_, '_> {
             let programs = &self.variant.programs;
             programs.iter().any(|(_, name)| name.starts_with(hook.program))
         };
-        let of_kind = |kind: &'static Kind| -> Vec<&'static str> {
-            let instead: Vec<&str> =
-                kind.instead.iter().filter(|hook| runs(hook)).map(|hook| hook.hook).collect();
-            if instead.is_empty() { kind.hooks().collect() } else { instead }
+        let of_type = |event_type: &'static EventType| -> Vec<&'static str> {
+            let fallback: Vec<&str> = event_type
+                .fallback_hooks
+                .iter()
+                .filter(|hook| runs(hook))
+                .map(|hook| hook.hook)
+                .collect();
+            if fallback.is_empty() { event_type.hooks().collect() } else { fallback }
         };
-        for hook in self.kinds().flat_map(of_kind) {
+        for hook in self.event_types().flat_map(of_type) {
             if !hooks.contains(&hook) {
                 hooks.push(hook);
             }
@@ -186,18 +190,23 @@ impl Trace<'_, '_> {
             return;
         }
         self.variant.notes.iter().for_each(|note| output::tell(&format!("note: {note}")));
-        let size = whole_size(self.plan.transport, self.config.tap.buffer_size);
+        let size = whole_size(self.plan.transport, self.config.kernel_options.buffer_size);
         let unit = if size.is_multiple_of(1 << 20) {
             format!("{} MiB", size >> 20)
         } else {
             format!("{} KiB", size >> 10)
         };
-        let way = match self.config.summarise.as_ref().map(|summarise| &summarise.what) {
-            Some(What::Rtt(_) | What::Connlat(_) | What::Retrans(_) | What::Cong(_)) => {
-                "counted in the kernel".to_owned()
+        let way = match self.config.summary.as_ref().map(|summary| &summary.what) {
+            Some(
+                SummaryCommand::Rtt(_)
+                | SummaryCommand::Connlat(_)
+                | SummaryCommand::Retrans(_)
+                | SummaryCommand::Cong(_),
+            ) => "counted in the kernel".to_owned(),
+            Some(SummaryCommand::Top(_)) => "all connections read each interval".to_owned(),
+            Some(SummaryCommand::Listeners(_)) => {
+                "all listening sockets read each interval".to_owned()
             }
-            Some(What::Top(_)) => "all connections read each interval".to_owned(),
-            Some(What::Listeners(_)) => "all listening sockets read each interval".to_owned(),
             None => format!("{} of {unit}", self.plan.transport.name()),
         };
         output::tell(&format!(
@@ -211,9 +220,9 @@ impl Trace<'_, '_> {
                 "programs: {}",
                 [KERNEL_CLOCK]
                     .into_iter()
-                    .chain(self.variant.hooks.iter().map(String::as_str))
+                    .chain(self.variant.helpers.iter().map(String::as_str))
                     .chain(self.variant.programs.iter().map(|(_, name)| name.as_str()))
-                    .chain(self.variant.seconds.iter().map(String::as_str))
+                    .chain(self.variant.recursion_fallbacks.iter().map(String::as_str))
                     .collect::<Vec<_>>()
                     .join(" ")
             ));
@@ -230,7 +239,7 @@ impl Trace<'_, '_> {
         mut child: Option<&mut Child>,
     ) -> Result<()> {
         // Not before the command runs: its niceness is its own.
-        priority::set(self.config.tap.nice)?;
+        priority::set(self.config.kernel_options.nice)?;
         self.announce();
         let now = Instant::now();
         let mut timers = Timers {
@@ -243,7 +252,7 @@ impl Trace<'_, '_> {
             summary: self.interval().and_then(|every| now.checked_add(every)),
         };
         let mut missing = missing_modules();
-        let mut asked = source.owner_asks();
+        let mut asked = source.owner_scan_requests();
         let mut quiet_rounds = 0;
         loop {
             let before = pipeline.borrow().received();
@@ -284,8 +293,8 @@ impl Trace<'_, '_> {
                 // At a steady pace; what was missed is not made up for.
                 let after = |from: Instant| from.checked_add(self.interval()?);
                 timers.summary = after(due).filter(|&next| next > now).or_else(|| after(now));
-                self.look(source)?;
-                self.summarise(pipeline)?;
+                self.poll(source)?;
+                self.print_summary(pipeline)?;
             }
             if more {
                 continue;
@@ -310,22 +319,22 @@ impl Trace<'_, '_> {
     }
 
     fn interval(&self) -> Option<Duration> {
-        self.config.summarise.as_ref().and_then(|summarise| summarise.interval)
+        self.config.summary.as_ref().and_then(|summary| summary.interval)
     }
 
     /// Takes in what there is, and the records from before and meanwhile.
-    fn look(&self, source: &Source<'_>) -> Result<()> {
-        let Some(reading) = &self.reading else {
+    fn poll(&self, source: &Source<'_>) -> Result<()> {
+        let Some(aggregate) = &self.aggregate else {
             return Ok(());
         };
         source.drain()?;
-        reading.borrow_mut().look(&self.loaded)?;
+        aggregate.borrow_mut().poll(&self.loaded)?;
         source.drain()
     }
 
     /// Prints what was counted since the last time.
-    pub(super) fn summarise(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
-        let Some(reading) = &self.reading else {
+    pub(super) fn print_summary(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
+        let Some(aggregate) = &self.aggregate else {
             return Ok(());
         };
         let mut pipeline = pipeline.borrow_mut();
@@ -333,13 +342,13 @@ impl Trace<'_, '_> {
         let now = mono_ns();
         let interval_ns = now.saturating_sub(self.read_ns.replace(now));
         let span = Span { time: pipeline.clock.moment(now), interval_ns };
-        reading.borrow_mut().print(&self.loaded, span, &mut |summary| pipeline.summary(summary))
+        aggregate.borrow_mut().print(&self.loaded, span, &mut |summary| pipeline.summary(summary))
     }
 
     /// Looks through the processes' files again where a sample's owner was not known; returns when to look next.
     fn answer_owner_asks(&self, source: &Source<'_>, asked: &mut u32) -> Option<Instant> {
         let started = Instant::now();
-        let asks = source.owner_asks();
+        let asks = source.owner_scan_requests();
         if asks != *asked {
             *asked = asks;
             if !self.scan_owners() {
@@ -370,7 +379,7 @@ impl Trace<'_, '_> {
     ) -> Option<Instant> {
         let now = missing_modules();
         if now != *missing {
-            let kernel = Kernel::new(self.config.tap.btf.as_deref());
+            let kernel = Kernel::new(self.config.kernel_options.btf.as_deref());
             pipeline.borrow_mut().set_layouts(kernel.ca_layouts());
             *missing = now;
         }

@@ -1,5 +1,5 @@
 //! CSV as RFC 4180 has it: a header line, then one line an event, all of one width. A null is an empty cell, and so is a
-//! column that another kind has. A summary has a line a row, or where there are buckets one a bucket. The books have
+//! column that another event type has. A summary has a line a row, or where there are buckets one a bucket. The books have
 //! another shape and are said on stderr.
 
 use std::io::{self, Write};
@@ -11,28 +11,30 @@ use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::escape;
 use crate::table::summary::{BUCKET, Summary};
-use crate::table::{Across, Moment, Row, Table, Value};
+use crate::table::{ColumnSet, MergedColumn, Moment, Row, Value};
 
 /// The sink.
 pub struct Csv<W: Write> {
     buffer: Out<W>,
     names: Vec<(usize, &'static str)>,
-    columns: Vec<Across>,
+    columns: Vec<MergedColumn>,
     header: bool,
     time: TimeFormat,
 }
 
 impl<W: Write> Csv<W> {
     /// Of several tables all columns, in the order in which they come.
-    pub fn new(out: W, tables: &[Table], header: bool) -> Self {
+    pub fn new(out: W, tables: &[ColumnSet], header: bool) -> Self {
         let columns = match tables {
             // A name that was asked for twice is printed twice.
-            [table] => table.columns.iter().map(|s| Across::one(table.kind, *s)).collect(),
-            several => Across::all(several),
+            [table] => {
+                table.columns.iter().map(|s| MergedColumn::one(table.event_type, *s)).collect()
+            }
+            several => MergedColumn::all(several),
         };
         Csv {
             buffer: Out::new(out),
-            names: tables.iter().map(|table| (table.kind, table.name)).collect(),
+            names: tables.iter().map(|table| (table.event_type, table.name)).collect(),
             columns,
             header,
             time: TimeFormat::default(),
@@ -50,7 +52,7 @@ impl<W: Write> Sink for Csv<W> {
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        let name = self.names.iter().find(|(kind, _)| *kind == row.kind());
+        let name = self.names.iter().find(|(event_type, _)| *event_type == row.event_type());
         self.buffer.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());
         for column in &self.columns {
             append(column.value(row), &mut self.time, &mut self.buffer);

@@ -10,10 +10,10 @@ use crate::accounting::Accounting;
 use crate::escape;
 use crate::symbols::Symbols;
 use crate::table::summary::{BUCKET, Line, Summary};
-use crate::table::{Moment, Row, Selected, Table, Value};
+use crate::table::{ColumnSet, Moment, Row, Selected, Value};
 
 /// A column, or the columns of one algorithm as an object.
-enum Item {
+enum JsonItem {
     Column { key: Key, column: Selected },
     Group { key: Key, name: &'static str, members: Vec<(Key, Selected)> },
 }
@@ -54,19 +54,19 @@ impl Key {
 pub struct Jsonl<W: Write> {
     buffer: Out<W>,
     time: TimeFormat,
-    /// By the kind's number.
-    shapes: Vec<Option<Shape>>,
+    /// By the event type's number.
+    shapes: Vec<Option<TypeLayout>>,
 }
 
-/// The objects of one kind.
-struct Shape {
+/// The objects of one event type.
+struct TypeLayout {
     open: Vec<u8>,
-    items: Vec<Item>,
+    items: Vec<JsonItem>,
 }
 
-impl Shape {
-    fn new(table: &Table) -> Self {
-        let mut items: Vec<Item> = Vec::new();
+impl TypeLayout {
+    fn new(table: &ColumnSet) -> Self {
+        let mut items: Vec<JsonItem> = Vec::new();
         // A key stands once in an object, however often and in which order it was asked for.
         for (i, &column) in table.columns.iter().enumerate() {
             if table.columns[..i].iter().any(|earlier| earlier.index == column.index) {
@@ -74,31 +74,31 @@ impl Shape {
             }
             let leaf = Key::new(column.column.leaf());
             let Some(group) = column.column.group() else {
-                items.push(Item::Column { key: leaf, column });
+                items.push(JsonItem::Column { key: leaf, column });
                 continue;
             };
             let known = items.iter_mut().find_map(|item| match item {
-                Item::Group { name, members, .. } if *name == group => Some(members),
+                JsonItem::Group { name, members, .. } if *name == group => Some(members),
                 _ => None,
             });
             match known {
                 Some(members) => members.push((leaf, column)),
                 None => {
                     let members = vec![(leaf, column)];
-                    items.push(Item::Group { key: Key::new(group), name: group, members });
+                    items.push(JsonItem::Group { key: Key::new(group), name: group, members });
                 }
             }
         }
-        Shape { open: format!("{{\"type\":\"{}\"", table.name).into_bytes(), items }
+        TypeLayout { open: format!("{{\"type\":\"{}\"", table.name).into_bytes(), items }
     }
 }
 
 impl<W: Write> Jsonl<W> {
-    pub fn new(out: W, tables: &[Table]) -> Self {
+    pub fn new(out: W, tables: &[ColumnSet]) -> Self {
         let mut shapes = Vec::new();
         for table in tables {
-            shapes.resize_with(shapes.len().max(table.kind + 1), || None);
-            shapes[table.kind] = Some(Shape::new(table));
+            shapes.resize_with(shapes.len().max(table.event_type + 1), || None);
+            shapes[table.event_type] = Some(TypeLayout::new(table));
         }
         Jsonl { buffer: Out::new(out), time: TimeFormat::default(), shapes }
     }
@@ -110,22 +110,22 @@ impl<W: Write> Sink for Jsonl<W> {
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        let Some(Some(shape)) = self.shapes.get(row.kind()) else {
+        let Some(Some(shape)) = self.shapes.get(row.event_type()) else {
             return Ok(());
         };
         let out: &mut Vec<u8> = &mut self.buffer;
         out.extend_from_slice(&shape.open);
         for item in &shape.items {
             match item {
-                Item::Column { key, column } => {
+                JsonItem::Column { key, column } => {
                     key.write(out);
                     write_value(column.value(row), &mut self.time, out);
                 }
-                Item::Group { key, name, .. } if !row.has_group(name) => {
+                JsonItem::Group { key, name, .. } if !row.has_group(name) => {
                     key.write(out);
                     out.extend_from_slice(b"null");
                 }
-                Item::Group { key, members, .. } => {
+                JsonItem::Group { key, members, .. } => {
                     key.write(out);
                     // The first member's comma becomes the brace.
                     let start = out.len();
@@ -161,14 +161,14 @@ impl<W: Write> Sink for Jsonl<W> {
         out.extend_from_slice(b",\"duration_ns\":");
         write_value(Value::U64(accounting.duration_ns), &mut self.time, out);
         write!(out, ",\"late\":{}", accounting.late)?;
-        out.extend_from_slice(b",\"forgotten\":");
-        serde_json::to_writer(&mut *out, &accounting.forgotten)?;
+        out.extend_from_slice(b",\"evicted\":");
+        serde_json::to_writer(&mut *out, &accounting.evicted)?;
         // The totals stand beside the rest: `{…}` without its braces.
         let total = serde_json::to_string(&accounting.total())?;
         write!(out, ",{}", total.trim_matches(['{', '}']))?;
-        out.extend_from_slice(b",\"kinds\":{");
-        for (i, (kind, counts)) in accounting.kinds.iter().enumerate() {
-            write!(out, "{}\"{kind}\":", if i == 0 { "" } else { "," })?;
+        out.extend_from_slice(b",\"event_types\":{");
+        for (i, (event_type, counts)) in accounting.event_types.iter().enumerate() {
+            write!(out, "{}\"{event_type}\":", if i == 0 { "" } else { "," })?;
             serde_json::to_writer(&mut *out, counts)?;
         }
         out.extend_from_slice(b"}}");

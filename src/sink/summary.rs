@@ -2,12 +2,12 @@
 
 use super::text::{TITLE, WIDTH, write_cell, write_endpoint};
 use super::time::TimeFormat;
-use crate::table::summary::{Bucket, Form, Line, Scale, Shape, Summary, View};
+use crate::table::summary::{Bucket, Form, Line, Scale, Summary, SummarySchema, ViewColumn};
 use crate::table::{Type, Value};
 
 /// As the layout has it.
 #[derive(Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct TextStyle {
     pub(super) header: bool,
     pub(super) color: bool,
 }
@@ -15,18 +15,23 @@ pub(super) struct Look {
 /// How long the longest bar is.
 const BAR: u64 = 40;
 
-pub(super) fn write(summary: &Summary<'_>, look: Look, time: &mut TimeFormat, out: &mut Vec<u8>) {
-    if look.header {
+pub(super) fn write(
+    summary: &Summary<'_>,
+    style: TextStyle,
+    time: &mut TimeFormat,
+    out: &mut Vec<u8>,
+) {
+    if style.header {
         let mut moment = Vec::new();
         time.short(summary.time, &mut moment);
         let moment = String::from_utf8_lossy(&moment).into_owned();
-        push(out, look, format!("{moment} {}", summary.title).trim_end());
+        push(out, style, format!("{moment} {}", summary.title).trim_end());
     }
     match &summary.shape.form {
-        Form::Lines(views) => lines(summary, views, look, time, out),
+        Form::Lines(views) => lines(summary, views, style, time, out),
         Form::Histogram(scale) => {
             for line in &summary.lines {
-                histogram(summary.shape, line, *scale, look, time, out);
+                histogram(summary.shape, line, *scale, style, time, out);
             }
         }
     }
@@ -34,8 +39,8 @@ pub(super) fn write(summary: &Summary<'_>, look: Look, time: &mut TimeFormat, ou
     out.push(b'\n');
 }
 
-fn push(out: &mut Vec<u8>, look: Look, text: &str) {
-    if look.color {
+fn push(out: &mut Vec<u8>, style: TextStyle, text: &str) {
+    if style.color {
         out.extend_from_slice(format!("{TITLE}{text}{TITLE:#}\n").as_bytes());
     } else {
         out.extend_from_slice(text.as_bytes());
@@ -45,8 +50,8 @@ fn push(out: &mut Vec<u8>, look: Look, text: &str) {
 
 fn lines(
     summary: &Summary<'_>,
-    views: &[View],
-    look: Look,
+    views: &[ViewColumn],
+    style: TextStyle,
     time: &mut TimeFormat,
     out: &mut Vec<u8>,
 ) {
@@ -75,8 +80,8 @@ fn lines(
         }
         text.trim_end().to_owned()
     };
-    if look.header {
-        push(out, look, &pad(&mut views.iter().map(|view| view.title)));
+    if style.header {
+        push(out, style, &pad(&mut views.iter().map(|view| view.title)));
     }
     for row in &rows {
         out.extend_from_slice(pad(&mut row.iter().map(String::as_str)).as_bytes());
@@ -84,14 +89,19 @@ fn lines(
     }
 }
 
-fn left(shape: &Shape, view: &View) -> bool {
+fn left(shape: &SummarySchema, view: &ViewColumn) -> bool {
     view.column.contains(':')
         || shape
             .column(view.column)
             .is_some_and(|column| matches!(column.ty, Type::Text | Type::Address))
 }
 
-fn cell(shape: &Shape, line: &Line<'_>, view: &View, time: &mut TimeFormat) -> String {
+fn cell(
+    shape: &SummarySchema,
+    line: &Line<'_>,
+    view: &ViewColumn,
+    time: &mut TimeFormat,
+) -> String {
     let find = |name: &str| shape.find(line, name).unwrap_or(Value::Null);
     let of = view.column.split_once(':').map_or(view.column, |(addr, _)| addr);
     if line.key.is_none() && shape.key.first().is_some_and(|column| column.name == of) {
@@ -111,10 +121,10 @@ fn cell(shape: &Shape, line: &Line<'_>, view: &View, time: &mut TimeFormat) -> S
 }
 
 fn histogram(
-    shape: &Shape,
+    shape: &SummarySchema,
     line: &Line<'_>,
     scale: Scale,
-    look: Look,
+    style: TextStyle,
     time: &mut TimeFormat,
     out: &mut Vec<u8>,
 ) {
@@ -134,7 +144,7 @@ fn histogram(
         }
     };
     if !name.is_empty() {
-        push(out, look, &name);
+        push(out, style, &name);
     }
     bars(&line.buckets, scale, out);
     let values = shape.columns.iter().zip(&line.values);
@@ -219,17 +229,17 @@ mod tests {
         column("tx_bytes", Type::Unsigned),
         column("srtt_us", Type::Unsigned),
     ];
-    const VIEW: &[View] = &[
-        View { title: "COMM", column: "comm", width: 8, per: 1 },
-        View { title: "LOCAL", column: "saddr:sport", width: 12, per: 1 },
-        View { title: "TX_KB", column: "tx_bytes", width: 6, per: 1024 },
-        View { title: "SRTT_US", column: "srtt_us", width: 4, per: 1 },
+    const VIEW: &[ViewColumn] = &[
+        ViewColumn { title: "COMM", column: "comm", width: 8, per: 1 },
+        ViewColumn { title: "LOCAL", column: "saddr:sport", width: 12, per: 1 },
+        ViewColumn { title: "TX_KB", column: "tx_bytes", width: 6, per: 1024 },
+        ViewColumn { title: "SRTT_US", column: "srtt_us", width: 4, per: 1 },
     ];
 
     /// The same two rows in that form; the second one has no key.
     fn written(form: Form, format: &str) -> String {
         let (key, columns) = (KEY.iter().collect(), COLUMNS.iter().collect());
-        let shape = Shape { command: "demo", key, columns, form };
+        let shape = SummarySchema { command: "demo", key, columns, form };
         let bucket = |from, to, count| Bucket { from, to, count };
         let lines = vec![
             Line {

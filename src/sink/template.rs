@@ -9,10 +9,10 @@ use super::time::TimeFormat;
 use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
-use crate::table::{Across, Moment, Row, Table, Value};
+use crate::table::{ColumnSet, MergedColumn, Moment, Row, Value};
 
-/// The name of the kind, which is no column.
-pub const KIND: &str = "type";
+/// The name of the event type, which is no column.
+pub const EVENT_TYPE: &str = "type";
 
 /// How a column is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Align {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     Text(String),
-    /// Of that name, or [`KIND`].
+    /// Of that name, or [`EVENT_TYPE`].
     Column {
         name: String,
         align: Align,
@@ -38,9 +38,9 @@ pub enum Piece {
 /// A piece that is ready to print.
 enum Part {
     Text(String),
-    /// The kind's name (`None`) or a column, and how it is padded.
+    /// The event type's name (`None`) or a column, and how it is padded.
     Cell {
-        of: Option<Across>,
+        of: Option<MergedColumn>,
         left: bool,
         width: usize,
     },
@@ -57,11 +57,11 @@ pub struct Template<W: Write> {
 
 impl<W: Write> Template<W> {
     /// Names that none of the tables has show nothing: they were refused before.
-    pub fn new(out: W, tables: &[Table], template: &[Piece]) -> Self {
+    pub fn new(out: W, tables: &[ColumnSet], template: &[Piece]) -> Self {
         let parts = template.iter().map(|piece| match piece {
             Piece::Text(text) => Part::Text(text.clone()),
             Piece::Column { name, align, width } => {
-                let of = Across::new(tables, name);
+                let of = MergedColumn::new(tables, name);
                 let left = match align {
                     Align::Left => true,
                     Align::Right => false,
@@ -73,7 +73,7 @@ impl<W: Write> Template<W> {
         Template {
             buffer: Out::new(out),
             parts: parts.collect(),
-            names: tables.iter().map(|table| (table.kind, table.name)).collect(),
+            names: tables.iter().map(|table| (table.event_type, table.name)).collect(),
             cell: Vec::new(),
             time: TimeFormat::default(),
         }
@@ -97,8 +97,9 @@ impl<W: Write> Sink for Template<W> {
             let value = match of {
                 Some(column) => column.value(row),
                 None => {
-                    let kind = self.names.iter().find(|(kind, _)| *kind == row.kind());
-                    kind.map_or(Value::Null, |(_, name)| Value::Str(name))
+                    let event_type =
+                        self.names.iter().find(|(event_type, _)| *event_type == row.event_type());
+                    event_type.map_or(Value::Null, |(_, name)| Value::Str(name))
                 }
             };
             self.cell.clear();

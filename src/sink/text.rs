@@ -9,12 +9,12 @@ use anstyle::{AnsiColor, Style};
 use super::csv::write_value;
 use super::jsonl::write_ip;
 use super::out::Out;
-use super::summary::Look;
+use super::summary::TextStyle;
 use super::time::TimeFormat;
 use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
-use crate::table::{Across, Moment, Row, Table, Type, Unit, Value};
+use crate::table::{ColumnSet, MergedColumn, Moment, Row, Type, Unit, Value};
 
 pub(super) const TITLE: Style = Style::new().bold();
 const DETAIL: Style = AnsiColor::BrightBlack.on_default();
@@ -26,38 +26,38 @@ const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 
 /// What a cell shows.
 #[derive(Clone)]
-pub enum Part {
-    Column(Across),
+pub enum CellPart {
+    Column(MergedColumn),
     /// `address:port`, of two columns.
-    Endpoint(Across, Across),
-    /// The kind of event.
-    Kind,
+    Endpoint(MergedColumn, MergedColumn),
+    /// The event type.
+    EventType,
 }
 
 /// A column on the terminal; it widens when a value needs it and stays so.
 #[derive(Clone)]
 pub struct Cell {
     pub title: String,
-    pub part: Part,
+    pub part: CellPart,
     pub width: usize,
 }
 
 impl Cell {
     fn unit(&self) -> &'static str {
         match &self.part {
-            Part::Column(c) => match c.column().unit {
+            CellPart::Column(c) => match c.column().unit {
                 Unit::Segments => "segs",
                 Unit::Sequence => "seq",
                 unit => unit.name(),
             },
-            Part::Endpoint(..) | Part::Kind => "",
+            CellPart::Endpoint(..) | CellPart::EventType => "",
         }
     }
 
     fn left(&self) -> bool {
         match &self.part {
-            Part::Column(c) => is_left(c.column().ty),
-            Part::Endpoint(..) | Part::Kind => true,
+            CellPart::Column(c) => is_left(c.column().ty),
+            CellPart::Endpoint(..) | CellPart::EventType => true,
         }
     }
 }
@@ -70,8 +70,8 @@ pub(super) fn is_left(ty: Type) -> bool {
 /// How the lines look.
 pub struct Layout {
     pub cells: Vec<Cell>,
-    /// Of each kind, `name:value`.
-    pub details: Vec<Table>,
+    /// Of each event type, `name:value`.
+    pub details: Vec<ColumnSet>,
     /// The details begin on the event's own line; else on an indented one below it.
     pub inline: bool,
     pub header: bool,
@@ -90,11 +90,11 @@ pub struct Text<W: Write> {
 }
 
 impl<W: Write> Text<W> {
-    pub fn new(out: W, layout: Layout, tables: &[Table]) -> Self {
+    pub fn new(out: W, layout: Layout, tables: &[ColumnSet]) -> Self {
         Text {
             buffer: Out::new(out),
             layout,
-            names: tables.iter().map(|table| (table.kind, table.name)).collect(),
+            names: tables.iter().map(|table| (table.event_type, table.name)).collect(),
             cell: Vec::new(),
             time: TimeFormat::default(),
         }
@@ -120,13 +120,13 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// Those of the row's kind, from that column of the line on; beyond the width on lines of their own, as are a
+    /// Those of the row's event type, from that column of the line on; beyond the width on lines of their own, as are a
     /// stack's.
     fn details(&mut self, row: &dyn Row, mut column: usize) {
         let start = self.buffer.len();
         let mut group_absent = None;
         let mut stack = None;
-        let table = self.layout.details.iter().find(|table| table.kind == row.kind());
+        let table = self.layout.details.iter().find(|table| table.event_type == row.event_type());
         for selected in table.iter().flat_map(|table| &table.columns) {
             let group = selected.column.group();
             if group.is_some() && group_absent == group {
@@ -199,14 +199,15 @@ impl<W: Write> Sink for Text<W> {
         for (i, cell) in self.layout.cells.iter_mut().enumerate() {
             self.cell.clear();
             match &cell.part {
-                Part::Column(column) => {
+                CellPart::Column(column) => {
                     write_cell(column.value(row), &mut self.time, &mut self.cell)
                 }
-                Part::Endpoint(addr, port) => {
+                CellPart::Endpoint(addr, port) => {
                     write_endpoint(addr.value(row), port.value(row), &mut self.cell)
                 }
-                Part::Kind => {
-                    let name = self.names.iter().find(|(kind, _)| *kind == row.kind());
+                CellPart::EventType => {
+                    let name =
+                        self.names.iter().find(|(event_type, _)| *event_type == row.event_type());
                     self.cell.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());
                 }
             }
@@ -232,11 +233,11 @@ impl<W: Write> Sink for Text<W> {
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
-        let look = Look { header: self.layout.header, color: self.layout.color };
+        let style = TextStyle { header: self.layout.header, color: self.layout.color };
         if self.layout.redraw {
             self.buffer.extend_from_slice(CLEAR);
         }
-        super::summary::write(summary, look, &mut self.time, &mut self.buffer);
+        super::summary::write(summary, style, &mut self.time, &mut self.buffer);
         Ok(())
     }
 

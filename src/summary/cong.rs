@@ -6,16 +6,16 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
 
 use super::key::{self, OwnKey, column};
-use super::sums::{Row, Table};
-use super::{Reading, Span};
+use super::sums::{SumRow, SumsReader};
+use super::{Aggregate, Span};
 use crate::config::summary::{Keys, Sums};
+use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::pipeline::clock::mono_ns;
-use crate::probe::tcp_probe::copy;
-use crate::skel::{self, CongSum, Dwelling, TccTraceSkel};
+use crate::skel::{self, CaStateTime, CongSum, TccTraceSkel};
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{self, Count, Microseconds};
-use crate::table::summary::{Form, Line, Shape, Summary, View, view};
+use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Value};
 
 /// What the command's records are, in one sentence.
@@ -33,7 +33,7 @@ pub static COLUMNS: [Column; 8] = [
     column("unknown", (Unsigned, Count), "counted", "Of those, changes from a state whose beginning was not seen: its time is in nothing here."),
 ];
 
-const VIEW: &[View] = &[
+const VIEW: &[ViewColumn] = &[
     view("OPEN_MS", "open_us", 7, 1000),
     view("DOD_MS", "disorder_us", 6, 1000),
     view("CWR_MS", "cwr_us", 6, 1000),
@@ -48,43 +48,43 @@ const CHANGES: usize = STATES;
 const UNKNOWN: usize = CongSum::TCC_SUM_UNKNOWN.0 as usize;
 
 /// ns in another state than Open.
-fn troubled(row: &Row) -> u64 {
+fn troubled(row: &SumRow) -> u64 {
     row.n[1..STATES].iter().sum()
 }
 
 /// What was read last.
-pub struct Dwellings {
+pub struct CaStateTimes {
     keys: Keys,
-    shape: Shape,
-    table: Table,
-    told: u64,
+    shape: SummarySchema,
+    table: SumsReader,
+    reported: u64,
 }
 
-impl Dwellings {
+impl CaStateTimes {
     #[must_use]
     pub fn new(options: &Sums, intervals: bool) -> Self {
         let by = &options.keys.by;
-        Dwellings {
+        CaStateTimes {
             keys: options.keys.clone(),
-            shape: Shape {
+            shape: SummarySchema {
                 command: "cong",
                 key: key::columns(by),
                 columns: COLUMNS.iter().collect(),
                 form: Form::Lines([&key::views(by)[..], VIEW].concat()),
             },
-            table: Table::new(options, intervals),
-            told: 0,
+            table: SumsReader::new(options, intervals),
+            reported: 0,
         }
     }
 }
 
 /// The states that are not over; of rows that there was no room for they are in no row.
-fn add_running(skel: &TccTraceSkel<'_>, rows: &mut HashMap<Vec<u8>, Row>) -> Result<()> {
-    let map = &skel.maps.dwelling;
+fn add_running(skel: &TccTraceSkel<'_>, rows: &mut HashMap<Vec<u8>, SumRow>) -> Result<()> {
+    let map = &skel.maps.ca_state_times;
     let now = mono_ns();
     for key in map.keys() {
         let bytes = map.lookup(&key, MapFlags::ANY).context("cannot read the states")?;
-        let Some(running) = bytes.as_deref().and_then(copy::<Dwelling>) else { continue };
+        let Some(running) = bytes.as_deref().and_then(copy::<CaStateTime>) else { continue };
         let row = rows.get_mut(skel::bytes(&running.key));
         let sum = row.and_then(|row| row.n[..STATES].get_mut(usize::from(running.ca_state)));
         if let Some(ns) = sum {
@@ -94,7 +94,7 @@ fn add_running(skel: &TccTraceSkel<'_>, rows: &mut HashMap<Vec<u8>, Row>) -> Res
     Ok(())
 }
 
-impl Reading for Dwellings {
+impl Aggregate for CaStateTimes {
     fn print(
         &mut self,
         loaded: &Loaded<'_>,
@@ -108,7 +108,7 @@ impl Reading for Dwellings {
         rows.sort_by(|a, b| troubled(&b.1).cmp(&troubled(&a.1)).then_with(|| a.0.cmp(&b.0)));
         let all = rows.iter().map(|(_, row)| row).chain([&rest]);
         let changes: u64 = all.map(|row| row.n[CHANGES]).sum();
-        self.told += changes;
+        self.reported += changes;
         let keys: Vec<OwnKey> = rows.iter().map(|(key, _)| OwnKey::new(key, &self.keys)).collect();
         let mut lines: Vec<Line<'_>> = rows
             .iter()
@@ -128,12 +128,12 @@ impl Reading for Dwellings {
         Ok(())
     }
 
-    fn told(&self) -> u64 {
-        self.told
+    fn events_reported(&self) -> u64 {
+        self.reported
     }
 }
 
-fn line<'a>(key: Option<Vec<Value<'a>>>, row: &Row) -> Line<'a> {
+fn line<'a>(key: Option<Vec<Value<'a>>>, row: &SumRow) -> Line<'a> {
     let mut values = vec![row.cookie.map_or(Value::Null, Value::U64)];
     values.extend(row.n[..STATES].iter().map(|ns| Value::U64(ns / 1000)));
     values.extend([CHANGES, UNKNOWN].map(|index| Value::U64(row.n[index])));

@@ -2,7 +2,7 @@
 
 use libbpf_rs::{MapCore, MapFlags};
 
-use crate::probe::tcp_probe::copy;
+use crate::events::tcp_probe::copy;
 use crate::skel::Histogram;
 use crate::table::summary::Bucket;
 

@@ -7,15 +7,15 @@ use libbpf_rs::MapCore;
 
 use super::counted::{Counted, ERROR_PERCENT};
 use super::key::{self, OwnKey, column};
-use super::{Reading, Span};
-use crate::config::summary::{Field, Histograms};
+use super::{Aggregate, Span};
+use crate::config::summary::{Histograms, TimeField};
+use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::loader::summaries::number;
-use crate::probe::tcp_probe::copy;
 use crate::skel::{Key, TccTraceSkel};
 use crate::table::Type::{Float, Text, Unsigned};
 use crate::table::Unit::{Count, Microseconds};
-use crate::table::summary::{Form, Line, Shape, Summary};
+use crate::table::summary::{Form, Line, Summary, SummarySchema};
 use crate::table::{Column, Unit, Value};
 
 /// What is said of a row, whose first columns each command explains.
@@ -50,18 +50,18 @@ pub(super) const fn columns(
 }
 
 /// A row's key as it is in the kernel, and what came in it.
-type Row = (Vec<u8>, Counted);
+type HistogramRow = (Vec<u8>, Counted);
 
 /// What was read last.
 pub struct Distributions {
     options: Histograms,
-    shape: Shape,
+    shape: SummarySchema,
     /// Each summary shows its interval only; else there is one, of all.
     intervals: bool,
     before: HashMap<Vec<u8>, Counted>,
     /// Of each field.
     rest_before: Vec<Counted>,
-    told: u64,
+    reported: u64,
 }
 
 impl Distributions {
@@ -73,7 +73,7 @@ impl Distributions {
         intervals: bool,
     ) -> Self {
         Distributions {
-            shape: Shape {
+            shape: SummarySchema {
                 command,
                 key: key::columns(&options.keys.by),
                 columns: columns.iter().collect(),
@@ -82,13 +82,13 @@ impl Distributions {
             intervals,
             before: HashMap::new(),
             rest_before: vec![Counted::default(); options.fields.len()],
-            told: 0,
+            reported: 0,
             options: options.clone(),
         }
     }
 
     /// Every key's counts since the last reading, those with none left out; idle keys are removed where room is scarce.
-    fn rows(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<Row>> {
+    fn rows(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<HistogramRow>> {
         let map = &skel.maps.histograms;
         let keys: Vec<Vec<u8>> = map.keys().collect();
         // Rows of a CPU each cannot be taken away in one step, and are few.
@@ -135,8 +135,8 @@ impl Distributions {
     /// Prints one field, if there is something to say; how many events are counted by it.
     fn of_field(
         &self,
-        field: Field,
-        rows: &[&Row],
+        field: TimeField,
+        rows: &[&HistogramRow],
         rest: &Counted,
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
@@ -172,7 +172,7 @@ impl Distributions {
     }
 }
 
-impl Reading for Distributions {
+impl Aggregate for Distributions {
     fn print(
         &mut self,
         loaded: &Loaded<'_>,
@@ -182,16 +182,17 @@ impl Reading for Distributions {
         let rows = self.rows(&loaded.skel)?;
         let rest = self.rest(&loaded.skel)?;
         for (field, rest) in self.options.fields.iter().zip(&rest) {
-            let of_field =
-                |row: &&Row| copy::<Key>(&row.0).is_some_and(|key| key.value == number(*field));
-            let rows: Vec<&Row> = rows.iter().filter(of_field).collect();
-            self.told += self.of_field(*field, &rows, rest, span, print);
+            let of_field = |row: &&HistogramRow| {
+                copy::<Key>(&row.0).is_some_and(|key| key.value == number(*field))
+            };
+            let rows: Vec<&HistogramRow> = rows.iter().filter(of_field).collect();
+            self.reported += self.of_field(*field, &rows, rest, span, print);
         }
         Ok(())
     }
 
-    fn told(&self) -> u64 {
-        self.told
+    fn events_reported(&self) -> u64 {
+        self.reported
     }
 }
 

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::summary::{By, Keys};
-use crate::probe::ca::until_nul;
-use crate::probe::tcp_probe::copy;
+use crate::events::ca::until_nul;
+use crate::events::tcp_probe::copy;
 use crate::skel::Key;
 use crate::table::Type::{Text, Unsigned};
-use crate::table::summary::{Shape, View};
+use crate::table::summary::{SummarySchema, ViewColumn};
 use crate::table::{Column, Set, Type, Unit, Value};
 
 pub(super) const fn column(
@@ -78,8 +78,8 @@ pub(super) fn columns(by: &[By]) -> Vec<&'static Column> {
 }
 
 /// The same in aligned lines.
-pub(super) fn views(by: &[By]) -> Vec<View> {
-    let view = |title, column, width| View { title, column, width, per: 1 };
+pub(super) fn views(by: &[By]) -> Vec<ViewColumn> {
+    let view = |title, column, width| ViewColumn { title, column, width, per: 1 };
     let of_one = |by: &By| match by {
         By::Conn | By::Ends => {
             vec![view("LADDR:LPORT", "saddr:sport", 21), view("RADDR:RPORT", "daddr:dport", 21)]
@@ -120,7 +120,7 @@ impl OwnKey {
         }
     }
 
-    pub(super) fn values(&self, shape: &Shape) -> Vec<Value<'_>> {
+    pub(super) fn values(&self, shape: &SummarySchema) -> Vec<Value<'_>> {
         let value = |column: &&Column| match column.name {
             "cookie" => Value::unless(self.key.cookie, 0),
             "saddr" => self.saddr.value(),

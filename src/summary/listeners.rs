@@ -6,16 +6,16 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::Result;
 
 use super::key::column;
-use super::{Reading, Span};
+use super::{Aggregate, Span};
 use crate::config::summary::Listeners;
+use crate::events::ca::until_nul;
+use crate::events::listen_drop::sends_cookies;
+use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
-use crate::probe::ca::until_nul;
-use crate::probe::listen_drop::sends_cookies;
-use crate::probe::tcp_probe::copy;
 use crate::skel::ListenDropRecord;
 use crate::table::Type::{Address, Bool, Text, Unsigned};
 use crate::table::Unit::Count;
-use crate::table::summary::{Form, Line, Shape, Summary, View, view};
+use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Unit, Value};
 
 /// What the command's records are, in one sentence.
@@ -46,7 +46,7 @@ pub static COLUMNS: [Column; 11] = [
     column("closed", (Bool, Unit::None), "sock:inet_sock_set_state", "It has stopped listening in the interval: this is its last row."),
 ];
 
-const VIEW: &[View] = &[
+const VIEW: &[ViewColumn] = &[
     view("PID", "pid", 6, 1),
     view("COMM", "comm", 10, 1),
     view("ADDR:PORT", "saddr:sport", 18, 1),
@@ -61,7 +61,7 @@ const VIEW: &[View] = &[
 /// Those that the last snapshot found, by the socket's address, and those that closed in the interval.
 pub struct Sockets {
     options: Listeners,
-    shape: Shape,
+    shape: SummarySchema,
     open: HashMap<u64, ListenDropRecord>,
     closed: Vec<ListenDropRecord>,
     taken: u64,
@@ -72,7 +72,7 @@ impl Sockets {
     pub fn new(options: &Listeners) -> Self {
         Sockets {
             options: options.clone(),
-            shape: Shape {
+            shape: SummarySchema {
                 command: "listeners",
                 key: KEY.iter().collect(),
                 columns: COLUMNS.iter().collect(),
@@ -97,13 +97,13 @@ impl Sockets {
     }
 }
 
-impl Reading for Sockets {
+impl Aggregate for Sockets {
     /// Drops are counted from here on.
     fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         loaded.listeners().map(drop)
     }
 
-    fn look(&mut self, loaded: &Loaded<'_>) -> Result<()> {
+    fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         self.open.clear();
         let rows = loaded.listeners()?;
         rows.chunks_exact(size_of::<ListenDropRecord>())
@@ -152,7 +152,7 @@ impl Reading for Sockets {
         Ok(())
     }
 
-    fn told(&self) -> u64 {
+    fn events_reported(&self) -> u64 {
         self.taken
     }
 }

@@ -3,10 +3,10 @@
 pub mod cong;
 pub mod connlat;
 pub mod counted;
+pub mod evictions;
 pub mod histograms;
 pub mod key;
 pub mod listeners;
-pub mod memories;
 pub mod retrans;
 pub mod rtt;
 pub mod sums;
@@ -16,18 +16,18 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
 
 use self::histograms::Distributions;
-use crate::config::summary::{Summarise, What};
+use crate::config::summary::{SummaryCommand, SummaryOptions};
+use crate::events::EventType;
+use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
-use crate::probe::Kind;
-use crate::probe::tcp_probe::copy;
 use crate::skel::{Counters, TccTraceSkel};
 use crate::table::Moment;
 use crate::table::summary::Summary;
 
-/// The counters of a kind, over all CPUs.
-pub fn counters(skel: &TccTraceSkel<'_>, kind: &Kind) -> Result<KernelCounts> {
-    let key = u32::from(kind.number).to_ne_bytes();
+/// The counters of an event type, over all CPUs.
+pub fn counters(skel: &TccTraceSkel<'_>, event_type: &EventType) -> Result<KernelCounts> {
+    let key = u32::from(event_type.number).to_ne_bytes();
     let cpus = skel
         .maps
         .counters
@@ -38,10 +38,10 @@ pub fn counters(skel: &TccTraceSkel<'_>, kind: &Kind) -> Result<KernelCounts> {
         sum.seen += n.seen;
         sum.filtered += n.filtered;
         sum.sampled_out += n.sampled_out;
-        sum.limited += n.limited;
+        sum.rate_limited += n.rate_limited;
         sum.lost += n.lost;
         sum.submitted += n.submitted;
-        sum.summarised += n.summarised;
+        sum.aggregated += n.aggregated;
         sum.caught += n.caught;
         sum.undecided += n.undecided;
     }
@@ -56,7 +56,7 @@ pub struct Span {
 }
 
 /// What a command counts.
-pub trait Reading {
+pub trait Aggregate {
     /// Before the first interval, with the programs at work.
     fn begin(&mut self, _: &Loaded<'_>) -> Result<()> {
         Ok(())
@@ -64,7 +64,7 @@ pub trait Reading {
 
     /// At the end of an interval, with the programs at work: what there is now. Records that came before are taken first,
     /// those that came meanwhile afterwards.
-    fn look(&mut self, _: &Loaded<'_>) -> Result<()> {
+    fn poll(&mut self, _: &Loaded<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -81,24 +81,24 @@ pub trait Reading {
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()>;
 
-    /// Events in what was printed so far, which must be those that were summarised.
-    fn told(&self) -> u64;
+    /// Events in what was printed so far, which must be those that were aggregated.
+    fn events_reported(&self) -> u64;
 }
 
 /// The command's.
 #[must_use]
-pub fn reading(summarise: &Summarise) -> Box<dyn Reading> {
-    let intervals = summarise.interval.is_some();
-    match &summarise.what {
-        What::Rtt(options) => {
+pub fn aggregate(summary: &SummaryOptions) -> Box<dyn Aggregate> {
+    let intervals = summary.interval.is_some();
+    match &summary.what {
+        SummaryCommand::Rtt(options) => {
             Box::new(Distributions::new("rtt", &rtt::COLUMNS, options, intervals))
         }
-        What::Connlat(options) => {
+        SummaryCommand::Connlat(options) => {
             Box::new(Distributions::new("connlat", &connlat::COLUMNS, options, intervals))
         }
-        What::Retrans(sums) => Box::new(retrans::Retransmissions::new(sums, intervals)),
-        What::Cong(sums) => Box::new(cong::Dwellings::new(sums, intervals)),
-        What::Top(top) => Box::new(top::Connections::new(top)),
-        What::Listeners(options) => Box::new(listeners::Sockets::new(options)),
+        SummaryCommand::Retrans(sums) => Box::new(retrans::Retransmissions::new(sums, intervals)),
+        SummaryCommand::Cong(sums) => Box::new(cong::CaStateTimes::new(sums, intervals)),
+        SummaryCommand::Top(top) => Box::new(top::Connections::new(top)),
+        SummaryCommand::Listeners(options) => Box::new(listeners::Sockets::new(options)),
     }
 }

@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use super::key::{self, OwnKey, column};
-use super::sums::{Row, SUMS, Table};
-use super::{Reading, Span};
+use super::sums::{SUMS, SumRow, SumsReader};
+use super::{Aggregate, Span};
 use crate::config::summary::{Keys, Sums};
 use crate::loader::Loaded;
 use crate::skel::RetransSum;
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{self, Count, Segments};
-use crate::table::summary::{Form, Line, Shape, Summary, View, view};
+use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Value};
 
 /// What the command's records are, in one sentence.
@@ -30,7 +30,7 @@ pub static COLUMNS: [Column; 10] = [
     column("synack_segs", (Unsigned, Segments), "tcp:tcp_retransmit_synack", "SYN-ACKs, which a listener sends before there is a connection."),
 ];
 
-const VIEW: &[View] = &[
+const VIEW: &[ViewColumn] = &[
     view("EVENTS", "events", 6, 1),
     view("SEGS", "segs", 6, 1),
     view("FAST", "fast_segs", 6, 1),
@@ -45,16 +45,16 @@ const VIEW: &[View] = &[
 const EVENTS: usize = RetransSum::TCC_SUM_EVENTS.0 as usize;
 
 /// Segments; all but the events.
-fn segs(row: &Row) -> u64 {
+fn segs(row: &SumRow) -> u64 {
     row.n.iter().sum::<u64>() - row.n[EVENTS]
 }
 
 /// What was read last.
 pub struct Retransmissions {
     keys: Keys,
-    shape: Shape,
-    table: Table,
-    told: u64,
+    shape: SummarySchema,
+    table: SumsReader,
+    reported: u64,
 }
 
 impl Retransmissions {
@@ -63,19 +63,19 @@ impl Retransmissions {
         let by = &options.keys.by;
         Retransmissions {
             keys: options.keys.clone(),
-            shape: Shape {
+            shape: SummarySchema {
                 command: "retrans",
                 key: key::columns(by),
                 columns: COLUMNS.iter().collect(),
                 form: Form::Lines([&key::views(by)[..], VIEW].concat()),
             },
-            table: Table::new(options, intervals),
-            told: 0,
+            table: SumsReader::new(options, intervals),
+            reported: 0,
         }
     }
 }
 
-impl Reading for Retransmissions {
+impl Aggregate for Retransmissions {
     fn print(
         &mut self,
         loaded: &Loaded<'_>,
@@ -86,7 +86,7 @@ impl Reading for Retransmissions {
         rows.sort_by(|a, b| segs(&b.1).cmp(&segs(&a.1)).then_with(|| a.0.cmp(&b.0)));
         let all = || rows.iter().map(|(_, row)| row).chain([&rest]);
         let events: u64 = all().map(|row| row.n[EVENTS]).sum();
-        self.told += events;
+        self.reported += events;
         let title = format!(
             "{events} retransmissions of {} segments in {:.3} s",
             all().map(segs).sum::<u64>(),
@@ -111,12 +111,12 @@ impl Reading for Retransmissions {
         Ok(())
     }
 
-    fn told(&self) -> u64 {
-        self.told
+    fn events_reported(&self) -> u64 {
+        self.reported
     }
 }
 
-fn line<'a>(key: Option<Vec<Value<'a>>>, row: &Row) -> Line<'a> {
+fn line<'a>(key: Option<Vec<Value<'a>>>, row: &SumRow) -> Line<'a> {
     let mut values = vec![
         row.cookie.map_or(Value::Null, Value::U64),
         Value::U64(row.n[EVENTS]),

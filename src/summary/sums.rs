@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
 
 use crate::config::summary;
-use crate::probe::tcp_probe::copy;
+use crate::events::tcp_probe::copy;
 use crate::skel::{self, TccTraceSkel};
 
 /// How many sums a row has.
@@ -14,19 +14,19 @@ pub const SUMS: usize = skel::Sums::COUNT;
 
 /// One row's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct SumRow {
     pub cookie: Option<u64>,
     pub n: [u64; SUMS],
 }
 
-impl Row {
+impl SumRow {
     fn read(bytes: Option<Vec<u8>>) -> Self {
         let row: skel::Sums = bytes.as_deref().and_then(copy).unwrap_or_default();
-        Row { cookie: Some(row.cookie).filter(|&cookie| cookie != 0), n: row.n }
+        SumRow { cookie: Some(row.cookie).filter(|&cookie| cookie != 0), n: row.n }
     }
 
     /// What came since. Sums only grow.
-    fn since(&self, before: &Row) -> Row {
+    fn since(&self, before: &SumRow) -> SumRow {
         let mut since = *self;
         since.n.iter_mut().zip(before.n).for_each(|(n, before)| *n = n.saturating_sub(before));
         since
@@ -38,28 +38,28 @@ impl Row {
 }
 
 /// A row and its key's bytes.
-pub type Keyed = (Vec<u8>, Row);
+pub type Keyed = (Vec<u8>, SumRow);
 
 /// Adds to these rows what goes on and is in no sum yet.
-pub type Running<'f> = &'f dyn Fn(&mut HashMap<Vec<u8>, Row>) -> Result<()>;
+pub type Running<'f> = &'f dyn Fn(&mut HashMap<Vec<u8>, SumRow>) -> Result<()>;
 
 /// What was read last.
-pub struct Table {
+pub struct SumsReader {
     max_rows: usize,
     /// Each summary shows its interval only; else there is one, of all.
     intervals: bool,
-    before: HashMap<Vec<u8>, Row>,
-    rest_before: Row,
+    before: HashMap<Vec<u8>, SumRow>,
+    rest_before: SumRow,
 }
 
-impl Table {
+impl SumsReader {
     #[must_use]
     pub fn new(options: &summary::Sums, intervals: bool) -> Self {
-        Table {
+        SumsReader {
             max_rows: options.max_rows as usize,
             intervals,
             before: HashMap::new(),
-            rest_before: Row::default(),
+            rest_before: SumRow::default(),
         }
     }
 
@@ -69,13 +69,14 @@ impl Table {
         &mut self,
         skel: &TccTraceSkel<'_>,
         running: Running<'_>,
-    ) -> Result<(Vec<Keyed>, Row)> {
+    ) -> Result<(Vec<Keyed>, SumRow)> {
         let map = &skel.maps.sums;
         let keys: Vec<Vec<u8>> = map.keys().collect();
         let scarce = self.intervals && keys.len() > self.max_rows / 2;
         let mut now = HashMap::new();
         for key in keys {
-            let row = Row::read(map.lookup(&key, MapFlags::ANY).context("cannot read the sums")?);
+            let row =
+                SumRow::read(map.lookup(&key, MapFlags::ANY).context("cannot read the sums")?);
             now.insert(key, row);
         }
         // Afterwards: what ends meanwhile is in neither, and so is told the next time; the other way round it would be in both.
@@ -97,7 +98,7 @@ impl Table {
             }
         }
         let rest = skel.maps.sums_rest.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
-        let rest = Row::read(rest.context("cannot read the sums")?);
+        let rest = SumRow::read(rest.context("cannot read the sums")?);
         let rest_since = rest.since(&self.rest_before);
         self.rest_before = rest;
         Ok((rows, rest_since))
@@ -105,11 +106,11 @@ impl Table {
 }
 
 /// Removes a row; its last sums. In one step since 5.14 (3e87f192b405), else in two.
-fn take(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<Row> {
+fn take(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<SumRow> {
     if let Ok(value) = map.lookup_and_delete(key) {
-        return Ok(Row::read(value));
+        return Ok(SumRow::read(value));
     }
-    let last = Row::read(map.lookup(key, MapFlags::ANY)?);
+    let last = SumRow::read(map.lookup(key, MapFlags::ANY)?);
     map.delete(key)?;
     Ok(last)
 }
@@ -120,11 +121,11 @@ mod tests {
 
     #[test]
     fn differences_sum_to_the_whole() {
-        let first = Row { cookie: None, n: [1, 2, 0, 0, 0, 0, 0, 3] };
-        let second = Row { cookie: Some(7), n: [1, 5, 0, 0, 0, 0, 1, 7] };
+        let first = SumRow { cookie: None, n: [1, 2, 0, 0, 0, 0, 0, 3] };
+        let second = SumRow { cookie: Some(7), n: [1, 5, 0, 0, 0, 0, 1, 7] };
         let since = second.since(&first);
-        assert_eq!(since, Row { cookie: Some(7), n: [0, 3, 0, 0, 0, 0, 1, 4] });
+        assert_eq!(since, SumRow { cookie: Some(7), n: [0, 3, 0, 0, 0, 0, 1, 4] });
         assert!(second.since(&second).is_empty() && !since.is_empty());
-        assert_eq!(second.since(&Row::default()), second);
+        assert_eq!(second.since(&SumRow::default()), second);
     }
 }

@@ -6,16 +6,16 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::Result;
 
 use super::key::column;
-use super::{Reading, Span};
+use super::{Aggregate, Span};
 use crate::config::summary::{Sort, Top};
+use crate::events::ca::until_nul;
+use crate::events::names::{TCP_STATES, name};
+use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
-use crate::probe::ca::until_nul;
-use crate::probe::names::{TCP_STATES, name};
-use crate::probe::tcp_probe::copy;
-use crate::skel::Flow;
+use crate::skel::ConnSnapshot;
 use crate::table::Type::{Address, Bool, Text, Unsigned};
 use crate::table::Unit::{Bytes, Microseconds, Segments};
-use crate::table::summary::{Form, Line, Shape, Summary, View, view};
+use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Unit, Value};
 
 /// What the command's records are, in one sentence.
@@ -48,7 +48,7 @@ pub static COLUMNS: [Column; 12] = [
     column("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow."),
 ];
 
-const VIEW: &[View] = &[
+const VIEW: &[ViewColumn] = &[
     view("PID", "pid", 6, 1),
     view("COMM", "comm", 10, 1),
     view("LADDR:LPORT", "saddr:sport", 18, 1),
@@ -62,7 +62,7 @@ const VIEW: &[View] = &[
 
 /// A connection, and what it moved in the interval.
 struct Connection {
-    last: Flow,
+    last: ConnSnapshot,
     rx: u64,
     tx: u64,
     retrans: u64,
@@ -70,32 +70,32 @@ struct Connection {
 
 impl Connection {
     /// First seen. One that was there before begins now; what it did until then is not of this time.
-    fn new(flow: Flow) -> Self {
-        let mut begun = Connection { last: flow, rx: 0, tx: 0, retrans: 0 };
-        if flow.born != 0 {
-            begun.add(&Flow::default(), &flow);
+    fn new(snapshot: ConnSnapshot) -> Self {
+        let mut begun = Connection { last: snapshot, rx: 0, tx: 0, retrans: 0 };
+        if snapshot.born != 0 {
+            begun.add(&ConnSnapshot::default(), &snapshot);
         }
         begun
     }
 
     /// The next reading. A socket that was disconnected and connected anew begins from zero.
-    fn next(&mut self, flow: Flow) {
+    fn next(&mut self, snapshot: ConnSnapshot) {
         let before = self.last;
-        let (old, new) = (&before.event.tcp, &flow.event.tcp);
+        let (old, new) = (&before.event.tcp, &snapshot.event.tcp);
         if new.bytes_acked < old.bytes_acked || new.bytes_received < old.bytes_received {
-            self.add(&Flow::default(), &flow);
+            self.add(&ConnSnapshot::default(), &snapshot);
         } else {
-            self.add(&before, &flow);
+            self.add(&before, &snapshot);
         }
         // A socket that nobody holds any more was somebody's.
         let owner = before.event.owner;
-        self.last = flow;
+        self.last = snapshot;
         if self.last.event.owner.pid == 0 {
             (self.last.event.owner.pid, self.last.event.owner.comm) = (owner.pid, owner.comm);
         }
     }
 
-    fn add(&mut self, from: &Flow, to: &Flow) {
+    fn add(&mut self, from: &ConnSnapshot, to: &ConnSnapshot) {
         let (from, to) = (&from.event.tcp, &to.event.tcp);
         self.rx += to.bytes_received.saturating_sub(from.bytes_received);
         self.tx += to.bytes_acked.saturating_sub(from.bytes_acked);
@@ -118,7 +118,7 @@ impl Connection {
 }
 
 /// Is it the same connection, and not another of that socket or at that address?
-fn same(a: &Flow, b: &Flow) -> bool {
+fn same(a: &ConnSnapshot, b: &ConnSnapshot) -> bool {
     let generation = a.generation == b.generation;
     let (a, b) = (&a.event.head, &b.event.head);
     let ends = |h: &crate::skel::Head| (h.saddr, h.sport, h.daddr, h.dport);
@@ -127,8 +127,8 @@ fn same(a: &Flow, b: &Flow) -> bool {
     socket && generation
 }
 
-fn time(flow: &Flow) -> u64 {
-    flow.event.head.mono_ns
+fn time(snapshot: &ConnSnapshot) -> u64 {
+    snapshot.event.head.mono_ns
 }
 
 /// An end may arrive later than the next connection at its address was found: behind a record that another CPU had not
@@ -138,7 +138,7 @@ const LATE_NS: u64 = 1_000_000_000;
 /// Those that live, by the socket's address, and those that ended in the interval.
 pub struct Connections {
     options: Top,
-    shape: Shape,
+    shape: SummarySchema,
     living: HashMap<u64, Connection>,
     /// Another connection was found at their address, at that time, before their end arrived: it is late, or lost.
     displaced: HashMap<u64, Vec<(u64, Connection)>>,
@@ -152,7 +152,7 @@ impl Connections {
     pub fn new(options: &Top) -> Self {
         Connections {
             options: options.clone(),
-            shape: Shape {
+            shape: SummarySchema {
                 command: "top",
                 key: KEY.iter().collect(),
                 columns: COLUMNS.iter().collect(),
@@ -166,43 +166,43 @@ impl Connections {
         }
     }
 
-    /// A flow belongs to the connection with its cookie, whichever connection is at that address by now.
-    fn take(&mut self, flow: Flow) {
-        self.newest_ns = self.newest_ns.max(time(&flow));
-        if self.take_displaced(&flow) {
+    /// A snapshot belongs to the connection with its cookie, whichever connection is at that address by now.
+    fn take(&mut self, snapshot: ConnSnapshot) {
+        self.newest_ns = self.newest_ns.max(time(&snapshot));
+        if self.take_displaced(&snapshot) {
             return;
         }
-        match self.living.get_mut(&flow.sk) {
-            Some(known) if same(&known.last, &flow) => known.next(flow),
+        match self.living.get_mut(&snapshot.sk) {
+            Some(known) if same(&known.last, &snapshot) => known.next(snapshot),
             // The end of an earlier one, never seen alive.
-            Some(known) if flow.closed != 0 && time(&flow) < time(&known.last) => {
-                self.ended.push(Connection::new(flow));
+            Some(known) if snapshot.closed != 0 && time(&snapshot) < time(&known.last) => {
+                self.ended.push(Connection::new(snapshot));
                 return;
             }
             _ => {
-                if let Some(other) = self.living.insert(flow.sk, Connection::new(flow)) {
-                    self.displaced.entry(flow.sk).or_default().push((time(&flow), other));
+                if let Some(other) = self.living.insert(snapshot.sk, Connection::new(snapshot)) {
+                    self.displaced.entry(snapshot.sk).or_default().push((time(&snapshot), other));
                 }
             }
         }
-        if flow.closed != 0 {
-            self.ended.extend(self.living.remove(&flow.sk));
+        if snapshot.closed != 0 {
+            self.ended.extend(self.living.remove(&snapshot.sk));
         }
     }
 
     /// Only their ends can still come: no file had them any more when their address was used again.
-    fn take_displaced(&mut self, flow: &Flow) -> bool {
-        if flow.closed == 0 {
+    fn take_displaced(&mut self, snapshot: &ConnSnapshot) -> bool {
+        if snapshot.closed == 0 {
             return false;
         }
-        let Some(here) = self.displaced.get_mut(&flow.sk) else {
+        let Some(here) = self.displaced.get_mut(&snapshot.sk) else {
             return false;
         };
-        let Some(found) = here.iter().position(|(_, other)| same(&other.last, flow)) else {
+        let Some(found) = here.iter().position(|(_, other)| same(&other.last, snapshot)) else {
             return false;
         };
         let (_, mut late) = here.swap_remove(found);
-        late.next(*flow);
+        late.next(*snapshot);
         self.ended.push(late);
         true
     }
@@ -229,23 +229,26 @@ impl Connections {
     }
 }
 
-impl Reading for Connections {
+impl Aggregate for Connections {
     fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
-        self.look(loaded)
+        self.poll(loaded)
     }
 
-    fn look(&mut self, loaded: &Loaded<'_>) -> Result<()> {
-        let flows = loaded.flows()?;
-        flows.chunks_exact(size_of::<Flow>()).filter_map(copy).for_each(|flow| self.take(flow));
+    fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
+        let snapshots = loaded.conn_snapshots()?;
+        snapshots
+            .chunks_exact(size_of::<ConnSnapshot>())
+            .filter_map(copy)
+            .for_each(|snapshot| self.take(snapshot));
         Ok(())
     }
 
     fn record(&mut self, bytes: &[u8]) -> bool {
         // The perf buffer pads records.
-        let Some(flow) = bytes.get(..size_of::<Flow>()).and_then(copy) else {
+        let Some(snapshot) = bytes.get(..size_of::<ConnSnapshot>()).and_then(copy) else {
             return false;
         };
-        self.take(flow);
+        self.take(snapshot);
         self.taken += 1;
         true
     }
@@ -281,7 +284,7 @@ impl Reading for Connections {
         Ok(())
     }
 
-    fn told(&self) -> u64 {
+    fn events_reported(&self) -> u64 {
         self.taken
     }
 }

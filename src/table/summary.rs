@@ -5,7 +5,7 @@ use super::{Column, Moment, Set, Type, Unit, Value};
 
 /// What a command's summaries look like.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct SummarySchema {
     /// As in `"command"`.
     pub command: &'static str,
     /// What a row is of.
@@ -19,14 +19,14 @@ pub struct Shape {
 #[derive(Clone, Debug)]
 pub enum Form {
     /// Aligned lines, one a row.
-    Lines(Vec<View>),
+    Lines(Vec<ViewColumn>),
     /// A bar for each power of two, a picture a row.
     Histogram(Scale),
 }
 
 /// A column of aligned lines.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub struct ViewColumn {
     pub title: &'static str,
     /// Its name, or `address:port`.
     pub column: &'static str,
@@ -37,8 +37,8 @@ pub struct View {
 
 /// Shorthand for the tables.
 #[must_use]
-pub const fn view(title: &'static str, column: &'static str, width: usize, per: u64) -> View {
-    View { title, column, width, per }
+pub const fn view(title: &'static str, column: &'static str, width: usize, per: u64) -> ViewColumn {
+    ViewColumn { title, column, width, per }
 }
 
 /// The unit of bars' labels and of the values below them; the rows are the same.
@@ -82,7 +82,7 @@ pub struct Line<'a> {
 /// What was counted from one reading to the next.
 #[derive(Clone, Debug)]
 pub struct Summary<'a> {
-    pub shape: &'a Shape,
+    pub shape: &'a SummarySchema,
     /// The end of it.
     pub time: Moment,
     pub interval_ns: u64,
@@ -91,7 +91,7 @@ pub struct Summary<'a> {
     pub lines: Vec<Line<'a>>,
 }
 
-impl Shape {
+impl SummarySchema {
     /// The cell of that name.
     #[must_use]
     pub fn find<'a>(&self, line: &Line<'a>, name: &str) -> Option<Value<'a>> {

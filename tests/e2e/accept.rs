@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::{
-    AcceptCall, FAMILIES, Launch, Scene, Ss, Tracer, is_root, mono_ns, u64_of, wait_until,
+    AcceptCall, FAMILIES, Fixture, Launch, Ss, Tracer, is_root, mono_ns, u64_of, wait_until,
 };
 
 fn launch() -> Launch {
@@ -20,8 +20,8 @@ fn start(reader: &str, args: &[&str]) -> Tracer {
 }
 
 /// Recv-Q and Send-Q of the listener.
-fn queue(scene: &Scene) -> [u64; 2] {
-    let text = scene.ns.run(&["ss", "-tlnH", &format!("sport = :{}", scene.port)]);
+fn queue(fixture: &Fixture) -> [u64; 2] {
+    let text = fixture.ns.run(&["ss", "-tlnH", &format!("sport = :{}", fixture.port)]);
     let words: Vec<&str> = text.split_whitespace().collect();
     [1, 2].map(|i| words[i].parse().unwrap_or_else(|error| panic!("{error}: {text}")))
 }
@@ -29,31 +29,31 @@ fn queue(scene: &Scene) -> [u64; 2] {
 /// One that waits while others come, accepted by both system calls, in all families.
 fn check_waiting(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start(reader, &["--port", &scene.ports()]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start(reader, &["--port", &fixture.ports()]);
     let mut expected = Vec::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        let addr = scene.addr(family);
+        let addr = fixture.addr(family);
         let before = mono_ns();
-        let client = scene.client.connect(&format!("c{i}"), addr);
+        let client = fixture.client.connect(&format!("c{i}"), addr);
         expected.push((client, before, mono_ns()));
     }
     // connect() may return before the server has the ACK.
-    wait_until("the queue", || queue(&scene)[0] == FAMILIES.len() as u64);
+    wait_until("the queue", || queue(&fixture)[0] == FAMILIES.len() as u64);
     let mut accepted = Vec::new();
     for i in 0..FAMILIES.len() {
         let asked = mono_ns();
         let call = if i == 1 { AcceptCall::Accept } else { AcceptCall::Accept4 };
-        scene.server.accept_by(call, &format!("c{i}"));
-        accepted.push((asked, mono_ns(), queue(&scene)));
+        fixture.server.accept_by(call, &format!("c{i}"));
+        accepted.push((asked, mono_ns(), queue(&fixture)));
     }
     // Nothing has been sent: the only RTT sample is that of the handshake.
-    let port = scene.port;
+    let port = fixture.port;
     let rtt: Vec<f64> = expected
         .iter()
         .map(|(client, ..)| {
-            Ss::of(&scene.ns, port, client.local.port()).number("rtt").expect("rtt")
+            Ss::of(&fixture.ns, port, client.local.port()).number("rtt").expect("rtt")
         })
         .collect();
     let trace = tracer.stop();
@@ -63,7 +63,7 @@ fn check_waiting(reader: &str) {
         let (client, before, connected) = expected[i];
         let (asked, done, [waiting, most]) = accepted[i];
         assert_eq!(event["dport"], client.local.port(), "{event}");
-        assert_eq!(event["pid"], scene.server.pid, "{event}");
+        assert_eq!(event["pid"], fixture.server.pid, "{event}");
         assert_eq!(
             [u64_of(event, "backlog"), u64_of(event, "max_backlog")],
             [waiting, most],
@@ -83,13 +83,13 @@ fn check_waiting(reader: &str) {
 /// By who waits in accept() already, in a child that has the listener from its parent.
 fn check_blocked(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start(reader, &["--port", &scene.ports()]);
-    let mut child = scene.server.fork_listener();
-    let addr = scene.addr(FAMILIES[0]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start(reader, &["--port", &fixture.ports()]);
+    let mut child = fixture.server.fork_listener();
+    let addr = fixture.addr(FAMILIES[0]);
     let before = mono_ns();
-    child.accept_during("a", || scene.client.connect("a", addr));
+    child.accept_during("a", || fixture.client.connect("a", addr));
     let most = (mono_ns() - before) / 1000;
     let trace = tracer.stop();
     trace.check_account();
@@ -102,15 +102,15 @@ fn check_blocked(reader: &str) {
 /// Only what one process accepts.
 fn check_pid(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let mut child = scene.server.fork_listener();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let mut child = fixture.server.fork_listener();
     let pid = child.pid.to_string();
-    let tracer = start(reader, &["--port", &scene.ports(), "--pid", &pid]);
-    let addr = scene.addr(FAMILIES[1]);
-    scene.client.connect("a", addr);
-    scene.server.accept("a");
-    let theirs = scene.client.connect("b", addr);
+    let tracer = start(reader, &["--port", &fixture.ports(), "--pid", &pid]);
+    let addr = fixture.addr(FAMILIES[1]);
+    fixture.client.connect("a", addr);
+    fixture.server.accept("a");
+    let theirs = fixture.client.connect("b", addr);
     child.accept("b");
     let trace = tracer.stop();
     trace.check_account();
@@ -139,8 +139,8 @@ fn without_tracefs_it_is_refused_by_name() {
 
     let trace = Tracer::events_in(&launch, "all", &["--port", "1"]).stop();
     trace.check_account();
-    assert!(trace.end["kinds"]["accept"].is_null(), "{}", trace.end);
-    assert!(!trace.end["kinds"]["life"].is_null(), "{}", trace.end);
+    assert!(trace.end["event_types"]["accept"].is_null(), "{}", trace.end);
+    assert!(!trace.end["event_types"]["life"].is_null(), "{}", trace.end);
     let note = trace
         .stderr
         .lines()
@@ -150,7 +150,7 @@ fn without_tracefs_it_is_refused_by_name() {
 
     let report = Tracer::spawn(&launch, &["check", "-o", "json"]).wait_raw();
     let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
-    let probes = report["probes"].as_array().expect("probes");
+    let probes = report["events"].as_array().expect("probes");
     let probe = probes.iter().find(|probe| probe["name"] == "accept").expect("accept");
     let why = probe["uses"][0]["refused"].as_str().expect("a reason");
     assert!(why.contains("tracefs is not mounted"), "{why}");

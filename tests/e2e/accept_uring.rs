@@ -109,7 +109,7 @@ fn check_direct(reader: Reader) {
     ns.settle();
     let trace = tcc.stop();
     trace.check_accounts(&["accept", "life"]);
-    assert_events(trace.of_kind("accept"), expected);
+    assert_events(trace.of_type("accept"), expected);
 }
 
 by_sock_and_raw! {

@@ -109,16 +109,16 @@ impl RunCounts {
 
     /// How often the tracer's program of that type was run, or would have been but for one that ran already. Of several it is
     /// the one that runs most.
-    fn of(&self, tracer: &Tracer, kind: u64) -> u64 {
+    fn of(&self, tracer: &Tracer, event_type: u64) -> u64 {
         let dir = PathBuf::from(format!("/proc/{}/fdinfo", tracer.pid()));
         let files = std::fs::read_dir(&dir).expect("fdinfo").flatten();
         let texts = files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
-        let of_kind = texts.filter(|text| value(text, "prog_type:") == Some(kind));
-        let runs = of_kind.map(|text| {
+        let of_type = texts.filter(|text| value(text, "prog_type:") == Some(event_type));
+        let runs = of_type.map(|text| {
             let skipped = value(&text, "recursion_misses:").unwrap_or(0);
             value(&text, "run_cnt:").expect("a run count") + skipped
         });
-        runs.max().unwrap_or_else(|| panic!("no program of type {kind}"))
+        runs.max().unwrap_or_else(|| panic!("no program of type {event_type}"))
     }
 }
 
@@ -136,17 +136,18 @@ fn seen_is_how_often_the_kernel_ran_the_program() {
     const TRACING: u64 = 26;
     let _flood = Flood::start();
     let counts = RunCounts::on();
-    for (reader, kind) in [("record", TRACEPOINT), ("sock", TRACING), ("raw", RAW_TRACEPOINT)] {
+    for (reader, event_type) in [("record", TRACEPOINT), ("sock", TRACING), ("raw", RAW_TRACEPOINT)]
+    {
         let launch = Launch::here().with_tracefs();
         // Nothing gets through, so nothing is on its way when the books are told.
         let tracer = Tracer::start_in(&launch, &["-P", "1", "--reader", reader]);
         for told in 1..=5 {
             let before = wait_for("some runs", || {
-                Some(counts.of(&tracer, kind)).filter(|&runs| runs > 100 * told)
+                Some(counts.of(&tracer, event_type)).filter(|&runs| runs > 100 * told)
             });
             tracer.signal(Signal::USR1);
             wait_until("the books", || tracer.stats().len() as u64 == told);
-            let after = counts.of(&tracer, kind);
+            let after = counts.of(&tracer, event_type);
             let seen = u64_of(tracer.stats().last().expect("the books"), "seen");
             assert!((before..=after).contains(&seen), "{reader}: {before} {seen} {after}");
         }

@@ -40,7 +40,7 @@ fn without_types_nothing_is_said_of_what_only_they_tell() {
     }
     // What mends them all is said once.
     assert_eq!(text.lines().filter(|line| line.contains("or its BTF with --btf FILE")).count(), 2);
-    for probe in report["probes"].as_array().expect("probes") {
+    for probe in report["events"].as_array().expect("probes") {
         for usage in probe["uses"].as_array().expect("uses") {
             assert_eq!(
                 (&usage["possible"], &usage["readers"]),
@@ -86,7 +86,7 @@ fn the_record_is_known_without_tracefs() {
     assert_eq!(named(&report["system"], "record")["ok"], true, "{report}");
     assert_eq!(named(&report["system"], "tracefs")["ok"], false, "{report}");
     assert!(has_line(&text, "  ok   record: "), "{text}");
-    let fields = &named(&report["probes"], "probe")["fields"];
+    let fields = &named(&report["events"], "probe")["fields"];
     assert!(!named(fields, "snd_cwnd")["readers"].as_str().expect("readers").contains("record"));
 }
 
@@ -97,7 +97,7 @@ fn all_there_is_can_be_had() {
     let (output, report) = &*CHECKED;
     assert_eq!((output.status.code(), output.stderr.as_str()), (Some(0), ""), "{report}");
     assert_eq!(report["ready"], true);
-    let probe = &report["probes"][0];
+    let probe = &report["events"][0];
     let fields = probe["fields"].as_array().expect("fields");
     let names: Vec<&str> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
     assert_eq!(names, columns(&schema(), "probe"));
@@ -135,14 +135,15 @@ fn is_not_loaded(algorithm: &Value) -> bool {
 fn fields_are_available_where_the_kernel_tells_them() {
     need!(is_root(), "not root");
     let (_, report) = &*CHECKED;
-    for (kind, name) in [("retransmit", "err"), ("reset_sent", "reason"), ("drop", "reason")] {
-        let field = named(&named(&report["probes"], kind)["fields"], name);
-        assert_eq!(field["available"], tells(kind, name), "{kind}: {field}");
-        assert_eq!(field["missing"].is_string(), !tells(kind, name), "{kind}: {field}");
+    for (event_type, name) in [("retransmit", "err"), ("reset_sent", "reason"), ("drop", "reason")]
+    {
+        let field = named(&named(&report["events"], event_type)["fields"], name);
+        assert_eq!(field["available"], tells(event_type, name), "{event_type}: {field}");
+        assert_eq!(field["missing"].is_string(), !tells(event_type, name), "{event_type}: {field}");
     }
     for algorithm in report["algorithms"].as_array().expect("algorithms") {
         let name = algorithm["name"].as_str().expect("a name");
-        let fields = named(&report["probes"], "probe")["fields"].as_array().expect("fields");
+        let fields = named(&report["events"], "probe")["fields"].as_array().expect("fields");
         let own = fields.iter().filter(|f| {
             f["name"].as_str().is_some_and(|field| field.starts_with(&format!("{name}.")))
         });
@@ -153,7 +154,7 @@ fn fields_are_available_where_the_kernel_tells_them() {
         assert!(known.contains(&&expected) && !known.is_empty(), "{algorithm}: {known:?}");
     }
     let typed = named(&report["system"], "typed programs")["ok"] == true;
-    let state = &named(&report["probes"], "state")["fields"];
+    let state = &named(&report["events"], "state")["fields"];
     let readers = if typed { "sock, raw" } else { "raw" };
     assert_eq!(named(state, "old_state")["readers"], readers, "{report}");
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Tracer, flooding, is_root, kernel, mono_ns, text, u64_of,
+    FAMILIES, Fixture, Launch, Tracer, flooding, is_root, kernel, mono_ns, text, u64_of,
 };
 
 /// At least; with TCC_CHURN_SECONDS, as many as come about in that time.
@@ -24,7 +24,7 @@ fn start(command: &[&str], args: &[&str]) -> Tracer {
     tracer
 }
 
-/// Each end's records of that kind.
+/// Each end's records of that event type.
 fn by_ends<'e>(
     events: impl Iterator<Item = &'e Value>,
 ) -> BTreeMap<(u64, u64, u64), Vec<&'e Value>> {
@@ -42,28 +42,28 @@ fn thousands_of_connections_are_each_told_once() {
     need!(kernel() >= (5, 12), "not every record has a cookie", legitimate: true);
     let seconds = std::env::var("TCC_CHURN_SECONDS").ok().and_then(|text| text.parse().ok());
     let _alone = flooding();
-    let mut scene = Scene::new();
-    scene.listen();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let ports = fixture.ports();
     let names: Vec<String> = (0..HELD).map(|i| format!("held{i}")).collect();
     for name in &names {
-        scene.connect(name, FAMILIES[0]);
+        fixture.connect(name, FAMILIES[0]);
     }
     let began = mono_ns();
     // For so long the ends alone, as all of it is kept for the comparison.
     let long = seconds.is_some();
-    let kinds = if long { "life" } else { "state,life" };
+    let event_types = if long { "life" } else { "state,life" };
     let fields = "cookie,sport,dport,event,duration_us,bytes_sent".to_owned();
     let fields = fields + if long { "" } else { ",old_state,new_state,old_state_us" };
     let args = ["--port", &ports, "--buffer-size", "64MiB", "--fields", &fields];
-    let events = start(&["events", kinds], &args);
+    let events = start(&["events", event_types], &args);
     let table = start(&["top"], &["--port", &ports, "--interval", "1s", "--rows", "100000"]);
     let mut count = 0;
     while count < CONNECTIONS || seconds.is_some_and(|s: u64| mono_ns() - began < s * 1_000_000_000)
     {
         // Others of 127/8, as the ports of one pair of addresses run out.
-        let addr = format!("127.0.{}.1:{}", count / ROUND % 250, scene.port);
-        scene.client.burst(&mut scene.server, addr.parse().expect("an address"), ROUND, BYTES);
+        let addr = format!("127.0.{}.1:{}", count / ROUND % 250, fixture.port);
+        fixture.client.burst(&mut fixture.server, addr.parse().expect("an address"), ROUND, BYTES);
         count += ROUND;
     }
     let took = mono_ns() - began;
@@ -79,19 +79,19 @@ fn thousands_of_connections_are_each_told_once() {
             (sport, dport)
         })
         .collect();
-    assert_eq!(listed, established(&scene));
+    assert_eq!(listed, established(&fixture));
     for name in &names {
-        scene.client.close(name);
-        scene.server.close(name);
+        fixture.client.close(name);
+        fixture.server.close(name);
     }
-    scene.settle();
+    fixture.settle();
     let (events, table) = (events.stop(), table.stop());
-    events.check_accounts(&kinds.split(',').collect::<Vec<_>>());
-    table.summarised();
+    events.check_accounts(&event_types.split(',').collect::<Vec<_>>());
+    table.aggregated();
     let lost = u64_of(&events.end, "lost");
     assert!(lost < count as u64 / 100, "{}", events.end);
 
-    let of_life = events.of_kind("life");
+    let of_life = events.of_type("life");
     let lives = by_ends(of_life.iter().copied().filter(|event| event["event"] == "end"));
     let ends = 2 * (count + HELD);
     assert!(
@@ -107,7 +107,7 @@ fn thousands_of_connections_are_each_told_once() {
         );
         assert!(u64_of(event, "bytes_sent") <= 2 * BYTES, "{event}");
     }
-    for event in events.of_kind("state") {
+    for event in events.of_type("state") {
         // None is older than itself.
         let us = event["old_state_us"].as_u64().unwrap_or(0);
         let fresh = ["CLOSE", "LISTEN"].contains(&text(event, "old_state"));
@@ -125,8 +125,8 @@ fn thousands_of_connections_are_each_told_once() {
 }
 
 /// Ports of every established end, as ss lists them.
-fn established(scene: &Scene) -> BTreeSet<(u64, u64)> {
-    let text = scene.ns.run(&["ss", "-tnH", "state", "established"]);
+fn established(fixture: &Fixture) -> BTreeSet<(u64, u64)> {
+    let text = fixture.ns.run(&["ss", "-tnH", "state", "established"]);
     let port = |word: &str| word.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let ends = |line: &str| {
         // Recv-Q Send-Q Local Peer

@@ -1,25 +1,25 @@
-//! `retrans`, `reset` and `cong`: the events of their kinds, in their own columns.
+//! `retrans`, `reset` and `cong`: the events of their event types, in their own columns.
 
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Tracer, cells, drive, has_tracepoint, is_root, text,
+    FAMILIES, Fixture, Launch, Server, Tracer, cells, drive, has_tracepoint, is_root, text,
     traffic_in, u64_of, wait_until,
 };
 
 /// Uploads through losses: a packet in twenty, of 64 KB or less.
-fn lossy(scene: &mut Scene) {
-    let port = scene.port;
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-    scene.rule(&format!("tcp dport {port} meta length > 100 numgen inc mod 20 == 7 drop"));
-    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), Some("cubic"));
+fn lossy(fixture: &mut Fixture) {
+    let port = fixture.port;
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    fixture.rule(&format!("tcp dport {port} meta length > 100 numgen inc mod 20 == 7 drop"));
+    let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), Some("cubic"));
     for family in FAMILIES {
-        let to = scene.addr(family).to_string();
+        let to = fixture.addr(family).to_string();
         let args = ["bulk", "--to", &to, "--bytes", "3000000", "--cc", "cubic"];
-        traffic_in(&scene.ns.launch(), &args);
+        traffic_in(&fixture.ns.launch(), &args);
     }
-    scene.speak();
-    scene.settle();
+    fixture.speak();
+    fixture.settle();
     drop(server);
 }
 
@@ -28,17 +28,22 @@ fn told(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// What the command prints is what `events` prints of those kinds, in that many of its columns.
+/// What the command prints is what `events` prints of those event types, in that many of its columns.
 #[track_caller]
-fn check_same(command: &str, kinds: &str, titles: &[&str], traffic: impl Fn(&mut Scene, &Tracer)) {
-    let mut scene = Scene::new();
-    let port = scene.port.to_string();
-    let events = Tracer::events_in(&Launch::here(), kinds, &["-a", "-P", &port]);
+fn check_same(
+    command: &str,
+    event_types: &str,
+    titles: &[&str],
+    traffic: impl Fn(&mut Fixture, &Tracer),
+) {
+    let mut fixture = Fixture::new();
+    let port = fixture.port.to_string();
+    let events = Tracer::events_in(&Launch::here(), event_types, &["-a", "-P", &port]);
     let json = Tracer::command_in(&Launch::here(), &[command], &["-P", &port]);
     let mut lines = Tracer::spawn(&Launch::here(), &[command, "-P", &port, "-o", "text"]);
     lines.wait_ready();
-    traffic(&mut scene, &events);
-    scene.settle();
+    traffic(&mut fixture, &events);
+    fixture.settle();
     let events = events.stop().events;
     wait_until("as many events", || json.events().len() >= events.len());
     wait_until("as many lines", || told(&lines.stdout()).count() >= events.len());
@@ -81,15 +86,15 @@ fn retrans_is_what_is_sent_again() {
     need!(is_root(), "not root");
     let titles =
         ["TIME", "PID", "IP", "LADDR:LPORT", "T>", "RADDR:RPORT", "STATE", "segs", "len", "cwnd"];
-    check_same("retrans", "retransmit,synack_retransmit", &titles, |scene, _| lossy(scene));
+    check_same("retrans", "retransmit,synack_retransmit", &titles, |fixture, _| lossy(fixture));
 }
 
 #[test]
 fn reset_is_both_directions() {
     need!(is_root(), "not root");
     let titles = ["TIME", "PID", "LOCAL", "EVENT", "PEER", "STATE", "REASON"];
-    check_same("reset", "reset_sent,reset_received", &titles, |scene, tracer| {
-        drive(scene, "reset_sent", tracer);
+    check_same("reset", "reset_sent,reset_received", &titles, |fixture, tracer| {
+        drive(fixture, "reset_sent", tracer);
     });
 }
 
@@ -99,12 +104,12 @@ fn cong_tells_how_long_and_from_what() {
     need!(is_root(), "not root");
     need!(has_tracepoint("cong_state"), "no tcp_cong_state_set (5.19)", legitimate: true);
     let titles = ["TIME", "LOCAL", "PEER", "PID", "OLD", "NEW", "us", "cwnd", "ssthr", "flight"];
-    check_same("cong", "cong_state", &titles, |scene, _| lossy(scene));
+    check_same("cong", "cong_state", &titles, |fixture, _| lossy(fixture));
 
-    let mut scene = Scene::new();
-    let port = scene.port.to_string();
+    let mut fixture = Fixture::new();
+    let port = fixture.port.to_string();
     let tracer = Tracer::events_in(&Launch::here(), "cong_state,probe", &["-a", "-P", &port]);
-    lossy(&mut scene);
+    lossy(&mut fixture);
     let trace = tracer.stop();
     let (mut timed, mut reduced) = (0, 0);
     for (_, events) in trace.by_cookie() {

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, again, flooding, has_tracepoint, invalid,
+    FAMILIES, Fixture, Launch, Server, Trace, Tracer, again, flooding, has_tracepoint, invalid,
     is_root, is_whole, mono_ns, schema, text, traffic_in, u64_of, wait_until,
 };
 
 const STATES: [&str; 5] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
 const COLUMNS: [&str; 5] = ["open_us", "disorder_us", "cwr_us", "recovery_us", "loss_us"];
 const ENDS: [&str; 4] = ["saddr", "sport", "daddr", "dport"];
-const KINDS: [&str; 3] = ["state", "destroy", "cong_state"];
+const EVENT_TYPES: [&str; 3] = ["state", "destroy", "cong_state"];
 
 /// What the programs of two tracers may be apart on one tracepoint, if nobody takes the CPU away between them.
 const APART_US: u64 = 10_000;
@@ -18,17 +18,17 @@ const APART_US: u64 = 10_000;
 const TRIES: usize = 6;
 
 #[derive(Debug, Default)]
-struct Dwelt {
+struct CaStateTimes {
     us: [u64; 5],
     changes: u64,
     unknown: u64,
 }
 
-impl Dwelt {
+impl CaStateTimes {
     /// What these events of one connection make until then.
-    fn of(events: &[&Value], end_ns: u64) -> Dwelt {
+    fn of(events: &[&Value], end_ns: u64) -> CaStateTimes {
         let mut since = begun(events);
-        let (mut now, mut dwelt) = ("Open", Dwelt::default());
+        let (mut now, mut dwelt) = ("Open", CaStateTimes::default());
         let end = events.iter().find(|event| event["type"] == "destroy");
         for event in events.iter().filter(|event| event["type"] == "cong_state") {
             now = text(event, "old_ca_state");
@@ -48,8 +48,8 @@ impl Dwelt {
     }
 
     /// What rows say, together.
-    fn told<'r>(rows: impl IntoIterator<Item = &'r Value>) -> Dwelt {
-        let mut told = Dwelt::default();
+    fn told<'r>(rows: impl IntoIterator<Item = &'r Value>) -> CaStateTimes {
+        let mut told = CaStateTimes::default();
         for row in rows {
             told.us.iter_mut().zip(COLUMNS).for_each(|(us, column)| *us += u64_of(row, column));
             told.changes += u64_of(row, "changes");
@@ -60,7 +60,13 @@ impl Dwelt {
 
     /// As many changes, and times that are no farther apart than `apart`; else what is wrong.
     #[track_caller]
-    fn check(&self, wanted: &Dwelt, open_too: bool, apart: u64, row: &Value) -> Result<(), String> {
+    fn check(
+        &self,
+        wanted: &CaStateTimes,
+        open_too: bool,
+        apart: u64,
+        row: &Value,
+    ) -> Result<(), String> {
         let said = format!("{row}: {self:?}, wanted {wanted:?}");
         assert_eq!((self.changes, self.unknown), (wanted.changes, wanted.unknown), "{said}");
         let mut both = self.us.iter().zip(&wanted.us).skip(usize::from(!open_too));
@@ -82,43 +88,44 @@ fn of_row<'t>(trace: &'t Trace, row: &Value) -> Vec<&'t Value> {
 }
 
 /// Losses on connections that come and go, on one that was there before, and on one that stays.
-fn lose(scene: &mut Scene, tracer: &Tracer) {
-    let port = scene.port;
+fn lose(fixture: &mut Fixture, tracer: &Tracer) {
+    let port = fixture.port;
     // Not at random: each connection has its losses.
     for side in ["dport", "sport"] {
-        scene.rule(&format!("tcp {side} {port} tcp flags & syn == 0 numgen inc mod 12 == 5 drop"));
+        fixture
+            .rule(&format!("tcp {side} {port} tcp flags & syn == 0 numgen inc mod 12 == 5 drop"));
     }
     for family in FAMILIES {
-        scene.connect("a", family);
-        scene.client.transfer("a", &mut scene.server, 1_000_000);
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.connect("a", family);
+        fixture.client.transfer("a", &mut fixture.server, 1_000_000);
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
     for name in ["before", "stays"] {
-        scene.client.transfer(name, &mut scene.server, 1_000_000);
+        fixture.client.transfer(name, &mut fixture.server, 1_000_000);
     }
     // Some time in Loss.
-    scene.speak();
-    scene.silence();
+    fixture.speak();
+    fixture.silence();
     let losses = |events: &[Value]| events.iter().filter(|e| e["new_ca_state"] == "Loss").count();
     let before = losses(&tracer.events());
-    scene.client.send("stays", 10_000);
+    fixture.client.send("stays", 10_000);
     tracer.wait_events("Loss", |events| losses(events) > before);
-    scene.speak();
-    scene.server.receive("stays", 10_000);
+    fixture.speak();
+    fixture.server.receive("stays", 10_000);
     wait_until("the last ACK", || {
-        let text = scene.ns.run(&["ss", "-tinH", "state", "established"]);
+        let text = fixture.ns.run(&["ss", "-tinH", "state", "established"]);
         !text.contains("unacked:")
     });
 }
 
-fn check_dwelling(reader: &str) {
+fn check_time_in_states(reader: &str) {
     need!(is_root(), "not root");
     // Of changes that are worked out it is left to chance which are seen, the last one's end among them: cong_derived.rs.
     need!(has_tracepoint("cong_state"), "no tcp_cong_state_set (5.19)", legitimate: true);
     let _quiet = flooding();
     for _ in 0..TRIES {
-        match try_dwelling(reader) {
+        match try_time_in_states(reader) {
             Ok(()) => return,
             Err(said) => again(&said),
         };
@@ -126,47 +133,47 @@ fn check_dwelling(reader: &str) {
     panic!("the times are never the same");
 }
 
-fn try_dwelling(reader: &str) -> Result<(), String> {
-    let mut scene = Scene::new();
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-    scene.listen();
-    scene.connect("before", FAMILIES[0]);
-    let port = scene.port.to_string();
+fn try_time_in_states(reader: &str) -> Result<(), String> {
+    let mut fixture = Fixture::new();
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    fixture.listen();
+    fixture.connect("before", FAMILIES[0]);
+    let port = fixture.port.to_string();
     let launch = Launch::here().with_tracefs();
     let args = ["--reader", reader, "--port", &port];
-    let events = Tracer::events_in(&launch, &KINDS.join(","), &args);
+    let events = Tracer::events_in(&launch, &EVENT_TYPES.join(","), &args);
     let cases = ["conn", "conn --interval 100ms", "rport", "conn --max-rows 2"];
     let tracers = cases.map(|by| {
         let words = format!("--reader {reader} --port {port} --by {by}");
         Tracer::command_in(&launch, &["cong"], &words.split(' ').collect::<Vec<_>>())
     });
-    scene.connect("stays", FAMILIES[1]);
-    lose(&mut scene, &events);
+    fixture.connect("stays", FAMILIES[1]);
+    lose(&mut fixture, &events);
     let stopping = mono_ns();
     let traces = tracers.map(Tracer::stop);
     let stopped = mono_ns();
     let events = events.stop();
-    events.check_accounts(&KINDS);
+    events.check_accounts(&EVENT_TYPES);
     if !is_whole(&events) {
         return Err(format!("lost: {}", events.end));
     }
     let schema = schema();
     for trace in &traces {
-        assert_eq!(trace.summarised(), events.of_kind("cong_state").len() as u64, "{}", trace.end);
+        assert_eq!(trace.aggregated(), events.of_type("cong_state").len() as u64, "{}", trace.end);
         for row in &trace.events {
             invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
         }
     }
     check_connections(&traces[..2], &events, (stopping, stopped))?;
     // By the peer's port: all clients are one row, each server's end its own.
-    let all = traces[2].events.iter().find(|row| row["key"]["dport"] == scene.port);
+    let all = traces[2].events.iter().find(|row| row["key"]["dport"] == fixture.port);
     let all = all.expect("the clients' row");
-    let rows = traces[0].events.iter().filter(|row| row["key"]["dport"] == scene.port);
+    let rows = traces[0].events.iter().filter(|row| row["key"]["dport"] == fixture.port);
     let apart = APART_US * 5 + 2 * (stopped - stopping) / 1000;
-    Dwelt::told([all]).check(&Dwelt::told(rows), true, apart, all)?;
+    CaStateTimes::told([all]).check(&CaStateTimes::told(rows), true, apart, all)?;
     let rest = traces[3].events.iter().filter(|row| row["key"].is_null());
     assert_eq!((traces[3].events.len(), rest.count()), (3, 1), "{:?}", traces[3].events);
-    let changes = |trace: &Trace| Dwelt::told(&trace.events).changes;
+    let changes = |trace: &Trace| CaStateTimes::told(&trace.events).changes;
     assert_eq!(changes(&traces[3]), changes(&traces[0]));
     Ok(())
 }
@@ -178,24 +185,24 @@ fn check_connections(traces: &[Trace], events: &Trace, stop: (u64, u64)) -> Resu
     let mut recovery = 0;
     for row in &whole.events {
         let of = of_row(events, row);
-        let wanted = Dwelt::of(&of, stop.1);
+        let wanted = CaStateTimes::of(&of, stop.1);
         let ended = of.iter().find(|event| event["type"] == "destroy");
         let living = ended.is_none();
         let apart = APART_US + if living { (stop.1 - stop.0) / 1000 } else { 0 };
-        Dwelt::told([row]).check(&wanted, true, apart, row)?;
+        CaStateTimes::told([row]).check(&wanted, true, apart, row)?;
         let rows = intervals.events.iter().filter(|other| other["key"] == row["key"]);
-        Dwelt::told(rows).check(&wanted, false, apart, row)?;
+        CaStateTimes::told(rows).check(&wanted, false, apart, row)?;
         recovery += u64_of(row, "recovery_us") + u64_of(row, "loss_us");
         if let Some(begun) = begun(&of) {
             assert_eq!(row["unknown"], 0, "{row}");
             let age = (ended.map_or(stop.1, |event| u64_of(event, "mono_ns")) - begun) / 1000;
-            let total: u64 = Dwelt::told([row]).us.iter().sum();
+            let total: u64 = CaStateTimes::told([row]).us.iter().sum();
             assert!(total.abs_diff(age) <= 5 * apart + age / 50, "{age}: {row}");
         }
     }
     assert!(recovery > 100_000, "{:?}", whole.events);
     let changed: std::collections::BTreeSet<String> = events
-        .of_kind("cong_state")
+        .of_type("cong_state")
         .iter()
         .map(|event| json!(ENDS.map(|end| &event[end])).to_string())
         .collect();
@@ -206,25 +213,25 @@ fn check_connections(traces: &[Trace], events: &Trace, stop: (u64, u64)) -> Resu
 }
 
 by_sock_and_raw! {
-    check_dwelling: time_in_states_is_added_up_by_sock time_in_states_is_added_up_by_raw;
+    check_time_in_states: time_in_states_is_added_up_by_sock time_in_states_is_added_up_by_raw;
 }
 
 #[test]
 fn time_in_states_is_told_in_a_table() {
     need!(is_root(), "not root");
-    let scene = Scene::new();
-    let port = scene.port.to_string();
+    let fixture = Fixture::new();
+    let port = fixture.port.to_string();
     let args = ["cong", "--by", "conn", "--port", &port];
     let mut tracer = Tracer::spawn(&Launch::here(), &args);
     tracer.wait_ready();
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
     let listen = format!("[::]:{port}");
-    let server = Server::start_in(&scene.ns.launch(), &listen, None);
-    scene.rule(&format!("tcp dport {port} meta length > 100 numgen inc mod 20 == 7 drop"));
-    let to = scene.addr(FAMILIES[0]).to_string();
-    traffic_in(&scene.ns.launch(), &["bulk", "--to", &to, "--bytes", "1000000"]);
-    scene.speak();
-    scene.settle();
+    let server = Server::start_in(&fixture.ns.launch(), &listen, None);
+    fixture.rule(&format!("tcp dport {port} meta length > 100 numgen inc mod 20 == 7 drop"));
+    let to = fixture.addr(FAMILIES[0]).to_string();
+    traffic_in(&fixture.ns.launch(), &["bulk", "--to", &to, "--bytes", "1000000"]);
+    fixture.speak();
+    fixture.settle();
     drop(server);
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);

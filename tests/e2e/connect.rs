@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Expected, FAMILIES, Hidden, OF_CONNECTIONS, Pair, Reader, Scene, Ss, Tcc, TestProcess,
+    Expected, FAMILIES, Fixture, Hidden, OF_CONNECTIONS, Pair, Reader, Ss, Tcc, TestProcess,
     assert_events, is_root, is_whole, mono_ns, some_turn, text, turns, u64_of, unique_port,
 };
 
@@ -66,14 +66,14 @@ fn check_outcomes(reader: Reader) {
 /// False where events were lost.
 #[track_caller]
 fn reports_outcomes(reader: Reader) -> bool {
-    let mut scene = Scene::new();
-    scene.listen();
-    let connect = Tcc::connect().all_fields().reader(reader).ports(&[scene.port, scene.closed]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let connect = Tcc::connect().all_fields().reader(reader).ports(&[fixture.port, fixture.closed]);
     let (all, failed) = (connect.start(), connect.flag("--failed").start());
     let mut attempts = Vec::new();
     for family in FAMILIES {
-        let (addr, closed) = (scene.addr(family), scene.closed(family));
-        let client = &mut scene.client;
+        let (addr, closed) = (fixture.addr(family), fixture.closed(family));
+        let client = &mut fixture.client;
         let refused = (Some(Errno::CONNREFUSED), Some("ECONNREFUSED"));
         attempts.push((Attempt::run("established", None, || client.try_connect(addr)), None));
         attempts
@@ -86,29 +86,29 @@ fn reports_outcomes(reader: Reader) -> bool {
         attempts.push((established, None));
         let attempt = Attempt::run("refused", refused.0, || in_background(client, closed));
         attempts.push((attempt, refused.1));
-        scene.silence();
+        fixture.silence();
         let aborted = Attempt::run("aborted", None, || {
-            scene.client.start_connect("b", addr);
-            scene.client.close("b");
+            fixture.client.start_connect("b", addr);
+            fixture.client.close("b");
             None
         });
         attempts.push((aborted, None));
-        scene.speak();
+        fixture.speak();
     }
     // There is only one port, and it is taken: connect() itself fails.
-    scene.ns.sysctl("ipv4/ip_local_port_range", "40000 40000");
-    let addr = scene.addr(FAMILIES[0]);
+    fixture.ns.sysctl("ipv4/ip_local_port_range", "40000 40000");
+    let addr = fixture.addr(FAMILIES[0]);
     let taken = Attempt::run("established", None, || {
-        scene.client.connect("c", addr);
+        fixture.client.connect("c", addr);
         None
     });
     attempts.push((taken, None));
     let no_port = Some(Errno::ADDRNOTAVAIL);
-    let attempt = Attempt::run("error", no_port, || scene.client.try_connect(addr));
+    let attempt = Attempt::run("error", no_port, || fixture.client.try_connect(addr));
     attempts.push((attempt, Some("EADDRNOTAVAIL")));
     // Without a route the kernel does not even begin, and there is no event.
-    let unreachable = SocketAddr::from(([192, 0, 2, 1], scene.port));
-    assert_eq!(scene.client.try_connect(unreachable), Some(Errno::NETUNREACH));
+    let unreachable = SocketAddr::from(([192, 0, 2, 1], fixture.port));
+    assert_eq!(fixture.client.try_connect(unreachable), Some(Errno::NETUNREACH));
 
     let (all, failed) = (all.stop(), failed.stop());
     all.check_accounts(&["connect"]);
@@ -118,7 +118,7 @@ fn reports_outcomes(reader: Reader) -> bool {
     }
     let expected = |wanted: fn(&Attempt) -> bool| {
         attempts.iter().filter(move |(attempt, _)| wanted(attempt)).map(|(attempt, err)| {
-            let event = attempt.event(&scene.client, *err).with("syn_retrans", 0);
+            let event = attempt.event(&fixture.client, *err).with("syn_retrans", 0);
             // The one that got no port has none.
             let ports = if attempt.error == no_port { 0..=0 } else { 1..=65535 };
             event.with("sport", ports)
@@ -161,14 +161,14 @@ fn fail_together(
 fn check_timeout(reader: Reader) {
     need!(is_root(), "not root");
     turns(|| {
-        let mut scene = Scene::new();
-        scene.ns.sysctl("ipv4/tcp_syn_retries", "1");
-        scene.silence();
-        let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
-        let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.port]).start();
-        let addrs = FAMILIES.map(|family| scene.addr(family));
+        let mut fixture = Fixture::new();
+        fixture.ns.sysctl("ipv4/tcp_syn_retries", "1");
+        fixture.silence();
+        let hidden = Hidden::watch(fixture.port, OF_CONNECTIONS);
+        let tracer = Tcc::connect().all_fields().reader(reader).ports(&[fixture.port]).start();
+        let addrs = FAMILIES.map(|family| fixture.addr(family));
         let end = ("timeout", Errno::TIMEDOUT);
-        let attempts = fail_together(&mut scene.client, &addrs, end);
+        let attempts = fail_together(&mut fixture.client, &addrs, end);
         let trace = tracer.stop();
         trace.check_account();
         if trace.events.len() < addrs.len() {
@@ -176,11 +176,11 @@ fn check_timeout(reader: Reader) {
         }
         // Two timeouts, the first of one second.
         let event =
-            attempts.event(&scene.client, Some("ETIMEDOUT")).with("latency_us", 1_900_000..);
+            attempts.event(&fixture.client, Some("ETIMEDOUT")).with("latency_us", 1_900_000..);
         assert_events(&trace.events, addrs.map(|_| event.clone()));
         trace.events.iter().for_each(|event| attempts.check_start(event));
         let sent_again: u64 = trace.events.iter().map(|event| u64_of(event, "syn_retrans")).sum();
-        assert_eq!(sent_again, scene.ns.counters()["TCPSynRetrans"], "{:#?}", trace.events);
+        assert_eq!(sent_again, fixture.ns.counters()["TCPSynRetrans"], "{:#?}", trace.events);
         assert!(sent_again >= FAMILIES.len() as u64);
         Ok(())
     });
@@ -220,16 +220,16 @@ fn check_unreachable(reader: Reader) {
 /// The first SYN is lost: one more, a second later, as ss has it too.
 fn check_retransmitted(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.port]).start();
-    scene.silence();
-    let addr = scene.addr(FAMILIES[0]);
-    let client = scene.client.start_connect("a", addr);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = Tcc::connect().all_fields().reader(reader).ports(&[fixture.port]).start();
+    fixture.silence();
+    let addr = fixture.addr(FAMILIES[0]);
+    let client = fixture.client.start_connect("a", addr);
     // The SYN is gone: on the loopback interface it was received before connect() returned.
-    scene.speak();
-    assert_eq!(scene.client.outcome("a"), None);
-    let ss = Ss::of(&scene.ns, client.local.port(), scene.port);
+    fixture.speak();
+    assert_eq!(fixture.client.outcome("a"), None);
+    let ss = Ss::of(&fixture.ns, client.local.port(), fixture.port);
     tracer.wait_events("the end", |events| !events.is_empty());
     let trace = tracer.stop();
     trace.check_account();

@@ -2,40 +2,40 @@
 
 use rustix::io::Errno;
 
-use crate::support::{FAMILIES, Reader, Scene, Tcc, assert_events, is_root};
+use crate::support::{FAMILIES, Fixture, Reader, Tcc, assert_events, is_root};
 
 fn check_no_port(reader: Reader, transport: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    scene.ns.sysctl("ipv4/ip_local_port_range", "40000 40000");
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    fixture.ns.sysctl("ipv4/ip_local_port_range", "40000 40000");
     FAMILIES[..2].iter().for_each(|family| {
-        let addr = scene.addr(family);
-        scene.client.connect(family, addr);
+        let addr = fixture.addr(family);
+        fixture.client.connect(family, addr);
     });
     let connect = Tcc::connect().all_fields().reader(reader).option("--transport", transport);
-    let trace = connect.ports(&[scene.port]).trace(|| {
+    let trace = connect.ports(&[fixture.port]).trace(|| {
         for family in FAMILIES {
-            let addr = scene.addr(family);
-            let client = &mut scene.client;
+            let addr = fixture.addr(family);
+            let client = &mut fixture.client;
             assert_eq!(client.try_connect(addr), Some(Errno::ADDRNOTAVAIL));
             assert_eq!(client.try_fast_open(addr), Some(Errno::ADDRNOTAVAIL));
         }
         // With a port again: the same thread's next attempt has no error left over from these.
-        scene.ns.sysctl("ipv4/ip_local_port_range", "40000 40010");
-        assert_eq!(scene.client.try_connect(scene.addr(FAMILIES[0])), None);
+        fixture.ns.sysctl("ipv4/ip_local_port_range", "40000 40010");
+        assert_eq!(fixture.client.try_connect(fixture.addr(FAMILIES[0])), None);
         // Given up by close(), while what the call returned was no error.
-        scene.silence();
-        scene.client.start_connect("a", scene.addr(FAMILIES[0]));
-        scene.client.close("a");
+        fixture.silence();
+        fixture.client.start_connect("a", fixture.addr(FAMILIES[0]));
+        fixture.client.close("a");
     });
     let failed = event!(connect {
         outcome: "error",
         err: "EADDRNOTAVAIL",
         errno: Errno::ADDRNOTAVAIL.raw_os_error(),
-        pid: scene.client.pid,
+        pid: fixture.client.pid,
         sport: 0_u16,
-        dport: scene.port,
+        dport: fixture.port,
     });
     let rest = [
         event!(connect { outcome: "established", err: None::<&str> }),

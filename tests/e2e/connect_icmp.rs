@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use crate::support::{Expected, FAMILIES, Reader, Scene, Tcc, assert_events, is_root, null};
+use crate::support::{Expected, FAMILIES, Fixture, Reader, Tcc, assert_events, is_root, null};
 
 /// Family, the firewall's answer, what the process gets, by name.
 const ANSWERS: [(&str, &str, Errno, &str); 5] = [
@@ -25,32 +25,32 @@ enum Then {
 
 fn check_icmp(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     let failed = Tcc::connect().all_fields().reader(reader).flag("--failed");
-    let tracer = failed.ports(&[scene.closed]).start();
+    let tracer = failed.ports(&[fixture.closed]).start();
     let mut expected: Vec<Expected> = Vec::new();
     for (family, answer, errno, name) in ANSWERS {
         let ip = if answer.starts_with("icmpv6") { "ipv6" } else { "ipv4" };
-        let port = scene.closed;
+        let port = fixture.closed;
         let rule = format!("meta nfproto {ip} tcp dport {port} reject with {answer}");
-        scene.ns.firewall("output", &[&rule]);
-        let to = scene.closed(family);
+        fixture.ns.firewall("output", &[&rule]);
+        let to = fixture.closed(family);
         let outcome = if errno == Errno::CONNREFUSED { "refused" } else { "error" };
         let event = event!(connect {
             outcome: outcome,
             err: name,
             errno: errno.raw_os_error(),
-            pid: scene.client.pid,
+            pid: fixture.client.pid,
         });
         for then in [Then::Asks, Then::Closes] {
-            let socket = scene.client.start_connect("a", to);
+            let socket = fixture.client.start_connect("a", to);
             if matches!(then, Then::Asks) {
-                assert_eq!(scene.client.outcome("a"), Some(errno), "{family} {answer}");
+                assert_eq!(fixture.client.outcome("a"), Some(errno), "{family} {answer}");
             }
-            scene.client.close("a");
+            fixture.client.close("a");
             expected.push(event.clone().with("cookie", socket.cookie));
         }
-        scene.speak();
+        fixture.speak();
     }
     let trace = tracer.stop();
     trace.check_account();
@@ -60,17 +60,19 @@ fn check_icmp(reader: Reader) {
 /// The answer to an earlier attempt of the same socket stays in it, and is none to the next.
 fn check_earlier(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    let tracer = Tcc::connect().all_fields().reader(reader).ports(&[scene.closed]).start();
-    let (to, port) = (scene.closed(FAMILIES[0]), scene.closed);
-    scene.ns.firewall("output", &[&format!("tcp dport {port} reject with icmp host-unreachable")]);
-    scene.client.start_connect("a", to);
-    assert_eq!(scene.client.outcome("a"), Some(Errno::HOSTUNREACH));
-    scene.client.disconnect("a");
-    scene.speak();
-    scene.ns.firewall("output", &[&format!("tcp dport {port} drop")]);
-    scene.client.connect_again("a", to);
-    scene.client.close("a");
+    let mut fixture = Fixture::new();
+    let tracer = Tcc::connect().all_fields().reader(reader).ports(&[fixture.closed]).start();
+    let (to, port) = (fixture.closed(FAMILIES[0]), fixture.closed);
+    fixture
+        .ns
+        .firewall("output", &[&format!("tcp dport {port} reject with icmp host-unreachable")]);
+    fixture.client.start_connect("a", to);
+    assert_eq!(fixture.client.outcome("a"), Some(Errno::HOSTUNREACH));
+    fixture.client.disconnect("a");
+    fixture.speak();
+    fixture.ns.firewall("output", &[&format!("tcp dport {port} drop")]);
+    fixture.client.connect_again("a", to);
+    fixture.client.close("a");
     let trace = tracer.stop();
     trace.check_account();
     assert_events(

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Tracer, enough, is_root, is_whole, mono_ns, some_turn, text, u64_of,
+    FAMILIES, Fixture, Launch, Tracer, enough, is_root, is_whole, mono_ns, some_turn, text, u64_of,
     wait_until,
 };
 
@@ -21,37 +21,42 @@ fn start(args: &[&str]) -> Tracer {
 /// A SYN that is lost makes the client wait for a second; a server that does not accept makes the connection wait.
 fn check_min(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let ports = fixture.ports();
     let args = ["--reader", reader, "--port", &ports];
     let all = start(&args);
     let slow = start(&[&args[..], &["--min", "300ms"]].concat());
     let server = start(&[&args[..], &["--side", "server"]].concat());
     let opened = mono_ns();
     for family in FAMILIES {
-        scene.connect("quick", family);
-        scene.client.close("quick");
-        scene.server.close("quick");
+        fixture.connect("quick", family);
+        fixture.client.close("quick");
+        fixture.server.close("quick");
     }
     let quick_us = (mono_ns() - opened) / 1000;
-    scene.silence();
-    let addr = scene.addr(FAMILIES[0]);
-    let late = scene.client.start_connect("late", addr);
-    scene.speak();
-    assert_eq!(scene.client.outcome("late"), None);
-    scene.server.accept("late");
-    let waiting = scene.client.connect("waiting", addr);
+    fixture.silence();
+    let addr = fixture.addr(FAMILIES[0]);
+    let late = fixture.client.start_connect("late", addr);
+    fixture.speak();
+    assert_eq!(fixture.client.outcome("late"), None);
+    fixture.server.accept("late");
+    let waiting = fixture.client.connect("waiting", addr);
     let connected = mono_ns();
     wait_until("some time", || mono_ns() - connected > 400_000_000);
-    scene.server.accept("waiting");
+    fixture.server.accept("waiting");
     let [all, slow, server] = [all, slow, server].map(Tracer::stop);
     for trace in [&all, &slow] {
         trace.check_accounts(&["accept", "connect"]);
     }
     server.check_accounts(&["accept"]);
-    for kind in ["connect", "accept"] {
-        assert_eq!(all.of_kind(kind).len(), FAMILIES.len() + 2, "{kind}: {:#?}", all.events);
+    for event_type in ["connect", "accept"] {
+        assert_eq!(
+            all.of_type(event_type).len(),
+            FAMILIES.len() + 2,
+            "{event_type}: {:#?}",
+            all.events
+        );
     }
     assert_eq!(server.events.len(), FAMILIES.len() + 2, "{:#?}", server.events);
     // On a machine that is so slow nothing is quick.
@@ -59,12 +64,12 @@ fn check_min(reader: &str) {
         assert_eq!(slow.events.len(), 2, "{:#?}", slow.events);
     }
     let late_port = u64::from(late.local.port());
-    let connects = slow.of_kind("connect");
+    let connects = slow.of_type("connect");
     let connect = connects.iter().find(|event| u64_of(event, "sport") == late_port);
     let connect = connect.expect("the late one");
     assert!(u64_of(connect, "latency_us") >= 300_000, "{connect}");
     assert_eq!(text(connect, "outcome"), "established", "{connect}");
-    let accepts = slow.of_kind("accept");
+    let accepts = slow.of_type("accept");
     let accept = accepts.iter().find(|event| event["dport"] == waiting.local.port());
     let accept = accept.expect("the one that waited");
     assert!(u64_of(accept, "wait_us") >= 400_000, "{accept}");
@@ -90,28 +95,28 @@ fn by_ends<'e>(
 fn check_sides(reader: &str) {
     need!(is_root(), "not root");
     some_turn(|| {
-        let mut scene = Scene::new();
-        scene.listen();
-        let port = scene.port;
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let port = fixture.port;
         let tracer = start(&["--reader", reader, "--port", &port.to_string()]);
         let mut opened = Vec::new();
         for family in FAMILIES {
             for _ in 0..3 {
-                opened.push(scene.connect("quick", family).0.local);
+                opened.push(fixture.connect("quick", family).0.local);
             }
         }
-        let addr = scene.addr(FAMILIES[1]);
+        let addr = fixture.addr(FAMILIES[1]);
         for (name, rule) in [("syn-ack", "tcp sport"), ("syn", "tcp dport")] {
-            scene.rule(&format!("{rule} {port} counter drop"));
-            opened.push(scene.client.start_connect(name, addr).local);
+            fixture.rule(&format!("{rule} {port} counter drop"));
+            opened.push(fixture.client.start_connect(name, addr).local);
             wait_until("the loss", || {
-                !scene.ns.run(&["nft", "list ruleset"]).contains("packets 0")
+                !fixture.ns.run(&["nft", "list ruleset"]).contains("packets 0")
             });
-            scene.speak();
+            fixture.speak();
         }
         for name in ["syn-ack", "syn"] {
-            assert_eq!(scene.client.outcome(name), None);
-            scene.server.accept(name);
+            assert_eq!(fixture.client.outcome(name), None);
+            fixture.server.accept(name);
         }
         let trace = tracer.stop();
         trace.check_accounts(&["accept", "connect"]);
@@ -120,12 +125,12 @@ fn check_sides(reader: &str) {
         }
         let canonical = |addr: &SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
         let to = |addr: &SocketAddr| match canonical(addr) {
-            local @ SocketAddr::V4(_) => (local, canonical(&scene.addr(FAMILIES[0]))),
-            local @ SocketAddr::V6(_) => (local, scene.addr(FAMILIES[1])),
+            local @ SocketAddr::V4(_) => (local, canonical(&fixture.addr(FAMILIES[0]))),
+            local @ SocketAddr::V6(_) => (local, fixture.addr(FAMILIES[1])),
         };
         let wanted: Vec<_> = opened.iter().map(to).collect();
-        let clients = by_ends(&trace.of_kind("connect"), ["saddr", "sport", "daddr", "dport"]);
-        let servers = by_ends(&trace.of_kind("accept"), ["daddr", "dport", "saddr", "sport"]);
+        let clients = by_ends(&trace.of_type("connect"), ["saddr", "sport", "daddr", "dport"]);
+        let servers = by_ends(&trace.of_type("accept"), ["daddr", "dport", "saddr", "sport"]);
         // Where programs are hidden from, one side may be.
         if clients.len() < wanted.len() || servers.len() < wanted.len() {
             assert!(enough(clients.len(), wanted.len(), 50), "{clients:#?}");
@@ -139,7 +144,7 @@ fn check_sides(reader: &str) {
             let (client, server) = (clients[ends], servers[ends]);
             assert_eq!(
                 (client["pid"].as_u64(), server["pid"].as_u64()),
-                (Some(scene.client.pid.into()), Some(scene.server.pid.into())),
+                (Some(fixture.client.pid.into()), Some(fixture.server.pid.into())),
                 "{client} {server}"
             );
             times.push((u64_of(client, "latency_us"), u64_of(server, "handshake_us")));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Instance, Launch, Scene, Socket, Trace, Tracer, check_row, check_schema, guest,
+    FAMILIES, Fixture, Instance, Launch, Socket, Trace, Tracer, check_row, check_schema, guest,
     is_root, maybe_unseen, mono_ns, network, pairs, printed, some_turn, text, time_us, u64_of,
     wait_until,
 };
@@ -111,10 +111,10 @@ fn check_near(rows: &[&Value], values: &[u64]) {
     assert!(values.len() < 3 || 2 * within(hardly) >= values.len(), "{values:?}: {rows:#?}");
 }
 
-/// Beginnings of every kind, one after the other: some fail, some take a second, some wait. Those that began before the
+/// Beginnings of every event type, one after the other: some fail, some take a second, some wait. Those that began before the
 /// tracers were there are of unknown length.
 struct Play {
-    scene: Scene,
+    fixture: Fixture,
     states: States,
     early: Socket,
 }
@@ -123,40 +123,40 @@ impl Play {
     /// Of what there is before.
     #[track_caller]
     fn begin() -> Self {
-        let mut scene = Scene::new();
-        scene.listen();
-        let addr = scene.addr(FAMILIES[0]);
-        scene.client.connect("before", addr);
-        let states = States::start([scene.port, scene.closed]);
-        scene.silence();
-        let early = scene.client.start_connect("early", addr);
-        Play { scene, states, early }
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let addr = fixture.addr(FAMILIES[0]);
+        fixture.client.connect("before", addr);
+        let states = States::start([fixture.port, fixture.closed]);
+        fixture.silence();
+        let early = fixture.client.start_connect("early", addr);
+        Play { fixture, states, early }
     }
 
     #[track_caller]
     fn go_on(&mut self) {
-        let Play { scene, early, .. } = self;
-        scene.speak();
-        assert_eq!(scene.client.outcome("early"), None, "{early:?}");
-        scene.server.accept("before");
-        scene.server.accept("early");
+        let Play { fixture, early, .. } = self;
+        fixture.speak();
+        assert_eq!(fixture.client.outcome("early"), None, "{early:?}");
+        fixture.server.accept("before");
+        fixture.server.accept("early");
         for family in FAMILIES {
             for _ in 0..5 {
-                scene.connect("quick", family);
+                fixture.connect("quick", family);
             }
-            scene.refused(family);
-            let addr = scene.addr(family);
-            scene.client.connect("waiting", addr);
+            fixture.refused(family);
+            let addr = fixture.addr(family);
+            fixture.client.connect("waiting", addr);
             let connected = mono_ns();
             wait_until("some time", || mono_ns() - connected > 300_000_000);
-            scene.server.accept("waiting");
+            fixture.server.accept("waiting");
         }
-        scene.silence();
-        let addr = scene.addr(FAMILIES[1]);
-        scene.client.start_connect("late", addr);
-        scene.speak();
-        assert_eq!(scene.client.outcome("late"), None);
-        scene.server.accept("late");
+        fixture.silence();
+        let addr = fixture.addr(FAMILIES[1]);
+        fixture.client.start_connect("late", addr);
+        fixture.speak();
+        assert_eq!(fixture.client.outcome("late"), None);
+        fixture.server.accept("late");
     }
 }
 
@@ -207,21 +207,22 @@ fn check_histograms(reader: &str) {
     need!(is_root(), "not root");
     let once = || {
         let mut play = Play::begin();
-        let ports = play.scene.ports();
+        let ports = play.fixture.ports();
         let common = ["-o", "jsonl", "--port", &ports, "--reader", reader];
         let list = start(&[&common[..], &["--all-fields"]].concat());
         let others = CASES.map(|(by, ..)| start(&[&common[..], by].concat()));
         play.go_on();
         let (list, others) = (list.stop(), others.map(Tracer::stop));
         list.check_accounts(&["connect", "accept"]);
-        let [connects, accepts] = ["connect", "accept"].map(|kind| list.of_kind(kind).len());
+        let [connects, accepts] =
+            ["connect", "accept"].map(|event_type| list.of_type(event_type).len());
         let counted = |fields: &[Field]| {
             let of = |field, count| if fields.contains(field) { count } else { 0 };
             (of(&"latency_us", connects) + of(&"wait_us", accepts)) as u64
         };
         // An event that was hidden, or whose program was skipped, makes it another turn.
         let told = others.iter().zip(CASES).all(|(trace, case)| {
-            u64_of(&trace.end, "lost") == 0 && trace.summarised() == counted(case.3)
+            u64_of(&trace.end, "lost") == 0 && trace.aggregated() == counted(case.3)
         });
         let whole = ESTABLISHED + REFUSED + 1 == connects && ESTABLISHED + 2 == accepts;
         let Some(opened) = play.states.opened().filter(|_| told && whole) else { return false };
@@ -252,7 +253,7 @@ by_sock_and_raw! {
 fn a_threshold_and_what_has_no_room() {
     need!(is_root(), "not root");
     let mut play = Play::begin();
-    let ports = play.scene.ports();
+    let ports = play.fixture.ports();
     let common = ["-o", "jsonl", "--port", &ports];
     let list = start(&[&common[..], &["--min", "200ms"]].concat());
     let slow = start(&[&common[..], &["--min", "200ms", "--histogram"]].concat());
@@ -260,7 +261,7 @@ fn a_threshold_and_what_has_no_room() {
     play.go_on();
     let [list, slow, narrow] = [list, slow, narrow].map(Tracer::stop);
     check_schema(&slow);
-    assert_eq!(slow.summarised(), list.events.len() as u64, "{}", slow.end);
+    assert_eq!(slow.aggregated(), list.events.len() as u64, "{}", slow.end);
     assert!(u64_of(&slow.end, "filtered") >= 5 * FAMILIES.len() as u64, "{}", slow.end);
     for field in BOTH {
         let rows = expected(&list.events, field, &[], None);
@@ -283,17 +284,17 @@ fn a_threshold_and_what_has_no_room() {
     // An accepted connection has two times.
     let of_events = narrow.events.iter().filter(|row| row["field"] != "wait_us");
     let all: u64 = of_events.map(|row| u64_of(row, "count") + u64_of(row, "unset")).sum();
-    assert_eq!(all, narrow.summarised(), "{:#?}", narrow.events);
+    assert_eq!(all, narrow.aggregated(), "{:#?}", narrow.events);
 }
 
 #[test]
 fn people_get_a_picture_of_each_time() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start(&["--port", &scene.ports(), "--histogram", "--unit", "ms"]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start(&["--port", &fixture.ports(), "--histogram", "--unit", "ms"]);
     for family in FAMILIES {
-        scene.connect("a", family);
+        fixture.connect("a", family);
     }
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);

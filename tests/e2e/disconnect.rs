@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use crate::support::{
-    Expected, FAMILIES, Reader, Scene, Socket, SocketOption, Ss, Tcc, assert_events,
+    Expected, FAMILIES, Fixture, Reader, Socket, SocketOption, Ss, Tcc, assert_events,
     has_tracepoint, is_root, is_whole, null, some_turn, text, wait_until,
 };
 
@@ -16,8 +16,8 @@ struct Totals {
 
 impl Totals {
     #[track_caller]
-    fn of(scene: &Scene, socket: Socket) -> Self {
-        let ss = Ss::of(&scene.ns, socket.local.port(), scene.port);
+    fn of(fixture: &Fixture, socket: Socket) -> Self {
+        let ss = Ss::of(&fixture.ns, socket.local.port(), fixture.port);
         let number =
             |name: &str| ss.number(name).unwrap_or_else(|| panic!("no {name}: {}", ss.text)) as u64;
         Totals {
@@ -36,12 +36,12 @@ enum End {
 }
 
 /// life, error and destroy of the client's side: all of them with the connection's ends.
-fn client_events(scene: &Scene, socket: Socket, totals: &Totals) -> Vec<Expected> {
+fn client_events(fixture: &Fixture, socket: Socket, totals: &Totals) -> Vec<Expected> {
     let ends = |event: Expected| {
         event
             .with("sport", socket.local.port())
-            .with("dport", scene.port)
-            .with("pid", scene.client.pid)
+            .with("dport", fixture.port)
+            .with("pid", fixture.client.pid)
             .with("bytes_acked", totals.bytes_acked)
     };
     let destroy = event!(destroy {
@@ -63,10 +63,10 @@ fn client_events(scene: &Scene, socket: Socket, totals: &Totals) -> Vec<Expected
 }
 
 #[track_caller]
-fn wait_acked(scene: &Scene) {
+fn wait_acked(fixture: &Fixture) {
     wait_until("the last ACK", || {
         // A listener's is its limit.
-        scene.ns.sockets().iter().all(|socket| socket.is_over() || socket.tx_queue == 0)
+        fixture.ns.sockets().iter().all(|socket| socket.is_over() || socket.tx_queue == 0)
     });
 }
 
@@ -82,30 +82,30 @@ fn check_ends(reader: Reader) {
 
 #[track_caller]
 fn shows_ends(reader: Reader) -> bool {
-    let mut scene = Scene::new();
-    scene.listen();
+    let mut fixture = Fixture::new();
+    fixture.listen();
     // The filter by ports knows them, too.
-    let ports = [scene.port, scene.closed];
+    let ports = [fixture.port, fixture.closed];
     let tracer = Tcc::events(&types()).all_fields().reader(reader).ports(&ports).start();
     let mut clients = Vec::new();
     for family in FAMILIES {
         for end in [End::LingerZero, End::Disconnect] {
-            let (client, _) = scene.connect("a", family);
-            scene.client.transfer("a", &mut scene.server, 20_000);
-            wait_acked(&scene);
-            let totals = Totals::of(&scene, client);
+            let (client, _) = fixture.connect("a", family);
+            fixture.client.transfer("a", &mut fixture.server, 20_000);
+            wait_acked(&fixture);
+            let totals = Totals::of(&fixture, client);
             match end {
-                End::LingerZero => scene.client.set("a", SocketOption::LingerZero),
-                End::Disconnect => scene.client.disconnect("a"),
+                End::LingerZero => fixture.client.set("a", SocketOption::LingerZero),
+                End::Disconnect => fixture.client.disconnect("a"),
             }
-            scene.client.close("a");
-            assert_eq!(scene.server.wait_error("a"), Some(Errno::CONNRESET));
-            scene.server.close("a");
+            fixture.client.close("a");
+            assert_eq!(fixture.server.wait_error("a"), Some(Errno::CONNRESET));
+            fixture.server.close("a");
             clients.push((client, totals));
         }
-        scene.refused(family);
+        fixture.refused(family);
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
     if !is_whole(&trace) {
@@ -115,13 +115,13 @@ fn shows_ends(reader: Reader) -> bool {
         let events = trace.of_cookie(client.cookie);
         assert_events(
             events.into_iter().filter(|event| event["type"] != "cong_state"),
-            client_events(&scene, *client, totals),
+            client_events(&fixture, *client, totals),
         );
     }
-    let refused = trace.events.iter().filter(|event| event["dport"] == scene.closed);
+    let refused = trace.events.iter().filter(|event| event["dport"] == fixture.closed);
     let expected = FAMILIES.into_iter().flat_map(|_| {
-        let error = event!(error { error: "ECONNREFUSED", pid: scene.client.pid });
-        let destroy = event!(destroy { bytes_sent: 0, segs_out: 1, pid: scene.client.pid });
+        let error = event!(error { error: "ECONNREFUSED", pid: fixture.client.pid });
+        let destroy = event!(destroy { bytes_sent: 0, segs_out: 1, pid: fixture.client.pid });
         has_tracepoint("error").then_some(error).into_iter().chain([destroy])
     });
     assert_events(refused, expected);
@@ -138,40 +138,42 @@ fn shows_ends(reader: Reader) -> bool {
 /// The connections that nobody has accepted end with their listener.
 fn check_unaccepted(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = Tcc::events(&["destroy", "life"]).reader(reader).ports(&[scene.port]).start();
-    let client = scene.client.connect("a", scene.addr(FAMILIES[0])).local.port();
-    scene.client.send("a", 700);
-    let resets = scene.ns.counters()["OutRsts"];
-    scene.server.unlisten();
-    assert_eq!(scene.client.wait_error("a"), Some(Errno::CONNRESET));
-    assert_eq!(scene.ns.counters()["OutRsts"], resets + 1);
-    scene.client.close("a");
-    scene.settle();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = Tcc::events(&["destroy", "life"]).reader(reader).ports(&[fixture.port]).start();
+    let client = fixture.client.connect("a", fixture.addr(FAMILIES[0])).local.port();
+    fixture.client.send("a", 700);
+    let resets = fixture.ns.counters()["OutRsts"];
+    fixture.server.unlisten();
+    assert_eq!(fixture.client.wait_error("a"), Some(Errno::CONNRESET));
+    assert_eq!(fixture.ns.counters()["OutRsts"], resets + 1);
+    fixture.client.close("a");
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
     let end = event!(life { reason: "reset_sent", bytes_received: 700, pid: null() });
     assert_events(
         trace.events.iter().filter(|event| event["dport"] == client),
-        [end, event!(destroy { sport: scene.port, saddr: "127.0.0.1", bytes_sent: 0 })],
+        [end, event!(destroy { sport: fixture.port, saddr: "127.0.0.1", bytes_sent: 0 })],
     );
 }
 
 /// The end came before the trace: nobody knows the ends and totals any more.
 fn check_unknown(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        let closed = scene.closed(family);
-        scene.client.fail_connect(&format!("c{i}"), closed);
+        let closed = fixture.closed(family);
+        fixture.client.fail_connect(&format!("c{i}"), closed);
     }
-    let netns = scene.ns.inode().to_string();
+    let netns = fixture.ns.inode().to_string();
     let destroy = Tcc::events(&["destroy"]).all_fields().reader(reader);
-    let (all, by_port) =
-        (destroy.clone().option("--netns", &netns).start(), destroy.ports(&[scene.closed]).start());
+    let (all, by_port) = (
+        destroy.clone().option("--netns", &netns).start(),
+        destroy.ports(&[fixture.closed]).start(),
+    );
     for i in 0..FAMILIES.len() {
-        scene.client.close(&format!("c{i}"));
+        fixture.client.close(&format!("c{i}"));
     }
     let (all, by_port) = (all.stop(), by_port.stop());
     all.check_account();
@@ -185,7 +187,7 @@ fn check_unknown(reader: Reader) {
         segs_out: null(),
         min_rtt_us: null(),
         state: "CLOSE",
-        pid: scene.client.pid,
+        pid: fixture.client.pid,
     });
     assert_events(&all.events, FAMILIES.map(|_| event.clone()));
     assert_events(&by_port.events, []);
@@ -195,24 +197,25 @@ fn check_unknown(reader: Reader) {
 fn check_no_error(reader: Reader) {
     need!(is_root(), "not root");
     need!(has_tracepoint("error"), "no inet_sk_error_report (5.14)", legitimate: true);
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = Tcc::events(&["error"]).reader(reader).ports(&[scene.port, scene.closed]).start();
-    let (_, _) = scene.connect("a", FAMILIES[0]);
-    scene.client.set("a", SocketOption::AckTimestamps);
-    scene.client.transfer("a", &mut scene.server, 100);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer =
+        Tcc::events(&["error"]).reader(reader).ports(&[fixture.port, fixture.closed]).start();
+    let (_, _) = fixture.connect("a", FAMILIES[0]);
+    fixture.client.set("a", SocketOption::AckTimestamps);
+    fixture.client.transfer("a", &mut fixture.server, 100);
     // The poll ends with the message in the queue; there is no error.
-    assert_eq!(scene.client.wait_error("a"), None);
-    scene.ns.firewall("output", &[&format!("tcp dport {} reject", scene.closed)]);
-    let closed = scene.closed(FAMILIES[0]);
-    scene.client.start_connect("b", closed);
-    assert_eq!(scene.client.outcome("b"), Some(Errno::CONNREFUSED));
-    scene.client.close("b");
-    scene.speak();
-    scene.refused(FAMILIES[0]);
+    assert_eq!(fixture.client.wait_error("a"), None);
+    fixture.ns.firewall("output", &[&format!("tcp dport {} reject", fixture.closed)]);
+    let closed = fixture.closed(FAMILIES[0]);
+    fixture.client.start_connect("b", closed);
+    assert_eq!(fixture.client.outcome("b"), Some(Errno::CONNREFUSED));
+    fixture.client.close("b");
+    fixture.speak();
+    fixture.refused(FAMILIES[0]);
     let trace = tracer.stop();
     trace.check_account();
-    assert_events(&trace.events, [event!(error { errno: 111, dport: scene.closed })]);
+    assert_events(&trace.events, [event!(error { errno: 111, dport: fixture.closed })]);
 }
 
 by_sock_and_raw! {
@@ -227,42 +230,42 @@ by_sock_and_raw! {
 /// The kernel leaves the port of the connection before in a socket that connects again, until that has one of its own.
 fn check_port(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = Tcc::events(&["state"]).all_fields().reader(reader).ports(&[scene.port]).start();
-    scene.connect("a", FAMILIES[0]);
-    scene.client.disconnect("a");
-    scene.server.close("a");
-    let addr = scene.addr(FAMILIES[0]);
-    scene.client.reconnect("a", addr);
-    scene.server.accept("b");
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = Tcc::events(&["state"]).all_fields().reader(reader).ports(&[fixture.port]).start();
+    fixture.connect("a", FAMILIES[0]);
+    fixture.client.disconnect("a");
+    fixture.server.close("a");
+    let addr = fixture.addr(FAMILIES[0]);
+    fixture.client.reconnect("a", addr);
+    fixture.server.accept("b");
     let trace = tracer.stop();
     trace.check_account();
     let begins = trace.events.iter().filter(|event| event["new_state"] == "SYN_SENT");
-    let without_port = event!(state { old_state: "CLOSE", sport: 0_u16, dport: scene.port });
+    let without_port = event!(state { old_state: "CLOSE", sport: 0_u16, dport: fixture.port });
     assert_events(begins, [without_port.clone(), without_port]);
 }
 
 #[test]
 fn top_has_every_connection_of_a_socket() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = Tcc::command("top").ports(&[scene.port]).option("--interval", "1h").start();
-    let (first, _) = scene.connect("a", FAMILIES[0]);
-    scene.client.transfer("a", &mut scene.server, 30_000);
-    wait_acked(&scene);
-    scene.client.disconnect("a");
-    scene.server.close("a");
-    let addr = scene.addr(FAMILIES[0]);
-    scene.client.reconnect("a", addr);
-    scene.server.accept("b");
-    scene.client.send("a", 500);
-    scene.server.receive("b", 500);
-    wait_acked(&scene);
-    scene.client.disconnect("a");
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = Tcc::command("top").ports(&[fixture.port]).option("--interval", "1h").start();
+    let (first, _) = fixture.connect("a", FAMILIES[0]);
+    fixture.client.transfer("a", &mut fixture.server, 30_000);
+    wait_acked(&fixture);
+    fixture.client.disconnect("a");
+    fixture.server.close("a");
+    let addr = fixture.addr(FAMILIES[0]);
+    fixture.client.reconnect("a", addr);
+    fixture.server.accept("b");
+    fixture.client.send("a", 500);
+    fixture.server.receive("b", 500);
+    wait_acked(&fixture);
+    fixture.client.disconnect("a");
     let trace = tracer.stop();
-    let rows = trace.events.iter().filter(|row| row["key"]["dport"] == scene.port);
+    let rows = trace.events.iter().filter(|row| row["key"]["dport"] == fixture.port);
     // A SYN counts as one.
     let row = |bytes: u64| event!(summary { tx_bytes: bytes, rx_bytes: 0, state: "CLOSE" });
     let rows: Vec<_> = rows.collect();

@@ -9,7 +9,7 @@ use crate::support::{
     turns, u64_of,
 };
 
-const EVENT_TYPES: [&str; 5] = ["probe", "drop", "retransmit", "cong_state", "verdict"];
+const EVENT_TYPES: [&str; 5] = ["probe", "drop", "retransmit", "cong_state", "spurious"];
 const BYTES: u64 = 400_000;
 /// The lost packet, counted from 0. The first flight has 10 packets; this one is in the second, and enough packets follow
 /// that are reported by SACK.
@@ -194,7 +194,7 @@ struct Loss {
 fn check(episode: &Episode) {
     let events = episode.events();
     // Before 5.19 the state is inferred from packets and retransmissions.
-    let derived = !has_tracepoint("cong_state");
+    let inferred = !has_tracepoint("cong_state");
     let recovery = episode.position(&event!(cong_state { new_ca_state: "Recovery" }));
     let retransmit = episode.position(&event!(retransmit {}));
     let open = episode.position(&event!(cong_state { old_ca_state: "Recovery" }));
@@ -212,13 +212,13 @@ fn check(episode: &Episode) {
         (u64_of(events[open], "mono_ns") - u64_of(events[recovery], "mono_ns")) / 1000;
 
     let to_recovery = event!(cong_state {
-        derived: derived,
+        inferred: inferred,
         old_ca_state: one_of(["Open", "Disorder"]),
         new_ca_state: "Recovery",
         snd_una: seq,
         prior_cwnd: prior_cwnd,
         // The tracepoint runs before the window is reduced; an inferred event does not.
-        snd_cwnd: if derived { 0..=u64::MAX } else { prior_cwnd..=prior_cwnd },
+        snd_cwnd: if inferred { 0..=u64::MAX } else { prior_cwnd..=prior_cwnd },
     });
     let fast_retransmit = event!(retransmit {
         class: "fast",
@@ -232,7 +232,7 @@ fn check(episode: &Episode) {
     let [second, third] = if recovery < retransmit {
         [to_recovery, fast_retransmit]
     } else {
-        assert!(derived, "retransmission before Recovery{episode}");
+        assert!(inferred, "retransmission before Recovery{episode}");
         [fast_retransmit, to_recovery]
     };
     assert_events(

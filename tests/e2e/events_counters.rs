@@ -6,11 +6,11 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::support::{
-    Counters, FAMILIES, Launch, Scene, Server, Trace, Tracer, drive, guest, is_root, is_whole,
+    Counters, FAMILIES, Fixture, Launch, Server, Trace, Tracer, drive, guest, is_root, is_whole,
     kernel, some_turn, tells, text, traffic_in, u64_of,
 };
 
-const KINDS: &[&str] = &["retransmit", "synack_retransmit"];
+const EVENT_TYPES: &[&str] = &["retransmit", "synack_retransmit"];
 
 /// Before 6.17 there is no event for what was not sent, and the kernel says no `err`.
 fn is_sent(event: &Value) -> bool {
@@ -26,19 +26,19 @@ struct Account {
 
 impl Account {
     #[track_caller]
-    fn of(scene: &mut Scene, reader: &str, drive: impl FnOnce(&mut Scene, &Tracer)) -> Self {
+    fn of(fixture: &mut Fixture, reader: &str, drive: impl FnOnce(&mut Fixture, &Tracer)) -> Self {
         let launch = Launch::here().with_tracefs();
-        let netns = scene.ns.inode().to_string();
+        let netns = fixture.ns.inode().to_string();
         let args = ["--all-fields", "--reader", reader, "--netns", &netns];
-        let tracer = Tracer::events_in(&launch, &KINDS.join(","), &args);
-        let before = scene.ns.counters();
-        drive(scene, &tracer);
-        scene.settle();
-        let after = scene.ns.counters();
+        let tracer = Tracer::events_in(&launch, &EVENT_TYPES.join(","), &args);
+        let before = fixture.ns.counters();
+        drive(fixture, &tracer);
+        fixture.settle();
+        let after = fixture.ns.counters();
         let trace = tracer.stop();
-        trace.check_accounts(KINDS);
+        trace.check_accounts(EVENT_TYPES);
         let told = tells("retransmit", "err");
-        for event in trace.of_kind("retransmit") {
+        for event in trace.of_type("retransmit") {
             assert_eq!(event["err"].is_null(), !told, "{event}");
         }
         Account { trace, before, after }
@@ -60,8 +60,8 @@ impl Account {
 
     /// Segments of all retransmissions. A SYN-ACK is one of them.
     fn sent_again(&self) -> u64 {
-        let all: u64 = self.trace.of_kind("retransmit").iter().map(|e| u64_of(e, "segs")).sum();
-        all + self.trace.of_kind("synack_retransmit").len() as u64
+        let all: u64 = self.trace.of_type("retransmit").iter().map(|e| u64_of(e, "segs")).sum();
+        all + self.trace.of_type("synack_retransmit").len() as u64
     }
 
     /// By how much it grew.
@@ -73,7 +73,7 @@ impl Account {
 
     /// Segments of the retransmissions of one class; those that were not sent count nowhere but in RetransSegs.
     fn segs(&self, class: &str) -> u64 {
-        let of = self.trace.of_kind("retransmit").into_iter();
+        let of = self.trace.of_type("retransmit").into_iter();
         let of = of.filter(|event| event["class"] == class && is_sent(event));
         of.map(|event| u64_of(event, "segs")).sum()
     }
@@ -81,12 +81,12 @@ impl Account {
     #[track_caller]
     fn check(&self, answers: bool) {
         let trace = &self.trace;
-        let synacks = trace.of_kind("synack_retransmit").len() as u64;
+        let synacks = trace.of_type("synack_retransmit").len() as u64;
         let classes = ["other", "fast", "rto", "slow_start", "tlp", "syn"];
         let segs: Vec<_> = classes.iter().map(|class| (*class, self.segs(class))).collect();
         let said = format!(
             "{segs:?}, {synacks} SYN-ACKs, {} failed, {}; Fast {} SlowStart {} LossProbes {} Syn {} Timeouts {}",
-            trace.of_kind("retransmit").iter().filter(|event| !is_sent(event)).count(),
+            trace.of_type("retransmit").iter().filter(|event| !is_sent(event)).count(),
             trace.end,
             self.grew("TCPFastRetrans"),
             self.grew("TCPSlowStartRetrans"),
@@ -107,7 +107,7 @@ impl Account {
         let by_timer = self.grew("TCPTimeouts").checked_sub(timeouts).expect(&said);
         assert!(by_timer <= synacks && (answers || by_timer == synacks), "{said}");
         assert_eq!(self.segs("other"), 0, "{said}");
-        for event in trace.of_kind("retransmit") {
+        for event in trace.of_type("retransmit") {
             let (class, state) = (text(event, "class"), text(event, "ca_state"));
             let fits = match class {
                 "fast" => state == "Recovery",
@@ -132,35 +132,35 @@ enum Losing {
 }
 
 impl Losing {
-    fn start(self, scene: &Scene) {
+    fn start(self, fixture: &Fixture) {
         if self == Losing::Netem {
             let netem = "tc qdisc add dev lo root netem delay 4ms loss 3% reorder 2%";
-            scene.ns.run(&netem.split(' ').collect::<Vec<_>>());
+            fixture.ns.run(&netem.split(' ').collect::<Vec<_>>());
             return;
         }
         for (side, percent) in [("dport", 4), ("sport", 4)] {
-            scene.rule(&format!(
+            fixture.rule(&format!(
                 "tcp {side} {} tcp flags & syn == 0 numgen random mod 100 < {percent} drop",
-                scene.port
+                fixture.port
             ));
         }
     }
 }
 
 /// Bulk both ways through these losses.
-fn lossy(scene: &mut Scene, cc: &str, losing: Losing) {
-    let port = scene.port;
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-    losing.start(scene);
-    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), Some(cc));
+fn lossy(fixture: &mut Fixture, cc: &str, losing: Losing) {
+    let port = fixture.port;
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    losing.start(fixture);
+    let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), Some(cc));
     for (family, more) in FAMILIES.into_iter().zip([&[][..], &["--download"], &["--parallel", "2"]])
     {
-        let to = scene.addr(family).to_string();
+        let to = fixture.addr(family).to_string();
         let args = [&["bulk", "--to", &to, "--bytes", "2000000", "--cc", cc], more].concat();
-        traffic_in(&scene.ns.launch(), &args);
+        traffic_in(&fixture.ns.launch(), &args);
     }
-    scene.speak();
-    scene.settle();
+    fixture.speak();
+    fixture.settle();
     drop(server);
 }
 
@@ -168,10 +168,10 @@ fn lossy(scene: &mut Scene, cc: &str, losing: Losing) {
 fn check_lossy(reader: &str, cc: &str, sack: bool, losing: Losing) {
     need!(is_root(), "not root");
     let account = Account::complete(|| {
-        let mut scene = Scene::new();
+        let mut fixture = Fixture::new();
         let set = format!("echo {} >/proc/sys/net/ipv4/tcp_sack", u8::from(sack));
-        scene.ns.run(&["sh", "-c", &set]);
-        Account::of(&mut scene, reader, |scene, _| lossy(scene, cc, losing))
+        fixture.ns.run(&["sh", "-c", &set]);
+        Account::of(&mut fixture, reader, |fixture, _| lossy(fixture, cc, losing))
     });
     account.check(losing == Losing::Netem);
     // Which of the others there are is left to chance.
@@ -198,27 +198,27 @@ fn check_netem(reader: &str) {
 fn check_timeouts(reader: &str) {
     need!(is_root(), "not root");
     let account = Account::complete(|| {
-        let mut scene = Scene::new();
-        scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+        let mut fixture = Fixture::new();
+        fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
         // bbr would send all of it at the first timeout's pace, and reno has no other ideas than the timer's.
-        scene.client.use_cc("reno");
-        scene.listen();
-        Account::of(&mut scene, reader, |scene, tracer| {
+        fixture.client.use_cc("reno");
+        fixture.listen();
+        Account::of(&mut fixture, reader, |fixture, tracer| {
             for (i, family) in FAMILIES.into_iter().enumerate() {
                 let name = format!("c{i}");
-                let end = scene.connect(&name, family).0;
-                scene.silence();
+                let end = fixture.connect(&name, family).0;
+                fixture.silence();
                 // Within the first window, so that no probe sends new data.
-                scene.client.send(&name, 10_000);
+                fixture.client.send(&name, 10_000);
                 tracer.wait_events("timeouts", |events| {
                     let of =
                         events.iter().filter(|e| e["cookie"] == end.cookie && e["class"] == "rto");
                     of.count() >= 2
                 });
-                scene.speak();
-                scene.server.receive(&name, 10_000);
-                scene.client.close(&name);
-                scene.server.close(&name);
+                fixture.speak();
+                fixture.server.receive(&name, 10_000);
+                fixture.client.close(&name);
+                fixture.server.close(&name);
             }
         })
     });
@@ -231,29 +231,29 @@ fn check_timeouts(reader: &str) {
 fn check_handshakes(reader: &str) {
     need!(is_root(), "not root");
     let account = Account::complete(|| {
-        let mut scene = Scene::new();
-        scene.listen();
-        let port = scene.port;
-        Account::of(&mut scene, reader, |scene, tracer| {
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let port = fixture.port;
+        Account::of(&mut fixture, reader, |fixture, tracer| {
             for family in FAMILIES {
                 // The first of two.
-                scene.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
-                scene.connect("a", family);
-                scene.speak();
-                scene.client.close("a");
-                scene.server.close("a");
+                fixture.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
+                fixture.connect("a", family);
+                fixture.speak();
+                fixture.client.close("a");
+                fixture.server.close("a");
             }
-            scene.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
-            let addr = scene.addr(FAMILIES[0]);
-            scene.client.connect("b", addr);
+            fixture.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
+            let addr = fixture.addr(FAMILIES[0]);
+            fixture.client.connect("b", addr);
             tracer.wait_events("a SYN-ACK", |events| {
                 events.iter().any(|event| event["type"] == "synack_retransmit")
             });
-            scene.speak();
-            scene.client.send("b", 1);
-            scene.server.accept("b");
-            scene.client.close("b");
-            scene.server.close("b");
+            fixture.speak();
+            fixture.client.send("b", 1);
+            fixture.server.accept("b");
+            fixture.client.close("b");
+            fixture.server.close("b");
         })
     });
     account.check(false);
@@ -264,18 +264,18 @@ fn check_handshakes(reader: &str) {
 fn check_resets(reader: &str) {
     need!(is_root(), "not root");
     some_turn(|| {
-        let mut scene = Scene::new();
-        let netns = scene.ns.inode().to_string();
+        let mut fixture = Fixture::new();
+        let netns = fixture.ns.inode().to_string();
         let args = ["--all-fields", "--reader", reader, "--netns", &netns];
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "reset_sent", &args);
-        let before = scene.ns.counters();
-        drive(&mut scene, "reset_sent", &tracer);
-        scene.settle();
-        let grew = scene.ns.counters()["OutRsts"] - before["OutRsts"];
+        let before = fixture.ns.counters();
+        drive(&mut fixture, "reset_sent", &tracer);
+        fixture.settle();
+        let grew = fixture.ns.counters()["OutRsts"] - before["OutRsts"];
         let trace = tracer.stop();
         trace.check_accounts(&["reset_sent"]);
         let (bare, own): (Vec<_>, Vec<_>) =
-            trace.of_kind("reset_sent").into_iter().partition(|event| event["sk_state"].is_null());
+            trace.of_type("reset_sent").into_iter().partition(|event| event["sk_state"].is_null());
         assert!(!own.is_empty() && bare.is_empty() == (kernel() < (6, 10)), "{}", trace.end);
         let sent = (own.len() + bare.len()) as u64;
         assert!(sent <= grew, "{sent} of {grew}");

@@ -1,17 +1,21 @@
-//! `events`: kinds in one stream. Which there are, what is refused, form, order, filters, owners, and times of states.
+//! `events`: event types in one stream. Which there are, what is refused, form, order, filters, owners, and times of states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::support::{
-    DERIVED, EVENTS, FAMILIES, Launch, Output, Scene, Trace, Tracer, drive, has_tracepoint, hook,
+    DERIVED, EVENTS, FAMILIES, Fixture, Launch, Output, Trace, Tracer, drive, has_tracepoint, hook,
     invalid, is_root, kernel, record, schema, text, u64_of, wait_until,
 };
 
 /// Those that this kernel has; one of them it may do without.
-fn kinds() -> Vec<&'static str> {
-    EVENTS.iter().copied().filter(|kind| *kind == "cong_state" || has_tracepoint(kind)).collect()
+fn event_types() -> Vec<&'static str> {
+    EVENTS
+        .iter()
+        .copied()
+        .filter(|event_type| *event_type == "cong_state" || has_tracepoint(event_type))
+        .collect()
 }
 
 fn here() -> Launch {
@@ -28,23 +32,30 @@ fn ended(args: &[&str]) -> (Option<i32>, Output) {
 fn all_is_what_this_kernel_has() {
     need!(is_root(), "not root");
     let trace = Tracer::events_in(&here(), "all", &["--port", "1"]).stop();
-    let has = kinds();
+    let has = event_types();
     trace.check_accounts(&[&["probe"], &has[..], DERIVED].concat());
     let notes: Vec<&str> =
         trace.stderr.lines().filter(|line| line.contains(" is left out: ")).collect();
-    let lacking: Vec<&&str> = EVENTS.iter().filter(|kind| !has.contains(kind)).collect();
+    let lacking: Vec<&&str> =
+        EVENTS.iter().filter(|event_type| !has.contains(event_type)).collect();
     assert_eq!(notes.len(), lacking.len(), "{}", trace.stderr);
-    for (note, kind) in notes.iter().zip(&lacking) {
-        let (left_out, lacks) =
-            (format!("note: {kind} is left out: "), format!(" {}", hook(kind).replace('/', ":")));
+    for (note, event_type) in notes.iter().zip(&lacking) {
+        let (left_out, lacks) = (
+            format!("note: {event_type} is left out: "),
+            format!(" {}", hook(event_type).replace('/', ":")),
+        );
         assert!(note.contains(&left_out) && note.ends_with(&lacks), "{note}");
     }
     // One that was asked for by name is not left out: it is refused, in a line.
-    for kind in lacking {
-        let (status, output) = ended(&["events", kind]);
+    for event_type in lacking {
+        let (status, output) = ended(&["events", event_type]);
         assert_eq!(status, Some(1), "{}", output.stderr);
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
-        assert!(output.stderr.contains(kind) && output.stdout.is_empty(), "{}", output.stderr);
+        assert!(
+            output.stderr.contains(event_type) && output.stdout.is_empty(),
+            "{}",
+            output.stderr
+        );
     }
 }
 
@@ -62,20 +73,23 @@ fn what_makes_no_sense_is_refused() {
         let says = words.iter().all(|word| output.stderr.contains(word));
         assert!(says && output.stdout.is_empty(), "{args:?}: {}", output.stderr);
         if words.len() > 1 {
-            assert!(EVENTS.iter().chain(DERIVED).all(|kind| output.stderr.contains(kind)));
+            assert!(
+                EVENTS.iter().chain(DERIVED).all(|event_type| output.stderr.contains(event_type))
+            );
         }
     }
 }
 
 #[test]
-fn a_line_begins_with_time_kind_and_ends() {
+fn a_line_begins_with_time_type_and_ends() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    let kinds = "state,rcv_space,destroy";
-    let ports = scene.ports();
-    let mut tracer = Tracer::spawn(&here(), &["events", kinds, "--port", &ports, "-o", "text"]);
+    let mut fixture = Fixture::new();
+    let event_types = "state,rcv_space,destroy";
+    let ports = fixture.ports();
+    let mut tracer =
+        Tracer::spawn(&here(), &["events", event_types, "--port", &ports, "-o", "text"]);
     tracer.wait_ready();
-    drive(&mut scene, "state", &tracer);
+    drive(&mut fixture, "state", &tracer);
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);
     let mut lines = output.stdout.lines();
@@ -89,14 +103,14 @@ fn a_line_begins_with_time_kind_and_ends() {
             continue;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [time, kind, local, peer, ..] = words[..] else { panic!("{line}") };
+        let [time, event_type, local, peer, ..] = words[..] else { panic!("{line}") };
         let digits = |c: char| c.is_ascii_digit() || c == ':' || c == '.';
         assert!(time.len() == 15 && time.chars().all(digits), "{line}");
-        assert!(kinds.split(',').any(|name| name == kind), "{line}");
+        assert!(event_types.split(',').any(|name| name == event_type), "{line}");
         for end in [local, peer] {
             end.parse::<std::net::SocketAddr>().unwrap_or_else(|error| panic!("{error}: {line}"));
         }
-        seen.insert(kind.to_owned());
+        seen.insert(event_type.to_owned());
     }
     assert_eq!(seen.len(), 3, "{}", output.stdout);
 }
@@ -113,11 +127,11 @@ fn every_record_is_what_the_schema_says() {
         ("error", &["--time", "mono"]),
         ("rcv_space", &["--all-fields"]),
     ] {
-        let mut scene = Scene::new();
-        let ports = scene.ports();
+        let mut fixture = Fixture::new();
+        let ports = fixture.ports();
         let tracer = Tracer::events_in(&here(), "all", &[&["--port", &ports], options].concat());
         if has_tracepoint(drive_of) {
-            drive(&mut scene, drive_of, &tracer);
+            drive(&mut fixture, drive_of, &tracer);
         }
         let output = tracer.stop_raw();
         for line in output.stdout.lines() {
@@ -133,24 +147,24 @@ fn every_record_is_what_the_schema_says() {
             seen.insert(text(&value, "type").to_owned());
         }
     }
-    let all = [&["probe", "stats", "end"], &kinds()[..], DERIVED].concat();
+    let all = [&["probe", "stats", "end"], &event_types()[..], DERIVED].concat();
     // These come only where something went wrong.
-    let sure = |kind: &&str| !["zero_window", "verdict", "listen_drop"].contains(kind);
-    assert!(all.into_iter().filter(sure).all(|kind| seen.contains(kind)), "{seen:?}");
+    let sure = |event_type: &&str| !["zero_window", "spurious", "listen_drop"].contains(event_type);
+    assert!(all.into_iter().filter(sure).all(|event_type| seen.contains(event_type)), "{seen:?}");
 }
 
-/// A connection's events share one cookie, whatever their kind, and come as they happened.
+/// A connection's events share one cookie, whatever their event type, and come as they happened.
 fn check_order(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    let ports = fixture.ports();
     let tracer = Tracer::events_in(&here(), "all", &["--port", &ports, "--reader", reader]);
-    drive(&mut scene, "retransmit", &tracer);
+    drive(&mut fixture, "retransmit", &tracer);
     let trace = tracer.stop();
     trace.check_account();
     let mut last: BTreeMap<u64, u64> = BTreeMap::new();
     let mut cookies: BTreeMap<[String; 4], BTreeSet<u64>> = BTreeMap::new();
-    let mut kinds: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+    let mut event_types: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
     for event in &trace.events {
         let Some(cookie) = event["cookie"].as_u64() else {
             // Of a socket that the program cannot give one, before anybody else did.
@@ -162,7 +176,7 @@ fn check_order(reader: &str) {
         };
         let before = last.insert(cookie, u64_of(event, "mono_ns"));
         assert!(before < Some(u64_of(event, "mono_ns")), "{event}");
-        kinds.entry(cookie).or_default().insert(text(event, "type"));
+        event_types.entry(cookie).or_default().insert(text(event, "type"));
         // On its way to SYN_SENT it has no port yet.
         if event["sport"] != 0 {
             let ends = ["saddr", "sport", "daddr", "dport"].map(|key| event[key].to_string());
@@ -172,10 +186,12 @@ fn check_order(reader: &str) {
     for (ends, cookies) in &cookies {
         assert_eq!(cookies.len(), 1, "{ends:?}: {cookies:?}");
     }
-    let clients = kinds.values().filter(|kinds| kinds.contains("retransmit"));
+    let clients = event_types.values().filter(|event_types| event_types.contains("retransmit"));
     let has = ["probe", "state", "retransmit", "destroy"];
-    let whole = clients.filter(|kinds| has.iter().all(|kind| kinds.contains(kind))).count();
-    assert_eq!(whole, FAMILIES.len(), "{kinds:?}");
+    let whole = clients
+        .filter(|event_types| has.iter().all(|event_type| event_types.contains(event_type)))
+        .count();
+    assert_eq!(whole, FAMILIES.len(), "{event_types:?}");
 }
 
 /// What tracers tell alike of one event; when the raw reader's cookies begin depends on who else makes some.
@@ -187,24 +203,24 @@ fn sketch(event: &Value) -> String {
 /// What one with `--pid` tells is what one without tells of that process's ends; nobody's is told by neither.
 fn check_pid(reader: &str) {
     need!(is_root(), "not root");
-    let kinds = kinds();
+    let event_types = event_types();
     let mut told = BTreeSet::new();
     for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
-        if !kinds.contains(&drive_of) {
+        if !event_types.contains(&drive_of) {
             continue;
         }
-        let mut scene = Scene::new();
-        let ports = scene.ports();
-        let pids = [scene.client.pid.to_string(), scene.server.pid.to_string()];
+        let mut fixture = Fixture::new();
+        let ports = fixture.ports();
+        let pids = [fixture.client.pid.to_string(), fixture.server.pid.to_string()];
         let start = |filter: &[&str]| {
             let args = [&["--reader", reader, "--port", &ports], filter].concat();
-            Tracer::events_in(&here(), &kinds.join(","), &args)
+            Tracer::events_in(&here(), &event_types.join(","), &args)
         };
         let reference = start(&[]);
         let [client, server] = [0, 1].map(|i| start(&["--pid", &pids[i]]));
-        drive(&mut scene, drive_of, &reference);
+        drive(&mut fixture, drive_of, &reference);
         let reference = reference.stop();
-        let of_server = |event: &Value| event["sport"] == scene.port;
+        let of_server = |event: &Value| event["sport"] == fixture.port;
         for (tracer, is_ours) in [(client, false), (server, true)] {
             let trace = tracer.stop();
             trace.check_account();
@@ -219,7 +235,7 @@ fn check_pid(reader: &str) {
             // A closed one answers data by a RST, and drops what it has left, after its end: it is nobody's any more.
             let late = ["reset_sent", "drop"];
             let nobodys = |event: &Value| {
-                event["pid"].is_null() && late.iter().any(|kind| event["type"] == *kind)
+                event["pid"].is_null() && late.iter().any(|event_type| event["type"] == *event_type)
             };
             let missing: Vec<_> = wanted
                 .iter()
@@ -234,29 +250,30 @@ fn check_pid(reader: &str) {
         }
     }
     // Drops are nobody's before 6.11, where kfree_skb does not tell whose they were.
-    let mut all = kinds.into_iter().filter(|kind| *kind != "drop");
-    assert!(all.all(|kind| told.contains(kind)), "{told:?}");
+    let mut all = event_types.into_iter().filter(|event_type| *event_type != "drop");
+    assert!(all.all(|event_type| told.contains(event_type)), "{told:?}");
 }
 
 /// Two scenes at once: `--port` tells of one.
 #[test]
 fn a_port_lets_only_its_own_through() {
     need!(is_root(), "not root");
-    let kinds = kinds();
+    let event_types = event_types();
     let mut told = BTreeSet::new();
     for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
-        if !kinds.contains(&drive_of) {
+        if !event_types.contains(&drive_of) {
             continue;
         }
-        let (mut scene, mut other) = (Scene::new(), Scene::new());
-        let (ports, others) = (scene.ports(), other.ports());
-        let start = |ports: &str| Tracer::events_in(&here(), &kinds.join(","), &["--port", ports]);
+        let (mut fixture, mut other) = (Fixture::new(), Fixture::new());
+        let (ports, others) = (fixture.ports(), other.ports());
+        let start =
+            |ports: &str| Tracer::events_in(&here(), &event_types.join(","), &["--port", ports]);
         let (tracer, beside) = (start(&ports), start(&others));
-        drive(&mut scene, drive_of, &tracer);
+        drive(&mut fixture, drive_of, &tracer);
         drive(&mut other, drive_of, &beside);
-        for (trace, scene) in [(tracer.stop(), &scene), (beside.stop(), &other)] {
+        for (trace, fixture) in [(tracer.stop(), &fixture), (beside.stop(), &other)] {
             trace.check_account();
-            let ours = [u64::from(scene.port), u64::from(scene.closed)];
+            let ours = [u64::from(fixture.port), u64::from(fixture.closed)];
             for event in &trace.events {
                 let ends = [u64_of(event, "sport"), u64_of(event, "dport")];
                 assert!(ends.iter().any(|port| ours.contains(port)), "{event}");
@@ -264,27 +281,27 @@ fn a_port_lets_only_its_own_through() {
             }
         }
     }
-    assert_eq!(told, kinds.iter().map(|kind| (*kind).to_owned()).collect());
+    assert_eq!(told, event_types.iter().map(|event_type| (*event_type).to_owned()).collect());
 }
 
 /// FIN and ACK are handled in whoever is interrupted, here mostly the other end.
 fn check_owner(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let ports = fixture.ports();
     let args = ["--all-fields", "--reader", reader, "--port", &ports];
     let tracer = Tracer::events_in(&here(), "state,destroy", &args);
     let mut ends = Vec::new();
     for family in FAMILIES {
-        let (client, server) = scene.connect("a", family);
-        scene.client.transfer("a", &mut scene.server, 1000);
-        scene.ns.run(&["ss", "-tin"]);
-        scene.client.close("a");
-        scene.server.close("a");
-        ends.extend([(client, scene.client.pid, true), (server, scene.server.pid, false)]);
+        let (client, server) = fixture.connect("a", family);
+        fixture.client.transfer("a", &mut fixture.server, 1000);
+        fixture.ns.run(&["ss", "-tin"]);
+        fixture.client.close("a");
+        fixture.server.close("a");
+        ends.extend([(client, fixture.client.pid, true), (server, fixture.server.pid, false)]);
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
     for (socket, pid, at_once) in ends {
@@ -309,21 +326,21 @@ by_sock_and_raw! {
     check_owner: owner_by_sock owner_by_raw;
 }
 
-/// Several kinds end the run at once, whichever comes.
+/// Several event types end the run at once, whichever comes.
 #[test]
-fn a_count_is_of_all_kinds_together() {
+fn a_count_is_of_all_types_together() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    let ports = fixture.ports();
     let args = ["--port", &ports, "--count", "5"];
     let mut tracer = Tracer::events_in(&here(), "state,destroy", &args);
-    scene.listen();
-    let addr = scene.addr(FAMILIES[0]);
+    fixture.listen();
+    let addr = fixture.addr(FAMILIES[0]);
     for _ in 0..2 {
-        scene.client.connect("a", addr);
-        scene.server.accept("a");
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.client.connect("a", addr);
+        fixture.server.accept("a");
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
     wait_until("the end", || tracer.ended());
     let trace = tracer.wait();

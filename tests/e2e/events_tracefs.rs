@@ -4,19 +4,19 @@
 use serde_json::Value;
 
 use crate::support::{
-    EVENTS, FAMILIES, FtraceEvents, Launch, Scene, Trace, Tracer, again, drive, guest,
+    EVENTS, FAMILIES, Fixture, FtraceEvents, Launch, Trace, Tracer, again, drive, guest,
     has_tracepoint, is_root, kernel, text, u64_of,
 };
 
-fn values<'t>(trace: &'t Trace, kind: &str, column: &str) -> Vec<&'t str> {
-    trace.of_kind(kind).iter().filter_map(|event| event[column].as_str()).collect()
+fn values<'t>(trace: &'t Trace, event_type: &str, column: &str) -> Vec<&'t str> {
+    trace.of_type(event_type).iter().filter_map(|event| event[column].as_str()).collect()
 }
 
 /// What `drive` must have made, and what the kernel's trace does not tell.
 #[track_caller]
-fn check(trace: &Trace, kind: &str) {
-    let events = trace.of_kind(kind);
-    match kind {
+fn check(trace: &Trace, event_type: &str) {
+    let events = trace.of_type(event_type);
+    match event_type {
         "state" => check_states(trace),
         // One for each end of each connection, each failed attempt, and the listener.
         "destroy" => {
@@ -51,7 +51,7 @@ fn check(trace: &Trace, kind: &str) {
             }
         }
         "reset_sent" => {
-            let states = values(trace, kind, "sk_state");
+            let states = values(trace, event_type, "sk_state");
             // A socket that lingers for no time is closed already.
             assert!(states.contains(&"CLOSE"), "{states:?}");
             let bare: Vec<_> = events.iter().filter(|e| e["sk_state"].is_null()).collect();
@@ -64,7 +64,7 @@ fn check(trace: &Trace, kind: &str) {
         }
         "reset_received" => assert!(events.len() >= FAMILIES.len() * 4, "{}", events.len()),
         "cong_state" => {
-            let states = values(trace, kind, "new_ca_state");
+            let states = values(trace, event_type, "new_ca_state");
             assert!(states.contains(&"Recovery") && states.contains(&"Open"), "{states:?}");
             // Each begins where the last one ended.
             for (cookie, events) in trace.by_cookie() {
@@ -99,18 +99,18 @@ fn check(trace: &Trace, kind: &str) {
         "error" => {
             // Who resets by closing is told so as well.
             let (reset, refused) = ((104, "ECONNRESET", 2), (111, "ECONNREFUSED", 1));
-            let kinds = [reset, (32, "EPIPE", 1), (110, "ETIMEDOUT", 1), refused];
+            let event_types = [reset, (32, "EPIPE", 1), (110, "ETIMEDOUT", 1), refused];
             let of = |number: u64, name: &str| {
                 let of: Vec<_> = events.iter().filter(|e| e["errno"] == number).collect();
                 assert!(of.iter().all(|e| e["error"] == name), "{of:?}");
                 of.len()
             };
-            for (number, name, count) in kinds {
+            for (number, name, count) in event_types {
                 assert_eq!(of(number, name), FAMILIES.len() * count, "{name}: {events:?}");
             }
             assert_eq!(events.len(), FAMILIES.len() * 5);
         }
-        _ => panic!("{kind}"),
+        _ => panic!("{event_type}"),
     }
 }
 
@@ -150,43 +150,43 @@ fn check_states(trace: &Trace) {
 
 /// The trace of what was driven; whether nothing of it was hidden from us.
 #[track_caller]
-fn trace_and_compare(kinds: &[&str], drive_of: &str, options: &[&str]) -> (Trace, bool) {
-    let mut scene = Scene::new();
-    let ftrace = FtraceEvents::start(kinds, &[scene.port, scene.closed]);
-    let ports = scene.ports();
+fn trace_and_compare(event_types: &[&str], drive_of: &str, options: &[&str]) -> (Trace, bool) {
+    let mut fixture = Fixture::new();
+    let ftrace = FtraceEvents::start(event_types, &[fixture.port, fixture.closed]);
+    let ports = fixture.ports();
     let args = [&["--all-fields", "--port", &ports], options].concat();
     let launch = Launch::here().with_tracefs();
-    let tracer = Tracer::events_in(&launch, &kinds.join(","), &args);
-    drive(&mut scene, drive_of, &tracer);
+    let tracer = Tracer::events_in(&launch, &event_types.join(","), &args);
+    drive(&mut fixture, drive_of, &tracer);
     let trace = tracer.stop();
-    trace.check_accounts(kinds);
+    trace.check_accounts(event_types);
     let mut complete = true;
-    for kind in kinds {
-        let compared = ftrace.compare(&trace, kind);
-        assert!(compared.told > 0 || *kind != drive_of, "no {kind}");
+    for event_type in event_types {
+        let compared = ftrace.compare(&trace, event_type);
+        assert!(compared.told > 0 || *event_type != drive_of, "no {event_type}");
         complete &= compared.unseen == 0;
     }
     (trace, complete)
 }
 
-fn check_kind(kind: &str, reader: &str) {
+fn check_event_type(event_type: &str, reader: &str) {
     need!(is_root(), "not root");
-    need!(has_tracepoint(kind), "this kernel has no such tracepoint", legitimate: true);
-    let once = || trace_and_compare(&[kind], kind, &["--reader", reader]);
+    need!(has_tracepoint(event_type), "this kernel has no such tracepoint", legitimate: true);
+    let once = || trace_and_compare(&[event_type], event_type, &["--reader", reader]);
     let complete = (0..5).map(|_| once()).find(|turn| turn.1 || again("an event was hidden"));
-    check(&complete.expect("events were hidden from each trace").0, kind);
+    check(&complete.expect("events were hidden from each trace").0, event_type);
 }
 
 macro_rules! cases {
-    ($($kind:literal: $sock:ident $raw:ident;)+) => { $(
+    ($($event_type:literal: $sock:ident $raw:ident;)+) => { $(
         #[test]
         fn $sock() {
-            check_kind($kind, "sock");
+            check_event_type($event_type, "sock");
         }
 
         #[test]
         fn $raw() {
-            check_kind($kind, "raw");
+            check_event_type($event_type, "raw");
         }
     )+ };
 }
@@ -204,19 +204,19 @@ cases! {
     "rcvbuf_grow": rcvbuf_grow_by_sock rcvbuf_grow_by_raw;
 }
 
-/// All kinds at once, by perf buffers.
+/// All event types at once, by perf buffers.
 fn check_perfbuf(reader: &str) {
     need!(is_root(), "not root");
-    let there = |kind: &&str| *kind != "drop" && has_tracepoint(kind);
-    let kinds: Vec<&str> = EVENTS.iter().copied().filter(there).collect();
+    let there = |event_type: &&str| *event_type != "drop" && has_tracepoint(event_type);
+    let event_types: Vec<&str> = EVENTS.iter().copied().filter(there).collect();
     // An emulated machine takes long for each.
     let drives: &[&str] = if guest() {
         &["retransmit", "reset_sent"]
     } else {
         &["state", "retransmit", "reset_sent", "cong_state", "rcv_space"]
     };
-    for drive_of in drives.iter().filter(|kind| kinds.contains(kind)) {
-        trace_and_compare(&kinds, drive_of, &["--transport", "perfbuf", "--reader", reader]);
+    for drive_of in drives.iter().filter(|event_type| event_types.contains(event_type)) {
+        trace_and_compare(&event_types, drive_of, &["--transport", "perfbuf", "--reader", reader]);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::{
     Netns, Server, Sides, TestProcess, is_root, text, traffic_in, turns, u64_of, unique_port,
 };
 
-/// Two servers in a namespace, and one client of every kind.
+/// Two servers in a namespace, and one client of every event type.
 struct World {
     ns: Netns,
     any: Server,

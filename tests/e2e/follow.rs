@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Socket, Trace, Tracer, is_root, is_whole, some_turn, text, u64_of,
+    FAMILIES, Fixture, Launch, Socket, Trace, Tracer, is_root, is_whole, some_turn, text, u64_of,
 };
 
 /// In each client's life here, and in each server's, on every kernel.
@@ -36,8 +36,8 @@ fn told<'e>(events: impl IntoIterator<Item = &'e Value>) -> BTreeMap<(Ends, Stri
             let measured = name.ends_with("_us") && name != "srtt_us";
             !measured && !["time", "mono_ns"].contains(&name.as_str())
         });
-        let kind = text(event, "type");
-        let group = if APART.contains(&kind) { kind } else { "" };
+        let event_type = text(event, "type");
+        let group = if APART.contains(&event_type) { event_type } else { "" };
         let line = Value::Object(values).to_string();
         told.entry((ends(event), group.to_owned())).or_default().push(line);
     }
@@ -46,13 +46,13 @@ fn told<'e>(events: impl IntoIterator<Item = &'e Value>) -> BTreeMap<(Ends, Stri
 
 /// A loss by silence, after which all goes on, and the end; of all at once.
 #[track_caller]
-fn play(scene: &mut Scene, tracer: &Tracer, names: &[String], clients: &[Socket]) {
+fn play(fixture: &mut Fixture, tracer: &Tracer, names: &[String], clients: &[Socket]) {
     for name in names {
-        scene.client.transfer(name, &mut scene.server, 20_000);
+        fixture.client.transfer(name, &mut fixture.server, 20_000);
     }
-    scene.silence();
+    fixture.silence();
     for name in names {
-        scene.client.send(name, 3000);
+        fixture.client.send(name, 3000);
     }
     tracer.wait_events("retransmissions", |events| {
         clients.iter().all(|client| {
@@ -60,17 +60,17 @@ fn play(scene: &mut Scene, tracer: &Tracer, names: &[String], clients: &[Socket]
             of.filter(|event| event["class"] == "rto").count() >= 2
         })
     });
-    scene.speak();
+    fixture.speak();
     for name in names {
-        scene.server.receive(name, 3000);
-        scene.client.transfer(name, &mut scene.server, 50_000);
-        scene.server.transfer(name, &mut scene.client, 1000);
+        fixture.server.receive(name, 3000);
+        fixture.client.transfer(name, &mut fixture.server, 50_000);
+        fixture.server.transfer(name, &mut fixture.client, 1000);
     }
     for name in names {
-        scene.client.close(name);
-        scene.server.close(name);
+        fixture.client.close(name);
+        fixture.server.close(name);
     }
-    scene.settle();
+    fixture.settle();
 }
 
 /// What the other tracer has of it, which is not everything.
@@ -96,13 +96,13 @@ fn check_follower(what: &str, found: &Trace, reference: &Trace, keep: impl Fn(&V
 
 /// Whether none lost an event.
 fn turn(reader: &str) -> bool {
-    let mut scene = Scene::new();
-    scene.listen();
+    let mut fixture = Fixture::new();
+    fixture.listen();
     let (mut names, mut sockets) = (Vec::new(), Vec::new());
     for family in FAMILIES {
         for name in ["a", "b", "c"] {
             names.push(format!("{name}{family}"));
-            sockets.push(scene.connect(&names[names.len() - 1], family));
+            sockets.push(fixture.connect(&names[names.len() - 1], family));
         }
     }
     let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
@@ -114,13 +114,13 @@ fn turn(reader: &str) -> bool {
         let args = [&["--reader", reader], more].concat();
         Tracer::events_in(&Launch::here().with_tracefs(), "all", &args)
     };
-    let reference = start(&["--port", &scene.port.to_string()]);
+    let reference = start(&["--port", &fixture.port.to_string()]);
     let by_cookie = [ipv4.0, ipv6.1, mapped.0].map(|socket| socket.cookie);
     let by_ends = [[here4, there4], [there6, here6]];
     let cookies = by_cookie.map(|cookie| start(&["--follow", &format!("{cookie:#x}")]));
     let pairs = by_ends.map(|[one, other]| start(&["--follow", &format!("{one}-{other}")]));
     let clients: Vec<Socket> = sockets.iter().map(|(client, _)| *client).collect();
-    play(&mut scene, &reference, &names, &clients);
+    play(&mut fixture, &reference, &names, &clients);
     let (reference, cookies, pairs) =
         (reference.stop(), cookies.map(Tracer::stop), pairs.map(Tracer::stop));
     let all = || cookies.iter().chain(&pairs).chain([&reference]);
@@ -130,12 +130,12 @@ fn turn(reader: &str) -> bool {
     }
     // There is as much of the others.
     for (client, server) in &sockets {
-        let kinds = |cookie: u64| -> BTreeSet<&str> {
+        let event_types = |cookie: u64| -> BTreeSet<&str> {
             reference.of_cookie(cookie).into_iter().map(|event| text(event, "type")).collect()
         };
-        let (sent, received) = (kinds(client.cookie), kinds(server.cookie));
-        assert!(SENT.iter().all(|kind| sent.contains(kind)), "{sent:?}");
-        assert!(RECEIVED.iter().all(|kind| received.contains(kind)), "{received:?}");
+        let (sent, received) = (event_types(client.cookie), event_types(server.cookie));
+        assert!(SENT.iter().all(|event_type| sent.contains(event_type)), "{sent:?}");
+        assert!(RECEIVED.iter().all(|event_type| received.contains(event_type)), "{received:?}");
     }
     for (trace, cookie) in cookies.iter().zip(by_cookie) {
         check_follower(&cookie.to_string(), trace, &reference, |event| event["cookie"] == cookie);

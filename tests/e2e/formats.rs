@@ -1,4 +1,4 @@
-//! Several kinds of events as CSV and as lines of the user's own making (`--format`), against the JSON of the same ones.
+//! Several event types as CSV and as lines of the user's own making (`--format`), against the JSON of the same ones.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::support::{Launch, TestProcess, Tracer, cells, is_root, text, wait_until};
 
-/// Each kind has columns that the others have not.
+/// Each event type has columns that the others have not.
 const TEMPLATE: &str = r"{cookie}|{type:<12}|{sport:>6}|{uid:7}|{old_state}->{new_state:11}|{bytes_retrans}|{{{ino}}}\t{bbr.bw}";
-const KINDS: &str = "state,destroy,probe";
+const EVENT_TYPES: &str = "state,destroy,probe";
 
 /// The JSON of the events of a connection, and what a tracer with those arguments wrote.
 fn of_the_same(args: &[&str]) -> (Vec<Value>, String) {
     let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
     let to = server.listen("127.0.0.1:0");
     let port = to.port().to_string();
-    let json = Tracer::events_in(&Launch::here(), KINDS, &["-a", "-P", &port]);
-    let args = [&["events", KINDS, "-P", &port], args].concat();
+    let json = Tracer::events_in(&Launch::here(), EVENT_TYPES, &["-a", "-P", &port]);
+    let args = [&["events", EVENT_TYPES, "-P", &port], args].concat();
     let mut other = Tracer::spawn(&Launch::here(), &args);
     other.wait_ready();
     client.connect("a", to);
@@ -52,13 +52,13 @@ fn lines_have_the_values_of_the_events() {
     let cookie = |line: &String| line.split('|').next().unwrap_or_default().to_owned();
     let expected = by_connection(events.iter().map(line).collect(), cookie);
     assert_eq!(by_connection(text.lines().map(str::to_owned).collect(), cookie), expected);
-    for kind in KINDS.split(',') {
-        assert!(text.contains(&format!("|{kind:<12}|")), "{kind}");
+    for event_type in EVENT_TYPES.split(',') {
+        assert!(text.contains(&format!("|{event_type:<12}|")), "{event_type}");
     }
 }
 
 #[test]
-fn a_table_has_the_columns_of_all_kinds() {
+fn a_table_has_the_columns_of_all_types() {
     need!(is_root(), "not root");
     let (events, text) = of_the_same(&["-a", "-o", "csv"]);
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(text.as_bytes());

@@ -5,21 +5,21 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{
-    Expected, FAMILIES, FIN_WAIT2, Hidden, OF_CONNECTIONS, Reader, SYN_RECV, Scene, Socket,
+    Expected, FAMILIES, FIN_WAIT2, Fixture, Hidden, OF_CONNECTIONS, Reader, SYN_RECV, Socket,
     SocketOption, Ss, Tcc, Trace, assert_event, assert_events, check_whole, is_root, mono_ns, null,
     turns, u64_of,
 };
 
-/// `life` on the scene's connections.
-pub fn life(reader: Reader, scene: &Scene) -> Tcc {
-    Tcc::life().all_fields().reader(reader).ports(&[scene.port, scene.closed])
+/// `life` on the fixture's connections.
+pub fn life(reader: Reader, fixture: &Fixture) -> Tcc {
+    Tcc::life().all_fields().reader(reader).ports(&[fixture.port, fixture.closed])
 }
 
 /// The end events of that connection, exactly one each: the client's, then the server's.
 #[track_caller]
-pub fn ends<'t>(trace: &'t Trace, scene: &Scene, client: Socket) -> [&'t Value; 2] {
+pub fn ends<'t>(trace: &'t Trace, fixture: &Fixture, client: Socket) -> [&'t Value; 2] {
     let port = client.local.port();
-    [(port, scene.port), (scene.port, port)].map(|(sport, dport)| {
+    [(port, fixture.port), (fixture.port, port)].map(|(sport, dport)| {
         let is_it = |e: &&Value| e["event"] == "end" && e["sport"] == sport && e["dport"] == dport;
         let found: Vec<&Value> = trace.events.iter().filter(is_it).collect();
         let [one] = found[..] else { panic!("{sport} {dport}: {found:#?}") };
@@ -51,26 +51,26 @@ struct Transfer {
 impl Transfer {
     #[track_caller]
     fn run(
-        scene: &mut Scene,
+        fixture: &mut Fixture,
         family: &str,
         (up, down): (u64, u64),
         server_closes_first: bool,
     ) -> Self {
         let started = mono_ns();
-        let (client, _) = scene.connect("a", family);
+        let (client, _) = fixture.connect("a", family);
         let opened = mono_ns();
-        scene.client.transfer("a", &mut scene.server, up);
-        scene.server.transfer("a", &mut scene.client, down);
-        let ss = Ss::of(&scene.ns, client.local.port(), scene.port);
+        fixture.client.transfer("a", &mut fixture.server, up);
+        fixture.server.transfer("a", &mut fixture.client, down);
+        let ss = Ss::of(&fixture.ns, client.local.port(), fixture.port);
         let closing = mono_ns();
-        scene.close_in_order("a", client, server_closes_first);
-        scene.settle();
+        fixture.close_in_order("a", client, server_closes_first);
+        fixture.settle();
         let (shortest, longest) = ((closing - opened) / 1000, (mono_ns() - started) / 1000);
         Transfer { client, up, down, server_closes_first, ss, shortest, longest }
     }
 
     /// The client's end event and the server's.
-    fn expected(&self, scene: &Scene) -> [Expected; 2] {
+    fn expected(&self, fixture: &Fixture) -> [Expected; 2] {
         let [first, second] = closed_by_fin();
         // A FIN counts as a byte. The side that closes first may end before it receives the peer's FIN.
         let first = |received: u64| first.with("bytes_received", received..=received + 1);
@@ -82,14 +82,14 @@ impl Transfer {
         };
         let min_rtt_us = (self.ss.number("minrtt").expect("minrtt") * 1000.0).round() as u64;
         let client = client
-            .with("pid", scene.client.pid)
+            .with("pid", fixture.client.pid)
             // SYN and FIN count as a byte each.
             .with("bytes_acked", self.up + 2)
             // After ss ran, the FIN may have been retransmitted, and its ACK may have been the fastest.
             .with("bytes_retrans", self.ss.count("bytes_retrans")..)
             .with("total_retrans", self.ss.total_retrans()..)
             .with("min_rtt_us", ..=min_rtt_us);
-        let server = server.with("pid", scene.server.pid).with("bytes_acked", self.down + 1);
+        let server = server.with("pid", fixture.server.pid).with("bytes_acked", self.down + 1);
         [client, server].map(|event| {
             event
                 .with("open_before", false)
@@ -120,22 +120,22 @@ impl Transfer {
 fn check_totals(reader: Reader) {
     need!(is_root(), "not root");
     turns(|| {
-        let mut scene = Scene::new();
-        scene.listen();
-        let tracer = life(reader, &scene).start();
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let tracer = life(reader, &fixture).start();
         let [ipv4, ipv6, mapped] = FAMILIES;
         let transfers = [
-            Transfer::run(&mut scene, ipv4, (100_000, 3_000), false),
-            Transfer::run(&mut scene, ipv6, (200_000, 6_000), true),
-            Transfer::run(&mut scene, mapped, (300_000, 9_000), false),
+            Transfer::run(&mut fixture, ipv4, (100_000, 3_000), false),
+            Transfer::run(&mut fixture, ipv6, (200_000, 6_000), true),
+            Transfer::run(&mut fixture, mapped, (300_000, 9_000), false),
         ];
         let trace = tracer.stop();
         trace.check_accounts(&["life"]);
         check_whole(&trace)?;
         assert_eq!(trace.events.len(), 2 * transfers.len(), "{:#?}", trace.events);
         for transfer in transfers {
-            let ends = ends(&trace, &scene, transfer.client);
-            assert_events(ends, transfer.expected(&scene));
+            let ends = ends(&trace, &fixture, transfer.client);
+            assert_events(ends, transfer.expected(&fixture));
             transfer.check_sent(ends);
             transfer.check_ss();
         }
@@ -146,45 +146,45 @@ fn check_totals(reader: Reader) {
 /// Each side in turn resets the connection: by SO_LINGER, because it closes with unread data, and after its FIN.
 fn check_resets(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = life(reader, &scene).start();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = life(reader, &fixture).start();
     let sent = event!(life { closed_by: "local", reason: "reset_sent", err: null() });
     let received =
         |err: &str| event!(life { closed_by: "peer", reason: "reset_received", err: err });
     let mut expected = Vec::new();
     for family in FAMILIES {
-        let (client, _) = scene.connect("a", family);
-        scene.client.reset("a");
-        scene.ns.wait_gone((scene.port, client.local.port()));
-        scene.server.close("a");
+        let (client, _) = fixture.connect("a", family);
+        fixture.client.reset("a");
+        fixture.ns.wait_gone((fixture.port, client.local.port()));
+        fixture.server.close("a");
         expected.push((client, [sent.clone(), received("ECONNRESET")]));
 
-        let (client, _) = scene.connect("a", family);
-        scene.client.send("a", 100);
-        scene.server.close("a");
-        scene.ns.wait_gone((client.local.port(), scene.port));
-        scene.client.close("a");
+        let (client, _) = fixture.connect("a", family);
+        fixture.client.send("a", 100);
+        fixture.server.close("a");
+        fixture.ns.wait_gone((client.local.port(), fixture.port));
+        fixture.client.close("a");
         expected.push((client, [received("ECONNRESET"), sent.clone()]));
 
-        let (client, _) = scene.connect("a", family);
-        scene.client.shutdown("a");
-        scene.server.send("a", 100);
-        let ports = (client.local.port(), scene.port);
-        scene.ns.wait_socket(ports, "unread data after a FIN", |socket| {
+        let (client, _) = fixture.connect("a", family);
+        fixture.client.shutdown("a");
+        fixture.server.send("a", 100);
+        let ports = (client.local.port(), fixture.port);
+        fixture.ns.wait_socket(ports, "unread data after a FIN", |socket| {
             socket.state == FIN_WAIT2 && socket.rx_queue == 100
         });
-        scene.client.close("a");
-        scene.ns.wait_gone((scene.port, client.local.port()));
-        scene.server.close("a");
+        fixture.client.close("a");
+        fixture.ns.wait_gone((fixture.port, client.local.port()));
+        fixture.server.close("a");
         expected.push((client, [sent.clone(), received("EPIPE")]));
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
     assert_eq!(trace.events.len(), 2 * expected.len(), "{:#?}", trace.events);
     for (client, expected) in expected {
-        assert_events(ends(&trace, &scene, client), expected);
+        assert_events(ends(&trace, &fixture, client), expected);
     }
 }
 
@@ -193,19 +193,19 @@ fn check_resets(reader: Reader) {
 fn check_timeout(reader: Reader) {
     need!(is_root(), "not root");
     turns(|| {
-        let mut scene = Scene::new();
-        scene.listen();
-        let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
-        let tracer = life(reader, &scene).start();
-        let (client, _) = scene.connect("a", FAMILIES[0]);
-        scene.silence();
-        scene.client.set("a", SocketOption::UserTimeoutMs(300));
-        scene.client.send("a", 1000);
-        assert_eq!(scene.client.wait_error("a"), Some(Errno::TIMEDOUT));
-        scene.client.close("a");
-        scene.speak();
-        scene.server.close("a");
-        scene.settle();
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let hidden = Hidden::watch(fixture.port, OF_CONNECTIONS);
+        let tracer = life(reader, &fixture).start();
+        let (client, _) = fixture.connect("a", FAMILIES[0]);
+        fixture.silence();
+        fixture.client.set("a", SocketOption::UserTimeoutMs(300));
+        fixture.client.send("a", 1000);
+        assert_eq!(fixture.client.wait_error("a"), Some(Errno::TIMEDOUT));
+        fixture.client.close("a");
+        fixture.speak();
+        fixture.server.close("a");
+        fixture.settle();
         let trace = tracer.stop();
         trace.check_account();
         let of_client = |event: &&Value| event["sport"] == client.local.port();
@@ -238,30 +238,30 @@ fn check_timeout(reader: Reader) {
 fn check_handshake(reader: Reader) {
     need!(is_root(), "not root");
     turns(|| {
-        let mut scene = Scene::new();
-        scene.listen();
-        let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
-        let tracer = life(reader, &scene).start();
-        scene.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", scene.port));
-        let addr = scene.addr(FAMILIES[0]);
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let hidden = Hidden::watch(fixture.port, OF_CONNECTIONS);
+        let tracer = life(reader, &fixture).start();
+        fixture.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", fixture.port));
+        let addr = fixture.addr(FAMILIES[0]);
         let started = mono_ns();
-        let client = scene.client.connect("a", addr);
+        let client = fixture.client.connect("a", addr);
         let connected = mono_ns();
-        let ports = (scene.port, client.local.port());
-        scene.ns.wait_socket(ports, "a second SYN-ACK", |request| {
+        let ports = (fixture.port, client.local.port());
+        fixture.ns.wait_socket(ports, "a second SYN-ACK", |request| {
             request.state == SYN_RECV && request.retransmits >= 1
         });
         let retransmitted = mono_ns();
-        scene.speak();
-        scene.client.send("a", 1);
-        scene.server.accept("any");
+        fixture.speak();
+        fixture.client.send("a", 1);
+        fixture.server.accept("any");
         let accepted = mono_ns();
-        scene.client.close("a");
-        scene.server.close("any");
-        scene.settle();
+        fixture.client.close("a");
+        fixture.server.close("any");
+        fixture.settle();
         let trace = tracer.stop();
         trace.check_account();
-        let ends = ends(&trace, &scene, client);
+        let ends = ends(&trace, &fixture, client);
         if ends[1]["handshake_us"].is_null() {
             hidden.check()?;
         }
@@ -288,15 +288,15 @@ by_sock_and_raw! {
 #[test]
 fn a_line_has_what_tcplife_has() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let life = Tcc::life().default_output().ports(&[scene.port, scene.closed]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let life = Tcc::life().default_output().ports(&[fixture.port, fixture.closed]);
     let tracer = life.option("--transport", "perfbuf").start();
-    let (client, _) = scene.connect("a", FAMILIES[0]);
-    scene.client.transfer("a", &mut scene.server, 1000);
-    scene.client.close("a");
-    scene.server.close("a");
-    scene.settle();
+    let (client, _) = fixture.connect("a", FAMILIES[0]);
+    fixture.client.transfer("a", &mut fixture.server, 1000);
+    fixture.client.close("a");
+    fixture.server.close("a");
+    fixture.settle();
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);
     let (header, lines) = output.stdout.split_once('\n').expect("a header");
@@ -309,7 +309,7 @@ fn a_line_has_what_tcplife_has() {
     let local = client.local.to_string();
     let line = lines.lines().map(words).find(|words| words[1] == local).expect("the client's end");
     let [_, _, _, pid, _, tx, rx, _, rtx, _, end] = &line[..] else { panic!("{line:?}") };
-    assert_eq!(*pid, scene.client.pid.to_string(), "{line:?}");
+    assert_eq!(*pid, fixture.client.pid.to_string(), "{line:?}");
     // The SYN and the FIN count as a byte each; the peer's FIN may come after the end.
     assert_eq!((&**tx, &**end), ("1002", "fin"), "{line:?}");
     assert!(["0", "1"].contains(&&**rx), "{line:?}");

@@ -4,8 +4,8 @@
 use rustix::io::Errno;
 
 use crate::support::{
-    CLOSE_WAIT, FAMILIES, FIN_WAIT2, Hidden, LAST_ACK, OF_CONNECTIONS, Reader, Scene, SocketOption,
-    Tcc, assert_events, check_whole, is_root, is_whole, null, some_turn, turns,
+    CLOSE_WAIT, FAMILIES, FIN_WAIT2, Fixture, Hidden, LAST_ACK, OF_CONNECTIONS, Reader,
+    SocketOption, Tcc, assert_events, check_whole, is_root, is_whole, null, some_turn, turns,
 };
 
 /// How the client ends a connection.
@@ -34,55 +34,55 @@ const ENDS: [(End, &str, Option<&str>); 6] = [
 ];
 
 #[track_caller]
-fn wait_state(scene: &Scene, client: u16, state: u8) {
-    let client = (client, scene.port);
-    scene.ns.wait_socket(client, "the client's state", |socket| socket.state == state);
+fn wait_state(fixture: &Fixture, client: u16, state: u8) {
+    let client = (client, fixture.port);
+    fixture.ns.wait_socket(client, "the client's state", |socket| socket.state == state);
 }
 
 #[track_caller]
-fn end(scene: &mut Scene, end: End, client: u16) {
-    let lose_answers = |scene: &Scene| scene.rule(&format!("tcp dport {client} drop"));
+fn end(fixture: &mut Fixture, end: End, client: u16) {
+    let lose_answers = |fixture: &Fixture| fixture.rule(&format!("tcp dport {client} drop"));
     match end {
         End::Fin => {
-            scene.client.close("a");
+            fixture.client.close("a");
             // Whoever looks through all files just then holds a closed socket for so long.
-            let server = (scene.port, client);
-            scene.ns.wait_socket(server, "the FIN", |entry| entry.state == CLOSE_WAIT);
+            let server = (fixture.port, client);
+            fixture.ns.wait_socket(server, "the FIN", |entry| entry.state == CLOSE_WAIT);
         }
         End::OrphanInFinWait2 => {
-            scene.client.set("a", SocketOption::Linger2(-1));
-            scene.client.shutdown("a");
-            wait_state(scene, client, FIN_WAIT2);
-            scene.client.close("a");
+            fixture.client.set("a", SocketOption::Linger2(-1));
+            fixture.client.shutdown("a");
+            wait_state(fixture, client, FIN_WAIT2);
+            fixture.client.close("a");
         }
         End::OrphanInFinWait1 => {
-            scene.client.set("a", SocketOption::Linger2(-1));
-            lose_answers(scene);
-            scene.client.close("a");
-            scene.speak();
+            fixture.client.set("a", SocketOption::Linger2(-1));
+            lose_answers(fixture);
+            fixture.client.close("a");
+            fixture.speak();
             // The FIN is sent again, and acknowledged.
-            scene.ns.wait_gone((client, scene.port));
+            fixture.ns.wait_gone((client, fixture.port));
         }
         End::DisconnectInFinWait2 => {
-            scene.client.shutdown("a");
-            wait_state(scene, client, FIN_WAIT2);
-            scene.client.disconnect("a");
-            scene.client.close("a");
+            fixture.client.shutdown("a");
+            wait_state(fixture, client, FIN_WAIT2);
+            fixture.client.disconnect("a");
+            fixture.client.close("a");
         }
         End::LingerZeroInLastAck => {
-            scene.server.shutdown("a");
-            wait_state(scene, client, CLOSE_WAIT);
+            fixture.server.shutdown("a");
+            wait_state(fixture, client, CLOSE_WAIT);
             // The client's FIN does not come through.
-            scene.silence();
-            scene.client.shutdown("a");
-            wait_state(scene, client, LAST_ACK);
-            scene.client.reset("a");
-            scene.ns.wait_gone((client, scene.port));
-            scene.speak();
+            fixture.silence();
+            fixture.client.shutdown("a");
+            wait_state(fixture, client, LAST_ACK);
+            fixture.client.reset("a");
+            fixture.ns.wait_gone((client, fixture.port));
+            fixture.speak();
         }
         End::Repair => {
-            scene.client.set("a", SocketOption::Repair(true));
-            scene.client.close("a");
+            fixture.client.set("a", SocketOption::Repair(true));
+            fixture.client.close("a");
         }
     }
 }
@@ -94,26 +94,26 @@ fn check_reasons(reader: Reader) {
 
 #[track_caller]
 fn shows_reasons(reader: Reader) -> Result<(), String> {
-    let mut scene = Scene::new();
-    scene.listen();
-    let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
-    let tracer = Tcc::life().all_fields().reader(reader).ports(&[scene.port]).start();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let hidden = Hidden::watch(fixture.port, OF_CONNECTIONS);
+    let tracer = Tcc::life().all_fields().reader(reader).ports(&[fixture.port]).start();
     let mut clients = Vec::new();
     for (how, reason, closed_by) in ENDS {
-        let client = scene.connect("a", FAMILIES[0]).0.local.port();
-        let before = scene.ns.counters()["OutRsts"];
-        end(&mut scene, how, client);
-        let resets = scene.ns.counters()["OutRsts"] - before;
+        let client = fixture.connect("a", FAMILIES[0]).0.local.port();
+        let before = fixture.ns.counters()["OutRsts"];
+        end(&mut fixture, how, client);
+        let resets = fixture.ns.counters()["OutRsts"] - before;
         // What comes for a connection that is gone is answered by more of them.
         assert_eq!(resets > 0, reason == "reset_sent", "{how:?}: {resets}");
         // Whatever this one makes of the rest of the connection.
-        scene.server.set("a", SocketOption::Repair(true));
-        scene.server.close("a");
+        fixture.server.set("a", SocketOption::Repair(true));
+        fixture.server.close("a");
         clients.push((client, reason, closed_by));
     }
     let trace = tracer.stop();
     trace.check_account();
-    let ends: Vec<_> = trace.events.iter().filter(|e| e["dport"] == scene.port).collect();
+    let ends: Vec<_> = trace.events.iter().filter(|e| e["dport"] == fixture.port).collect();
     check_whole(&trace)?;
     if ends.len() < ENDS.len() {
         return hidden.explains("an end is missing");
@@ -130,22 +130,22 @@ fn shows_reasons(reader: Reader) -> Result<(), String> {
 /// A connection that is made under TCP_REPAIR has had no handshake.
 fn check_repaired(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
+    let mut fixture = Fixture::new();
+    fixture.listen();
     let types = ["connect", "life"];
-    let tracer = Tcc::events(&types).all_fields().reader(reader).ports(&[scene.port]).start();
-    scene.connect("a", FAMILIES[0]);
-    scene.client.set("a", SocketOption::Repair(true));
-    scene.client.disconnect("a");
-    assert_eq!(scene.client.wait_error("a"), Some(Errno::CONNABORTED));
-    let addr = scene.addr(FAMILIES[0]);
-    let before = scene.ns.counters();
-    scene.client.reconnect("a", addr);
-    scene.client.close("a");
-    assert_eq!(scene.ns.counters()["OutSegs"], before["OutSegs"]);
+    let tracer = Tcc::events(&types).all_fields().reader(reader).ports(&[fixture.port]).start();
+    fixture.connect("a", FAMILIES[0]);
+    fixture.client.set("a", SocketOption::Repair(true));
+    fixture.client.disconnect("a");
+    assert_eq!(fixture.client.wait_error("a"), Some(Errno::CONNABORTED));
+    let addr = fixture.addr(FAMILIES[0]);
+    let before = fixture.ns.counters();
+    fixture.client.reconnect("a", addr);
+    fixture.client.close("a");
+    assert_eq!(fixture.ns.counters()["OutSegs"], before["OutSegs"]);
     let trace = tracer.stop();
     trace.check_account();
-    let of_client = trace.events.iter().filter(|event| event["dport"] == scene.port);
+    let of_client = trace.events.iter().filter(|event| event["dport"] == fixture.port);
     let silent = event!(life { reason: "silent", closed_by: null() });
     assert_events(
         of_client,
@@ -162,21 +162,21 @@ fn check_repaired(reader: Reader) {
 fn check_half_closed_before(reader: Reader) {
     need!(is_root(), "not root");
     some_turn(|| {
-        let mut scene = Scene::new();
-        scene.listen();
+        let mut fixture = Fixture::new();
+        fixture.listen();
         let mut clients = Vec::new();
         for name in ["first", "second"] {
-            let client = scene.connect(name, FAMILIES[0]).0.local.port();
-            scene.client.shutdown(name);
-            wait_state(&scene, client, FIN_WAIT2);
+            let client = fixture.connect(name, FAMILIES[0]).0.local.port();
+            fixture.client.shutdown(name);
+            wait_state(&fixture, client, FIN_WAIT2);
             clients.push(client);
         }
-        let tracer = Tcc::life().all_fields().reader(reader).ports(&[scene.port]).start();
+        let tracer = Tcc::life().all_fields().reader(reader).ports(&[fixture.port]).start();
         // By a FIN; and by a RST, which does not change who was first.
-        scene.server.close("first");
-        scene.client.close("first");
-        scene.server.reset("second");
-        scene.client.close("second");
+        fixture.server.close("first");
+        fixture.client.close("first");
+        fixture.server.reset("second");
+        fixture.client.close("second");
         let trace = tracer.stop();
         trace.check_account();
         if !is_whole(&trace) {

@@ -6,34 +6,34 @@ use serde_json::Value;
 
 use crate::life::{closed_by_fin, ends, life};
 use crate::support::{
-    FAMILIES, Reader, Scene, Tcc, assert_event, assert_events, enough, is_root, kernel, mono_ns,
+    FAMILIES, Fixture, Reader, Tcc, assert_event, assert_events, enough, is_root, kernel, mono_ns,
     null, null_or, u64_of, wait_until,
 };
 
 /// Connections that are already open are listed first. Their end events have no duration.
 fn check_open_before(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
+    let mut fixture = Fixture::new();
+    fixture.listen();
     let names = ["c0", "c1", "c2"];
     let connections: Vec<_> = names
         .into_iter()
         .zip(FAMILIES)
         .map(|(name, family)| {
-            let sockets = scene.connect(name, family);
-            scene.client.transfer(name, &mut scene.server, 500);
+            let sockets = fixture.connect(name, family);
+            fixture.client.transfer(name, &mut fixture.server, 500);
             sockets
         })
         .collect();
     // A second process holds one of them.
-    let child = scene.server.fork_connection(names[0]);
-    let tracer = life(reader, &scene).start();
+    let child = fixture.server.fork_connection(names[0]);
+    let tracer = life(reader, &fixture).start();
     let listed = tracer.events();
     assert_eq!(listed.len(), 2 * connections.len(), "{listed:#?}");
     for (client, server) in &connections {
         // The SYN counts as a byte.
         for (socket, pid, acked, received) in
-            [(client, scene.client.pid, 501, 0), (server, scene.server.pid, 0, 500)]
+            [(client, fixture.client.pid, 501, 0), (server, fixture.server.pid, 0, 500)]
         {
             assert_events(
                 listed.iter().filter(|event| event["ino"] == socket.ino),
@@ -54,44 +54,44 @@ fn check_open_before(reader: Reader) {
     }
     drop(child);
     for (name, (client, _)) in names.into_iter().zip(&connections) {
-        scene.close_in_order(name, *client, false);
+        fixture.close_in_order(name, *client, false);
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_accounts(&["life"]);
     assert_eq!(trace.events.len(), 4 * connections.len(), "{:#?}", trace.events);
     for (client, _) in connections {
         let of_before =
             closed_by_fin().map(|end| end.with("open_before", true).with("duration_us", null()));
-        assert_events(ends(&trace, &scene, client), of_before);
+        assert_events(ends(&trace, &fixture, client), of_before);
     }
 }
 
 /// Short connections are filtered out in the kernel. One that was open before the trace is not, as its duration is unknown.
 fn check_min_duration(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let (old, _) = scene.connect("old", FAMILIES[0]);
-    let tracer = life(reader, &scene).option("--min-duration", "300ms").start();
-    let (long, _) = scene.connect("long", FAMILIES[0]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let (old, _) = fixture.connect("old", FAMILIES[0]);
+    let tracer = life(reader, &fixture).option("--min-duration", "300ms").start();
+    let (long, _) = fixture.connect("long", FAMILIES[0]);
     let opened = mono_ns();
     for _ in 0..5 {
-        scene.connect("short", FAMILIES[0]);
-        scene.client.close("short");
-        scene.server.close("short");
+        fixture.connect("short", FAMILIES[0]);
+        fixture.client.close("short");
+        fixture.server.close("short");
     }
     let short_ns = mono_ns() - opened;
     wait_until("400 ms", || mono_ns() - opened > 400_000_000);
     for name in ["old", "long"] {
-        scene.client.close(name);
-        scene.server.close(name);
+        fixture.client.close(name);
+        fixture.server.close(name);
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
-    ends(&trace, &scene, long);
-    ends(&trace, &scene, old);
+    ends(&trace, &fixture, long);
+    ends(&trace, &fixture, old);
     // On a slow machine the short ones may have lasted longer.
     if short_ns < 300_000_000 {
         assert_eq!(trace.events.iter().filter(|event| event["event"] == "end").count(), 4);
@@ -103,15 +103,15 @@ fn check_min_duration(reader: Reader) {
 fn check_burst(reader: Reader) {
     need!(is_root(), "not root");
     const CONNECTIONS: usize = 3000;
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = life(reader, &scene).start();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = life(reader, &fixture).start();
     // It looks through all files again and again, and so closes many of the sockets itself.
     let other = Tcc::command("listeners").option("--interval", "5ms").start();
     let started = mono_ns();
-    let addr = scene.addr(FAMILIES[0]);
-    scene.client.burst(&mut scene.server, addr, CONNECTIONS, 777);
-    scene.settle();
+    let addr = fixture.addr(FAMILIES[0]);
+    fixture.client.burst(&mut fixture.server, addr, CONNECTIONS, 777);
+    fixture.settle();
     let longest = (mono_ns() - started) / 1000;
     let trace = tracer.stop();
     drop(other);
@@ -121,13 +121,13 @@ fn check_burst(reader: Reader) {
         end.with("duration_us", null_or(..=longest)).with("handshake_us", null_or(..=longest))
     });
     // SYN and FIN count as a byte each; the client may end before it has received the server's FIN.
-    let client = client.with("pid", scene.client.pid).with("bytes_acked", 779);
+    let client = client.with("pid", fixture.client.pid).with("bytes_acked", 779);
     let client = client.with("bytes_received", 0..=1);
-    let server = server.with("pid", scene.server.pid).with("bytes_acked", 1);
+    let server = server.with("pid", fixture.server.pid).with("bytes_acked", 1);
     let server = server.with("bytes_received", 778);
     let mut cookies = BTreeSet::new();
     for event in &trace.events {
-        let of_client = event["dport"] == scene.port;
+        let of_client = event["dport"] == fixture.port;
         assert_event(event, if of_client { client.clone() } else { server.clone() });
         if kernel() >= (5, 12) && reader == Reader::Sock {
             assert!(cookies.insert(u64_of(event, "cookie")), "reported twice: {event}");

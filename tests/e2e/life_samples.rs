@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{FAMILIES, Ftrace, Launch, Scene, Seen, Tracer, is_root, some_turn, u64_of};
+use crate::support::{FAMILIES, Fixture, Ftrace, Launch, Seen, Tracer, is_root, some_turn, u64_of};
 
 const COLUMNS: &str = "event,open_before,sport,dport,srtt_us,snd_cwnd,srtt_avg_us,srtt_max_us,snd_cwnd_max,srtt_samples";
 const SAMPLED: [&str; 4] = ["srtt_avg_us", "srtt_max_us", "snd_cwnd_max", "srtt_samples"];
@@ -34,28 +34,28 @@ fn expected(seen: &[Seen], event: &Value) -> Option<[u64; 4]> {
 fn check_samples(reader: &str) {
     need!(is_root(), "not root");
     let once = || {
-        let mut scene = Scene::new();
-        scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-        scene.listen();
-        scene.connect("old", FAMILIES[0]);
-        scene.client.transfer("old", &mut scene.server, 100_000);
+        let mut fixture = Fixture::new();
+        fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+        fixture.listen();
+        fixture.connect("old", FAMILIES[0]);
+        fixture.client.transfer("old", &mut fixture.server, 100_000);
         let fields = ["-o", "jsonl", "--fields", COLUMNS];
-        let ports = scene.ports();
+        let ports = fixture.ports();
         let tracer = start(&[&fields[..], &["--port", &ports, "--reader", reader]].concat());
-        let theirs = Ftrace::start(scene.port);
+        let theirs = Ftrace::start(fixture.port);
         for (i, family) in FAMILIES.into_iter().enumerate() {
-            scene.connect("new", family);
+            fixture.connect("new", family);
             for bytes in [1, 1_000, 300_000 * i as u64] {
-                scene.client.transfer("new", &mut scene.server, bytes);
-                scene.server.transfer("new", &mut scene.client, bytes / 2);
+                fixture.client.transfer("new", &mut fixture.server, bytes);
+                fixture.server.transfer("new", &mut fixture.client, bytes / 2);
             }
-            scene.client.close("new");
-            scene.server.close("new");
+            fixture.client.close("new");
+            fixture.server.close("new");
         }
-        scene.server.transfer("old", &mut scene.client, 200_000);
-        scene.server.close("old");
-        scene.client.close("old");
-        scene.settle();
+        fixture.server.transfer("old", &mut fixture.client, 200_000);
+        fixture.server.close("old");
+        fixture.client.close("old");
+        fixture.settle();
         let (trace, seen) = (tracer.stop(), theirs.seen());
         trace.check_accounts(&["life"]);
         let (ends, open): (Vec<&Value>, Vec<&Value>) =

@@ -168,7 +168,7 @@ fn no_more_than_the_rate() {
         let times = times(&trace, false);
         check_rate(&times[0], 200.0, true);
         assert!(times[0].len() > 20, "what may be saved up, and more");
-        assert!(u64_of(&trace.end, "limited") > 0, "{}", trace.end);
+        assert!(u64_of(&trace.end, "rate_limited") > 0, "{}", trace.end);
     }
 }
 
@@ -180,7 +180,7 @@ fn no_more_than_the_rate_of_each_connection() {
         let times = times(&trace, true);
         assert_eq!(times.len(), 4, "two connections have two ends each");
         times.iter().for_each(|times| check_rate(times, 50.0, false));
-        assert!(u64_of(&trace.end, "limited") > 0, "{}", trace.end);
+        assert!(u64_of(&trace.end, "rate_limited") > 0, "{}", trace.end);
     }
 }
 
@@ -205,9 +205,9 @@ fn two_rates_are_both_kept() {
         times(&trace, true).iter().for_each(|times| check_rate(times, each, false));
         check_rate(&times(&trace, false)[0], all, true);
         let n = |name: &str| u64_of(&trace.end, name);
-        assert!(n("limited") > n("emitted"), "{}", trace.end);
+        assert!(n("rate_limited") > n("emitted"), "{}", trace.end);
         assert_eq!((n("sampled_out"), n("lost")), (0, 0), "{}", trace.end);
-        assert_eq!(n("limited") + n("emitted"), n("seen") - n("filtered"), "{}", trace.end);
+        assert_eq!(n("rate_limited") + n("emitted"), n("seen") - n("filtered"), "{}", trace.end);
     }
 }
 
@@ -236,7 +236,7 @@ fn a_busy_connection_does_not_cost_others() {
         let due = f64::min(EACH * begin.elapsed().as_secs_f64(), rounds);
         let trace = tracer.stop();
         trace.check_account();
-        assert!(u64_of(&trace.end, "limited") > 2 * u64_of(&trace.end, "emitted"), "{}", trace.end);
+        assert!(u64_of(&trace.end, "rate_limited") > 2 * u64_of(&trace.end, "emitted"), "{}", trace.end);
         for end in ends.as_flattened() {
             let told = trace.of_cookie(end.cookie).len() as f64;
             assert!(told > 0.5 * due, "{told} of {due}: {}", trace.end);

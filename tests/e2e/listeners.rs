@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Netns, Reader, SYN_RECV, Scene, SocketEntry, Tcc, TestProcess, Trace, assert_events,
-    invalid, is_root, schema, u64_of, unique_port, wait_until,
+    FAMILIES, Fixture, Netns, Reader, SYN_RECV, SocketEntry, Tcc, TestProcess, Trace,
+    assert_events, invalid, is_root, schema, u64_of, unique_port, wait_until,
 };
 
 /// What is dropped for want of room, as the namespace counts it.
@@ -34,47 +34,47 @@ fn listener(ns: &Netns, port: u16) -> SocketEntry {
 }
 
 /// Four SYNs are dropped, as the queue is full, and nobody tries again.
-fn overflow(scene: &mut Scene, family: &str) {
-    let (addr, before) = (scene.addr(family), dropped(&scene.ns));
+fn overflow(fixture: &mut Fixture, family: &str) {
+    let (addr, before) = (fixture.addr(family), dropped(&fixture.ns));
     for i in 0..4 {
-        scene.client.start_connect(&format!("dropped{i}"), addr);
+        fixture.client.start_connect(&format!("dropped{i}"), addr);
     }
-    wait_until("dropped SYNs", || dropped(&scene.ns) >= before + 4);
-    (0..4).for_each(|i| scene.client.close(&format!("dropped{i}")));
+    wait_until("dropped SYNs", || dropped(&fixture.ns) >= before + 4);
+    (0..4).for_each(|i| fixture.client.close(&format!("dropped{i}")));
 }
 
 /// Nobody accepts: two connections fill the queue.
-fn full_queue() -> Scene {
-    let mut scene = Scene::new();
-    scene.ns.sysctl("core/somaxconn", "1");
-    scene.listen();
+fn full_queue() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.ns.sysctl("core/somaxconn", "1");
+    fixture.listen();
     for name in ["waits", "waits, too"] {
-        let addr = scene.addr(FAMILIES[0]);
-        scene.client.connect(name, addr);
+        let addr = fixture.addr(FAMILIES[0]);
+        fixture.client.connect(name, addr);
     }
-    scene
+    fixture
 }
 
 fn check_events(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = full_queue();
-    let (port, netns) = (scene.port, scene.ns.inode().to_string());
-    overflow(&mut scene, FAMILIES[0]);
-    let before = dropped(&scene.ns);
+    let mut fixture = full_queue();
+    let (port, netns) = (fixture.port, fixture.ns.inode().to_string());
+    overflow(&mut fixture, FAMILIES[0]);
+    let before = dropped(&fixture.ns);
     let tcc = Tcc::events(&["listen_drop"]).all_fields().reader(reader);
     let tracer = tcc.option("--netns", &netns).start();
     let sum = |events: &[Value]| events.iter().map(|event| u64_of(event, "drops")).sum::<u64>();
     for family in FAMILIES {
-        overflow(&mut scene, family);
-        let now = dropped(&scene.ns);
+        overflow(&mut fixture, family);
+        let now = dropped(&fixture.ns);
         tracer.wait_events("its drops", |events| sum(events) == now - before);
     }
-    let (entry, total) = (listener(&scene.ns, port), ss_drops(&scene.ns, port));
-    let limit = ss_limit(&scene.ns, port);
+    let (entry, total) = (listener(&fixture.ns, port), ss_drops(&fixture.ns, port));
+    let limit = ss_limit(&fixture.ns, port);
     // The drops since the last snapshot come with the end.
-    overflow(&mut scene, FAMILIES[0]);
-    let all = dropped(&scene.ns);
-    scene.server.unlisten();
+    overflow(&mut fixture, FAMILIES[0]);
+    let all = dropped(&fixture.ns);
+    fixture.server.unlisten();
     tracer.wait_events("the end", |events| sum(events) == all - before);
     let trace = tracer.stop();
     trace.check_accounts(&["listen_drop"]);
@@ -87,7 +87,7 @@ fn check_events(reader: Reader) {
             saddr: "::",
             sport: port,
             dport: 0_u16,
-            pid: scene.server.pid,
+            pid: fixture.server.pid,
             backlog: entry.rx_queue,
             max_backlog: limit,
             syn_backlog: 0_u64,
@@ -128,18 +128,18 @@ fn start(namespaces: &[&Netns], reader: Reader) -> crate::support::Tracer {
 #[test]
 fn a_listener_that_is_handed_on_is_the_childs() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start(&[&scene.ns], Reader::Sock);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start(&[&fixture.ns], Reader::Sock);
     let of = |rows: &[Value], pid: u32| {
-        rows.iter().any(|row| row["key"]["sport"] == scene.port && row["pid"] == pid)
+        rows.iter().any(|row| row["key"]["sport"] == fixture.port && row["pid"] == pid)
     };
-    tracer.wait_events("the parent's row", |rows| of(rows, scene.server.pid));
-    let child = scene.server.fork_listener();
-    scene.server.unlisten();
+    tracer.wait_events("the parent's row", |rows| of(rows, fixture.server.pid));
+    let child = fixture.server.fork_listener();
+    fixture.server.unlisten();
     tracer.wait_events("the child's row", |rows| of(rows, child.pid));
     let trace = tracer.stop();
-    let owners: Vec<&Value> = rows(&trace, scene.port).iter().map(|row| &row["pid"]).collect();
+    let owners: Vec<&Value> = rows(&trace, fixture.port).iter().map(|row| &row["pid"]).collect();
     let handed_on = owners.iter().position(|pid| **pid == child.pid).expect("the child's row");
     assert!(owners[handed_on..].iter().all(|pid| **pid == child.pid), "{owners:?}");
 }
@@ -155,32 +155,32 @@ fn rows(trace: &Trace, port: u16) -> Vec<&Value> {
 
 fn check_rows(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = full_queue();
-    let mut other = Scene::new();
+    let mut fixture = full_queue();
+    let mut other = Fixture::new();
     other.server.listen(&format!("127.0.0.1:{}", other.port));
     // Several processes hold it, and it is one row.
     let _child = other.server.fork_listener();
-    overflow(&mut scene, FAMILIES[1]);
-    let before = dropped(&scene.ns);
-    let tracer = start(&[&scene.ns, &other.ns], reader);
-    overflow(&mut scene, FAMILIES[0]);
-    let (now, total) = (dropped(&scene.ns), ss_drops(&scene.ns, scene.port));
-    let entry = listener(&scene.ns, scene.port);
+    overflow(&mut fixture, FAMILIES[1]);
+    let before = dropped(&fixture.ns);
+    let tracer = start(&[&fixture.ns, &other.ns], reader);
+    overflow(&mut fixture, FAMILIES[0]);
+    let (now, total) = (dropped(&fixture.ns), ss_drops(&fixture.ns, fixture.port));
+    let entry = listener(&fixture.ns, fixture.port);
     tracer.wait_events("its drops", |rows| {
-        rows.iter().any(|row| row["key"]["sport"] == scene.port && row["total_drops"] == total)
+        rows.iter().any(|row| row["key"]["sport"] == fixture.port && row["total_drops"] == total)
     });
-    scene.server.unlisten();
+    fixture.server.unlisten();
     tracer.wait_events("its end", |rows| rows.iter().any(|row| row["closed"] == true));
     let trace = tracer.stop();
-    assert_eq!(trace.summarised(), 1, "the listener that was closed");
+    assert_eq!(trace.aggregated(), 1, "the listener that was closed");
 
-    let ours = rows(&trace, scene.port);
+    let ours = rows(&trace, fixture.port);
     let (last, open) = ours.split_last().expect("a row");
     assert_eq!(ours.iter().map(|row| u64_of(row, "drops")).sum::<u64>(), now - before);
     assert_eq!((&last["closed"], u64_of(last, "total_drops")), (&true.into(), total));
     for row in open {
         assert_eq!(row["closed"], false);
-        assert_eq!((&row["pid"], &row["max_backlog"]), (&scene.server.pid.into(), &1.into()));
+        assert_eq!((&row["pid"], &row["max_backlog"]), (&fixture.server.pid.into(), &1.into()));
         assert_eq!(row["backlog"], entry.rx_queue, "{row}");
         assert_eq!(row["key"]["saddr"], "::");
     }
@@ -208,61 +208,61 @@ fn each_listening_socket_is_a_row_of_each_interval_raw() {
 #[test]
 fn handshakes_that_are_not_finished_are_the_syn_queue() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
+    let mut fixture = Fixture::new();
+    fixture.listen();
     // The SYN-ACK is lost.
-    scene.rule(&format!("tcp sport {} drop", scene.port));
-    let tracer = start(&[&scene.ns], Reader::Sock);
+    fixture.rule(&format!("tcp sport {} drop", fixture.port));
+    let tracer = start(&[&fixture.ns], Reader::Sock);
     let of_port = |rows: &[Value], wanted: u64| {
-        let ours = |row: &&Value| row["key"]["sport"] == scene.port;
+        let ours = |row: &&Value| row["key"]["sport"] == fixture.port;
         rows.iter().filter(ours).any(|row| row["syn_backlog"] == wanted)
     };
     tracer.wait_events("an empty one", |rows| of_port(rows, 0));
-    let (client, ns) = (&mut scene.client, &scene.ns);
-    let addr = format!("127.0.0.1:{}", scene.port).parse().expect("an address");
+    let (client, ns) = (&mut fixture.client, &fixture.ns);
+    let addr = format!("127.0.0.1:{}", fixture.port).parse().expect("an address");
     for i in 0..3 {
         client.start_connect(&format!("a{i}"), addr);
     }
     let half_open = || ns.sockets().iter().filter(|entry| entry.state == SYN_RECV).count();
     assert_eq!(half_open(), 3);
     tracer.wait_events("all of them", |rows| of_port(rows, 3));
-    tracer.stop().summarised();
+    tracer.stop().aggregated();
 }
 
 /// With SYN cookies for everybody: of one socket, and of a group that shares an address.
 fn check_cookies(shared: bool) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.ns.sysctl("ipv4/tcp_syncookies", "2");
-    let mut second = TestProcess::start_in(&scene.ns.launch());
+    let mut fixture = Fixture::new();
+    fixture.ns.sysctl("ipv4/tcp_syncookies", "2");
+    let mut second = TestProcess::start_in(&fixture.ns.launch());
     if shared {
-        let addr = format!("127.0.0.1:{}", scene.port).parse().expect("an address");
-        scene.server.listen_shared(addr);
+        let addr = format!("127.0.0.1:{}", fixture.port).parse().expect("an address");
+        fixture.server.listen_shared(addr);
         second.listen_shared(addr);
     } else {
-        scene.listen();
+        fixture.listen();
     }
     // No cookie was asked for there.
     let idle = unique_port();
-    let mut third = TestProcess::start_in(&scene.ns.launch());
+    let mut third = TestProcess::start_in(&fixture.ns.launch());
     third.listen(&format!("127.0.0.1:{idle}"));
-    let tracer = start(&[&scene.ns], Reader::Sock);
+    let tracer = start(&[&fixture.ns], Reader::Sock);
     tracer.wait_events("a row", |rows| !rows.is_empty());
-    scene.client.connect("a", scene.addr(FAMILIES[0]));
-    assert!(scene.ns.counters()["SyncookiesSent"] >= 1);
+    fixture.client.connect("a", fixture.addr(FAMILIES[0]));
+    assert!(fixture.ns.counters()["SyncookiesSent"] >= 1);
     let of = |rows: &[Value], port: u16, sent: bool| {
         let ours = |row: &&Value| row["key"]["sport"] == port;
         rows.iter().filter(ours).filter(|row| row["syncookies"] == sent).count()
     };
-    tracer.wait_events("a cookie", |rows| of(rows, scene.port, true) > 0);
+    tracer.wait_events("a cookie", |rows| of(rows, fixture.port, true) > 0);
     // After a second that is over.
     let over = |rows: &[Value]| {
-        let mut ours = rows.iter().rev().filter(|row| row["key"]["sport"] == scene.port);
+        let mut ours = rows.iter().rev().filter(|row| row["key"]["sport"] == fixture.port);
         ours.next().is_some_and(|row| row["syncookies"] == false)
     };
     tracer.wait_events("the end of it", over);
     let trace = tracer.stop();
-    assert!(of(&trace.events, scene.port, false) > 0);
+    assert!(of(&trace.events, fixture.port, false) > 0);
     assert_eq!(of(&trace.events, idle, true), 0);
 }
 

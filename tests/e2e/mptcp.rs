@@ -88,8 +88,8 @@ fn transfer([from, to]: [&mut TcpStream; 2], bytes: usize) {
 }
 
 /// Those of the connection's local end with that port.
-fn of_port<'t>(trace: &'t Trace, kind: &str, port: u16) -> Vec<&'t Value> {
-    trace.of_kind(kind).into_iter().filter(|event| event["sport"] == port).collect()
+fn of_port<'t>(trace: &'t Trace, event_type: &str, port: u16) -> Vec<&'t Value> {
+    trace.of_type(event_type).into_iter().filter(|event| event["sport"] == port).collect()
 }
 
 /// Each side is of its own connection, which has a token, and of the process.
@@ -110,11 +110,11 @@ fn check_ends(reader: Reader) {
     let pid = std::process::id();
     let [theirs, ours] = tokens;
     assert_events(
-        trace.of_kind("connect"),
+        trace.of_type("connect"),
         [event!(connect { sport: port, pid: pid, outcome: "established", mptcp_token: theirs })],
     );
     assert_events(
-        trace.of_kind("accept"),
+        trace.of_type("accept"),
         [event!(accept {
             sport: addr.port(),
             dport: port,
@@ -180,8 +180,8 @@ fn joined(reader: Reader, later: bool) {
     trace.check_accounts(&["accept", "connect", "life"]);
     let pid = std::process::id();
     let both = |token: u64| [(); 2].map(|()| event!(connect { pid: pid, mptcp_token: token }));
-    assert_events(trace.of_kind("connect"), both(tokens[0]));
-    assert_events(trace.of_kind("accept"), [event!(accept { pid: pid, mptcp_token: tokens[1] })]);
+    assert_events(trace.of_type("connect"), both(tokens[0]));
+    assert_events(trace.of_type("accept"), [event!(accept { pid: pid, mptcp_token: tokens[1] })]);
     let servers = of_port(&trace, "life", addr.port());
     assert_events(servers, [(); 2].map(|()| event!(life { pid: pid, mptcp_token: tokens[1] })));
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::support::{FAMILIES, Scene, Tcc, assert_events, is_root, wait_until};
+use crate::support::{FAMILIES, Fixture, Tcc, assert_events, is_root, wait_until};
 
 /// Not UTF-8 at their ends, at their beginning and within; what looks like an escape; what a terminal acts upon.
 const NAMES: [&[u8]; 6] = [
@@ -37,15 +37,15 @@ fn comm(pid: u32) -> Vec<u8> {
 #[test]
 fn a_name_is_printed_to_its_last_byte() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = |format: &str| Tcc::connect().output(format).ports(&[scene.port]).start();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = |format: &str| Tcc::connect().output(format).ports(&[fixture.port]).start();
     let (json, mut csv, mut text) = (tracer("jsonl"), tracer("csv"), tracer("text"));
     let mut truth = Vec::new();
     for (i, name) in NAMES.iter().enumerate() {
-        scene.client.rename(name);
-        truth.push(comm(scene.client.pid));
-        scene.connect(&i.to_string(), FAMILIES[0]);
+        fixture.client.rename(name);
+        truth.push(comm(fixture.client.pid));
+        fixture.connect(&i.to_string(), FAMILIES[0]);
     }
     let trace = json.stop();
     trace.check_account();
@@ -69,15 +69,15 @@ fn a_name_is_printed_to_its_last_byte() {
 #[test]
 fn a_filter_takes_a_name_as_it_was_printed() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
+    let mut fixture = Fixture::new();
+    fixture.listen();
     let wanted = r"sshd\xff\xff";
-    let tracer = Tcc::connect().option("--comm", wanted).ports(&[scene.port]).start();
+    let tracer = Tcc::connect().option("--comm", wanted).ports(&[fixture.port]).start();
     for (i, name) in NAMES.iter().enumerate() {
-        scene.client.rename(name);
-        scene.connect(&i.to_string(), FAMILIES[0]);
+        fixture.client.rename(name);
+        fixture.connect(&i.to_string(), FAMILIES[0]);
     }
     let trace = tracer.stop();
     trace.check_account();
-    assert_events(&trace.events, [event!(connect { comm: wanted, pid: scene.client.pid })]);
+    assert_events(&trace.events, [event!(connect { comm: wanted, pid: fixture.client.pid })]);
 }

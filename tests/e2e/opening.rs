@@ -83,11 +83,11 @@ fn check_syn_cookies(reader: Reader) {
     }
     let trace = tcc.stop();
     trace.check_accounts(&["accept", "life"]);
-    assert_events(trace.of_kind("accept"), accepts);
+    assert_events(trace.of_type("accept"), accepts);
     let ours = |life: &&Value| life["sport"] == addr.port();
-    assert_events(trace.of_kind("life").into_iter().filter(ours), lives);
+    assert_events(trace.of_type("life").into_iter().filter(ours), lives);
     let counted = counted.stop();
-    assert_eq!(counted.summarised(), 8);
+    assert_eq!(counted.aggregated(), 8);
     let handshakes = counted.events.iter().find(|row| row["field"] == "handshake_us");
     let handshakes = handshakes.expect("handshake_us");
     assert_eq!([u64_of(handshakes, "count"), u64_of(handshakes, "unset")], [4, 4], "{handshakes}");
@@ -114,14 +114,14 @@ fn check_deferred(reader: Reader) {
     let trace = tcc.stop();
     trace.check_accounts(&["accept", "life"]);
     assert_events(
-        trace.of_kind("accept"),
+        trace.of_type("accept"),
         [
             event!(accept { dport: ports[0], handshake_us: UNKNOWN }),
             event!(accept { dport: ports[1], handshake_us: measured }),
         ],
     );
     let of = |port: u16| {
-        let lives = trace.of_kind("life");
+        let lives = trace.of_type("life");
         lives.into_iter().filter(move |life| life["dport"] == port).collect::<Vec<_>>()
     };
     assert_events(of(ports[0]), [event!(life { handshake_us: UNKNOWN })]);
@@ -183,8 +183,8 @@ impl Times {
     }
 }
 
-fn of_port(trace: &Trace, kind: &str, port: u16) -> Vec<Value> {
-    let all = trace.of_kind(kind).into_iter();
+fn of_port(trace: &Trace, event_type: &str, port: u16) -> Vec<Value> {
+    let all = trace.of_type(event_type).into_iter();
     all.filter(|event| event["sport"] == port).cloned().collect()
 }
 

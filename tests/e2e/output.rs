@@ -60,11 +60,11 @@ fn json_lines_are_what_the_schema_says() {
         for line in output.stdout.lines() {
             let value: Value = serde_json::from_str(line).expect("JSON");
             invalid(&schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
-            // One of several kinds says little of what is wrong; its own says all.
-            let kind = value["type"].as_str().expect("a type");
-            let own = crate::support::record(&schema, kind);
+            // One of several event types says little of what is wrong; its own says all.
+            let event_type = value["type"].as_str().expect("a type");
+            let own = crate::support::record(&schema, event_type);
             invalid(own, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
-            if kind == "probe" {
+            if event_type == "probe" {
                 let properties = own["properties"].as_object().expect("properties");
                 let of_sets = properties.iter().filter(|(_, property)| {
                     property["x-set"].as_str().is_some_and(|set| sets.contains(&set))
@@ -236,7 +236,7 @@ fn a_key_stands_once_in_an_object() {
     assert_eq!(keys, ["type", "cubic", "snd_cwnd"]);
 }
 
-/// What the books on stderr have of a kind of event, by name.
+/// What the books on stderr have of an event type, by name.
 fn books(stderr: &str) -> BTreeMap<&str, u64> {
     let line = stderr.lines().find_map(|line| line.strip_prefix("tcc-trace: probe: "));
     let line = line.unwrap_or_else(|| panic!("{stderr}")).split(';').next().unwrap_or_default();

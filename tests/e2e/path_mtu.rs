@@ -57,14 +57,14 @@ fn sum(events: &[&Value]) -> u64 {
 /// The sender's events, by what the namespace and the socket say.
 #[track_caller]
 fn check_sender(trace: &Trace, grew: impl Fn(&str) -> u64, ss: &Ss, black_hole: bool) {
-    let retransmits = trace.of_kind("retransmit");
+    let retransmits = trace.of_type("retransmit");
     let of_class = |class: &str| -> Vec<&Value> {
         retransmits.iter().copied().filter(|event| event["class"] == class).collect()
     };
     assert_eq!(sum(&retransmits), grew("RetransSegs"), "{retransmits:#?}");
     assert_eq!(sum(&of_class("slow_start")), grew("TCPSlowStartRetrans"), "{retransmits:#?}");
     assert_eq!(of_class("rto").is_empty(), !black_hole, "{retransmits:#?}");
-    let last = *trace.of_kind("probe").last().expect("a sample");
+    let last = *trace.of_type("probe").last().expect("a sample");
     assert_eq!(u64_of(last, "total_retrans"), grew("RetransSegs"), "{last}");
     for (field, name) in [("mss", "mss"), ("pmtu", "pmtu")] {
         assert_eq!(u64_of(last, field), ss.count(name), "{field}: {last} {}", ss.text);
@@ -117,7 +117,7 @@ fn turn(reader: &str, black_hole: bool) -> Result<(), String> {
     check_whole(&ours)?;
     check_whole(&drops)?;
     let grew = |name: &str| grew(&before, &after, name);
-    if sum(&ours.of_kind("retransmit")) < grew("RetransSegs") {
+    if sum(&ours.of_type("retransmit")) < grew("RetransSegs") {
         return hidden.explains("a retransmission is missing");
     }
     check_sender(&ours, grew, &ss, black_hole);

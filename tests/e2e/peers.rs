@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    EPOLL_WAIT, FAMILIES, Launch, PATIENCE, Running, Scene, Trace, Tracer, in_call, terminal, text,
-    u64_of,
+    EPOLL_WAIT, FAMILIES, Fixture, Launch, PATIENCE, Running, Trace, Tracer, in_call, terminal,
+    text, u64_of,
 };
 
 /// On a busy machine one of two programs at a hook may come so much later than the other.
@@ -125,24 +125,24 @@ fn read(mut ours: File, text: &Mutex<String>) {
 }
 
 #[track_caller]
-fn start(command: &str, scene: &Scene) -> Tracer {
-    let args = [command, "-o", "jsonl", "--all-fields", "--port", &scene.ports()];
+fn start(command: &str, fixture: &Fixture) -> Tracer {
+    let args = [command, "-o", "jsonl", "--all-fields", "--port", &fixture.ports()];
     let mut tracer = Tracer::spawn(&Launch::here().with_tracefs(), &args);
     tracer.wait_ready();
     tracer
 }
 
 /// Connections in all families that move some, one that waits a bit, and one that is refused.
-fn talk(scene: &mut Scene) {
+fn talk(fixture: &mut Fixture) {
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        scene.connect("a", family);
-        scene.client.transfer("a", &mut scene.server, 150_000 * (1 + i as u64));
-        scene.server.transfer("a", &mut scene.client, 20_000 * (1 + i as u64));
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.connect("a", family);
+        fixture.client.transfer("a", &mut fixture.server, 150_000 * (1 + i as u64));
+        fixture.server.transfer("a", &mut fixture.client, 20_000 * (1 + i as u64));
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
-    scene.refused(FAMILIES[0]);
-    scene.settle();
+    fixture.refused(FAMILIES[0]);
+    fixture.settle();
 }
 
 #[track_caller]
@@ -170,18 +170,18 @@ pub fn address(word: &str) -> String {
     word.strip_prefix("::ffff:").unwrap_or(word).to_owned()
 }
 
-fn is_of(scene: &Scene, port: &str) -> bool {
-    port == scene.port.to_string() || port == scene.closed.to_string()
+fn is_of(fixture: &Fixture, port: &str) -> bool {
+    port == fixture.port.to_string() || port == fixture.closed.to_string()
 }
 
 #[test]
 fn tcpstates_has_the_same_states_and_times() {
     need_peer!("tcpstates");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start("states", &scene);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start("states", &fixture);
     let peer = Peer::start("tcpstates", &["-w"], "OLDSTATE");
-    talk(&mut scene);
+    talk(&mut fixture);
     let (trace, lines) = (tracer.stop(), peer.stop());
     trace.check_accounts(&["state"]);
     assert_eq!(trace.end["lost"], 0, "{}", trace.end);
@@ -189,7 +189,7 @@ fn tcpstates_has_the_same_states_and_times() {
     for words in &lines {
         // SKADDR PID COMM [IP] LADDR LPORT RADDR RPORT OLDSTATE -> NEWSTATE MS
         let [.., saddr, sport, daddr, dport, old, _, new, ms] = &words[..] else { continue };
-        if is_of(&scene, sport) || is_of(&scene, dport) {
+        if is_of(&fixture, sport) || is_of(&fixture, dport) {
             let key = [&address(saddr), sport, &address(daddr), dport, old, new];
             theirs.insert(key.map(String::clone).to_vec(), number(ms));
         }
@@ -223,11 +223,11 @@ fn by_ports(trace: &Trace) -> BTreeMap<(u64, u64), &Value> {
 #[test]
 fn tcplife_has_the_same_connections_bytes_and_times() {
     need_peer!("tcplife");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start("life", &scene);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start("life", &fixture);
     let peer = Peer::start("tcplife", &["-w"], "TX_KB");
-    talk(&mut scene);
+    talk(&mut fixture);
     let (trace, lines) = (tracer.stop(), peer.stop());
     trace.check_accounts(&["life"]);
     let ours = by_ports(&trace);
@@ -236,7 +236,7 @@ fn tcplife_has_the_same_connections_bytes_and_times() {
         // PID COMM LADDR LPORT RADDR RPORT TX_KB RX_KB MS
         let [.., _, sport, _, dport, tx_kb, rx_kb, ms] = &words[..] else { continue };
         // It also has those that were never established.
-        if sport != &scene.port.to_string() && dport != &scene.port.to_string() {
+        if sport != &fixture.port.to_string() && dport != &fixture.port.to_string() {
             continue;
         }
         let key = (number(sport) as u64, number(dport) as u64);
@@ -255,16 +255,16 @@ fn tcplife_has_the_same_connections_bytes_and_times() {
 #[test]
 fn tcpconnect_has_the_same_connections() {
     need_peer!("tcpconnect", kprobes);
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start("connect", &scene);
-    let peer = Peer::start("tcpconnect", &["-P", &scene.ports()], "DPORT");
-    talk(&mut scene);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start("connect", &fixture);
+    let peer = Peer::start("tcpconnect", &["-P", &fixture.ports()], "DPORT");
+    talk(&mut fixture);
     let (trace, lines) = (tracer.stop(), peer.stop());
     trace.check_accounts(&["connect"]);
     let theirs = lines
         .iter()
-        .filter(|words| is_of(&scene, words.last().map_or("", |word| word)))
+        .filter(|words| is_of(&fixture, words.last().map_or("", |word| word)))
         .map(|words| {
             // PID COMM IP SADDR DADDR DPORT
             let [saddr, daddr, dport] = &words[words.len() - 3..] else { unreachable!() };
@@ -280,19 +280,19 @@ fn tcpconnect_has_the_same_connections() {
 #[test]
 fn tcpconnlat_has_the_same_latencies() {
     need_peer!("tcpconnlat", kprobes);
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = start("connlat", &scene);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start("connlat", &fixture);
     let peer = Peer::start("tcpconnlat", &["-L"], "LAT(ms)");
-    talk(&mut scene);
+    talk(&mut fixture);
     let (trace, lines) = (tracer.stop(), peer.stop());
     trace.check_accounts(&["connect", "accept"]);
-    let connects = trace.of_kind("connect");
+    let connects = trace.of_type("connect");
     let mut theirs = Vec::new();
     for words in &lines {
         // PID COMM IP SADDR LPORT DADDR DPORT LAT(ms)
         let [pid, .., sport, _, dport, ms] = &words[..] else { continue };
-        if !is_of(&scene, dport) {
+        if !is_of(&fixture, dport) {
             continue;
         }
         theirs.push(sport.clone());
@@ -308,14 +308,14 @@ fn tcpconnlat_has_the_same_latencies() {
 #[test]
 fn tcptop_has_the_same_bytes() {
     need_peer!("tcptop", kprobes);
-    let mut scene = Scene::new();
-    scene.listen();
-    let args = ["top", "-o", "jsonl", "--port", &scene.ports()];
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let args = ["top", "-o", "jsonl", "--port", &fixture.ports()];
     let mut tracer = Tracer::spawn(&Launch::here().with_tracefs(), &args);
     tracer.wait_ready();
     // It is ready when its first table is out, and prints one more when it is told to end.
     let peer = Peer::start("tcptop", &["-C", "-S", "-r", "1000", "1"], "RX_KB");
-    talk(&mut scene);
+    talk(&mut fixture);
     let trace = tracer.stop();
     let lines = peer.stop();
     let mut theirs: BTreeMap<(u64, u64), (f64, f64)> = BTreeMap::new();
@@ -324,7 +324,7 @@ fn tcptop_has_the_same_bytes() {
         let [.., local, remote, rx_kb, tx_kb] = &words[..] else { continue };
         let port = |word: &str| word.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         let (Some(sport), Some(dport)) = (port(local), port(remote)) else { continue };
-        if sport == u64::from(scene.port) || dport == u64::from(scene.port) {
+        if sport == u64::from(fixture.port) || dport == u64::from(fixture.port) {
             let sum = theirs.entry((sport, dport)).or_default();
             *sum = (sum.0 + number(rx_kb), sum.1 + number(tx_kb));
         }

@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::peers::{Peer, installed};
 use crate::peers_trace::talk;
 use crate::support::{
-    FAMILIES, Launch, OneCpu, Scene, TempDir, Trace, Tracer, guest, is_root, text, u64_of,
+    FAMILIES, Fixture, Launch, OneCpu, TempDir, Trace, Tracer, guest, is_root, text, u64_of,
 };
 
-/// A script, what its heading has, and our kind of event.
+/// A script, what its heading has, and our event type.
 const SCRIPTS: [(&str, &str, &str); 5] = [
     ("tcpconnect", "DPORT", "connect"),
     ("tcpaccept", "LPORT", "accept"),
@@ -45,16 +45,16 @@ fn port(word: &str) -> String {
 
 /// A connection whose first data our own firewall drops.
 #[track_caller]
-fn drop_on_the_way_out(scene: &mut Scene) {
-    scene.connect("o", FAMILIES[0]);
+fn drop_on_the_way_out(fixture: &mut Fixture) {
+    fixture.connect("o", FAMILIES[0]);
     let first =
-        format!("tcp dport {} tcp flags & psh == psh numgen inc mod 1000 == 0 drop", scene.port);
-    scene.ns.firewall("output", &[&first]);
-    scene.client.transfer("o", &mut scene.server, 100);
-    scene.speak();
-    scene.client.close("o");
-    scene.server.close("o");
-    scene.settle();
+        format!("tcp dport {} tcp flags & psh == psh numgen inc mod 1000 == 0 drop", fixture.port);
+    fixture.ns.firewall("output", &[&first]);
+    fixture.client.transfer("o", &mut fixture.server, 100);
+    fixture.speak();
+    fixture.client.close("o");
+    fixture.server.close("o");
+    fixture.settle();
 }
 
 /// What the scripts and we have of the same connections.
@@ -73,32 +73,33 @@ impl Both {
         std::fs::create_dir(include.path().join("sys")).expect("a directory");
         std::fs::write(include.path().join("sys/socket.h"), SOCKET_H).expect("a file");
         let dir = include.path().to_str().expect("UTF-8");
-        let mut scene = Scene::new();
-        let kinds = SCRIPTS.map(|(.., kind)| kind);
-        let args = ["--all-fields", "--port", &scene.ports()];
-        let tracer = Tracer::events_in(&Launch::here().with_tracefs(), &kinds.join(","), &args);
+        let mut fixture = Fixture::new();
+        let event_types = SCRIPTS.map(|(.., event_type)| event_type);
+        let args = ["--all-fields", "--port", &fixture.ports()];
+        let tracer =
+            Tracer::events_in(&Launch::here().with_tracefs(), &event_types.join(","), &args);
         let peers = SCRIPTS.map(|(name, heading, _)| {
             let script = format!("/usr/sbin/{name}.bt");
             (name, Peer::start("bpftrace", &["-I", dir, &script], heading))
         });
-        talk(&mut scene, &tracer);
-        drop_on_the_way_out(&mut scene);
+        talk(&mut fixture, &tracer);
+        drop_on_the_way_out(&mut fixture);
         let trace = tracer.stop();
         let lines = peers.map(|(name, peer)| (name, peer.stop())).into();
-        trace.check_accounts(&kinds);
-        let ports = [scene.port, scene.closed].map(|port| port.to_string());
+        trace.check_accounts(&event_types);
+        let ports = [fixture.port, fixture.closed].map(|port| port.to_string());
         Both { trace, lines, ports }
     }
 
-    /// Of the script's lines, those of so many words with one of the scene's ports among the ones that `ports` says.
+    /// Of the script's lines, those of so many words with one of the fixture's ports among the ones that `ports` says.
     fn theirs(&self, script: &str, words: usize, ports: [usize; 2], key: &[usize]) -> Counts {
         let lines = self.lines[script].iter().filter(|line| line.len() == words);
         let own = |line: &&Vec<String>| ports.iter().any(|i| self.ports.contains(&port(&line[*i])));
         counts(lines.filter(own).map(|line| key.iter().map(|i| port(&line[*i])).collect()))
     }
 
-    fn ours(&self, kind: &str, concerns: fn(&Value) -> bool, key: &[&str]) -> Counts {
-        let events = self.trace.of_kind(kind).into_iter().filter(|event| concerns(event));
+    fn ours(&self, event_type: &str, concerns: fn(&Value) -> bool, key: &[&str]) -> Counts {
+        let events = self.trace.of_type(event_type).into_iter().filter(|event| concerns(event));
         counts(events.map(|event| key.iter().map(|name| word(&event[*name])).collect()))
     }
 }
@@ -128,7 +129,7 @@ fn scripts_of_bpftrace_tell_the_same() {
         let reason = text(event, "reason");
         !event["cookie"].is_null() && reason != "NOT_SPECIFIED" && !reason.starts_with("TCP_")
     };
-    let drops = both.trace.of_kind("drop");
+    let drops = both.trace.of_type("drop");
     assert_eq!(both.ours("drop", concerns, &["dport", "sk_state"]), theirs, "{drops:#?}");
     check_lives(&both);
 }
@@ -138,7 +139,7 @@ fn scripts_of_bpftrace_tell_the_same() {
 #[track_caller]
 fn check_lives(both: &Both) {
     let mut lives = both.lines["tcplife"].iter().filter(|line| line.len() == 9);
-    let mut ours = both.trace.of_kind("life");
+    let mut ours = both.trace.of_type("life");
     for words in lives.by_ref().filter(|words| [3, 5].iter().any(|i| words[*i] == both.ports[0])) {
         let is = |event: &&Value| {
             [("sport", 3), ("dport", 5)].iter().all(|(key, i)| word(&event[*key]) == words[*i])

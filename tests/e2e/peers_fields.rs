@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::peers::{Peer, installed};
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Tracer, guest, is_root, is_whole, schema, some_turn,
+    FAMILIES, Fixture, Launch, Server, Tracer, guest, is_root, is_whole, schema, some_turn,
     traffic_in, u64_of,
 };
 
@@ -34,8 +34,9 @@ const UNKNOWN: [i64; 4] = [0, 0x7fff_ffff, 0xffff_ffff, -1];
 /// Columns with their expressions.
 fn columns() -> Vec<(String, String)> {
     let schema = schema();
-    let kinds = schema["oneOf"].as_array().expect("kinds");
-    let probe = kinds.iter().find(|kind| kind["title"] == "probe").expect("probe");
+    let event_types = schema["oneOf"].as_array().expect("event_types");
+    let probe =
+        event_types.iter().find(|event_type| event_type["title"] == "probe").expect("probe");
     let columns = probe["properties"].as_object().expect("columns").iter();
     let named = columns.filter_map(|(name, column)| {
         let source = column["x-source"].as_str()?;
@@ -124,20 +125,20 @@ fn every_plain_field_is_its_expression() {
     let columns = columns();
     assert!(columns.len() > 50, "{columns:?}");
     some_turn(|| {
-        let scene = Scene::new();
-        scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-        let port = scene.port;
-        scene
+        let fixture = Fixture::new();
+        fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+        let port = fixture.port;
+        fixture
             .rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 3 drop"));
-        let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), Some("cubic"));
+        let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), Some("cubic"));
         let text = port.to_string();
         let args = ["--all-fields", "--port", &text];
         let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
         let peer = Peer::start("bpftrace", &["-e", &script(&columns, port)], "ready");
         for family in FAMILIES {
-            let to = scene.addr(family).to_string();
+            let to = fixture.addr(family).to_string();
             let args = ["bulk", "--to", &to, "--bytes", "300000", "--cc", "cubic"];
-            traffic_in(&scene.ns.launch(), &args);
+            traffic_in(&fixture.ns.launch(), &args);
         }
         server.settle();
         let (trace, lines) = (tracer.stop(), peer.stop());

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::peers::{Peer, address, number};
 use crate::support::{
-    FAMILIES, Launch, Scene, Trace, Tracer, flooding, has_qdisc, is_whole, printed, some_turn,
+    FAMILIES, Fixture, Launch, Trace, Tracer, flooding, has_qdisc, is_whole, printed, some_turn,
     text, u64_of, wait_until,
 };
 
@@ -63,19 +63,19 @@ fn in_slots(row: &Value) -> Slots {
 }
 
 /// Round trips of all lengths, of a connection that is there and of one more in each family.
-fn talk(scene: &mut Scene) {
+fn talk(fixture: &mut Fixture) {
     for (i, family) in [None].into_iter().chain(FAMILIES.map(Some)).enumerate() {
         if let Some(family) = family {
-            scene.connect("a", family);
+            fixture.connect("a", family);
         }
-        scene.client.transfer("a", &mut scene.server, 1);
-        scene.server.transfer("a", &mut scene.client, 1);
-        scene.client.transfer("a", &mut scene.server, 100_000 * (1 + i as u64));
-        scene.server.transfer("a", &mut scene.client, 20_000 * (1 + i as u64));
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.client.transfer("a", &mut fixture.server, 1);
+        fixture.server.transfer("a", &mut fixture.client, 1);
+        fixture.client.transfer("a", &mut fixture.server, 100_000 * (1 + i as u64));
+        fixture.server.transfer("a", &mut fixture.client, 20_000 * (1 + i as u64));
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
-    scene.settle();
+    fixture.settle();
 }
 
 #[track_caller]
@@ -104,11 +104,11 @@ fn tcprtt_has_the_same_times() {
     need!(has_qdisc(&SLOW), "no tbf");
     let _quiet = flooding();
     some_turn(|| {
-        let mut scene = Scene::new();
-        scene.ns.run(&[&["tc", "qdisc", "add", "dev", "lo", "root"], &SLOW[..]].concat());
-        scene.listen();
-        let client = scene.connect("a", FAMILIES[0]).0;
-        let (port, client) = (scene.port.to_string(), client.local.port().to_string());
+        let mut fixture = Fixture::new();
+        fixture.ns.run(&[&["tc", "qdisc", "add", "dev", "lo", "root"], &SLOW[..]].concat());
+        fixture.listen();
+        let client = fixture.connect("a", FAMILIES[0]).0;
+        let (port, client) = (fixture.port.to_string(), client.local.port().to_string());
         let ours = [&["-R", &port][..], &["-R", &client], &["-R", &port, "--by", "raddr"]].map(rtt);
         let theirs = [
             &["-e", "-P", &port][..],
@@ -117,7 +117,7 @@ fn tcprtt_has_the_same_times() {
             &["-P", &port, "-m"],
         ];
         let theirs = theirs.map(|args| Peer::start("tcprtt", args, "Tracing TCP RTT"));
-        talk(&mut scene);
+        talk(&mut fixture);
         let whole = theirs.iter().all(|peer| peer.skipped() == 0);
         let [all, one, addresses] = ours.map(Tracer::stop);
         let [of_all, of_one, by_address, in_ms] = theirs.map(Peer::stop);
@@ -168,8 +168,8 @@ fn same_in_ms(row: &Value, theirs: &Slots) {
 }
 
 /// How many wait in the queue of its listener.
-fn waiting(scene: &Scene) -> u64 {
-    let text = scene.ns.run(&["ss", "-tlnH", &format!("sport = :{}", scene.port)]);
+fn waiting(fixture: &Fixture) -> u64 {
+    let text = fixture.ns.run(&["ss", "-tlnH", &format!("sport = :{}", fixture.port)]);
     number(text.split_whitespace().nth(1).expect("Recv-Q")) as u64
 }
 
@@ -184,28 +184,28 @@ fn tcpsynbl_sees_queues_grow_as_often_as_they_shrink() {
     let cases = [("127.0.0.1", 21, 1), ("[::1]", 22, 1), ("[::]", 23, 2)];
     some_turn(|| {
         let mut scenes = cases.map(|(addr, limit, _)| {
-            let mut scene = Scene::new();
+            let mut fixture = Fixture::new();
             let limit = format!("echo {limit} > /proc/sys/net/core/somaxconn");
-            scene.ns.run(&["sh", "-c", &limit]);
-            scene.server.listen(&format!("{addr}:{}", scene.port));
-            scene
+            fixture.ns.run(&["sh", "-c", &limit]);
+            fixture.server.listen(&format!("{addr}:{}", fixture.port));
+            fixture
         });
-        let ports = scenes.each_ref().map(|scene| scene.port.to_string()).join(",");
+        let ports = scenes.each_ref().map(|fixture| fixture.port.to_string()).join(",");
         let args = ["accept", "-o", "jsonl", "--port", &ports];
         let mut tracer = Tracer::spawn(&Launch::here().with_tracefs(), &args);
         tracer.wait_ready();
         let peer = Peer::start("tcpsynbl", &[], "Tracing SYN backlog");
-        for (scene, family) in scenes.iter_mut().zip(FAMILIES) {
-            let addr = scene.addr(family);
+        for (fixture, family) in scenes.iter_mut().zip(FAMILIES) {
+            let addr = fixture.addr(family);
             let mut names = (0..).map(|i| format!("c{i}"));
             for (connected, accepted) in [(3, 2), (6, 4), (1, 4)] {
-                let before = waiting(scene);
+                let before = waiting(fixture);
                 for name in names.by_ref().take(connected) {
-                    scene.client.connect(&name, addr);
+                    fixture.client.connect(&name, addr);
                 }
                 // connect() may return before the server has the ACK.
-                wait_until("the queue", || waiting(scene) == before + connected as u64);
-                (0..accepted).for_each(|_| _ = scene.server.accept("a"));
+                wait_until("the queue", || waiting(fixture) == before + connected as u64);
+                (0..accepted).for_each(|_| _ = fixture.server.accept("a"));
             }
         }
         let skipped = peer.skipped();
@@ -215,9 +215,9 @@ fn tcpsynbl_sees_queues_grow_as_often_as_they_shrink() {
             return false;
         }
         let theirs: BTreeMap<String, Slots> = histograms(&lines).into_iter().collect();
-        for (scene, (_, limit, times)) in scenes.iter().zip(cases) {
+        for (fixture, (_, limit, times)) in scenes.iter().zip(cases) {
             let mut ours = Slots::new();
-            for event in trace.events.iter().filter(|event| event["sport"] == scene.port) {
+            for event in trace.events.iter().filter(|event| event["sport"] == fixture.port) {
                 assert_eq!(event["max_backlog"], limit, "{event}");
                 *ours.entry(slot(u64_of(event, "backlog"))).or_default() += times;
             }

@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::peers::{Peer, installed};
 use crate::support::run::output;
 use crate::support::{
-    FAMILIES, Launch, Running, Scene, TempDir, Trace, Tracer, drive, guest, is_root, kernel, u64_of,
+    FAMILIES, Fixture, Launch, Running, TempDir, Trace, Tracer, drive, guest, is_root, kernel,
+    u64_of,
 };
 
 /// Maps by the packet's or the connection's ports; a connection's end with its bytes, if it was established.
@@ -50,30 +51,30 @@ fn ports(event: &Value) -> Vec<u64> {
 }
 
 /// Data that is lost and sent again, connections that move some, one that is refused, one that is reset.
-pub fn talk(scene: &mut Scene, tracer: &Tracer) {
-    drive(scene, "retransmit", tracer);
+pub fn talk(fixture: &mut Fixture, tracer: &Tracer) {
+    drive(fixture, "retransmit", tracer);
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        scene.connect("a", family);
-        scene.client.transfer("a", &mut scene.server, 150_000 * (1 + i as u64));
-        scene.server.transfer("a", &mut scene.client, 20_000 * (1 + i as u64));
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.connect("a", family);
+        fixture.client.transfer("a", &mut fixture.server, 150_000 * (1 + i as u64));
+        fixture.server.transfer("a", &mut fixture.client, 20_000 * (1 + i as u64));
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
-    scene.refused(FAMILIES[0]);
-    scene.connect("b", FAMILIES[0]);
-    scene.client.reset("b");
-    scene.server.close("b");
-    scene.settle();
+    fixture.refused(FAMILIES[0]);
+    fixture.connect("b", FAMILIES[0]);
+    fixture.client.reset("b");
+    fixture.server.close("b");
+    fixture.settle();
 }
 
 #[track_caller]
-fn start(scene: &Scene, kinds: &str) -> Tracer {
-    let args = ["--all-fields", "--port", &scene.ports()];
-    Tracer::events_in(&Launch::here().with_tracefs(), kinds, &args)
+fn start(fixture: &Fixture, event_types: &str) -> Tracer {
+    let args = ["--all-fields", "--port", &fixture.ports()];
+    Tracer::events_in(&Launch::here().with_tracefs(), event_types, &args)
 }
 
-fn is_of(scene: &Scene, key: &[u64]) -> bool {
-    key[..2].iter().any(|port| [scene.port, scene.closed].map(u64::from).contains(port))
+fn is_of(fixture: &Fixture, key: &[u64]) -> bool {
+    key[..2].iter().any(|port| [fixture.port, fixture.closed].map(u64::from).contains(port))
 }
 
 #[test]
@@ -81,24 +82,25 @@ fn bpftrace_counts_the_same() {
     need!(is_root(), "not root");
     need!(installed("bpftrace"), "bpftrace is not installed", legitimate: guest());
     need!(kernel() >= (5, 11), "there bpftrace asks for the kernel's headers", legitimate: true);
-    let mut scene = Scene::new();
-    let tracer = start(&scene, "retransmit,life,drop");
+    let mut fixture = Fixture::new();
+    let tracer = start(&fixture, "retransmit,life,drop");
     let peer = Peer::start("bpftrace", &["-e", SCRIPT], "ready");
-    talk(&mut scene, &tracer);
+    talk(&mut fixture, &tracer);
     let (trace, lines) = (tracer.stop(), peer.stop());
     trace.check_accounts(&["retransmit", "life", "drop"]);
     assert_eq!(trace.end["lost"], 0, "{}", trace.end);
-    let theirs = |kind: &str| -> Counts {
-        let of_kind = lines.iter().filter_map(|words| {
+    let theirs = |event_type: &str| -> Counts {
+        let of_type = lines.iter().filter_map(|words| {
             let line = words.concat();
-            let (key, count) = line.strip_prefix(&format!("@{kind}["))?.split_once("]:")?;
+            let (key, count) = line.strip_prefix(&format!("@{event_type}["))?.split_once("]:")?;
             let key: Vec<u64> = key.split(',').map(|word| word.parse().expect(word)).collect();
             Some((key, count.parse().expect("a count")))
         });
-        of_kind.filter(|(key, _)| is_of(&scene, key)).collect()
+        of_type.filter(|(key, _)| is_of(&fixture, key)).collect()
     };
-    let ours =
-        |kind: &str, key: fn(&Value) -> Vec<u64>| counts(trace.of_kind(kind).into_iter().map(key));
+    let ours = |event_type: &str, key: fn(&Value) -> Vec<u64>| {
+        counts(trace.of_type(event_type).into_iter().map(key))
+    };
     let life = |event: &Value| {
         let bytes = ["bytes_acked", "bytes_received"].map(|key| u64_of(event, key));
         [ports(event), bytes.to_vec()].concat()
@@ -111,18 +113,23 @@ fn bpftrace_counts_the_same() {
         }
         ports
     };
-    for (kind, ours) in [
+    for (event_type, ours) in [
         ("retransmit", ours("retransmit", ports)),
         ("life", ours("life", life)),
         ("drop", ours("drop", dropped)),
     ] {
-        assert!(!ours.is_empty(), "no {kind}");
-        assert_eq!(ours, theirs(kind), "{kind}: {lines:#?}");
+        assert!(!ours.is_empty(), "no {event_type}");
+        assert_eq!(ours, theirs(event_type), "{event_type}: {lines:#?}");
     }
 }
 
 /// What perf, told so, writes of these tracepoints on all CPUs, and the trace of the same time.
-fn perf(scene: &mut Scene, tracer: Tracer, args: &[&str], events: &[Event]) -> (TempDir, Trace) {
+fn perf(
+    fixture: &mut Fixture,
+    tracer: Tracer,
+    args: &[&str],
+    events: &[Event],
+) -> (TempDir, Trace) {
     let dir = TempDir::new();
     let mut command = Launch::here().with_tracefs().command(Path::new("perf"));
     command.args(args).args(["-a", "-o"]).arg(dir.path().join("perf"));
@@ -134,20 +141,20 @@ fn perf(scene: &mut Scene, tracer: Tracer, args: &[&str], events: &[Event]) -> (
     let stdout = perf.child().stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut line).expect("a line");
     assert_eq!(line, "ready\n", "{}", perf.stderr());
-    talk(scene, &tracer);
+    talk(fixture, &tracer);
     let trace = tracer.stop();
     drop(perf.child().stdin.take());
     perf.wait();
     (dir, trace)
 }
 
-/// Our kind of event, and perf's name of the tracepoint.
+/// Our event type, and perf's name of the tracepoint.
 type Event = (&'static str, &'static str);
 
 /// As many lines of each event as we have records, by the ports; of all but one in `hidden` of ours.
 #[track_caller]
-fn compare_lines(scene: &Scene, trace: &Trace, text: &str, events: &[Event], hidden: u64) {
-    for (kind, event) in events {
+fn compare_lines(fixture: &Fixture, trace: &Trace, text: &str, events: &[Event], hidden: u64) {
+    for (event_type, event) in events {
         let lines = text.lines().filter_map(|line| Some(line.split_once(event)?.1));
         let keys = lines.map(|line| {
             // `perf script` has sport=80, or src=127.0.0.1:80, and `perf trace` (sport: 80, …), where that is not 0.
@@ -162,16 +169,16 @@ fn compare_lines(scene: &Scene, trace: &Trace, text: &str, events: &[Event], hid
             };
             vec![port("sport=", "src="), port("dport=", "dest=")]
         });
-        let theirs = counts(keys.filter(|key| is_of(scene, key)));
-        let ours = counts(trace.of_kind(kind).into_iter().map(ports));
+        let theirs = counts(keys.filter(|key| is_of(fixture, key)));
+        let ours = counts(trace.of_type(event_type).into_iter().map(ports));
         let of = |counts: &Counts, key| counts.get(key).copied().unwrap_or(0);
         let keys = || ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>().into_iter();
         let missing: u64 = keys().map(|key| of(&theirs, key).saturating_sub(of(&ours, key))).sum();
         let more: u64 = keys().map(|key| of(&ours, key).saturating_sub(of(&theirs, key))).sum();
-        let lost = u64_of(&trace.end["kinds"][kind], "lost");
+        let lost = u64_of(&trace.end["event_types"][event_type], "lost");
         let all: u64 = ours.values().sum();
         let is_alike = all > 0 && missing <= lost && more.saturating_mul(hidden) <= all;
-        assert!(is_alike, "{kind}: {ours:?}: {theirs:?}: {}\n{text}", trace.end);
+        assert!(is_alike, "{event_type}: {ours:?}: {theirs:?}: {}\n{text}", trace.end);
     }
 }
 
@@ -192,14 +199,14 @@ fn perf_records_the_same() {
         ("state", "sock:inet_sock_set_state"),
         ("reset_sent", "tcp:tcp_send_reset"),
     ];
-    let mut scene = Scene::new();
-    let kinds = EVENTS.map(|(kind, _)| kind);
-    let tracer = start(&scene, &kinds.join(","));
-    let (dir, trace) = perf(&mut scene, tracer, &["record", "-q"], &EVENTS);
-    trace.check_accounts(&kinds);
+    let mut fixture = Fixture::new();
+    let event_types = EVENTS.map(|(event_type, _)| event_type);
+    let tracer = start(&fixture, &event_types.join(","));
+    let (dir, trace) = perf(&mut fixture, tracer, &["record", "-q"], &EVENTS);
+    trace.check_accounts(&event_types);
     let mut command = Launch::here().with_tracefs().command(Path::new("perf"));
     command.args(["script", "-F", "event,trace", "-i"]).arg(dir.path().join("perf"));
-    compare_lines(&scene, &trace, &output(command).expect("perf script"), &EVENTS, u64::MAX);
+    compare_lines(&fixture, &trace, &output(command).expect("perf script"), &EVENTS, u64::MAX);
 }
 
 #[test]
@@ -207,13 +214,13 @@ fn perf_trace_prints_the_same() {
     need_perf!();
     const EVENTS: [Event; 2] =
         [("retransmit", "tcp:tcp_retransmit_skb"), ("state", "sock:inet_sock_set_state")];
-    let mut scene = Scene::new();
-    let kinds = EVENTS.map(|(kind, _)| kind);
-    let tracer = start(&scene, &kinds.join(","));
-    let (dir, trace) = perf(&mut scene, tracer, &["trace", "--no-syscalls"], &EVENTS);
-    trace.check_accounts(&kinds);
+    let mut fixture = Fixture::new();
+    let event_types = EVENTS.map(|(event_type, _)| event_type);
+    let tracer = start(&fixture, &event_types.join(","));
+    let (dir, trace) = perf(&mut fixture, tracer, &["trace", "--no-syscalls"], &EVENTS);
+    trace.check_accounts(&event_types);
     let text = std::fs::read_to_string(dir.path().join("perf")).expect("what it printed");
     // It filters out what happens while itself is on the CPU (trace__set_filter_loop_pids), and so what timers and packets
     // do then: one in four at most, and none that we have not.
-    compare_lines(&scene, &trace, &text, &EVENTS, 4);
+    compare_lines(&fixture, &trace, &text, &EVENTS, 4);
 }

@@ -5,11 +5,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::support::{
-    FAMILIES, Launch, Link, RIGHT, Scene, TestProcess, Told, Trace, Tracer, again, has_qdisc,
+    FAMILIES, Fixture, Launch, Link, RIGHT, TestProcess, Told, Trace, Tracer, again, has_qdisc,
     invalid, is_root, pairs, record, schema, tc_counted, text, time_us, u64_of,
 };
 
-const KIND: &str = "queue";
+const EVENT_TYPE: &str = "queue";
 /// 1.2 ms for a packet of 1514 bytes.
 const SLOW: &[&str] = &["tbf", "rate", "10mbit", "burst", "4kb", "limit", "1mb"];
 /// 6 ms for such a packet, and too short for a connection's first window.
@@ -52,7 +52,7 @@ fn check_times(what: &str, times: &[(u64, u64)]) {
 fn check_schema(trace: &Trace) {
     let schema = schema();
     for event in &trace.events {
-        let valid = invalid(record(&schema, KIND), event);
+        let valid = invalid(record(&schema, EVENT_TYPE), event);
         valid.unwrap_or_else(|error| panic!("{error}: {event}"));
     }
 }
@@ -236,7 +236,7 @@ fn check_removed(reader: &str) {
     let cookie = accepted.cookie;
     link.tracer.wait_events("the other's", |events| events.iter().any(|e| e["cookie"] == cookie));
     let trace = link.tracer.stop();
-    trace.check_accounts(&[KIND]);
+    trace.check_accounts(&[EVENT_TYPE]);
     check_schema(&trace);
     let later: Vec<_> = trace.events.iter().filter(|event| event["dev"] == "lo").collect();
     assert!(later.len() > 3, "{later:#?}");
@@ -249,29 +249,30 @@ fn check_removed(reader: &str) {
 fn check_loopback(reader: &str) {
     need!(is_root(), "not root");
     for attempt in 1.. {
-        let mut scene = Scene::new();
-        scene.listen();
-        let port = scene.port.to_string();
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let port = fixture.port.to_string();
         let args = ["--all-fields", "--reader", reader, "--port", &port];
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "queue,destroy", &args);
         for family in FAMILIES {
-            scene.connect("a", family);
-            scene.client.transfer("a", &mut scene.server, 200_000);
-            scene.client.close("a");
-            scene.server.close("a");
+            fixture.connect("a", family);
+            fixture.client.transfer("a", &mut fixture.server, 200_000);
+            fixture.client.close("a");
+            fixture.server.close("a");
         }
-        scene.settle();
+        fixture.settle();
         let trace = tracer.stop();
         trace.check_accounts(&["queue", "destroy"]);
         let ends =
             |event: &Value| ["saddr", "sport", "daddr", "dport"].map(|key| event[key].clone());
         let mut missing = 0;
-        let destroyed = trace.of_kind("destroy");
+        let destroyed = trace.of_type("destroy");
         let of_connections = destroyed.iter().filter(|event| u64_of(event, "segs_out") > 0);
         let of_connections: Vec<_> = of_connections.filter(|event| event["dport"] != 0).collect();
         assert_eq!(of_connections.len(), 2 * FAMILIES.len(), "{destroyed:#?}");
         for destroy in of_connections {
-            let own = trace.of_kind(KIND).into_iter().filter(|event| ends(event) == ends(destroy));
+            let own =
+                trace.of_type(EVENT_TYPE).into_iter().filter(|event| ends(event) == ends(destroy));
             let own: Vec<_> = own.collect();
             let sum = |key: &str| own.iter().map(|event| u64_of(event, key)).sum::<u64>();
             missing += u64_of(destroy, "segs_out").abs_diff(sum("segs"));
@@ -300,16 +301,16 @@ fn check_loopback(reader: &str) {
 #[test]
 fn the_command_says_a_line_a_packet() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let args = ["queue", "--port", &scene.port.to_string()];
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let args = ["queue", "--port", &fixture.port.to_string()];
     let mut tracer = Tracer::spawn(&Launch::here().with_tracefs(), &args);
     tracer.wait_ready();
-    let (client, _) = scene.connect("a", FAMILIES[0]);
-    scene.client.transfer("a", &mut scene.server, 10_000);
-    scene.client.close("a");
-    scene.server.close("a");
-    scene.settle();
+    let (client, _) = fixture.connect("a", FAMILIES[0]);
+    fixture.client.transfer("a", &mut fixture.server, 10_000);
+    fixture.client.close("a");
+    fixture.server.close("a");
+    fixture.settle();
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);
     let mut lines = output.stdout.lines();
@@ -318,7 +319,7 @@ fn the_command_says_a_line_a_packet() {
     assert_eq!(titles, [&["TIME", "LOCAL", "PEER"], &own[..]].concat());
     let lines: Vec<Vec<&str>> =
         lines.skip(1).map(|line| line.split_whitespace().collect()).collect();
-    let (local, pid) = (client.local.to_string(), scene.client.pid.to_string());
+    let (local, pid) = (client.local.to_string(), fixture.client.pid.to_string());
     let ours: Vec<_> = lines.iter().filter(|line| line[1] == local && line[3] == pid).collect();
     assert!(ours.len() > 3, "{}", output.stdout);
     for line in ours {

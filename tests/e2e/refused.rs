@@ -24,9 +24,9 @@ fn shifted(dir: &TempDir) -> PathBuf {
     let mut found = 0;
     while at < end {
         let info = word(&bytes, at + 4);
-        let (kind, len) = (info >> 24 & 0x1f, info & 0xffff);
+        let (event_type, len) = (info >> 24 & 0x1f, info & 0xffff);
         at += 12;
-        match kind {
+        match event_type {
             // A struct or a union: name, type and offset in bits of each member.
             4 | 5 => {
                 for member in (0..len).map(|i| at + i * 12) {
@@ -124,7 +124,7 @@ fn check_names_only_what_the_kernel_refuses() {
         serde_json::from_str(&Tracer::spawn(&Launch::here(), &args).wait_raw().stdout)
             .expect("JSON");
     let mut loads = BTreeSet::new();
-    for event_type in report["probes"].as_array().expect("a list") {
+    for event_type in report["events"].as_array().expect("a list") {
         let uses = event_type["uses"].as_array().expect("a list").iter();
         for reader in uses.flat_map(|usage| usage["readers"].as_array().expect("a list")) {
             assert_eq!(reader["loads"] == true, reader["error"].is_null(), "{reader}");

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Hidden, Launch, Netns, Pair, Scene, Socket, TestProcess, Trace, Tracer, check_whole,
-    is_root, is_whole, some_turn, tells, text, turns, u64_of, unique_port, wait_for, wait_until,
+    FAMILIES, Fixture, Hidden, Launch, Netns, Pair, Socket, TestProcess, Trace, Tracer,
+    check_whole, is_root, is_whole, some_turn, tells, text, turns, u64_of, unique_port, wait_for,
+    wait_until,
 };
 
 /// Since 6.10 (19822a980e19) the kernel tells of those RSTs, and of a reason.
@@ -19,11 +20,11 @@ fn has_bare_resets() -> bool {
 /// The mark of the listener, and those that the firewall gives to what comes in by IPv4 and IPv6.
 const MARKS: [&str; 3] = ["0x4b", "0x4c", "0x4d"];
 
-/// Kind, our port, the peer's.
+/// EventType, our port, the peer's.
 type Key = (String, u64, u64);
 
-fn key(kind: &str, here: u16, socket: &Socket) -> Key {
-    (kind.to_owned(), here.into(), socket.local.port().into())
+fn key(event_type: &str, here: u16, socket: &Socket) -> Key {
+    (event_type.to_owned(), here.into(), socket.local.port().into())
 }
 
 fn keys(trace: &Trace) -> BTreeSet<Key> {
@@ -165,7 +166,7 @@ fn check_filters(reader: &str) {
             // In the last but these few there is nothing before 6.10.
             assert_eq!(&keys(trace), expected, "{filter:?}");
         }
-        let told = traces[0].of_kind("synack_retransmit").len() as u64;
+        let told = traces[0].of_type("synack_retransmit").len() as u64;
         // More may come between the two.
         assert!((1..=synacks).contains(&told), "{told} of {synacks}");
         true
@@ -239,27 +240,27 @@ fn check_cookies(reader: &str) {
     need!(is_root(), "not root");
     need!(has_bare_resets(), "this kernel tells of no such RST", legitimate: true);
     some_turn(|| {
-        let mut scene = Scene::new();
-        scene.listen();
-        let args = ["--port", &scene.ports(), "--reader", reader];
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let args = ["--port", &fixture.ports(), "--reader", reader];
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "reset_sent", &args);
         let mut expected = BTreeSet::new();
         for (i, family) in FAMILIES.into_iter().enumerate() {
             let name = format!("c{i}");
-            let (client, server) = scene.connect(&name, family);
-            scene.server.close(&name);
-            let filter = format!("sport = :{} and dport = :{}", scene.port, client.local.port());
+            let (client, server) = fixture.connect(&name, family);
+            fixture.server.close(&name);
+            let filter = format!("sport = :{} and dport = :{}", fixture.port, client.local.port());
             let ss = ["ss", "-tneH", "state", "fin-wait-2", &filter];
             let text = wait_for("FIN_WAIT2", || {
-                let text = scene.ns.run(&ss);
+                let text = fixture.ns.run(&ss);
                 (!text.trim().is_empty()).then_some(text)
             });
             let cookie = format!("sk:{:x}", server.cookie);
             assert!(text.split_whitespace().any(|word| word == cookie), "{cookie}: {text}");
-            scene.client.send(&name, 100);
+            fixture.client.send(&name, 100);
             expected.insert((server.cookie, u64::from(client.local.port())));
         }
-        scene.settle();
+        fixture.settle();
         let trace = tracer.stop();
         trace.check_accounts(&["reset_sent"]);
         let told = trace.events.iter().filter(|event| event["sk_state"] == "TIME_WAIT");

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Expected, FAMILIES, Reader, Scene, SocketOption, Tcc, TestProcess, assert_events, is_root,
+    Expected, FAMILIES, Fixture, Reader, SocketOption, Tcc, TestProcess, assert_events, is_root,
     is_whole, some_turn,
 };
 
@@ -31,7 +31,7 @@ const ENDS: [End; 6] = [
 ];
 
 #[track_caller]
-fn reset(scene: &mut Scene, server: &mut TestProcess, end: End, port: u16) {
+fn reset(fixture: &mut Fixture, server: &mut TestProcess, end: End, port: u16) {
     match end {
         End::CloseUnread => server.close("a"),
         End::LingerZero => server.reset("a"),
@@ -42,14 +42,14 @@ fn reset(scene: &mut Scene, server: &mut TestProcess, end: End, port: u16) {
         }
         End::DataAfterClose => {
             // The client does not know yet that it is closed.
-            scene.rule(&format!("tcp sport {} drop", scene.port));
+            fixture.rule(&format!("tcp sport {} drop", fixture.port));
             server.close("a");
-            scene.speak();
-            scene.client.send("a", 100);
+            fixture.speak();
+            fixture.client.send("a", 100);
         }
         End::SsKill => {
-            let (ours, theirs) = (format!("sport = :{}", scene.port), format!("dport = :{port}"));
-            scene.ns.run(&["ss", "--kill", &ours, "and", &theirs]);
+            let (ours, theirs) = (format!("sport = :{}", fixture.port), format!("dport = :{port}"));
+            fixture.ns.run(&["ss", "--kill", &ours, "and", &theirs]);
         }
     }
 }
@@ -61,30 +61,30 @@ fn check_owner(reader: Reader) {
 
 #[track_caller]
 fn shows_owner(reader: Reader) -> bool {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     let tracer =
-        Tcc::events(&["life", "reset_sent"]).all_fields().reader(reader).ports(&[scene.port]);
+        Tcc::events(&["life", "reset_sent"]).all_fields().reader(reader).ports(&[fixture.port]);
     let tracer = tracer.start();
     let mut expected: Vec<(u16, Vec<Expected>)> = Vec::new();
     for end in ENDS {
-        let mut server = TestProcess::start_in(&scene.ns.launch());
-        server.listen(&format!("[::]:{}", scene.port));
-        let addr = scene.addr(FAMILIES[0]);
-        let client = scene.client.connect("a", addr).local.port();
+        let mut server = TestProcess::start_in(&fixture.ns.launch());
+        server.listen(&format!("[::]:{}", fixture.port));
+        let addr = fixture.addr(FAMILIES[0]);
+        let client = fixture.client.connect("a", addr).local.port();
         server.accept("a");
         if matches!(end, End::CloseUnread | End::Killed) {
-            scene.client.send("a", 100);
+            fixture.client.send("a", 100);
         }
-        let resets = scene.ns.counters()["OutRsts"];
-        reset(&mut scene, &mut server, end, client);
-        let error = scene.client.wait_error("a");
+        let resets = fixture.ns.counters()["OutRsts"];
+        reset(&mut fixture, &mut server, end, client);
+        let error = fixture.client.wait_error("a");
         // The FIN may have come through the second time.
         if matches!(end, End::DataAfterClose) && error == Some(Errno::PIPE) {
             return false;
         }
         assert_eq!(error, Some(Errno::CONNRESET), "{end:?}");
-        assert_eq!(scene.ns.counters()["OutRsts"], resets + 1, "{end:?}");
-        scene.client.close("a");
+        assert_eq!(fixture.ns.counters()["OutRsts"], resets + 1, "{end:?}");
+        fixture.client.close("a");
         let by_owner = !matches!(end, End::SsKill);
         let pid = by_owner.then_some(u64::from(server.pid));
         let mut life = event!(life { pid: pid, closed_by: "local" });
@@ -98,7 +98,7 @@ fn shows_owner(reader: Reader) -> bool {
             server.unlisten();
         }
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
     if !is_whole(&trace) {
@@ -116,22 +116,22 @@ fn shows_owner(reader: Reader) -> bool {
 /// `--pid` lets its RSTs through and nobody else's.
 fn check_pid(reader: Reader) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let tracer = Tcc::events(&["reset_sent"]).reader(reader).ports(&[scene.port, scene.closed]);
-    let tracer = tracer.option("--pid", &scene.server.pid.to_string()).start();
-    scene.connect("a", FAMILIES[0]);
-    scene.client.set("a", SocketOption::LingerZero);
-    scene.client.close("a");
-    scene.server.close("a");
-    let (client, _) = scene.connect("b", FAMILIES[0]);
-    scene.client.send("b", 1);
-    scene.server.close("b");
-    scene.client.close("b");
-    scene.settle();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = Tcc::events(&["reset_sent"]).reader(reader).ports(&[fixture.port, fixture.closed]);
+    let tracer = tracer.option("--pid", &fixture.server.pid.to_string()).start();
+    fixture.connect("a", FAMILIES[0]);
+    fixture.client.set("a", SocketOption::LingerZero);
+    fixture.client.close("a");
+    fixture.server.close("a");
+    let (client, _) = fixture.connect("b", FAMILIES[0]);
+    fixture.client.send("b", 1);
+    fixture.server.close("b");
+    fixture.client.close("b");
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_account();
-    let event = event!(reset_sent { dport: client.local.port(), pid: scene.server.pid });
+    let event = event!(reset_sent { dport: client.local.port(), pid: fixture.server.pid });
     assert_events(&trace.events, [event]);
 }
 

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAMILIES, Launch, Scene, Server, Trace, Tracer, again, flooding, invalid, is_root, schema,
+    FAMILIES, Fixture, Launch, Server, Trace, Tracer, again, flooding, invalid, is_root, schema,
     text, traffic_in, u64_of,
 };
 
-const KINDS: [&str; 2] = ["retransmit", "synack_retransmit"];
+const EVENT_TYPES: [&str; 2] = ["retransmit", "synack_retransmit"];
 const CLASSES: [&str; 7] = ["other", "fast", "rto", "slow_start", "tlp", "syn", "synack"];
 const ENDS: [&str; 5] = ["netns", "saddr", "sport", "daddr", "dport"];
 
@@ -72,38 +72,38 @@ fn told(trace: &Trace) -> Rows {
 }
 
 /// Losses of data and ACKs, of SYNs, and of the last ACK of a handshake.
-fn lose(scene: &mut Scene, tracer: &Tracer) {
-    let port = scene.port;
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+fn lose(fixture: &mut Fixture, tracer: &Tracer) {
+    let port = fixture.port;
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
     let listen = format!("[::]:{port}");
-    let server = Server::start_in(&scene.ns.launch(), &listen, Some("reno"));
-    scene.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
+    let server = Server::start_in(&fixture.ns.launch(), &listen, Some("reno"));
+    fixture.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
     for side in ["dport", "sport"] {
-        scene.rule(&format!(
+        fixture.rule(&format!(
             "tcp {side} {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"
         ));
     }
     for family in FAMILIES {
-        let to = scene.addr(family).to_string();
+        let to = fixture.addr(family).to_string();
         let args = ["bulk", "--to", &to, "--bytes", "1000000", "--cc", "reno"];
-        traffic_in(&scene.ns.launch(), &args);
+        traffic_in(&fixture.ns.launch(), &args);
     }
-    scene.speak();
-    scene.settle();
+    fixture.speak();
+    fixture.settle();
     drop(server);
-    scene.listen();
-    scene.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
-    let addr = scene.addr(FAMILIES[1]);
-    scene.client.connect("b", addr);
+    fixture.listen();
+    fixture.rule(&format!("tcp dport {port} tcp flags & (syn | ack) == ack drop"));
+    let addr = fixture.addr(FAMILIES[1]);
+    fixture.client.connect("b", addr);
     tracer.wait_events("a SYN-ACK", |events| {
         events.iter().any(|event| event["type"] == "synack_retransmit")
     });
-    scene.speak();
-    scene.client.send("b", 1);
-    scene.server.accept("b");
-    scene.client.close("b");
-    scene.server.close("b");
-    scene.settle();
+    fixture.speak();
+    fixture.client.send("b", 1);
+    fixture.server.accept("b");
+    fixture.client.close("b");
+    fixture.server.close("b");
+    fixture.settle();
 }
 
 fn check_sums(reader: &str) {
@@ -111,11 +111,11 @@ fn check_sums(reader: &str) {
     let _quiet = flooding();
     // See events_counters.rs: there are hosts that skip programs.
     for _ in 0..3 {
-        let mut scene = Scene::new();
-        let port = scene.port.to_string();
+        let mut fixture = Fixture::new();
+        let port = fixture.port.to_string();
         let launch = Launch::here().with_tracefs();
         let args = ["--all-fields", "--reader", reader, "--port", &port];
-        let events = Tracer::events_in(&launch, &KINDS.join(","), &args);
+        let events = Tracer::events_in(&launch, &EVENT_TYPES.join(","), &args);
         let cases: [Case; 5] = [
             ("conn", &ENDS, None),
             ("conn --interval 100ms", &ENDS, None),
@@ -127,15 +127,15 @@ fn check_sums(reader: &str) {
             let words = format!("--reader {reader} --port {port} --by {by}");
             Tracer::command_in(&launch, &["retrans"], &words.split(' ').collect::<Vec<_>>())
         });
-        let before = scene.ns.counters()["RetransSegs"];
-        lose(&mut scene, &events);
-        let grew = scene.ns.counters()["RetransSegs"] - before;
+        let before = fixture.ns.counters()["RetransSegs"];
+        lose(&mut fixture, &events);
+        let grew = fixture.ns.counters()["RetransSegs"] - before;
         let events = events.stop();
-        events.check_accounts(&KINDS);
+        events.check_accounts(&EVENT_TYPES);
         let traces = tracers.map(Tracer::stop);
         for ((by, key, prefix), trace) in cases.iter().zip(&traces) {
-            assert_eq!(trace.summarised(), events.events.len() as u64, "--by {by}");
-            let wanted = expected(&events.events, scene.ns.inode(), key, *prefix);
+            assert_eq!(trace.aggregated(), events.events.len() as u64, "--by {by}");
+            let wanted = expected(&events.events, fixture.ns.inode(), key, *prefix);
             let told = told(trace);
             if !by.contains("max-rows") {
                 assert_eq!(told, wanted, "--by {by}");
@@ -172,7 +172,7 @@ fn check_sums(reader: &str) {
 #[track_caller]
 fn check_cookies(rows: &[Value], events: &Trace) {
     for row in rows {
-        let of = events.of_kind("retransmit").into_iter();
+        let of = events.of_type("retransmit").into_iter();
         let of = of.filter(|event| ENDS[1..].iter().all(|end| event[*end] == row["key"][*end]));
         let cookie = of.filter_map(|event| event["cookie"].as_u64()).next_back();
         assert_eq!(row["cookie"].as_u64(), cookie, "{row}");
@@ -187,9 +187,9 @@ by_sock_and_raw! {
 #[test]
 fn retransmissions_are_counted_in_tables_and_in_csv() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let port = scene.port.to_string();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let port = fixture.port.to_string();
     let start = |more: &str| {
         let words = format!("retrans --port {port} {more}");
         let mut tracer =
@@ -198,14 +198,14 @@ fn retransmissions_are_counted_in_tables_and_in_csv() {
         tracer
     };
     let (text, csv) = (start("--by conn --max-rows 1"), start("--by rport -o csv"));
-    scene.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
+    fixture.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
     for family in ["127.0.0.1", "[::1]"] {
-        scene.connect("a", family);
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.connect("a", family);
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
-    scene.speak();
-    scene.settle();
+    fixture.speak();
+    fixture.settle();
     let (text, csv) = (text.stop_raw(), csv.stop_raw());
     assert!(text.status.success() && csv.status.success(), "{} {}", text.stderr, csv.stderr);
     let lines: Vec<Vec<&str>> =

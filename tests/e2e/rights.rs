@@ -142,7 +142,7 @@ fn check_needs_no_rights_and_says_what_it_did_not_see() {
     need!(is_root(), "not root");
     let (output, report) = check(&nobody(&[]), &[]);
     assert_eq!((output.status.code(), &report["ready"]), (Some(1), &false.into()), "{report}");
-    for usage in report["probes"][0]["uses"].as_array().expect("uses") {
+    for usage in report["events"][0]["uses"].as_array().expect("uses") {
         for reader in usage["readers"].as_array().expect("readers") {
             assert!(reader["loads"].is_null(), "{usage}");
         }

@@ -69,7 +69,7 @@ impl Beside {
         assert_eq!(u64_of(&samples.end, "lost"), 0, "{}", samples.end);
         let others: Vec<Trace> = self.others.into_iter().map(Tracer::stop).collect();
         for trace in &others {
-            assert_eq!(trace.summarised(), samples.events.len() as u64, "{}", trace.end);
+            assert_eq!(trace.aggregated(), samples.events.len() as u64, "{}", trace.end);
             check_schema(trace);
         }
         (samples.events, others)
@@ -238,7 +238,7 @@ fn idle_rows_make_room() {
     }
     let trace = tracer.stop();
     let told: u64 = trace.events.iter().map(|r| u64_of(r, "count") + u64_of(r, "unset")).sum();
-    assert_eq!(trace.summarised(), told);
+    assert_eq!(trace.aggregated(), told);
     assert!(trace.events.iter().all(|row| row["key"].is_object()), "{:?}", trace.events);
 }
 
@@ -257,14 +257,14 @@ fn limits_thin_the_samples() {
     });
     connections(port, &ns);
     let traces = tracers.map(Tracer::stop);
-    for (trace, kept) in traces.iter().zip(["sampled_out", "limited", "sampled_out"]) {
-        let summarised = trace.summarised();
-        assert!(summarised > 0 && u64_of(&trace.end, kept) > summarised, "{}", trace.end);
+    for (trace, kept) in traces.iter().zip(["sampled_out", "rate_limited", "sampled_out"]) {
+        let aggregated = trace.aggregated();
+        assert!(aggregated > 0 && u64_of(&trace.end, kept) > aggregated, "{}", trace.end);
         let row = &trace.events[0];
-        assert_eq!(u64_of(row, "count") + u64_of(row, "unset"), summarised);
+        assert_eq!(u64_of(row, "count") + u64_of(row, "unset"), aggregated);
     }
     // Two ends of three connections in two namespaces.
-    assert_eq!(traces[2].summarised(), 12);
+    assert_eq!(traces[2].aggregated(), 12);
 }
 
 /// The connections of a command, and only they.
@@ -277,7 +277,7 @@ fn a_command_has_its_round_trips_counted() {
     let command = [&["pingpong", "--to", &to], QUICK].concat();
     let args = ["rtt", "-o", "jsonl", "-P", &port, "--by", "rport", "--", &program];
     let trace = Tracer::spawn(&Launch::here(), &[&args[..], &command].concat()).wait();
-    assert!(trace.summarised() > 5, "{}", trace.end);
+    assert!(trace.aggregated() > 5, "{}", trace.end);
     let keys: Vec<&Value> = trace.events.iter().map(|row| &row["key"]["dport"]).collect();
     assert_eq!(keys, [&json!(server.port())]);
 }

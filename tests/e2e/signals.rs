@@ -98,12 +98,12 @@ fn pending(pid: u32, signal: Signal) -> bool {
 }
 
 /// How far the start has come, as /proc shows it.
-fn open_files(pid: u32, kind: &str) -> usize {
+fn open_files(pid: u32, object: &str) -> usize {
     let Ok(dir) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
         return 0;
     };
     let links = dir.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    links.filter(|link| link == Path::new(&format!("anon_inode:{kind}"))).count()
+    links.filter(|link| link == Path::new(&format!("anon_inode:{object}"))).count()
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_books_are_told_when_asked() {
 #[track_caller]
 fn check_stats(stats: &[Value], end: &Value) {
     let all: Vec<&Value> = stats.iter().chain([end]).collect();
-    let parts = ["emitted", "filtered", "sampled_out", "limited", "lost", "undecodable"];
+    let parts = ["emitted", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];
     for books in &all {
         let sum: u64 = parts.iter().map(|part| u64_of(books, part)).sum();
         assert_eq!(u64_of(books, "seen"), sum, "{books}");
@@ -168,7 +168,7 @@ fn check_stats(stats: &[Value], end: &Value) {
         for key in ["seen", "emitted", "filtered", "duration_ns"] {
             assert!(u64_of(pair[0], key) <= u64_of(pair[1], key), "{key}: {pair:?}");
         }
-        assert_eq!(pair[0]["kinds"]["probe"]["seen"], pair[0]["seen"]);
+        assert_eq!(pair[0]["event_types"]["probe"]["seen"], pair[0]["seen"]);
     }
 }
 
@@ -255,6 +255,6 @@ fn a_slow_reader_gets_everything() {
     let end: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(end["type"], "end");
     assert_eq!(u64_of(&end, "emitted"), text.lines().count() as u64 - 1);
-    let parts = ["emitted", "filtered", "limited", "sampled_out", "lost"];
+    let parts = ["emitted", "filtered", "rate_limited", "sampled_out", "lost"];
     assert_eq!(u64_of(&end, "seen"), parts.iter().map(|part| u64_of(&end, part)).sum::<u64>());
 }

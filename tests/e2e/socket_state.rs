@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 /// A connection within a namespace, and a tracer of its client's end.
-struct Scene {
+struct Fixture {
     ns: Netns,
     client: TestProcess,
     server: TestProcess,
@@ -16,7 +16,7 @@ struct Scene {
     cookie: u64,
 }
 
-impl Scene {
+impl Fixture {
     #[track_caller]
     fn new() -> Self {
         let ns = Netns::new();
@@ -27,7 +27,7 @@ impl Scene {
         let addr = server.listen("127.0.0.1:0");
         let ours = client.connect("a", addr);
         server.accept("a");
-        Scene { ns, client, server, ports: (ours.local.port(), addr.port()), cookie: ours.cookie }
+        Fixture { ns, client, server, ports: (ours.local.port(), addr.port()), cookie: ours.cookie }
     }
 
     /// Traces the client's end from now on.
@@ -118,12 +118,12 @@ fn mono_us() -> u64 {
 
 fn check_options(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     // The kernel derives the priority from the type of service: low delay is TC_PRIO_INTERACTIVE.
-    scene.client.set("a", SocketOption::Mark(77));
-    scene.client.set("a", SocketOption::Tos(16));
-    let tracer = scene.trace(reader);
-    let sample = scene.sample(tracer);
+    fixture.client.set("a", SocketOption::Mark(77));
+    fixture.client.set("a", SocketOption::Tos(16));
+    let tracer = fixture.trace(reader);
+    let sample = fixture.sample(tracer);
     let read: Vec<u64> =
         ["sk_mark", "sk_priority", "tos"].iter().map(|name| u64_of(&sample, name)).collect();
     assert_eq!(read, [77, 6, 16], "{sample}");
@@ -131,19 +131,19 @@ fn check_options(reader: &str) {
 
 fn check_retransmit_timer(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.silence();
-    scene.client.send("a", 100);
-    scene.check_timer(reader, &[RETRANSMIT]);
+    let mut fixture = Fixture::new();
+    fixture.silence();
+    fixture.client.send("a", 100);
+    fixture.check_timer(reader, &[RETRANSMIT]);
 }
 
 fn check_zero_window_timer(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.client.fill("a");
+    let mut fixture = Fixture::new();
+    fixture.client.fill("a");
     // Where the last data was dropped it is sent again, in place of probes; into a closed window that does not count
     // (tcp_retransmit_timer()).
-    scene.check_timer(reader, &[PROBE, LongTimer { count: 0, ..RETRANSMIT }]);
+    fixture.check_timer(reader, &[PROBE, LongTimer { count: 0, ..RETRANSMIT }]);
 }
 
 /// The number that `ip` tells of an interface.

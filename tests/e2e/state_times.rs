@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Scene, SocketOption, Trace, Tracer, guest, is_root, kernel, some_turn, u64_of,
+    FAMILIES, Fixture, Launch, SocketOption, Trace, Tracer, guest, is_root, kernel, some_turn,
+    u64_of,
 };
 
 fn here() -> Launch {
@@ -33,33 +34,33 @@ fn check_state_time(reader: &str) {
 
 /// False: an event is missing that was hidden.
 fn state_time(reader: &str) -> bool {
-    let mut scene = Scene::new();
-    scene.listen();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let ports = fixture.ports();
     let args = ["--reader", reader, "--port", &ports];
     // First, so that it makes the cookies that the raw reader cannot make.
     let whole =
         Tracer::events_in(&here(), "state,retransmit", &["--reader", "sock", "--port", &ports]);
     let early = Tracer::events_in(&here(), "state", &args);
-    let (client, server) = scene.connect("a", FAMILIES[0]);
+    let (client, server) = fixture.connect("a", FAMILIES[0]);
     let late = Tracer::events_in(&here(), "state", &args);
     let marked = Tracer::events_in(&here(), "state", &[&args[..], &["--mark", "77"]].concat());
 
     // It comes into FIN_WAIT1 with the mark, into FIN_WAIT2 without, and leaves that with it.
-    scene.client.set("a", SocketOption::Mark(77));
-    scene.client.set("a", SocketOption::Tos(0));
-    scene.silence();
-    scene.client.shutdown("a");
+    fixture.client.set("a", SocketOption::Mark(77));
+    fixture.client.set("a", SocketOption::Tos(0));
+    fixture.silence();
+    fixture.client.shutdown("a");
     whole.wait_events("FIN once more", |events| events.iter().any(|e| e["type"] == "retransmit"));
-    scene.client.set("a", SocketOption::Mark(0));
-    scene.client.set("a", SocketOption::Tos(0));
-    scene.speak();
+    fixture.client.set("a", SocketOption::Mark(0));
+    fixture.client.set("a", SocketOption::Tos(0));
+    fixture.speak();
     whole.wait_events("its ACK", |events| events.iter().any(|e| e["new_state"] == "FIN_WAIT2"));
-    scene.client.set("a", SocketOption::Mark(77));
-    scene.client.set("a", SocketOption::Tos(0));
-    scene.server.close("a");
-    scene.client.close("a");
-    scene.settle();
+    fixture.client.set("a", SocketOption::Mark(77));
+    fixture.client.set("a", SocketOption::Tos(0));
+    fixture.server.close("a");
+    fixture.client.close("a");
+    fixture.settle();
 
     let [whole, early, late, marked] = [whole, early, late, marked].map(Tracer::stop);
     for trace in [&whole, &early, &late, &marked] {

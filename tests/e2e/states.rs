@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::{FAMILIES, Launch, Scene, Tracer, is_root, kernel, text, u64_of};
+use crate::support::{FAMILIES, Fixture, Launch, Tracer, is_root, kernel, text, u64_of};
 
 fn here() -> Launch {
     Launch::here().with_tracefs()
@@ -15,9 +15,9 @@ const CONNECTIONS: usize = 1000;
 /// The kernel gives a socket's memory to the next one at once; the client's and the server's take turns in it.
 fn check_reuse(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let port = scene.port.to_string();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let port = fixture.port.to_string();
     let spawn = |reader: &str| {
         let args = ["states", "-o", "jsonl", "--reader", reader, "--port", &port];
         let mut tracer = Tracer::spawn(&here(), &args);
@@ -27,9 +27,9 @@ fn check_reuse(reader: &str) {
     // First, so that it makes the cookies that the raw reader cannot make.
     let cookies = spawn("sock");
     let tracer = spawn(reader);
-    let addr = scene.addr(FAMILIES[0]);
-    scene.client.burst(&mut scene.server, addr, CONNECTIONS, 100);
-    scene.settle();
+    let addr = fixture.addr(FAMILIES[0]);
+    fixture.client.burst(&mut fixture.server, addr, CONNECTIONS, 100);
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_accounts(&["state"]);
     cookies.stop().check_account();
@@ -73,15 +73,15 @@ by_sock_and_raw! {
 #[test]
 fn a_line_has_what_tcpstates_has() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let ports = scene.ports();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let ports = fixture.ports();
     let mut tracer = Tracer::spawn(&here(), &["states", "--port", &ports]);
     tracer.wait_ready();
-    let (client, _) = scene.connect("a", FAMILIES[0]);
-    scene.client.close("a");
-    scene.server.close("a");
-    scene.settle();
+    let (client, _) = fixture.connect("a", FAMILIES[0]);
+    fixture.client.close("a");
+    fixture.server.close("a");
+    fixture.settle();
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);
     let mut lines = output.stdout.lines();
@@ -89,7 +89,7 @@ fn a_line_has_what_tcpstates_has() {
     assert!(titles.chars().count() <= 100, "{titles}");
     let titles: Vec<&str> = titles.split_whitespace().collect();
     assert_eq!(titles, ["TIME", "LOCAL", "PEER", "PID", "COMM", "OLDSTATE", "NEWSTATE", "us"]);
-    let (pid, local) = (scene.client.pid.to_string(), client.local.to_string());
+    let (pid, local) = (fixture.client.pid.to_string(), client.local.to_string());
     let ways: Vec<[&str; 2]> = lines
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
         .filter(|words| words.get(1) == Some(&local.as_str()))

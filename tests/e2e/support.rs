@@ -11,6 +11,7 @@ mod drives;
 mod drops;
 #[macro_use]
 mod expect;
+mod fixture;
 mod ftrace;
 mod ftrace_events;
 mod hidden;
@@ -21,7 +22,6 @@ mod one_cpu;
 mod orders;
 mod role;
 pub mod run;
-mod scene;
 mod schema;
 #[macro_use]
 mod side;
@@ -53,11 +53,11 @@ pub use self::hidden::{Hidden, OF_CONNECTIONS};
 pub use self::launch::{Launch, Program};
 pub use self::link::{Link, Told, tc_counted};
 
+pub use self::fixture::{FAMILIES, Fixture};
 pub use self::netns::{Counters, MACS, Netns, Pair};
 pub use self::one_cpu::OneCpu;
 pub use self::orders::{AcceptCall, Socket, SocketOption};
 pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
-pub use self::scene::{FAMILIES, Scene};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
 pub use self::sockets::{CLOSE_WAIT, ESTABLISHED, FIN_WAIT2, LAST_ACK, SYN_RECV, SocketEntry};
@@ -104,7 +104,7 @@ pub fn guest() -> bool {
 /// that happened is taken again. Anything else that is lost is an error.
 #[track_caller]
 pub fn is_whole(trace: &Trace) -> bool {
-    assert_eq!(trace.end["lost"], trace.end["lost_nested"], "{}", trace.end);
+    assert_eq!(trace.end["lost"], trace.end["recursion_misses"], "{}", trace.end);
     trace.end["lost"] == 0
 }
 

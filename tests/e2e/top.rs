@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Launch, Netns, Pair, Scene, Server, Socket, Ss, TestProcess, Trace, Tracer, invalid,
-    is_root, mono_ns, schema, text, traffic_in, u64_of, unique_port, wait_until,
+    FAMILIES, Fixture, Launch, Netns, Pair, Server, Socket, Ss, TestProcess, Trace, Tracer,
+    invalid, is_root, mono_ns, schema, text, traffic_in, u64_of, unique_port, wait_until,
 };
 
 #[track_caller]
@@ -39,7 +39,7 @@ fn sums<'r>(rows: impl IntoIterator<Item = &'r Value>) -> BTreeMap<Ends, (u64, u
 /// The books are closed, and every line is what the schema says.
 #[track_caller]
 fn check(trace: &Trace) {
-    trace.summarised();
+    trace.aggregated();
     let schema = schema();
     for line in trace.events.iter().chain([&trace.end]) {
         invalid(&schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -52,66 +52,66 @@ fn keys(rows: &[Value]) -> Vec<String> {
 }
 
 /// `bytes_received` and `bytes_acked` of the end with that port.
-fn ss(scene: &Scene, sport: u16, dport: u16) -> (u64, u64) {
-    let ss = Ss::of(&scene.ns, sport, dport);
+fn ss(fixture: &Fixture, sport: u16, dport: u16) -> (u64, u64) {
+    let ss = Ss::of(&fixture.ns, sport, dport);
     let number = |name: &str| ss.number(name).unwrap_or(0.0) as u64;
     (number("bytes_received"), number("bytes_acked"))
 }
 
 fn check_ss(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let (port, netns) = (scene.port, scene.ns.inode());
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let (port, netns) = (fixture.port, fixture.ns.inode());
     // Those of all families that are there before, and have moved something.
-    let open = |scene: &mut Scene, when: &str| -> Vec<(String, Socket)> {
+    let open = |fixture: &mut Fixture, when: &str| -> Vec<(String, Socket)> {
         let mut opened = Vec::new();
         for (i, family) in FAMILIES.into_iter().enumerate() {
             let name = format!("{when}{i}");
-            let socket = scene.connect(&name, family).0;
+            let socket = fixture.connect(&name, family).0;
             opened.push((name, socket));
         }
         opened
     };
-    let transfer = |scene: &mut Scene, all: &[(String, Socket)], bytes: u64| {
+    let transfer = |fixture: &mut Fixture, all: &[(String, Socket)], bytes: u64| {
         for (i, (name, _)) in all.iter().enumerate() {
-            scene.client.transfer(name, &mut scene.server, bytes + i as u64);
-            scene.server.transfer(name, &mut scene.client, bytes / 10);
+            fixture.client.transfer(name, &mut fixture.server, bytes + i as u64);
+            fixture.server.transfer(name, &mut fixture.client, bytes / 10);
         }
     };
     // Of all that was sent there is an acknowledgement.
-    let acked = |scene: &Scene, all: &[(String, Socket)], sent: u64| {
+    let acked = |fixture: &Fixture, all: &[(String, Socket)], sent: u64| {
         wait_until("the acknowledgements", || {
             all.iter().enumerate().all(|(i, (_, socket))| {
                 let local = socket.local.port();
-                let (there, back) = (ss(scene, local, port), ss(scene, port, local));
+                let (there, back) = (ss(fixture, local, port), ss(fixture, port, local));
                 // Transfers had one byte more for each connection; the SYN counts as one.
                 there.1 >= sent + i as u64 && there.1 == back.0 + 1 && there.0 == back.1
             })
         });
     };
-    let mut all = open(&mut scene, "old");
-    transfer(&mut scene, &all, 100_000);
-    acked(&scene, &all, 100_000);
-    let read = |scene: &Scene, all: &[(String, Socket)]| -> BTreeMap<Ends, (u64, u64)> {
+    let mut all = open(&mut fixture, "old");
+    transfer(&mut fixture, &all, 100_000);
+    acked(&fixture, &all, 100_000);
+    let read = |fixture: &Fixture, all: &[(String, Socket)]| -> BTreeMap<Ends, (u64, u64)> {
         let mut read = BTreeMap::new();
         for (_, socket) in all {
             let local = socket.local.port();
             for (sport, dport) in [(local, port), (port, local)] {
-                read.insert((sport.into(), dport.into(), netns), ss(scene, sport, dport));
+                read.insert((sport.into(), dport.into(), netns), ss(fixture, sport, dport));
             }
         }
         read
     };
-    let before = read(&scene, &all);
+    let before = read(&fixture, &all);
     let port_text = port.to_string();
     let tracer = start(&["-P", &port_text, "--interval", "50ms", "--reader", reader]);
-    all.extend(open(&mut scene, "new"));
+    all.extend(open(&mut fixture, "new"));
     for bytes in [1000, 200_000, 30] {
-        transfer(&mut scene, &all, bytes);
+        transfer(&mut fixture, &all, bytes);
     }
-    acked(&scene, &all, 201_030);
-    let after = read(&scene, &all);
+    acked(&fixture, &all, 201_030);
+    let after = read(&fixture, &all);
     let trace = tracer.stop();
     check(&trace);
     let told = sums(&trace.events);
@@ -122,7 +122,7 @@ fn check_ss(reader: &str) {
     assert_eq!(told.len(), after.len());
     for row in &trace.events {
         let ours = u64_of(&row["key"], "sport") == u64::from(port);
-        let holder = if ours { &scene.server } else { &scene.client };
+        let holder = if ours { &fixture.server } else { &fixture.client };
         assert_eq!(row["pid"], holder.pid, "{row}");
         assert_eq!(row["closed"], false);
         assert_eq!(text(row, "state"), "ESTABLISHED");
@@ -246,10 +246,10 @@ fn intervals_sum_to_what_was_sent() {
 #[test]
 fn filters_choose_and_people_get_a_table() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let (port, netns) = (scene.port.to_string(), scene.ns.inode().to_string());
-    let pid = scene.client.pid.to_string();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let (port, netns) = (fixture.port.to_string(), fixture.ns.inode().to_string());
+    let pid = fixture.client.pid.to_string();
     let by_pid = start(&["-P", &port, "--pid", &pid, "--interval", "50ms"]);
     let elsewhere = start(&["-P", &port, "--netns", "/proc/self/ns/net", "--interval", "50ms"]);
     let args =
@@ -258,13 +258,17 @@ fn filters_choose_and_people_get_a_table() {
     table.wait_ready();
     for (i, family) in FAMILIES.into_iter().enumerate() {
         let name = format!("c{i}");
-        scene.connect(&name, family);
-        scene.client.transfer(&name, &mut scene.server, 50_000 * (i as u64 + 1));
+        fixture.connect(&name, family);
+        fixture.client.transfer(&name, &mut fixture.server, 50_000 * (i as u64 + 1));
     }
     by_pid.wait_events("all three", |rows| sums(rows).len() == 3);
     let by_pid = by_pid.stop();
     check(&by_pid);
-    assert!(by_pid.events.iter().all(|row| row["pid"] == scene.client.pid), "{:?}", by_pid.events);
+    assert!(
+        by_pid.events.iter().all(|row| row["pid"] == fixture.client.pid),
+        "{:?}",
+        by_pid.events
+    );
     let elsewhere = elsewhere.stop();
     check(&elsewhere);
     assert!(elsewhere.events.is_empty(), "{:?}", elsewhere.events);
@@ -287,11 +291,11 @@ fn filters_choose_and_people_get_a_table() {
 #[test]
 fn the_first_row_has_most() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let port = scene.port;
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let port = fixture.port;
     let names = ["sends", "receives", "both", "again", "late"];
-    let local = names.map(|name| scene.connect(name, FAMILIES[0]).0.local.port());
+    let local = names.map(|name| fixture.connect(name, FAMILIES[0]).0.local.port());
     let [.., again, late] = local;
     let port_text = port.to_string();
     let watch =
@@ -304,34 +308,34 @@ fn the_first_row_has_most() {
     for (name, sent, received) in
         [("sends", 60_000, 1000), ("receives", 1000, 60_000), ("both", 50_000, 50_000)]
     {
-        scene.client.transfer(name, &mut scene.server, sent);
-        scene.server.transfer(name, &mut scene.client, received);
+        fixture.client.transfer(name, &mut fixture.server, sent);
+        fixture.server.transfer(name, &mut fixture.client, received);
     }
     // What is lost again and again.
-    scene.rule(&format!("tcp sport {again} drop"));
-    scene.client.send("again", 100);
+    fixture.rule(&format!("tcp sport {again} drop"));
+    fixture.client.send("again", 100);
     watch.wait_events("retransmissions", |events| {
         events.iter().filter(|event| event["sport"] == again).count() >= 3
     });
-    scene.speak();
-    scene.server.receive("again", 100);
+    fixture.speak();
+    fixture.server.receive("again", 100);
     // What has its ACKs late, but before it is sent again: with that of what is sent then.
     for _ in 0..4 {
-        scene.rule(&format!("tcp dport {late} drop"));
-        scene.client.transfer("late", &mut scene.server, 100);
+        fixture.rule(&format!("tcp dport {late} drop"));
+        fixture.client.transfer("late", &mut fixture.server, 100);
         let sent = mono_ns();
         wait_until("some time", || mono_ns() - sent > 60_000_000);
-        scene.speak();
-        scene.client.transfer("late", &mut scene.server, 100);
+        fixture.speak();
+        fixture.client.transfer("late", &mut fixture.server, 100);
     }
     wait_until("the last ACKs", || {
-        let text = scene.ns.run(&["ss", "-tinH", "state", "established"]);
+        let text = fixture.ns.run(&["ss", "-tinH", "state", "established"]);
         !text.contains("unacked:")
     });
     watch.stop();
     // In the order of the keys.
     let said = |local: u16| {
-        let ss = Ss::of(&scene.ns, local, port);
+        let ss = Ss::of(&fixture.ns, local, port);
         let number = |name: &str| ss.number(name).unwrap_or(0.0);
         let (tx, rx) = (number("bytes_acked"), number("bytes_received"));
         let again = ss.numbers("retrans").map_or(0.0, |numbers| numbers[1]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{FAMILIES, Scene, Tcc, flooding, is_root, kernel, some_turn, u64_of};
+use crate::support::{FAMILIES, Fixture, Tcc, flooding, is_root, kernel, some_turn, u64_of};
 
 const ROUNDS: usize = 4;
 const ROUND: usize = 1_500;
@@ -18,21 +18,21 @@ fn each_connection_of_a_churn_has_the_bytes_of_its_life() {
     need!(kernel() >= (5, 12), "not every record has a cookie", legitimate: true);
     let _alone = flooding();
     some_turn(|| {
-        let mut scene = Scene::new();
-        scene.listen();
+        let mut fixture = Fixture::new();
+        fixture.listen();
         let fields = "cookie,bytes_received,bytes_acked";
-        let life = Tcc::life().ports(&[scene.port]).option("--fields", fields);
+        let life = Tcc::life().ports(&[fixture.port]).option("--fields", fields);
         let life = life.option("--buffer-size", "64MiB").start();
-        let top = Tcc::command("top").ports(&[scene.port]).option("--interval", "5ms");
+        let top = Tcc::command("top").ports(&[fixture.port]).option("--interval", "5ms");
         let top = top.option("--buffer-size", "64MiB").start();
-        let addr = scene.addr(FAMILIES[0]);
+        let addr = fixture.addr(FAMILIES[0]);
         for _ in 0..ROUNDS {
-            scene.client.burst(&mut scene.server, addr, ROUND, BYTES);
+            fixture.client.burst(&mut fixture.server, addr, ROUND, BYTES);
         }
-        scene.settle();
+        fixture.settle();
         let (life, top) = (life.stop(), top.stop());
         life.check_account();
-        top.summarised();
+        top.aggregated();
         if life.end["lost"] != 0 || top.end["lost"] != 0 {
             return false;
         }

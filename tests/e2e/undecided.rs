@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::support::{
-    Launch, Scene, Server, Tcc, TestProcess, Tracer, is_root, traffic_program, u64_of, wait_until,
+    Fixture, Launch, Server, Tcc, TestProcess, Tracer, is_root, traffic_program, u64_of, wait_until,
 };
 
 /// More connections at a time than are remembered.
@@ -19,7 +19,7 @@ fn events_of_forgotten_owners_are_lost_and_not_filtered() {
             // The client's side alone: those are all the command's.
             let all = Tcc::probe().option("--rport", &port).start();
             let args = ["-o", "jsonl", "--rport", &port, "--reader", reader, "--max-conns", room];
-            // All of them talk again and again, so that each is forgotten in between.
+            // All of them talk again and again, so that each is evicted in between.
             let command = [program, "pingpong", "--to", &to, "--parallel", "150", "--count", "10"];
             let trace =
                 Tracer::spawn(&Launch::here(), &[&args, &["--"][..], &command].concat()).wait();
@@ -46,7 +46,7 @@ fn the_room_is_the_commands_alone() {
     )
     .wait();
     trace.check_account();
-    assert_eq!(trace.end["forgotten"]["processes"], 0, "{}", trace.end);
+    assert_eq!(trace.end["evicted"]["processes"], 0, "{}", trace.end);
     assert_eq!(trace.stderr, "");
 }
 
@@ -59,7 +59,7 @@ fn processes_without_room_are_told_of_however_short_they_are() {
         let trace = Tracer::spawn(&Launch::here(), &args).wait();
         let warning = "warning: the command has more than 1 processes at a time";
         assert_eq!(trace.stderr.matches(warning).count(), 1, "{script}: {}", trace.stderr);
-        assert!(u64_of(&trace.end["forgotten"], "processes") > 0, "{script}: {}", trace.end);
+        assert!(u64_of(&trace.end["evicted"], "processes") > 0, "{script}: {}", trace.end);
     }
 }
 
@@ -67,17 +67,17 @@ fn processes_without_room_are_told_of_however_short_they_are() {
 #[test]
 fn connections_of_a_shared_address_are_nobodys_until_accepted() {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    let mut second = TestProcess::start_in(&scene.ns.launch());
-    scene.server.rename(b"first-of-two");
+    let mut fixture = Fixture::new();
+    let mut second = TestProcess::start_in(&fixture.ns.launch());
+    fixture.server.rename(b"first-of-two");
     second.rename(b"second-of-two");
-    let addr = format!("127.0.0.1:{}", scene.port).parse().expect("an address");
-    let tcc = |name: &str| Tcc::events(&["state"]).option("--comm", name).ports(&[scene.port]);
+    let addr = format!("127.0.0.1:{}", fixture.port).parse().expect("an address");
+    let tcc = |name: &str| Tcc::events(&["state"]).option("--comm", name).ports(&[fixture.port]);
     let tracers = ["first-of-two", "second-of-two"].map(|name| tcc(name).start());
-    scene.server.listen_shared(addr);
+    fixture.server.listen_shared(addr);
     second.listen_shared(addr);
     // Nobody accepts it.
-    scene.client.connect("a", addr);
+    fixture.client.connect("a", addr);
     for (tracer, name) in tracers.into_iter().zip(["first-of-two", "second-of-two"]) {
         let trace = tracer.stop();
         trace.check_account();
@@ -113,7 +113,7 @@ fn processes_without_room_are_told_of_at_once() {
     let trace = tracer.wait();
     trace.check_account();
     assert!(trace.events.is_empty(), "{:?}", trace.events);
-    let processes = u64_of(&trace.end["forgotten"], "processes");
+    let processes = u64_of(&trace.end["evicted"], "processes");
     assert!(processes > 4, "four, the client, and what sleeps for 0.1 s: {}", trace.end);
     // The handshake's last packet and five replies, at least.
     assert!(u64_of(&trace.end, "lost_undecided") >= 5, "{}", trace.end);

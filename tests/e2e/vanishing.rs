@@ -6,15 +6,15 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Pair, Scene, Socket, SocketOption, TestProcess, Trace, Tracer, is_root, tcc_trace,
+    Fixture, Launch, Pair, Socket, SocketOption, TestProcess, Trace, Tracer, is_root, tcc_trace,
     u64_of, unique_port, wait_until,
 };
 
-const KINDS: &[&str] = &["probe", "state", "destroy", "life", "queue"];
+const EVENT_TYPES: &[&str] = &["probe", "state", "destroy", "life", "queue"];
 
 fn start(filter: &[&str], reader: &str) -> Tracer {
     let args = [&["--all-fields", "--reader", reader], filter].concat();
-    Tracer::events_in(&Launch::here().with_tracefs(), &KINDS.join(","), &args)
+    Tracer::events_in(&Launch::here().with_tracefs(), &EVENT_TYPES.join(","), &args)
 }
 
 /// The connection's end was told, as the last of it.
@@ -24,13 +24,13 @@ fn wait_end(tracer: &Tracer, socket: &Socket) {
     });
 }
 
-/// All kinds saw it, to its end.
+/// All event types saw it, to its end.
 #[track_caller]
 fn check_end(trace: &Trace, socket: &Socket, sent: u64, netns: u64) {
     let own = trace.of_cookie(socket.cookie);
-    let of = |kind: &str| own.iter().filter(|e| e["type"] == kind).collect::<Vec<_>>();
-    for kind in KINDS {
-        assert!(!of(kind).is_empty(), "no {kind} of {socket:?}: {own:#?}");
+    let of = |event_type: &str| own.iter().filter(|e| e["type"] == event_type).collect::<Vec<_>>();
+    for event_type in EVENT_TYPES {
+        assert!(!of(event_type).is_empty(), "no {event_type} of {socket:?}: {own:#?}");
     }
     let [end] = of("life")[..] else { panic!("{own:#?}") };
     assert_eq!(u64_of(end, "bytes_sent"), sent, "{end}");
@@ -75,7 +75,7 @@ fn check_namespace(reader: &str) {
     wait_end(&tracer, &late.0);
     wait_end(&tracer, &late.1);
     let trace = tracer.stop();
-    trace.check_accounts(KINDS);
+    trace.check_accounts(EVENT_TYPES);
     for (ours, theirs) in &early {
         check_end(&trace, ours, 1000, gone);
         assert!(trace.of_cookie(theirs.cookie).iter().all(|e| e["netns"] == stays));
@@ -86,23 +86,23 @@ fn check_namespace(reader: &str) {
 /// It ends with its connections, which are its own to the last; of others there is nothing.
 fn check_process(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let pid = scene.client.pid.to_string();
-    let tracer = start(&["--pid", &pid, "--port", &scene.ports()], reader);
-    let ours = scene.connect("a", "127.0.0.1").0;
-    scene.client.transfer("a", &mut scene.server, 1000);
-    scene.client = TestProcess::start_in(&scene.ns.launch());
-    scene.server.close("a");
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let pid = fixture.client.pid.to_string();
+    let tracer = start(&["--pid", &pid, "--port", &fixture.ports()], reader);
+    let ours = fixture.connect("a", "127.0.0.1").0;
+    fixture.client.transfer("a", &mut fixture.server, 1000);
+    fixture.client = TestProcess::start_in(&fixture.ns.launch());
+    fixture.server.close("a");
     wait_end(&tracer, &ours);
-    scene.connect("b", "127.0.0.1");
-    scene.client.transfer("b", &mut scene.server, 1000);
-    scene.client.close("b");
-    scene.server.close("b");
-    scene.settle();
+    fixture.connect("b", "127.0.0.1");
+    fixture.client.transfer("b", &mut fixture.server, 1000);
+    fixture.client.close("b");
+    fixture.server.close("b");
+    fixture.settle();
     let trace = tracer.stop();
-    trace.check_accounts(KINDS);
-    check_end(&trace, &ours, 1000, scene.ns.inode());
+    trace.check_accounts(EVENT_TYPES);
+    check_end(&trace, &ours, 1000, fixture.ns.inode());
     // The first has no cookie where the program cannot make one.
     let is_ours = |e: &Value| e["cookie"].is_null() || e["cookie"] == ours.cookie;
     assert!(trace.events.iter().all(is_ours), "{:#?}", trace.events);

@@ -4,16 +4,16 @@
 use serde_json::Value;
 
 use crate::support::{
-    Counters, FAMILIES, Hidden, Launch, OF_CONNECTIONS, Scene, Socket, Ss, Trace, Tracer, enough,
+    Counters, FAMILIES, Fixture, Hidden, Launch, OF_CONNECTIONS, Socket, Ss, Trace, Tracer, enough,
     invalid, is_root, record, schema, text, turns, u64_of, wait_until,
 };
 
-const KIND: &str = "zero_window";
+const EVENT_TYPE: &str = "zero_window";
 
-fn start(scene: &Scene, reader: &str, more: &[&str]) -> Tracer {
-    let port = scene.port.to_string();
+fn start(fixture: &Fixture, reader: &str, more: &[&str]) -> Tracer {
+    let port = fixture.port.to_string();
     let args = [&["--all-fields", "--reader", reader, "--port", &port], more].concat();
-    Tracer::events_in(&Launch::here().with_tracefs(), KIND, &args)
+    Tracer::events_in(&Launch::here().with_tracefs(), EVENT_TYPE, &args)
 }
 
 fn of<'e>(events: &'e [Value], end: Socket, phase: &str) -> Vec<&'e Value> {
@@ -23,11 +23,16 @@ fn of<'e>(events: &'e [Value], end: Socket, phase: &str) -> Vec<&'e Value> {
 
 /// The server does not read until its window is closed; how much waits for it.
 #[track_caller]
-fn fill(scene: &mut Scene, tracer: &Tracer, name: &str, (client, server): (Socket, Socket)) -> u64 {
-    let bytes = scene.client.fill(name);
+fn fill(
+    fixture: &mut Fixture,
+    tracer: &Tracer,
+    name: &str,
+    (client, server): (Socket, Socket),
+) -> u64 {
+    let bytes = fixture.client.fill(name);
     // Where the last data was dropped it is sent again, in place of probes.
     let tries = || {
-        let counters = scene.ns.counters();
+        let counters = fixture.ns.counters();
         counters["TCPWinProbe"] + counters["RetransSegs"]
     };
     let before = tries();
@@ -99,32 +104,32 @@ fn check_closed_and_opened(reader: &str) {
 }
 
 fn closed_and_opened(reader: &str) -> Result<(), String> {
-    let mut scene = Scene::new();
-    scene.listen();
-    let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
-    let tracer = start(&scene, reader, &[]);
-    let before = scene.ns.counters();
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let hidden = Hidden::watch(fixture.port, OF_CONNECTIONS);
+    let tracer = start(&fixture, reader, &[]);
+    let before = fixture.ns.counters();
     let mut ends = Vec::new();
     for family in FAMILIES {
-        let pair = scene.connect("a", family);
-        let bytes = fill(&mut scene, &tracer, "a", pair);
+        let pair = fixture.connect("a", family);
+        let bytes = fill(&mut fixture, &tracer, "a", pair);
         let port = |end: Socket| end.local.port();
-        let sender = Ss::of(&scene.ns, port(pair.0), port(pair.1));
-        let receiver = Ss::of(&scene.ns, port(pair.1), port(pair.0));
+        let sender = Ss::of(&fixture.ns, port(pair.0), port(pair.1));
+        let receiver = Ss::of(&fixture.ns, port(pair.1), port(pair.0));
         let timer = if sender.has("unacked") { "timer:(on," } else { "timer:(persist," };
         assert!(sender.text.contains(timer), "{}", sender.text);
-        scene.server.receive("a", bytes);
+        fixture.server.receive("a", bytes);
         tracer.wait_events("the ends", |events| {
             !of(events, pair.0, "end").is_empty() && !of(events, pair.1, "end").is_empty()
         });
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.client.close("a");
+        fixture.server.close("a");
         ends.push((pair, sender, receiver));
     }
-    scene.settle();
-    let after = scene.ns.counters();
+    fixture.settle();
+    let after = fixture.ns.counters();
     let trace = tracer.stop();
-    trace.check_accounts(&[KIND]);
+    trace.check_accounts(&[EVENT_TYPE]);
     check_seen(&trace, &hidden)?;
     let (mut closed, mut opened, mut probes) = (0, 0, 0);
     for ((client, server), sender, receiver) in &ends {
@@ -167,41 +172,42 @@ fn check_ends(reader: &str) {
 }
 
 fn ends(reader: &str) -> Result<(), String> {
-    let mut scene = Scene::new();
-    scene.listen();
-    let hidden = Hidden::watch(scene.port, OF_CONNECTIONS);
-    let tracer = start(&scene, reader, &[]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let hidden = Hidden::watch(fixture.port, OF_CONNECTIONS);
+    let tracer = start(&fixture, reader, &[]);
     let mut pairs = Vec::new();
     for (i, way) in ["reset", "unread", "half"].into_iter().enumerate() {
-        let before = scene.ns.counters();
-        let pair = scene.connect("a", FAMILIES[i]);
-        let bytes = fill(&mut scene, &tracer, "a", pair);
+        let before = fixture.ns.counters();
+        let pair = fixture.connect("a", FAMILIES[i]);
+        let bytes = fill(&mut fixture, &tracer, "a", pair);
         match way {
             "reset" => {
-                scene.client.reset("a");
-                scene.server.close("a");
+                fixture.client.reset("a");
+                fixture.server.close("a");
             }
             "unread" => {
-                scene.server.close("a");
-                scene.client.close("a");
+                fixture.server.close("a");
+                fixture.client.close("a");
             }
             _ => {
-                scene.client.shutdown("a");
-                scene.server.receive("a", bytes);
-                scene.server.close("a");
-                scene.client.close("a");
+                fixture.client.shutdown("a");
+                fixture.server.receive("a", bytes);
+                fixture.server.close("a");
+                fixture.client.close("a");
             }
         }
-        let probes = grew(&before, &scene.ns.counters(), "TCPWinProbe");
+        let probes = grew(&before, &fixture.ns.counters(), "TCPWinProbe");
         pairs.push((way, pair, probes));
     }
-    scene.settle();
+    fixture.settle();
     let trace = tracer.stop();
-    trace.check_accounts(&[KIND]);
+    trace.check_accounts(&[EVENT_TYPE]);
     check_seen(&trace, &hidden)?;
     let schema = schema();
     for event in &trace.events {
-        invalid(record(&schema, KIND), event).unwrap_or_else(|error| panic!("{error}: {event}"));
+        invalid(record(&schema, EVENT_TYPE), event)
+            .unwrap_or_else(|error| panic!("{error}: {event}"));
     }
     for (way, (client, server), probes) in pairs {
         let [(begin, peer)] = &episodes(&trace, client, "peer")[..] else { panic!("{way}") };
@@ -227,25 +233,25 @@ fn ends(reader: &str) -> Result<(), String> {
 /// One that begins in the middle does not know since when.
 fn check_late(reader: &str) {
     need!(is_root(), "not root");
-    let mut scene = Scene::new();
-    scene.listen();
-    let early = start(&scene, reader, &[]);
-    let pair = scene.connect("a", FAMILIES[0]);
-    let bytes = fill(&mut scene, &early, "a", pair);
-    let late = start(&scene, reader, &[]);
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let early = start(&fixture, reader, &[]);
+    let pair = fixture.connect("a", FAMILIES[0]);
+    let bytes = fill(&mut fixture, &early, "a", pair);
+    let late = start(&fixture, reader, &[]);
     late.wait_events("the next probe", |events| {
         !of(events, pair.0, "begin").is_empty() && !of(events, pair.1, "begin").is_empty()
     });
-    scene.server.receive("a", bytes);
+    fixture.server.receive("a", bytes);
     late.wait_events("the ends", |events| {
         !of(events, pair.0, "end").is_empty() && !of(events, pair.1, "end").is_empty()
     });
-    scene.client.close("a");
-    scene.server.close("a");
-    scene.settle();
+    fixture.client.close("a");
+    fixture.server.close("a");
+    fixture.settle();
     drop(early);
     let trace = late.stop();
-    trace.check_accounts(&[KIND]);
+    trace.check_accounts(&[EVENT_TYPE]);
     for (end, side) in [(pair.0, "peer"), (pair.1, "local")] {
         let (begin, end) = episodes(&trace, end, side).remove(0);
         assert!(begin["ago_us"].is_null() && end["duration_us"].is_null(), "{begin} {end}");

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tcc_trace::config::{Fields, Format, Output};
 use tcc_trace::escape::unescape;
-use tcc_trace::probe::KINDS;
+use tcc_trace::events::EVENT_TYPES;
 use tcc_trace::session::columns::select;
 use tcc_trace::session::output::sink_into;
 use tcc_trace::sink::template::{Align, Piece};
@@ -56,8 +56,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_name_commands_a_terminal_or_a_reader(name in name(), at in 0..KINDS.len()) {
-        let (kind, types, mut shown_names) = (&KINDS[at], types(), 0);
+    fn no_name_commands_a_terminal_or_a_reader(name in name(), at in 0..EVENT_TYPES.len()) {
+        let (kind, types, mut shown_names) = (&EVENT_TYPES[at], types(), 0);
         let cell = |name: &str| Piece::Column { name: name.into(), align: Align::ByType, width: 0 };
         let line = vec![cell("comm"), Piece::Text("|".into()), cell("time")];
         let formats = FORMATS.iter().map(|(format, _)| (*format, None));

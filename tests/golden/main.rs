@@ -1,5 +1,5 @@
-//! What each format prints of each kind of event, byte for byte: a fixed record goes through the program's own reading,
-//! choice of columns and sinks, and comes out as it stands in KIND.txt, .jsonl and .csv. UPDATE=1 writes them anew.
+//! What each format prints of each event type, byte for byte: a fixed record goes through the program's own reading,
+//! choice of columns and sinks, and comes out as it stands in EVENT_TYPE.txt, .jsonl and .csv. UPDATE=1 writes them anew.
 
 mod borders;
 mod records;
@@ -12,9 +12,9 @@ use std::rc::Rc;
 
 use records::{CODE, REASON, records};
 use tcc_trace::config::{Fields, Format, Output};
-use tcc_trace::event::Event;
-use tcc_trace::probe::ca::{Bits, Layouts};
-use tcc_trace::probe::{KINDS, Kind, Types, ca_mainline};
+use tcc_trace::decode::Event;
+use tcc_trace::events::ca::{Bits, Layouts};
+use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline};
 use tcc_trace::session::columns::{Selection, select};
 use tcc_trace::session::output::sink_into;
 use tcc_trace::skel::{Head, ProbeRecord, ProbeStd, bytes};
@@ -59,25 +59,25 @@ fn types() -> Types {
 
 fn decode<'t>(record: &[u8], types: &'t Types) -> Event<'t> {
     let moment = |ns: u64| Moment::Wall(OFFSET_NS + ns.cast_signed());
-    Event::decode(record, types, moment).expect("a record of this kind")
+    Event::decode(record, types, moment).expect("a record of this event type")
 }
 
 fn output(format: Format, fields: Fields) -> Output {
     Output { format, fields, header: true, ..Output::default() }
 }
 
-fn selection(kind: &'static Kind, output: &Output) -> Selection {
-    select(&[kind], output, |_| true).expect("no field was named")
+fn selection(event_type: &'static EventType, output: &Output) -> Selection {
+    select(&[event_type], output, |_| true).expect("no field was named")
 }
 
 /// The standard fields, then all of them.
-fn printed(kind: &'static Kind, format: Format, types: &Types) -> Vec<u8> {
+fn printed(event_type: &'static EventType, format: Format, types: &Types) -> Vec<u8> {
     let written = Written::default();
     for fields in [Fields::Standard, Fields::All] {
         let output = output(format, fields);
-        let mut sink = sink_into(written.clone(), &output, &selection(kind, &output));
+        let mut sink = sink_into(written.clone(), &output, &selection(event_type, &output));
         sink.begin().unwrap();
-        for record in records(kind) {
+        for record in records(event_type) {
             sink.event(&decode(&record, types)).unwrap();
         }
         sink.flush().unwrap();
@@ -90,13 +90,13 @@ fn golden(name: &str, extension: &str) -> PathBuf {
 }
 
 #[test]
-fn every_kind_is_printed_as_before() {
+fn every_event_type_is_printed_as_before() {
     let types = types();
     let mut different = Vec::new();
-    for kind in KINDS {
+    for event_type in EVENT_TYPES {
         for (format, extension) in FORMATS {
-            let path = golden(kind.name, extension);
-            let now = printed(kind, format, &types);
+            let path = golden(event_type.name, extension);
+            let now = printed(event_type, format, &types);
             if std::env::var_os("UPDATE").is_some() {
                 fs::write(&path, &now).unwrap();
             }
@@ -119,7 +119,7 @@ fn every_kind_is_printed_as_before() {
 #[test]
 fn a_sample_is_a_line_of_a_terminal() {
     let types = types();
-    let kind = &KINDS[0];
+    let event_type = &EVENT_TYPES[0];
     let addr = |a| [[0; 10].as_slice(), &[0xff; 2], &[192, 168, 100, a]].concat();
     let head = Head {
         mono_ns: 5_000_123_456_789,
@@ -127,7 +127,7 @@ fn a_sample_is_a_line_of_a_terminal() {
         daddr: addr(255).try_into().expect("16 bytes"),
         sport: 54_321,
         dport: 65_535,
-        kind: kind.number,
+        event_type: event_type.number,
         len: size_of::<ProbeRecord>() as u16,
         ..Head::default()
     };
@@ -138,7 +138,7 @@ fn a_sample_is_a_line_of_a_terminal() {
     };
     let written = Written::default();
     let output = output(Format::Text, Fields::Standard);
-    let mut sink = sink_into(written.clone(), &output, &selection(kind, &output));
+    let mut sink = sink_into(written.clone(), &output, &selection(event_type, &output));
     sink.begin().unwrap();
     let small = ProbeRecord { head, ..ProbeRecord::default() };
     for record in [small, ProbeRecord { head, std }] {
@@ -155,24 +155,26 @@ fn a_sample_is_a_line_of_a_terminal() {
         let edges = words.iter().enumerate();
         edges.map(|(i, word)| end(word) - if i < 3 { word.len() } else { 0 }).collect::<Vec<_>>()
     };
-    assert_eq!(edges(lines[0]).len(), kind.view.len(), "{text}");
+    assert_eq!(edges(lines[0]).len(), event_type.view.len(), "{text}");
     for line in &lines[2..] {
         assert_eq!(edges(line), edges(lines[0]), "{text}");
     }
     assert!(lines[3].contains(" 192.168.100.255:65535 9999 99999 999999 9999999 "), "{text}");
 }
 
-/// With all fields every value of a record is on the terminal: in a cell of the view, or behind its name; of one kind, and
+/// With all fields every value of a record is on the terminal: in a cell of the view, or behind its name; of one event type, and
 /// of several in one stream.
 #[test]
 fn all_fields_are_all_in_text() {
     let types = types();
-    for (i, kind) in KINDS.iter().enumerate() {
-        let other = &KINDS[(i + 1) % KINDS.len()];
-        for (kinds, cells) in [(&[kind][..], kind.view.len()), (&[kind, other], 3)] {
+    for (i, event_type) in EVENT_TYPES.iter().enumerate() {
+        let other = &EVENT_TYPES[(i + 1) % EVENT_TYPES.len()];
+        for (event_types, cells) in
+            [(&[event_type][..], event_type.view.len()), (&[event_type, other], 3)]
+        {
             let output = output(Format::Text, Fields::All);
-            let selection = select(kinds, &output, |_| true).expect("no field was named");
-            for record in records(kind) {
+            let selection = select(event_types, &output, |_| true).expect("no field was named");
+            for record in records(event_type) {
                 let written = Written::default();
                 let mut sink = sink_into(written.clone(), &output, &selection);
                 let event = decode(&record, &types);
@@ -180,15 +182,22 @@ fn all_fields_are_all_in_text() {
                 sink.flush().unwrap();
                 let text = String::from_utf8(written.0.take()).expect("UTF-8");
                 let in_cell = |name: &str| {
-                    kind.view[..cells].iter().any(|(_, of, _)| of.split(':').any(|of| of == name))
+                    event_type.view[..cells]
+                        .iter()
+                        .any(|(_, of, _)| of.split(':').any(|of| of == name))
                 };
-                for (index, column) in (kind.columns)().iter().enumerate() {
+                for (index, column) in (event_type.columns)().iter().enumerate() {
                     let behind = format!(" {}:", column.name);
                     let shown = in_cell(column.name) || text.contains(&behind);
                     let nothing = event.value(index) == Value::Null;
                     // A list has lines of its own.
                     let list = column.ty == Type::TextList;
-                    assert!(shown || nothing || list, "{}: {}:\n{text}", kind.name, column.name);
+                    assert!(
+                        shown || nothing || list,
+                        "{}: {}:\n{text}",
+                        event_type.name,
+                        column.name
+                    );
                 }
             }
         }
@@ -199,24 +208,28 @@ fn all_fields_are_all_in_text() {
 #[test]
 fn every_column_has_a_value_in_a_record() {
     let types = types();
-    for kind in KINDS {
-        let records = records(kind);
+    for event_type in EVENT_TYPES {
+        let records = records(event_type);
         let empty = |index: &usize| {
             records.iter().all(|record| decode(record, &types).value(*index) == Value::Null)
         };
-        let columns = (kind.columns)();
+        let columns = (event_type.columns)();
         let empty: Vec<_> = (0..columns.len()).filter(empty).map(|i| columns[i].name).collect();
-        assert!(empty.is_empty(), "{}: {empty:?}", kind.name);
+        assert!(empty.is_empty(), "{}: {empty:?}", event_type.name);
     }
 }
 
-/// Files of kinds that there are no more.
+/// Files of event types that there are no more.
 #[test]
-fn every_file_is_of_a_kind() {
+fn every_file_is_of_an_event_type() {
     for entry in fs::read_dir(golden("x", "y").parent().unwrap()).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let is_rust = path.extension().is_some_and(|extension| extension == "rs");
-        assert!(is_rust || KINDS.iter().any(|kind| kind.name == stem), "{}", path.display());
+        assert!(
+            is_rust || EVENT_TYPES.iter().any(|event_type| event_type.name == stem),
+            "{}",
+            path.display()
+        );
     }
 }

@@ -1,13 +1,13 @@
-//! A record of each kind, with another value in each member; some kinds have several, for what one cannot tell.
+//! A record of each event type, with another value in each member; some event types have several, for what one cannot tell.
 
 use plain::Plain;
-use tcc_trace::probe::Kind;
+use tcc_trace::events::EventType;
 use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
     ErrorRecord, Event, Head, HeadFlag, LifeRecord, ListenDropRecord, Owner, Presence,
     ProbeFullRecord, ProbeRecord, ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord,
-    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, Sock, StateRecord,
-    SynackRetransmitRecord, Tcp, Totals, VerdictRecord, ZeroWindowRecord, bytes,
+    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, Sock, SpuriousRecord, StateRecord,
+    SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
 };
 
 /// The number that the types of the test have a name for, as a reason.
@@ -15,9 +15,9 @@ pub const REASON: u32 = 77;
 /// Where a function begins that they have a name for.
 pub const CODE: u64 = 0xffff_ffff_8100_0200;
 
-/// Those of that kind, with heads that tell which they are.
-pub fn records(kind: &Kind) -> Vec<Vec<u8>> {
-    let records = match kind.name {
+/// Those of that event type, with heads that tell which they are.
+pub fn records(event_type: &EventType) -> Vec<Vec<u8>> {
+    let records = match event_type.name {
         "probe" => vec![of(&probe()), of(&full("cubic")), of(&full("bbr")), of(&full("dctcp"))],
         "state" => vec![of(&state())],
         "retransmit" => vec![of(&retransmit())],
@@ -33,16 +33,16 @@ pub fn records(kind: &Kind) -> Vec<Vec<u8>> {
         "accept" => vec![of(&accept())],
         "drop" => vec![of(&dropped()), of(&drop_stack())],
         "zero_window" => vec![of(&zero_window()), of(&own_zero_window())],
-        "verdict" => vec![of(&verdict()), of(&verdict_by_dsack())],
+        "spurious" => vec![of(&spurious()), of(&spurious_by_dsack())],
         "queue" => vec![of(&queue())],
         "rcvbuf_grow" => vec![of(&rcvbuf_grow())],
         "listen_drop" => vec![of(&listen_drop())],
         name => panic!("no record of {name}: make one here"),
     };
     let heads = records.into_iter().enumerate().map(|(i, mut record)| {
-        let full = i > 0 && kind.is_probe();
-        let mut head = head(kind, i, full, record.len());
-        if kind.name == "destroy" && i > 0 {
+        let full = i > 0 && event_type.is_probe();
+        let mut head = head(event_type, i, full, record.len());
+        if event_type.name == "destroy" && i > 0 {
             head.full |= HeadFlag::TCC_HEAD_WIPED.0 as u8;
             head.saddr = [0; 16];
         }
@@ -58,7 +58,7 @@ fn of<T: Plain>(record: &T) -> Vec<u8> {
 }
 
 /// The first is IPv4, all others IPv6.
-fn head(kind: &Kind, index: usize, full: bool, len: usize) -> Head {
+fn head(event_type: &EventType, index: usize, full: bool, len: usize) -> Head {
     let addr = |last: u8| {
         let mut addr = [0; 16];
         addr[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
@@ -75,7 +75,7 @@ fn head(kind: &Kind, index: usize, full: bool, len: usize) -> Head {
         daddr: addr(2),
         sport: 443,
         dport: 50_412,
-        kind: kind.number,
+        event_type: event_type.number,
         full: full.into(),
         len: len as u16,
     }
@@ -129,8 +129,8 @@ fn own_zero_window() -> ZeroWindowRecord {
     ZeroWindowRecord { local: 1, ..zero_window() }
 }
 
-fn verdict_by_dsack() -> VerdictRecord {
-    VerdictRecord { verdict: 0, undo: 0, ..verdict() }
+fn spurious_by_dsack() -> SpuriousRecord {
+    SpuriousRecord { evidence: 0, undo: 0, ..spurious() }
 }
 
 #[rustfmt::skip]
@@ -241,7 +241,7 @@ fn destroy() -> DestroyRecord {
 fn cong_state() -> CongStateRecord {
     CongStateRecord {
         event: event(), old_ca_state_ns: 1_203_203_203, prior_cwnd: 10_204, prior_ssthresh: 10_205,
-        old_ca_state: 0, new_ca_state: 3, derived: 1, unused: [0; 5],
+        old_ca_state: 0, new_ca_state: 3, inferred: 1, unused: [0; 5],
     }
 }
 
@@ -305,11 +305,11 @@ fn zero_window() -> ZeroWindowRecord {
 }
 
 #[rustfmt::skip]
-fn verdict() -> VerdictRecord {
-    VerdictRecord {
+fn spurious() -> SpuriousRecord {
+    SpuriousRecord {
         event: event(), packet_ns: 1_238_238_238, retrans_ns: 1_239_239_239, segs: 10_240,
         seq: 10_245, end_seq: 10_246, dsack_dups: 10_241, old_snd_cwnd: 10_242, old_snd_ssthresh: 10_243, prior_cwnd: 10_244,
-        prior_ssthresh: 10_245, verdict: 1, undo: 2, old_ca_state: 4, new_ca_state: 0, has_seq: 1, has_segs: 1,
+        prior_ssthresh: 10_245, evidence: 1, undo: 2, old_ca_state: 4, new_ca_state: 0, has_seq: 1, has_segs: 1,
         unused: [0; 2],
     }
 }

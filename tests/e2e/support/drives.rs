@@ -1,7 +1,7 @@
-//! What makes events of each kind, in all families.
+//! What makes events of each event type, in all families.
 
+use super::fixture::{FAMILIES, Fixture};
 use super::orders::SocketOption;
-use super::scene::{FAMILIES, Scene};
 use super::sockets::CLOSE_WAIT;
 use super::tracer::Tracer;
 use super::traffic::{Server, traffic_in};
@@ -12,31 +12,31 @@ fn name(i: usize) -> String {
 }
 
 /// Connections that end in either way, and one that does not come about.
-fn open_and_close(scene: &mut Scene) {
+fn open_and_close(fixture: &mut Fixture) {
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        scene.connect("a", family);
-        scene.client.transfer("a", &mut scene.server, 1000 * (1 + i as u64));
+        fixture.connect("a", family);
+        fixture.client.transfer("a", &mut fixture.server, 1000 * (1 + i as u64));
         let (first, second) = if i == 1 {
-            (&mut scene.server, &mut scene.client)
+            (&mut fixture.server, &mut fixture.client)
         } else {
-            (&mut scene.client, &mut scene.server)
+            (&mut fixture.client, &mut fixture.server)
         };
         first.close("a");
         second.close("a");
-        scene.refused(family);
+        fixture.refused(family);
     }
-    scene.server.unlisten();
+    fixture.server.unlisten();
 }
 
 /// What the client sends does not arrive, until it has been sent again and again.
-fn lose_data(scene: &mut Scene, tracer: &Tracer) {
+fn lose_data(fixture: &mut Fixture, tracer: &Tracer) {
     let mut ends = Vec::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        ends.push(scene.connect(&name(i), family).0);
+        ends.push(fixture.connect(&name(i), family).0);
     }
-    scene.silence();
+    fixture.silence();
     for i in 0..FAMILIES.len() {
-        scene.client.send(&name(i), 3000);
+        fixture.client.send(&name(i), 3000);
     }
     tracer.wait_events("retransmissions", |events| {
         ends.iter().all(|end| {
@@ -45,21 +45,21 @@ fn lose_data(scene: &mut Scene, tracer: &Tracer) {
             of.count() >= 3
         })
     });
-    scene.speak();
+    fixture.speak();
     for i in 0..FAMILIES.len() {
-        scene.server.receive(&name(i), 3000);
-        scene.client.close(&name(i));
-        scene.server.close(&name(i));
+        fixture.server.receive(&name(i), 3000);
+        fixture.client.close(&name(i));
+        fixture.server.close(&name(i));
     }
 }
 
 /// The last packet of the handshake does not arrive: the client is connected, the server is not.
-fn lose_handshakes(scene: &mut Scene, tracer: &Tracer) {
-    scene.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", scene.port));
+fn lose_handshakes(fixture: &mut Fixture, tracer: &Tracer) {
+    fixture.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", fixture.port));
     let mut ports = Vec::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        let addr = scene.addr(family);
-        ports.push(scene.client.connect(&name(i), addr).local.port());
+        let addr = fixture.addr(family);
+        ports.push(fixture.client.connect(&name(i), addr).local.port());
     }
     tracer.wait_events("SYN-ACKs", |events| {
         let of = |port| {
@@ -67,139 +67,139 @@ fn lose_handshakes(scene: &mut Scene, tracer: &Tracer) {
         };
         ports.iter().all(|&port| of(port).count() >= 2)
     });
-    scene.speak();
+    fixture.speak();
     for i in 0..FAMILIES.len() {
-        scene.client.send(&name(i), 1);
-        scene.server.accept("any");
-        scene.server.close("any");
-        scene.client.close(&name(i));
+        fixture.client.send(&name(i), 1);
+        fixture.server.accept("any");
+        fixture.server.close("any");
+        fixture.client.close(&name(i));
     }
 }
 
 /// By either side, with data that nobody took, in answer to data that nobody wants, and where nobody listens.
-fn reset(scene: &mut Scene) {
+fn reset(fixture: &mut Fixture) {
     for family in FAMILIES {
-        scene.connect("a", family);
-        scene.client.reset("a");
-        scene.server.close("a");
+        fixture.connect("a", family);
+        fixture.client.reset("a");
+        fixture.server.close("a");
 
-        scene.connect("a", family);
-        scene.server.reset("a");
-        scene.client.close("a");
+        fixture.connect("a", family);
+        fixture.server.reset("a");
+        fixture.client.close("a");
 
-        scene.connect("a", family);
-        scene.client.send("a", 100);
-        scene.server.close("a");
-        scene.client.close("a");
+        fixture.connect("a", family);
+        fixture.client.send("a", 100);
+        fixture.server.close("a");
+        fixture.client.close("a");
 
-        scene.connect("a", family);
-        scene.server.close("a");
-        scene.client.send("a", 100);
-        scene.client.close("a");
+        fixture.connect("a", family);
+        fixture.server.close("a");
+        fixture.client.send("a", 100);
+        fixture.client.close("a");
 
-        scene.refused(family);
+        fixture.refused(family);
     }
 }
 
 /// Losses now and then, on the way there and back.
-fn lose_some(scene: &mut Scene) {
-    let port = scene.port;
-    scene.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 3 drop"));
-    scene.rule(&format!("tcp sport {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"));
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), None);
+fn lose_some(fixture: &mut Fixture) {
+    let port = fixture.port;
+    fixture.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 3 drop"));
+    fixture.rule(&format!("tcp sport {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"));
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), None);
     for family in FAMILIES {
-        let to = scene.addr(family).to_string();
+        let to = fixture.addr(family).to_string();
         let args = ["bulk", "--to", &to, "--bytes", "3000000", "--cc", "cubic"];
-        traffic_in(&scene.ns.launch(), &args);
+        traffic_in(&fixture.ns.launch(), &args);
     }
-    scene.speak();
-    scene.settle();
+    fixture.speak();
+    fixture.settle();
     drop(server);
 }
 
 /// In pieces and at once.
-fn receive(scene: &mut Scene) {
+fn receive(fixture: &mut Fixture) {
     for family in FAMILIES {
-        scene.connect("a", family);
+        fixture.connect("a", family);
         for bytes in [1, 100, 300_000] {
-            scene.client.transfer("a", &mut scene.server, bytes);
+            fixture.client.transfer("a", &mut fixture.server, bytes);
         }
-        scene.server.send("a", 1000);
-        scene.client.receive("a", 400);
-        scene.client.receive("a", 600);
-        scene.client.close("a");
-        scene.server.close("a");
+        fixture.server.send("a", 1000);
+        fixture.client.receive("a", 400);
+        fixture.client.receive("a", 600);
+        fixture.client.close("a");
+        fixture.server.close("a");
     }
 }
 
 /// So much is lost that at most times several packets are missing.
-fn receive_with_gaps(scene: &mut Scene) {
-    let port = scene.port;
-    scene.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 10 drop"));
-    scene.ns.run(&["ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "2"]);
-    let server = Server::start_in(&scene.ns.launch(), &format!("[::]:{port}"), None);
+fn receive_with_gaps(fixture: &mut Fixture) {
+    let port = fixture.port;
+    fixture.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 10 drop"));
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "2"]);
+    let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), None);
     for family in FAMILIES {
-        let to = scene.addr(family).to_string();
+        let to = fixture.addr(family).to_string();
         let args = ["bulk", "--to", &to, "--bytes", "300000", "--parallel", "8"];
-        traffic_in(&scene.ns.launch(), &args);
+        traffic_in(&fixture.ns.launch(), &args);
     }
-    scene.speak();
-    scene.settle();
+    fixture.speak();
+    fixture.settle();
     drop(server);
 }
 
 /// Reset; reset after the peer's end; no answer; refused.
-fn fail(scene: &mut Scene) {
-    let server = scene.port;
+fn fail(fixture: &mut Fixture) {
+    let server = fixture.port;
     for family in FAMILIES {
         // A process that closes its socket before would not be told.
-        let client = scene.connect("a", family).0.local.port();
-        scene.server.reset("a");
-        scene.ns.wait_gone((client, server));
-        scene.client.close("a");
+        let client = fixture.connect("a", family).0.local.port();
+        fixture.server.reset("a");
+        fixture.ns.wait_gone((client, server));
+        fixture.client.close("a");
 
-        let client = scene.connect("a", family).0.local.port();
-        scene.server.close("a");
-        scene.ns.wait_socket((client, server), "the FIN", |entry| entry.state == CLOSE_WAIT);
-        scene.client.send("a", 1);
-        scene.ns.wait_gone((client, server));
-        scene.client.close("a");
+        let client = fixture.connect("a", family).0.local.port();
+        fixture.server.close("a");
+        fixture.ns.wait_socket((client, server), "the FIN", |entry| entry.state == CLOSE_WAIT);
+        fixture.client.send("a", 1);
+        fixture.ns.wait_gone((client, server));
+        fixture.client.close("a");
 
-        let client = scene.connect("a", family).0.local.port();
-        scene.silence();
-        scene.client.set("a", SocketOption::UserTimeoutMs(300));
-        scene.client.send("a", 1);
-        scene.ns.wait_gone((client, server));
-        scene.speak();
-        scene.client.close("a");
-        scene.server.close("a");
+        let client = fixture.connect("a", family).0.local.port();
+        fixture.silence();
+        fixture.client.set("a", SocketOption::UserTimeoutMs(300));
+        fixture.client.send("a", 1);
+        fixture.ns.wait_gone((client, server));
+        fixture.speak();
+        fixture.client.close("a");
+        fixture.server.close("a");
 
-        scene.refused(family);
+        fixture.refused(family);
     }
 }
 
-/// Makes the kind's events; the tracer tells when there are some, where that takes its time.
+/// Makes the event type's events; the tracer tells when there are some, where that takes its time.
 #[track_caller]
-pub fn drive(scene: &mut Scene, kind: &str, tracer: &Tracer) {
+pub fn drive(fixture: &mut Fixture, event_type: &str, tracer: &Tracer) {
     // There the listener is another.
-    if kind != "cong_state" {
-        scene.listen();
+    if event_type != "cong_state" {
+        fixture.listen();
     }
-    match kind {
-        "state" | "destroy" => open_and_close(scene),
-        "retransmit" => lose_data(scene, tracer),
-        "synack_retransmit" => lose_handshakes(scene, tracer),
-        "reset_sent" | "reset_received" => reset(scene),
-        "cong_state" => lose_some(scene),
-        "rcv_space" => receive(scene),
+    match event_type {
+        "state" | "destroy" => open_and_close(fixture),
+        "retransmit" => lose_data(fixture, tracer),
+        "synack_retransmit" => lose_handshakes(fixture, tracer),
+        "reset_sent" | "reset_received" => reset(fixture),
+        "cong_state" => lose_some(fixture),
+        "rcv_space" => receive(fixture),
         "rcvbuf_grow" => {
-            receive(scene);
-            scene.server.unlisten();
-            receive_with_gaps(scene);
+            receive(fixture);
+            fixture.server.unlisten();
+            receive_with_gaps(fixture);
         }
-        "error" => fail(scene),
-        _ => panic!("{kind}"),
+        "error" => fail(fixture),
+        _ => panic!("{event_type}"),
     }
-    scene.settle();
+    fixture.settle();
 }

@@ -9,7 +9,7 @@ use super::ftrace::{Instance, canonical, maybe_unseen, pairs, time_us};
 use super::times::compared;
 use super::tracer::{Trace, text, u64_of};
 
-/// Kinds, their tracepoints, and which of a line's keys is which of our columns.
+/// Event types, their tracepoints, and which of a line's keys is which of our columns.
 type Keys = &'static [(&'static str, &'static str)];
 const COOKIE: Keys = &[("sock_cookie", "cookie")];
 const HOOKS: &[(&str, &str, Keys)] = &[
@@ -44,7 +44,7 @@ const HOOKS: &[(&str, &str, Keys)] = &[
     ("drop", "skb/kfree_skb", &[]),
 ];
 
-/// Every kind but `probe` that has a tracepoint of its own, in the program's order.
+/// Every event type but `probe` that has a tracepoint of its own, in the program's order.
 pub const EVENTS: &[&str] = &[
     "state",
     "retransmit",
@@ -64,29 +64,32 @@ const ERASED: &[&str] = &["destroy", "error"];
 
 /// Those that need not be one event for each call of their tracepoint.
 pub const DERIVED: &[&str] =
-    &["connect", "life", "accept", "listen_drop", "zero_window", "verdict", "queue"];
+    &["connect", "life", "accept", "listen_drop", "zero_window", "spurious", "queue"];
 
-/// A kind's tracepoint, as tracefs has it.
+/// An event type's tracepoint, as tracefs has it.
 #[track_caller]
-pub fn hook(kind: &str) -> &'static str {
-    find(kind).1
+pub fn hook(event_type: &str) -> &'static str {
+    find(event_type).1
 }
 
 #[track_caller]
-fn find(kind: &str) -> &'static (&'static str, &'static str, Keys) {
-    HOOKS.iter().find(|(name, ..)| *name == kind).unwrap_or_else(|| panic!("no kind {kind}"))
+fn find(event_type: &str) -> &'static (&'static str, &'static str, Keys) {
+    HOOKS
+        .iter()
+        .find(|(name, ..)| *name == event_type)
+        .unwrap_or_else(|| panic!("no event type {event_type}"))
 }
 
-/// Does this kernel have the kind's tracepoint?
+/// Does this kernel have the event type's tracepoint?
 #[track_caller]
-pub fn has_tracepoint(kind: &str) -> bool {
-    Instance::start(64).read(&format!("events/{}/format", hook(kind))).is_some()
+pub fn has_tracepoint(event_type: &str) -> bool {
+    Instance::start(64).read(&format!("events/{}/format", hook(event_type))).is_some()
 }
 
-/// Does this kernel's tracepoint of the kind tell that?
+/// Does this kernel's tracepoint of the event type tell that?
 #[track_caller]
-pub fn tells(kind: &str, member: &str) -> bool {
-    let format = Instance::start(64).read(&format!("events/{}/format", hook(kind)));
+pub fn tells(event_type: &str, member: &str) -> bool {
+    let format = Instance::start(64).read(&format!("events/{}/format", hook(event_type)));
     format.is_some_and(|format| format.contains(&format!(" {member};")))
 }
 
@@ -168,28 +171,30 @@ impl Fact {
     }
 }
 
-/// A running trace of these kinds of events of the connections of these ports.
+/// A running trace of these event types of the connections of these ports.
 pub struct FtraceEvents {
     instance: Instance,
     ports: Vec<u16>,
-    /// What this kernel's lines have of each kind.
+    /// What this kernel's lines have of each event type.
     keys: BTreeMap<&'static str, Vec<(&'static str, &'static str)>>,
 }
 
 impl FtraceEvents {
     #[track_caller]
-    pub fn start(kinds: &[&str], ports: &[u16]) -> Self {
+    pub fn start(event_types: &[&str], ports: &[u16]) -> Self {
         let instance = Instance::start(4096);
         let mut keys = BTreeMap::new();
-        for &(kind, hook, all) in HOOKS.iter().filter(|(kind, ..)| kinds.contains(kind)) {
+        for &(event_type, hook, all) in
+            HOOKS.iter().filter(|(event_type, ..)| event_types.contains(event_type))
+        {
             let format = instance.read(&format!("events/{hook}/format")).expect("the tracepoint");
             let prints =
                 |key: &str| [' ', '"'].iter().any(|c| format.contains(&format!("{c}{key}=%")));
-            keys.insert(kind, all.iter().filter(|(key, _)| prints(key)).copied().collect());
+            keys.insert(event_type, all.iter().filter(|(key, _)| prints(key)).copied().collect());
             if format.contains(" sport;") {
                 let parts = ports.iter().map(|port| format!("sport == {port} || dport == {port}"));
                 // tcp_disconnect() has erased the peer's port.
-                let erased = ERASED.contains(&kind).then(|| "dport == 0".to_owned());
+                let erased = ERASED.contains(&event_type).then(|| "dport == 0".to_owned());
                 let filter = parts.chain(erased).collect::<Vec<_>>().join(" || ");
                 instance.write(&format!("events/{hook}/filter"), &filter);
             }
@@ -198,10 +203,10 @@ impl FtraceEvents {
         FtraceEvents { instance, ports: ports.to_vec(), keys }
     }
 
-    /// What the kernel told of that kind, in order.
+    /// What the kernel told of that event type, in order.
     #[track_caller]
-    pub fn facts(&self, kind: &str) -> Vec<Fact> {
-        let facts = self.all_facts(kind).into_iter();
+    pub fn facts(&self, event_type: &str) -> Vec<Fact> {
+        let facts = self.all_facts(event_type).into_iter();
         facts.filter(|fact| self.is_of_ports(fact)).collect()
     }
 
@@ -227,32 +232,32 @@ impl FtraceEvents {
     }
 
     #[track_caller]
-    fn all_facts(&self, kind: &str) -> Vec<Fact> {
-        let name = hook(kind).split_once('/').expect("a group").1;
+    fn all_facts(&self, event_type: &str) -> Vec<Fact> {
+        let name = hook(event_type).split_once('/').expect("a group").1;
         let mut facts = Vec::new();
         for line in self.instance.lines() {
             let Some((head, fields)) = line.split_once(&format!(": {name}: ")) else { continue };
-            let parsed = time_us(head).zip(Fact::theirs(head, fields, &self.keys[kind]));
+            let parsed = time_us(head).zip(Fact::theirs(head, fields, &self.keys[event_type]));
             let (time, fact) = parsed.unwrap_or_else(|| panic!("not understood: {line}"));
             facts.push((time, fact));
         }
         facts.sort_by_key(|(time, _)| *time);
         let mut ca_states = BTreeMap::new();
         let all = facts.into_iter().map(|(_, fact)| fact);
-        all.filter(|fact| is_change(kind, fact, &mut ca_states)).collect()
+        all.filter(|fact| is_change(event_type, fact, &mut ca_states)).collect()
     }
 
-    /// Every event that the kernel tells of that kind is among ours with all values equal, or accounted for as lost (the
+    /// Every event that the kernel tells of that event type is among ours with all values equal, or accounted for as lost (the
     /// kernel does not run a program that it has interrupted), or may have been hidden from us; and none of ours is one
     /// that it does not tell. In each connection they come in the same order.
     #[track_caller]
-    pub fn compare(&self, trace: &Trace, kind: &str) -> Compared {
-        let keys = &self.keys[kind];
-        let of_kind = trace.of_kind(kind).into_iter();
-        let ours: Vec<Fact> = of_kind.map(|event| Fact::ours(event, keys)).collect();
+    pub fn compare(&self, trace: &Trace, event_type: &str) -> Compared {
+        let keys = &self.keys[event_type];
+        let of_type = trace.of_type(event_type).into_iter();
+        let ours: Vec<Fact> = of_type.map(|event| Fact::ours(event, keys)).collect();
         // The ends are two more.
         compared(ours.len(), ours.iter().map(|fact| 2 + fact.values.len()).sum());
-        let theirs = self.all_facts(kind);
+        let theirs = self.all_facts(event_type);
         let mut taken = told_with_ends(&ours, &theirs);
         let theirs = theirs.into_iter();
         let theirs =
@@ -267,20 +272,29 @@ impl FtraceEvents {
                 } else {
                     missing += u64::from(!fact.maybe_unseen);
                     unseen += usize::from(fact.maybe_unseen);
-                    eprintln!("{kind}: the kernel has {fact:?}\n   we have next {:?}", ours.peek());
+                    eprintln!(
+                        "{event_type}: the kernel has {fact:?}\n   we have next {:?}",
+                        ours.peek()
+                    );
                 }
             }
             let more = ours.next();
-            assert!(more.is_none(), "{kind}: not as the kernel tells it: {more:?}\n{theirs:?}");
+            assert!(
+                more.is_none(),
+                "{event_type}: not as the kernel tells it: {more:?}\n{theirs:?}"
+            );
         }
         let more: Vec<_> = ours.iter().filter(|(key, _)| !theirs.contains_key(key)).collect();
-        assert!(more.is_empty(), "{kind}: the kernel does not tell these: {more:?}");
-        let books = &trace.end["kinds"][kind];
+        assert!(more.is_empty(), "{event_type}: the kernel does not tell these: {more:?}");
+        let books = &trace.end["event_types"][event_type];
         let lost = u64_of(books, "lost");
-        assert!(missing <= lost, "{kind}: {missing} are missing, {lost} accounted for as lost");
+        assert!(
+            missing <= lost,
+            "{event_type}: {missing} are missing, {lost} accounted for as lost"
+        );
         // Where this happens at all it is rare, among the events of the whole machine.
         let told: usize = theirs.values().map(Vec::len).sum();
-        assert!(lost <= 1 + u64_of(books, "seen") / 20, "{kind}: {books}");
+        assert!(lost <= 1 + u64_of(books, "seen") / 20, "{event_type}: {books}");
         Compared { told, unseen }
     }
 }
@@ -297,12 +311,12 @@ fn told_with_ends(ours: &[Fact], theirs: &[Fact]) -> BTreeSet<usize> {
 
 /// Two tracepoints also fire where nothing happens: of an error of 0, and of the state that a connection is in already.
 fn is_change(
-    kind: &str,
+    event_type: &str,
     fact: &Fact,
     ca_states: &mut BTreeMap<(SocketAddr, SocketAddr), Value>,
 ) -> bool {
     let value = fact.values.first().map(|(_, value)| value);
-    match (kind, value) {
+    match (event_type, value) {
         ("error", Some(errno)) => *errno != 0,
         // A socket that has no peer any more was disconnected, and is Open.
         ("cong_state", Some(state)) => {

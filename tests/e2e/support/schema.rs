@@ -13,9 +13,9 @@ pub fn schema() -> Value {
     serde_json::from_str(&run::output(command).unwrap()).expect("JSON")
 }
 
-/// Names of a kind's columns, in the schema's order; the members of a group by `group.member`.
-pub fn columns(schema: &Value, kind: &str) -> Vec<String> {
-    let record = record(schema, kind);
+/// Names of an event type's columns, in the schema's order; the members of a group by `group.member`.
+pub fn columns(schema: &Value, event_type: &str) -> Vec<String> {
+    let record = record(schema, event_type);
     let mut names = Vec::new();
     for (name, property) in record["properties"].as_object().expect("properties") {
         match property["properties"].as_object() {
@@ -27,13 +27,13 @@ pub fn columns(schema: &Value, kind: &str) -> Vec<String> {
     names
 }
 
-/// The part of the schema for that kind of record.
-pub fn record<'s>(schema: &'s Value, kind: &str) -> &'s Value {
-    let kinds = schema["oneOf"].as_array().expect("oneOf");
-    kinds
+/// The part of the schema for that type of record.
+pub fn record<'s>(schema: &'s Value, event_type: &str) -> &'s Value {
+    let event_types = schema["oneOf"].as_array().expect("oneOf");
+    event_types
         .iter()
-        .find(|record| record["properties"]["type"]["const"] == kind)
-        .unwrap_or_else(|| panic!("no {kind} in the schema"))
+        .find(|record| record["properties"]["type"]["const"] == event_type)
+        .unwrap_or_else(|| panic!("no {event_type} in the schema"))
 }
 
 /// Why the value is not what the schema says, by path.

@@ -40,10 +40,10 @@ impl Tracer {
         tracer
     }
 
-    /// `events` of these kinds, with `-o jsonl`; waits until it traces.
+    /// `events` of these event types, with `-o jsonl`; waits until it traces.
     #[track_caller]
-    pub fn events_in(launch: &Launch, kinds: &str, args: &[&str]) -> Self {
-        Tracer::command_in(launch, &["events", kinds], args)
+    pub fn events_in(launch: &Launch, event_types: &str, args: &[&str]) -> Self {
+        Tracer::command_in(launch, &["events", event_types], args)
     }
 
     /// A command with `-o jsonl`; waits until it traces.
@@ -248,29 +248,29 @@ impl Trace {
         check_books(&self.end, self.events.len());
     }
 
-    /// The same for each of these kinds, of which there are books and of no others.
+    /// The same for each of these event types, of which there are books and of no others.
     #[track_caller]
-    pub fn check_accounts(&self, kinds: &[&str]) {
+    pub fn check_accounts(&self, event_types: &[&str]) {
         self.check_account();
-        let books = self.end["kinds"].as_object().unwrap_or_else(|| panic!("{}", self.end));
+        let books = self.end["event_types"].as_object().unwrap_or_else(|| panic!("{}", self.end));
         let told: BTreeSet<&str> = books.keys().map(String::as_str).collect();
-        assert_eq!(told, kinds.iter().copied().collect(), "{}", self.end);
-        for (kind, books) in books {
-            check_books(books, self.of_kind(kind).len());
+        assert_eq!(told, event_types.iter().copied().collect(), "{}", self.end);
+        for (event_type, books) in books {
+            check_books(books, self.of_type(event_type).len());
         }
     }
 
     /// Of a command that counts: every event that the hook saw is accounted for, and none was printed; those counted.
     #[track_caller]
-    pub fn summarised(&self) -> u64 {
+    pub fn aggregated(&self) -> u64 {
         check_books(&self.end, 0);
         assert!(!self.stderr.contains("were told of"), "{}", self.stderr);
-        u64_of(&self.end, "summarised")
+        u64_of(&self.end, "aggregated")
     }
 
-    /// The events of one kind, in order.
-    pub fn of_kind(&self, kind: &str) -> Vec<&Value> {
-        self.events.iter().filter(|event| event["type"] == kind).collect()
+    /// The events of one event type, in order.
+    pub fn of_type(&self, event_type: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["type"] == event_type).collect()
     }
 }
 
@@ -290,10 +290,10 @@ fn check_order(events: &[Value], end: &Value) {
 fn check_books(books: &Value, printed: usize) {
     let n = |key: &str| u64_of(books, key);
     let parts =
-        ["emitted", "summarised", "filtered", "sampled_out", "limited", "lost", "undecodable"];
+        ["emitted", "aggregated", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];
     assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{books}");
     assert_eq!(n("emitted"), printed as u64, "{books}");
-    assert_eq!(n("undecodable"), 0, "{books}");
+    assert_eq!(n("malformed"), 0, "{books}");
 }
 
 fn parse(line: &str) -> Value {

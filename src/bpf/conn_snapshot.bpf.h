@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections as they are now and as they ended, for who takes differences: the sockets of all processes by the iterator
+ * over open files, which unlike that over TCP sockets sees all network namespaces and knows the owner; their ends by
+ * tcp_destroy_sock, after which no reading would find them.
+ */
+#ifndef __TCC_CONN_SNAPSHOT_BPF_H__
+#define __TCC_CONN_SNAPSHOT_BPF_H__
+
+#define TCP_ESTABLISHED 1
+
+static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapshot, struct sock *real, const struct conn *conn, bool closed)
+{
+	snapshot->sk = (__u64)real;
+	snapshot->born = conn && (conn->flags & CONN_BORN);
+	snapshot->closed = closed;
+	snapshot->generation = conn ? conn->generation : 0;
+	__builtin_memset(snapshot->unused, 0, sizeof(snapshot->unused));
+}
+
+static __always_inline int on_conn_snapshot_end(void *ctx, struct sock *sk, const bool typed)
+{
+	struct tcc_conn_snapshot *snapshot;
+	struct event e;
+
+	snapshot = event_begin(&e, sk, TCC_EVENT_DESTROY, sizeof(*snapshot), typed);
+	if (!snapshot)
+		return 0;
+	load_conn_snapshot(snapshot, sk, e.conn, true);
+	return event_end(ctx, &e, snapshot, sizeof(*snapshot));
+}
+
+TRACEPOINT(tcp_destroy_sock, conn_snapshot_end, on_conn_snapshot_end, (struct sock *sk), (ctx, sk))
+
+/* tcp_disconnect() has ended one connection of that socket, which now begins another: its last reading is what it had. */
+static __always_inline void conn_snapshot_again(void *ctx, struct sock *sk, const bool typed)
+{
+	__u64 key = (__u64)sk;
+
+	struct conn *conn;
+
+	if (!bpf_map_lookup_elem(&closed_conns, &key))
+		return;
+	on_conn_snapshot_end(ctx, sk, typed);
+	conn = bpf_map_lookup_elem(&conns, &key);
+	if (conn)
+		conn->generation++;
+}
+
+/*
+ * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see `scratch`). The
+ * cookie is made for those whom nobody else asks for it, not before it is the connection's own and no listener's.
+ */
+static __always_inline int on_conn_snapshot_born(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	struct conn *conn;
+
+	if (oldstate == TCP_CLOSE && (newstate == TCP_SYN_SENT || newstate == TCP_LISTEN))
+		conn_snapshot_again(ctx, sk, typed);
+	if ((newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV) || !is_tcp(sk))
+		return 0;
+	conn = conn_of((__u64)sk);
+	if (conn)
+		conn->flags |= CONN_BORN;
+	if (newstate == TCP_ESTABLISHED && typed && cfg.cookie_helper)
+		bpf_get_socket_cookie(sk);
+	return 0;
+}
+
+TRACEPOINT(inet_sock_set_state, conn_snapshot_born, on_conn_snapshot_born, (struct sock *sk, int oldstate, int newstate),
+	   (ctx, sk, oldstate, newstate))
+
+static __always_inline int conn_snapshot_write(struct seq_file *seq, struct task_struct *task, struct conn_snapshot_copy *copy,
+				      struct sock *real)
+{
+	struct conn *conn = owner_found(task, real);
+	struct tcp_sock *tp = (void *)copy->sock;
+	struct sock *sk = (void *)copy->sock;
+	const struct closed_conn *closed;
+	__u64 size = bpf_core_type_size(struct tcp_sock);
+
+	if (!conn || BPF_CORE_READ(real, __sk_common.skc_state) == TCP_LISTEN)
+		return 0;
+	if (bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
+		return 0;
+	load_head(&copy->snapshot.event.head, sk, TCC_EVENT_DESTROY, sizeof(struct tcc_conn_snapshot), false);
+	keep_port(&copy->snapshot.event.head, tp, TCC_EVENT_DESTROY);
+	/* After the copy: tcp_disconnect() changes the state before it erases anything. */
+	closed = closed_of(real, TCC_EVENT_DESTROY, BPF_CORE_READ(real, __sk_common.skc_state));
+	if (closed)
+		load_closed_ends(&copy->snapshot.event.head, closed);
+	else if (is_wiped(sk, tp, TCC_EVENT_DESTROY))
+		return 0;
+	if (!filter_head(&copy->snapshot.event.head, zone_of(sk)) || !filter_sock(sk, tp, 0, 0, false) || !filter_owner(conn))
+		return 0;
+	load_owner(&copy->snapshot.event.owner, sk, conn, 0, false);
+	load_tcp_brief(&copy->snapshot.event.tcp, tp);
+	if (closed)
+		load_closed_tcp(&copy->snapshot.event.tcp, closed);
+	load_conn_snapshot(&copy->snapshot, real, conn, false);
+	bpf_seq_write(seq, &copy->snapshot, sizeof(copy->snapshot));
+	return 0;
+}
+
+/* Not `copies`: the iterator may lose the CPU while it has one, and slots are given back in the order of nesting. */
+SEC("iter/task_file")
+int conn_snapshot_iter(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct sock *stream = stream_of_file(task, ctx->file);
+	struct conn_snapshot_copy *copy;
+	struct sockets all;
+	__u32 zero = 0;
+
+	copy = bpf_map_lookup_elem(&conn_snapshot_copies, &zero);
+	if (!task || !stream || !copy)
+		return 0;
+	if (is_tcp(stream))
+		cookie_of_file(ctx->file);
+	all = sockets_of(stream);
+	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
+		conn_snapshot_write(ctx->meta->seq, task, copy, all.sk);
+		sockets_next(&all);
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is remembered between events. These maps are LRU: when one is full what was idle for longest is evicted, and the
+ * books tell how much that was.
+ */
+#ifndef __TCC_ENTRIES_BPF_H__
+#define __TCC_ENTRIES_BPF_H__
+
+static __always_inline struct tcc_entries *entries_at(unsigned long offset)
+{
+	__u32 zero = 0;
+	void *counts = bpf_map_lookup_elem(&entry_counts, &zero);
+
+	return counts ? counts + offset : NULL;
+}
+
+static __always_inline bool entry_insert_at(void *map, unsigned long offset, const void *key, const void *value)
+{
+	struct tcc_entries *entries;
+
+	if (bpf_map_update_elem(map, key, value, BPF_NOEXIST))
+		return false;
+	entries = entries_at(offset);
+	if (entries)
+		COUNT(entries, made);
+	return true;
+}
+
+static __always_inline bool entry_delete_at(void *map, unsigned long offset, const void *key)
+{
+	struct tcc_entries *entries;
+
+	if (bpf_map_delete_elem(map, key))
+		return false;
+	entries = entries_at(offset);
+	if (entries)
+		COUNT(entries, removed);
+	return true;
+}
+
+#define ENTRY_MAP(map) &map, __builtin_offsetof(struct tcc_entry_counts, map)
+
+/* Puts in what is not there; false: it is, or the map refuses. */
+#define entry_insert(map, key, value) entry_insert_at(ENTRY_MAP(map), key, value)
+
+/* Puts in, in place of what is there. */
+#define entry_replace(map, key, value) \
+	({ \
+		if (!entry_insert(map, key, value)) \
+			bpf_map_update_elem(&map, key, value, BPF_ANY); \
+	})
+
+/* False: it was not there. */
+#define entry_delete(map, key) entry_delete_at(ENTRY_MAP(map), key)
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tcp:tcp_cong_state_set (5.19, 9ad084d66619): the sender's recovery state changes. The socket still holds the old one.
+ * It also fires where nothing changes: as a passive socket is made, and in tcp_disconnect(), whose connection is over.
+ *
+ * Without it the state is compared with what it was at the last look: for each packet, and at each retransmission. Such a
+ * change is told when it is over, and one that is undone before the next look is not seen.
+ */
+#ifndef __TCC_CONG_STATE_BPF_H__
+#define __TCC_CONG_STATE_BPF_H__
+
+/* One that is not shown ends a state, too. */
+static __always_inline void cong_state_passed(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
+
+	if (conn && (conn->ca_state_ns || cfg.sums))
+		conn->ca_state_ns = bpf_ktime_get_ns();
+	if (cfg.sums)
+		entry_delete(ca_state_times, &key);
+}
+
+static __always_inline void ca_state_time_over(struct tcc_sums *row, const struct tcc_ca_state_time *running, __u64 now)
+{
+	if (row && running->ca_state < TCC_SUM_CHANGES && now > running->since_ns)
+		SUM(row, running->ca_state, now - running->since_ns);
+}
+
+/*
+ * Added up, and no record. A connection's time belongs to the row that its first change has found: at its end the socket
+ * does not know its ends any more. Before that its state was Open, from its beginning on, if that was seen.
+ */
+static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, const bool inferred, const bool typed)
+{
+	struct tcc_ca_state_time next = {}, *running;
+	__u64 addr = (__u64)sk, now;
+	struct tcc_sums *row;
+	struct tcc_head head;
+	struct event e;
+
+	if (!event_filter(&e, &head, sk, NULL, TCC_EVENT_CONG_STATE, sizeof(struct tcc_cong_state), typed)) {
+		cong_state_passed(sk);
+		return 0;
+	}
+	now = head.mono_ns;
+	running = bpf_map_lookup_elem(&ca_state_times, &addr);
+	if (running) {
+		next = *running;
+	} else {
+		load_key(&next.key, &head, e.sk, e.tp, false, true);
+		next.ca_state = inferred ? old : load_ca_state(e.tp);
+		if (e.conn)
+			next.since_ns = e.conn->ca_state_ns > e.conn->opened_ns ? e.conn->ca_state_ns : e.conn->opened_ns;
+	}
+	row = sums_of(&next.key);
+	if (!row) {
+		cong_state_passed(sk);
+		return event_summed(&e, false);
+	}
+	if (next.since_ns)
+		ca_state_time_over(row, &next, now);
+	else
+		SUM(row, TCC_SUM_UNKNOWN, 1);
+	SUM(row, TCC_SUM_CHANGES, 1);
+	if (head.cookie)
+		row->cookie = head.cookie;
+	if (e.conn)
+		e.conn->ca_state_ns = now;
+	next.since_ns = now;
+	next.ca_state = ca_state;
+	if (!entry_insert(ca_state_times, &addr, &next))
+		bpf_map_update_elem(&ca_state_times, &addr, &next, BPF_ANY);
+	return event_summed(&e, true);
+}
+
+/* The last state ends with the connection. */
+static __always_inline int on_ca_state_time_end(struct sock *sk, const bool typed)
+{
+	struct tcc_ca_state_time *running;
+	__u64 addr = (__u64)sk;
+
+	running = bpf_map_lookup_elem(&ca_state_times, &addr);
+	if (!running)
+		return 0;
+	ca_state_time_over(sums_of(&running->key), running, bpf_ktime_get_ns());
+	entry_delete(ca_state_times, &addr);
+	return 0;
+}
+
+/* With its change to CLOSE, if the program is not skipped there: the socket may stay, and connect again. */
+static __always_inline int on_ca_state_time_close(struct sock *sk, int newstate, const bool typed)
+{
+	return newstate == TCP_CLOSE ? on_ca_state_time_end(sk, typed) : 0;
+}
+
+TRACEPOINT(inet_sock_set_state, ca_state_time_close, on_ca_state_time_close, (struct sock *sk, int oldstate, int newstate),
+	   (sk, newstate))
+
+TRACEPOINT(tcp_destroy_sock, ca_state_time_end, on_ca_state_time_end, (struct sock *sk), (sk))
+
+/* `old` is of one that is inferred; else the socket still has it. */
+static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool inferred,
+					     const bool typed)
+{
+	struct tcc_cong_state *rec;
+	struct event e;
+
+	if (cfg.sums)
+		return cong_state_sum(sk, old, ca_state, inferred, typed);
+	rec = event_begin(&e, sk, TCC_EVENT_CONG_STATE, sizeof(*rec), typed);
+	if (!rec) {
+		cong_state_passed(sk);
+		return 0;
+	}
+	if (inferred)
+		rec->event.tcp.ca_state = old;
+	rec->old_ca_state_ns = e.conn ? lap(&e.conn->ca_state_ns, rec->event.head.mono_ns) : 0;
+	rec->prior_cwnd = e.tp->prior_cwnd;
+	rec->prior_ssthresh = e.tp->prior_ssthresh;
+	rec->old_ca_state = rec->event.tcp.ca_state;
+	rec->new_ca_state = ca_state;
+	rec->inferred = inferred;
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+/* No change; but the next connection of a socket that tcp_disconnect() has reset does not begin where this one was. */
+static __always_inline int cong_state_same(struct sock *sk, __u8 state)
+{
+	__u64 key = (__u64)sk;
+	struct conn *conn = state == TCP_CLOSE ? bpf_map_lookup_elem(&conns, &key) : NULL;
+
+	if (conn)
+		conn->ca_state_ns = 0;
+	return 0;
+}
+
+static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+{
+	__u8 old = BPF_CORE_READ_BITFIELD_PROBED((struct inet_connection_sock *)sk, icsk_ca_state);
+	__u8 state = FOLLOW(typed, sk, __sk_common.skc_state);
+
+	if (old == ca_state || state == TCP_CLOSE)
+		return cong_state_same(sk, state);
+	return cong_state_change(ctx, sk, 0, ca_state, false, typed);
+}
+
+TRACEPOINT(tcp_cong_state_set, cong_state, on_cong_state, (struct sock *sk, __u8 ca_state), (ctx, sk, ca_state))
+
+/* A look. Before the first one it was Open, if the connection's beginning was seen, and else not known. */
+static __always_inline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
+{
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	struct conn *conn = conn_of((__u64)sk);
+	__u8 was, is;
+
+	if (!conn || !tp)
+		return 0;
+	is = BPF_CORE_READ_BITFIELD_PROBED((struct inet_connection_sock *)tp, icsk_ca_state) + 1;
+	was = conn->ca_seen;
+	conn->ca_seen = is;
+	if (!was && conn->opened_ns)
+		was = TCP_CA_OPEN + 1;
+	if (!was || was == is)
+		return 0;
+	return cong_state_change(ctx, sk, was - 1, is - 1, true, typed);
+}
+
+TRACEPOINT(tcp_probe, cong_seen, on_cong_seen, (struct sock *sk), (ctx, sk))
+TRACEPOINT(tcp_retransmit_skb, cong_seen_retransmit, on_cong_seen, (struct sock *sk), (ctx, sk))
+
+#endif

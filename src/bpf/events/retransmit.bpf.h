@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tcp:tcp_retransmit_skb: a segment, or several at once, has been sent again, or (6.17) has not. */
+#ifndef __TCC_RETRANSMIT_BPF_H__
+#define __TCC_RETRANSMIT_BPF_H__
+
+#define TCP_CA_LOSS 4
+#define ICSK_TIME_LOSS_PROBE 5
+
+enum { EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EINVAL = 22, EHOSTUNREACH = 113 };
+
+/*
+ * As the kernel counts them (TCPFastRetrans, TCPSlowStartRetrans, TCPLossProbes, TCPSynRetrans). In Loss it is the timer
+ * itself while none is pending: tcp_write_timer_handler() clears it before it acts, an ACK finds it armed again. Loss
+ * probes are sent from the timer too, which is not cleared for them, and before any recovery.
+ */
+static __always_inline __u8 retransmit_class(struct inet_connection_sock *icsk, __u8 ca_state, __u16 tcp_flags)
+{
+	if (tcp_flags & TCPHDR_SYN)
+		return TCC_RETRANSMIT_SYN;
+	if (ca_state == TCP_CA_RECOVERY)
+		return TCC_RETRANSMIT_FAST;
+	if (ca_state == TCP_CA_LOSS)
+		return icsk->icsk_pending ? TCC_RETRANSMIT_SLOW_START : TCC_RETRANSMIT_RTO;
+	if (icsk->icsk_pending == ICSK_TIME_LOSS_PROBE)
+		return TCC_RETRANSMIT_TLP;
+	return TCC_RETRANSMIT_OTHER;
+}
+
+/* 6.17 added the error; before, it fires for what was sent only, and a third argument is whatever the register held. */
+static __always_inline int retransmit_err(unsigned long long *args)
+{
+	return bpf_core_field_exists(((struct trace_event_raw_tcp_retransmit_skb *)0)->err) ? (int)args[2] : 0;
+}
+
+/*
+ * With these __tcp_retransmit_skb() gives up before it counts what it sends: mostly EBUSY, as the first transmission still
+ * waits in a qdisc. All others are what sending came to.
+ */
+static __always_inline bool retransmit_begun(int err)
+{
+	return err != -EBUSY && err != -EAGAIN && err != -ENOMEM && err != -EHOSTUNREACH && err != -EINVAL;
+}
+
+static __always_inline struct tcp_skb_cb *copy_cb(struct copies *copy, struct sk_buff *skb)
+{
+	if (!copy_skb(copy, skb))
+		__builtin_memset(copy->skb, 0, sizeof(copy->skb));
+	return (void *)((struct sk_buff *)copy->skb)->cb;
+}
+
+/* Counted, and no record. */
+static __always_inline int retransmit_sum(struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+{
+	struct tcc_key key = {};
+	struct tcp_skb_cb *cb;
+	struct tcc_sums *row;
+	struct tcc_head head;
+	struct event e;
+	__u8 class;
+
+	if (!event_filter(&e, &head, sk, NULL, TCC_EVENT_RETRANSMIT, sizeof(struct tcc_retransmit), typed))
+		return 0;
+	cb = copy_cb(e.copy, skb);
+	class = retransmit_class(e.icsk, load_ca_state(e.tp), cb->tcp_flags);
+	load_key(&key, &head, e.sk, e.tp, false, true);
+	row = sums_of(&key);
+	if (!row || class >= TCC_SUM_SYNACK)
+		return event_summed(&e, false);
+	SUM(row, class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
+	SUM(row, TCC_SUM_EVENTS, 1);
+	if (head.cookie)
+		row->cookie = head.cookie;
+	return event_summed(&e, true);
+}
+
+static __always_inline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+{
+	struct tcp_skb_cb *cb;
+	struct tcc_retransmit *rec;
+	struct event e;
+
+	if (cfg.sums)
+		return retransmit_sum(sk, skb, err, typed);
+	rec = event_begin(&e, sk, TCC_EVENT_RETRANSMIT, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	cb = copy_cb(e.copy, skb);
+	rec->seq = cb->seq;
+	rec->end_seq = cb->end_seq;
+	rec->segs = retransmit_begun(err) ? cb->tcp_gso_segs : 0;
+	rec->err = err;
+	rec->tcp_flags = cb->tcp_flags;
+	rec->class = retransmit_class(e.icsk, rec->event.tcp.ca_state, cb->tcp_flags);
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int retransmit_btf(unsigned long long *args)
+{
+	return on_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), true);
+}
+
+SEC("raw_tp/tcp_retransmit_skb")
+int retransmit_raw(unsigned long long *args)
+{
+	return on_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), false);
+}
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What all events of a socket but tcp_probe have in common: they are rare, so each copies the socket once and reads the
+ * copy, in both flavours (`typed` only makes the cookie, which other events of the connection can then be joined by).
+ */
+#ifndef __TCC_SOCKET_BPF_H__
+#define __TCC_SOCKET_BPF_H__
+
+struct event {
+	struct tcc_counters *n;
+	struct copies *copy;
+	struct sock *sk; /* the copy, as are the two below */
+	struct tcp_sock *tp;
+	struct inet_connection_sock *icsk;
+	struct conn *conn;
+	const struct closed_conn *closed; /* what it had when it changed to CLOSE */
+};
+
+static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock *tp)
+{
+	struct inet_connection_sock *icsk = (void *)tp;
+
+	out->bytes_acked = tp->bytes_acked;
+	out->bytes_received = tp->bytes_received;
+	out->snd_cwnd = tp->snd_cwnd;
+	out->snd_ssthresh = tp->snd_ssthresh;
+	out->snd_una = tp->snd_una;
+	out->snd_nxt = tp->snd_nxt;
+	out->write_seq = tp->write_seq;
+	out->snd_wnd = tp->snd_wnd;
+	out->rcv_wnd = tp->rcv_wnd;
+	out->srtt_us = tp->srtt_us >> 3;
+	out->packets_out = tp->packets_out;
+	out->sacked_out = tp->sacked_out;
+	out->lost_out = tp->lost_out;
+	out->retrans_out = tp->retrans_out;
+	out->total_retrans = tp->total_retrans;
+	out->state = ((struct sock *)tp)->__sk_common.skc_state;
+	out->ca_state = load_ca_state(tp);
+	out->retransmits = icsk->icsk_retransmits;
+	out->present = TCC_SOCK_PRESENT;
+	out->mptcp_token = mptcp_token(tp);
+	out->unused = 0;
+}
+
+/* It is connecting, and has no port yet. What is in inet_sport may be an earlier connection's: tcp_disconnect() leaves it. */
+static __always_inline bool is_without_port(struct sock *sk, struct tcp_sock *tp, __u8 event_type)
+{
+	if (sk->__sk_common.skc_state == TCP_CLOSE)
+		return event_type == TCC_EVENT_STATE;
+	return sk->__sk_common.skc_state == TCP_SYN_SENT && !tp->segs_out && !BPF_CORE_READ_BITFIELD(tp, fastopen_connect);
+}
+
+/* A socket gives its port back before it enters CLOSE; where it was from is still written here. */
+static __always_inline void keep_port(struct tcc_head *head, struct tcp_sock *tp, __u8 event_type)
+{
+	if (!head->sport && !is_without_port((struct sock *)tp, tp, event_type))
+		head->sport = bpf_ntohs(((struct inet_sock *)tp)->inet_sport);
+}
+
+/*
+ * What an event shows of a connection that is closed: what it had then, since tcp_disconnect() may have erased it. `state`
+ * reports a change out of CLOSE, which is of the connection to come.
+ */
+static __always_inline const struct closed_conn *closed_of(struct sock *real, __u8 event_type, __u8 state)
+{
+	__u64 key = (__u64)real;
+
+	if (!cfg.keep_closed || state != TCP_CLOSE || event_type == TCC_EVENT_STATE)
+		return NULL;
+	return bpf_map_lookup_elem(&closed_conns, &key);
+}
+
+/* tcp_disconnect() erases the peer's port and moves write_seq on; a socket that was never connected has neither. */
+static __always_inline bool is_wiped(struct sock *sk, struct tcp_sock *tp, __u8 event_type)
+{
+	return event_type != TCC_EVENT_STATE && sk->__sk_common.skc_state == TCP_CLOSE && !sk->__sk_common.skc_dport && tp->write_seq;
+}
+
+static __always_inline void load_closed_ends(struct tcc_head *head, const struct closed_conn *closed)
+{
+	__builtin_memcpy(head->saddr, closed->saddr, sizeof(head->saddr));
+	__builtin_memcpy(head->daddr, closed->daddr, sizeof(head->daddr));
+	head->sport = closed->sport;
+	head->dport = closed->dport;
+}
+
+static __always_inline void load_closed_tcp(struct tcc_tcp *out, const struct closed_conn *closed)
+{
+	*out = closed->tcp;
+	out->state = TCP_CLOSE;
+}
+
+/* Only an orphan sends one that late, and before that each orphan had an entry: its process has sent the FIN. */
+static __always_inline struct conn *conn_gone_of(__u64 key, struct sock *sk)
+{
+	struct gone_conn *gone;
+	__u32 zero = 0;
+
+	if (!cfg.keep_gone || !(sk->__sk_common.skc_flags & SOCK_DEAD))
+		return NULL;
+	gone = bpf_map_lookup_elem(&gone_conns, &zero);
+	return gone && gone->sk == key ? &gone->conn : NULL;
+}
+
+/* A RST may be sent, and a packet be dropped or leave, after tcp_destroy_sock: an entry made for it would never go. */
+static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struct sock *sk)
+{
+	bool packet = event_type == TCC_EVENT_DROP || event_type == TCC_EVENT_QUEUE;
+	bool closed = sk->__sk_common.skc_state == TCP_CLOSE;
+	struct conn *conn;
+
+	if (event_type == TCC_EVENT_RESET_SENT) {
+		conn = bpf_map_lookup_elem(&conns, &key);
+		return conn || !closed ? conn : conn_gone_of(key, sk);
+	}
+	if (packet && closed)
+		return bpf_map_lookup_elem(&conns, &key);
+	return conn_of(key);
+}
+
+/*
+ * Is the event wanted, and can it be had? Else it is in the books. `real` must be a full socket. Where the event is about a
+ * packet, that one's ends stand in for those of a socket without a peer (a listener).
+ */
+static __always_inline bool event_filter(struct event *e, struct tcc_head *head, struct sock *real,
+					const struct packet *by, __u8 event_type, const __u16 size, const bool typed)
+{
+	__u32 mark = by ? by->mark : 0, ifindex = by ? by->ifindex : 0;
+
+	e->n = counters_of(event_type);
+	if (!e->n)
+		return false;
+	COUNT(e->n, seen);
+	e->copy = copies_claim();
+	if (!e->copy) {
+		COUNT(e->n, lost);
+		return false;
+	}
+	if (!copy_sock(e->copy, real, 0)) {
+		COUNT(e->n, lost);
+		goto none;
+	}
+	e->sk = (void *)e->copy->sock;
+	e->tp = (void *)e->copy->sock;
+	e->icsk = (void *)e->copy->sock;
+	load_head(head, e->sk, event_type, size, false);
+	keep_port(head, e->tp, event_type);
+	e->closed = closed_of(real, event_type, e->sk->__sk_common.skc_state);
+	if (e->closed)
+		load_closed_ends(head, e->closed);
+	else if (by && !head->dport)
+		packet_ends(head, by);
+	else if (is_wiped(e->sk, e->tp, event_type))
+		head->full |= TCC_HEAD_WIPED;
+	if (typed && cfg.cookie_helper)
+		head->cookie = bpf_get_socket_cookie(real);
+	/* A packet of a listener that is bound to no interface is of the one that it came by, as the connection would be. */
+	if (!filter_head(head, zone_of(e->sk) ?: ifindex) || !filter_sock(e->sk, e->tp, mark, ifindex, false)) {
+		COUNT(e->n, filtered);
+		goto none;
+	}
+	e->conn = cfg.track_conn ? event_conn(conn_key(real, head->cookie), event_type, e->sk) : NULL;
+	if (cfg.track_owner && e->conn)
+		request_owner_scan(e->conn, e->tp);
+	if (!filter_owner(e->conn)) {
+		owner_refused(e->n, e->conn);
+		goto none;
+	}
+	if (!pass_rate(e->conn, head->mono_ns)) {
+		COUNT(e->n, rate_limited);
+		goto none;
+	}
+	return true;
+none:
+	copies_release();
+	return false;
+}
+
+/* The end of one that was admitted, and is counted in a summary; or in none, for want of room. */
+static __always_inline int event_summed(struct event *e, bool done)
+{
+	if (done)
+		COUNT(e->n, aggregated);
+	else
+		COUNT(e->n, lost);
+	copies_release();
+	return 0;
+}
+
+/* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is in the books already. */
+static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 event_type,
+					    const __u16 size, const bool typed)
+{
+	struct tcc_head head;
+	struct tcc_event *rec;
+
+	if (!event_filter(e, &head, real, by, event_type, size, typed))
+		return NULL;
+	rec = emit_begin(size);
+	if (!rec) {
+		COUNT(e->n, lost);
+		copies_release();
+		return NULL;
+	}
+	rec->head = head;
+	load_owner(&rec->owner, e->sk, e->conn, by ? by->ifindex : 0, false);
+	load_tcp_brief(&rec->tcp, e->tp);
+	if (e->closed)
+		load_closed_tcp(&rec->tcp, e->closed);
+	else if (is_wiped(e->sk, e->tp, event_type))
+		rec->tcp.present = TCC_SOCK_WIPED;
+	return rec;
+}
+
+static __always_inline void *event_begin(struct event *e, struct sock *real, __u8 event_type, const __u16 size,
+					 const bool typed)
+{
+	return event_begin_by(e, real, NULL, event_type, size, typed);
+}
+
+/* One that could not even be looked at. */
+static __always_inline void event_lost(__u8 event_type)
+{
+	struct tcc_counters *n = counters_of(event_type);
+
+	if (n) {
+		COUNT(n, seen);
+		COUNT(n, lost);
+	}
+}
+
+/* One that a filter of its event type's own does not want. */
+static __always_inline void event_filtered(__u8 event_type)
+{
+	struct tcc_counters *n = counters_of(event_type);
+
+	if (n) {
+		COUNT(n, seen);
+		COUNT(n, filtered);
+	}
+}
+
+/*
+ * The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing
+ * in.
+ */
+static __always_inline bool event_filter_bare(struct event *e, const struct tcc_head *head, const struct packet *by)
+{
+	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
+			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW |
+			      TCC_FILTER_ZONE;
+	const __u32 by_packet = by ? TCC_FILTER_NETNS | TCC_FILTER_MARK | TCC_FILTER_IFACE : 0;
+
+	e->n = counters_of(head->event_type);
+	if (!e->n)
+		return false;
+	COUNT(e->n, seen);
+	if (ON(~(by_head | by_packet)) || !filter_head(head, by ? by->ifindex : 0) || (by && !filter_packet(by))) {
+		COUNT(e->n, filtered);
+		return false;
+	}
+	if (!pass_rate(NULL, head->mono_ns)) {
+		COUNT(e->n, rate_limited);
+		return false;
+	}
+	return true;
+}
+
+static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
+					      const __u16 size)
+{
+	struct tcc_event *rec;
+
+	if (!event_filter_bare(e, head, by))
+		return NULL;
+	rec = emit_begin(size);
+	if (!rec) {
+		COUNT(e->n, lost);
+		return NULL;
+	}
+	rec->head = *head;
+	__builtin_memset(&rec->owner, 0, sizeof(rec->owner));
+	__builtin_memset(&rec->tcp, 0, sizeof(rec->tcp));
+	if (by) {
+		rec->owner.netns = by->netns;
+		rec->owner.ifindex = by->ifindex;
+	}
+	return rec;
+}
+
+static __always_inline int event_end(void *ctx, struct event *e, void *rec, const __u16 size)
+{
+	emit_end(ctx, e->n, rec, size);
+	copies_release();
+	return 0;
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* sock:inet_sock_set_state: a connection changes its TCP state. The socket still holds the old one. */
+#ifndef __TCC_STATE_BPF_H__
+#define __TCC_STATE_BPF_H__
+
+/*
+ * Time in the old state, where its beginning was seen; from now on the new one's. What a socket leaves first it came into
+ * when it was made, which nobody sees: all that could be remembered under its address there is an earlier socket's.
+ */
+static __always_inline __u64 state_time(struct conn *conn, int oldstate, int newstate, __u64 now)
+{
+	if (!conn)
+		return 0;
+	if (is_first_state(oldstate, newstate))
+		conn->state_ns = 0;
+	return lap(&conn->state_ns, now);
+}
+
+/* One that is not shown ends a state, too. */
+static __always_inline void state_passed(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
+
+	if (conn && conn->state_ns)
+		conn->state_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	struct tcc_state *rec;
+	struct event e;
+
+	if (!is_tcp(sk))
+		return 0;
+	rec = event_begin(&e, sk, TCC_EVENT_STATE, sizeof(*rec), typed);
+	if (!rec) {
+		state_passed(sk);
+		return 0;
+	}
+	/* Before the new socket has its peer it has the listener's cookie, too (up to 6.12 at least). */
+	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !rec->event.head.dport)
+		rec->event.head.cookie = 0;
+	rec->old_state_ns = state_time(e.conn, oldstate, newstate, rec->event.head.mono_ns);
+	rec->old_state = oldstate;
+	rec->new_state = newstate;
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+TRACEPOINT(inet_sock_set_state, state, on_state, (struct sock *sk, int oldstate, int newstate),
+	   (ctx, sk, oldstate, newstate))
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tcp:tcp_retransmit_synack: a SYN-ACK is sent again. There is no connection yet, but a request of a listener's. */
+#ifndef __TCC_SYNACK_RETRANSMIT_BPF_H__
+#define __TCC_SYNACK_RETRANSMIT_BPF_H__
+
+/* A request begins as a socket does, with the ends; they stand in for the listener's, which has but one. */
+static __always_inline void synack_packet(struct packet *p, struct request_sock *req)
+{
+	struct inet_request_sock *ireq = (void *)req;
+
+	__builtin_memset(p, 0, sizeof(*p));
+	if (BPF_CORE_READ(req, __req_common.skc_family) == AF_INET) {
+		ipv4_mapped(p->src, BPF_CORE_READ(req, __req_common.skc_rcv_saddr));
+		ipv4_mapped(p->dst, BPF_CORE_READ(req, __req_common.skc_daddr));
+	} else {
+		BPF_CORE_READ_INTO(&p->src, req, __req_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&p->dst, req, __req_common.skc_v6_daddr);
+	}
+	p->source = BPF_CORE_READ(req, __req_common.skc_num);
+	p->dest = bpf_ntohs(BPF_CORE_READ(req, __req_common.skc_dport));
+	p->mark = BPF_CORE_READ(ireq, ir_mark);
+	p->ifindex = BPF_CORE_READ(req, __req_common.skc_bound_dev_if);
+	p->addressed = 1;
+	p->outgoing = 1;
+}
+
+/* Counted, and no record. The cookie is not the connection's, and what else the row is of is the listener's. */
+static __always_inline int synack_retransmit_sum(const struct packet *p, struct sock *listener, const bool typed)
+{
+	struct tcc_key key = {};
+	struct tcc_head head;
+	struct tcc_sums *row;
+	struct event e;
+
+	if (!event_filter(&e, &head, listener, p, TCC_EVENT_SYNACK_RETRANSMIT, sizeof(struct tcc_synack_retransmit), typed))
+		return 0;
+	load_key(&key, &head, e.sk, e.tp, false, true);
+	row = sums_of(&key);
+	if (!row)
+		return event_summed(&e, false);
+	SUM(row, TCC_SUM_SYNACK, 1);
+	SUM(row, TCC_SUM_EVENTS, 1);
+	return event_summed(&e, true);
+}
+
+/* For the filters it is the listener's; who will accept it, and what will become of it, nobody knows. */
+static __always_inline int on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
+						const bool typed)
+{
+	struct tcc_synack_retransmit *rec;
+	struct packet p;
+	struct event e;
+
+	synack_packet(&p, req);
+	if (cfg.sums)
+		return synack_retransmit_sum(&p, listener, typed);
+	rec = event_begin_by(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	rec->event.owner.ino = 0;
+	rec->event.owner.pid = 0;
+	__builtin_memset(rec->event.owner.comm, 0, sizeof(rec->event.owner.comm));
+	__builtin_memset(&rec->event.tcp, 0, sizeof(rec->event.tcp));
+	/* Counted after this. */
+	rec->attempt = BPF_CORE_READ(req, num_retrans) + 1;
+	rec->unused = 0;
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+TRACEPOINT(tcp_retransmit_synack, synack_retransmit, on_synack_retransmit,
+	   (struct sock *listener, struct request_sock *req), (ctx, listener, req))
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Zero windows: from where the peer (tp->snd_wnd) or we (tp->rcv_wnd) close the window to where it is open again.
+ *
+ * No tracepoint tells of either, so four are looked from: tcp_probe for each packet, tcp_rcv_space_adjust where the
+ * application takes data, inet_sock_set_state and tcp_destroy_sock for what never opens again.
+ *
+ * The peer's window comes in the packet itself: tcp_probe fires before it is processed, so what the kernel will make of it
+ * is worked out here by the kernel's own rule. Where the rule is not plain (newer kernels also take a zero window that
+ * comes with no new ACK and nothing new besides) the next look at tp->snd_wnd tells. Our own window moves where an ACK is sent, at which nothing fires: it is seen from the next hook, and when it
+ * moved is known from the socket's clock, which is set where a socket receives or sends (tp->tcp_clock_cache).
+ */
+#ifndef __TCC_ZERO_WINDOW_BPF_H__
+#define __TCC_ZERO_WINDOW_BPF_H__
+
+#define TCP_ESTABLISHED 1
+#define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
+#define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
+#define TCP_LAST_ACK 9
+#define TCP_CLOSING 11
+
+#define TCPHDR_RST 4
+#define TCPHDR_ACK 16
+
+/* A TCP header without its options; flags as in the byte on the wire. */
+struct header {
+	__be16 source;
+	__be16 dest;
+	__be32 seq;
+	__be32 ack_seq;
+	__u8 doff;
+	__u8 flags;
+	__be16 window;
+};
+
+struct window_ctx {
+	void *ctx;
+	struct sock *sk;
+	struct zero_window *zero; /* the connection's entry; NULL: no window of it is zero */
+	__u64 key;
+	__u64 now;
+};
+
+static __always_inline bool after(__u32 a, __u32 b)
+{
+	return (__s32)(b - a) < 0;
+}
+
+/* The window in bytes after that packet: tcp_sequence(), tcp_ack() and tcp_may_update_window(). */
+static __always_inline __u32 window_after(struct tcp_sock *tp, struct sk_buff *skb, const struct header *th)
+{
+	__u32 wnd = BPF_CORE_READ(tp, snd_wnd), una = BPF_CORE_READ(tp, snd_una);
+	__u32 seq = bpf_ntohl(th->seq), ack = bpf_ntohl(th->ack_seq), first;
+	__u32 offered = bpf_ntohs(th->window) << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.snd_wscale);
+	struct tcp_skb_cb *cb = (void *)skb->cb;
+
+	if ((th->flags & (TCPHDR_ACK | TCPHDR_SYN | TCPHDR_RST)) != TCPHDR_ACK)
+		return wnd;
+	if (after(una, ack) || after(ack, BPF_CORE_READ(tp, snd_nxt)))
+		return wnd;
+	first = BPF_CORE_READ(tp, rcv_wup);
+	if (after(first, BPF_CORE_READ(cb, end_seq)) || after(seq, first + BPF_CORE_READ(tp, rcv_wnd)))
+		return wnd;
+	first = BPF_CORE_READ(tp, snd_wl1);
+	if (after(ack, una) || after(seq, first) || (seq == first && offered > wnd))
+		return offered;
+	return wnd;
+}
+
+static __always_inline struct zero_watch *zero_watch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&zero_watches, &zero);
+}
+
+static __always_inline void zero_window_count(__s64 by)
+{
+	struct zero_watch *watch = zero_watch();
+
+	if (watch)
+		__sync_fetch_and_add(&watch->count, by);
+}
+
+static __always_inline bool zero_window_any(void)
+{
+	struct zero_watch *watch = zero_watch();
+
+	return watch && watch->count > 0;
+}
+
+static __always_inline void zero_window_emit(struct window_ctx *w, __u32 side, bool end, bool closed, __u64 at, __u64 since,
+					     __u32 wnd, const bool typed)
+{
+	struct tcc_zero_window *rec;
+	struct event e;
+
+	rec = event_begin(&e, w->sk, TCC_EVENT_ZERO_WINDOW, sizeof(*rec), typed);
+	if (!rec)
+		return;
+	/* From here on times are differences of one clock's readings. */
+	rec->event.head.mono_ns = w->now;
+	rec->ago_ns = !at ? TCC_UNKNOWN_NS : w->now > at ? w->now - at : 0;
+	rec->duration_ns = end && since && at > since ? at - since : TCC_UNKNOWN_NS;
+	rec->wnd_bytes = wnd;
+	rec->probes = w->zero ? w->zero->probes : 0;
+	rec->rmem_alloc = e.sk->sk_backlog.rmem_alloc.counter;
+	rec->rcvbuf = e.sk->sk_rcvbuf;
+	rec->local = side == ZERO_LOCAL;
+	rec->end = end;
+	rec->closed = closed;
+	rec->probes_out = e.icsk->icsk_probes_out;
+	rec->backoff = e.icsk->icsk_backoff;
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	event_end(w->ctx, &e, rec, sizeof(*rec));
+}
+
+/* `at`: when it closed; 0: not known. */
+static __always_inline bool zero_window_note(struct window_ctx *w, __u32 side, __u64 at)
+{
+	struct zero_window fresh = {};
+
+	if (!w->zero) {
+		if (entry_insert(zero_windows, &w->key, &fresh))
+			zero_window_count(1);
+		w->zero = bpf_map_lookup_elem(&zero_windows, &w->key);
+		if (!w->zero)
+			return false;
+	}
+	w->zero->sides |= side;
+	if (side == ZERO_LOCAL) {
+		w->zero->local_ns = at;
+		w->zero->local_seen_ns = w->now;
+	} else {
+		w->zero->peer_ns = at;
+		w->zero->probes = 0;
+	}
+	return true;
+}
+
+static __always_inline void zero_window_begin(struct window_ctx *w, __u32 side, __u64 at, const bool typed)
+{
+	if (zero_window_note(w, side, at))
+		zero_window_emit(w, side, false, false, at, 0, 0, typed);
+}
+
+static __always_inline void zero_window_end(struct window_ctx *w, __u32 side, bool closed, __u64 at, __u32 wnd,
+					    const bool typed)
+{
+	__u64 since = side == ZERO_PEER ? w->zero->peer_ns : w->zero->local_ns;
+
+	w->zero->sides &= ~side;
+	zero_window_emit(w, side, true, closed, at, since, wnd, typed);
+}
+
+/* The map keeps none of which all windows are open. */
+static __always_inline void zero_window_delete(struct window_ctx *w)
+{
+	if (w->zero && !w->zero->sides && entry_delete(zero_windows, &w->key))
+		zero_window_count(-1);
+}
+
+/* What became of a zero window of which it was not plain whether the kernel takes it; `wnd`: the window now. */
+static __always_inline void zero_window_settle(struct window_ctx *w, __u32 wnd, const bool typed)
+{
+	if (!w->zero || !(w->zero->sides & ZERO_PEER_MAYBE))
+		return;
+	w->zero->sides &= ~ZERO_PEER_MAYBE;
+	if (!wnd)
+		zero_window_begin(w, ZERO_PEER, w->zero->peer_ns, typed);
+}
+
+/* The peer's window before and after a packet, as far as that is plain; `zero`: the packet's own is zero. */
+static __always_inline void check_peer_window(struct window_ctx *w, __u32 before, __u32 wnd, bool zero, const bool typed)
+{
+	struct inet_connection_sock *icsk = (void *)w->sk;
+	bool known;
+
+	zero_window_settle(w, before, typed);
+	known = w->zero && (w->zero->sides & ZERO_PEER);
+	/* The ACK that is about to be processed sets it to 0. */
+	if (known)
+		w->zero->probes += BPF_CORE_READ(icsk, icsk_probes_out);
+	if (!wnd && !known)
+		zero_window_begin(w, ZERO_PEER, before ? w->now : 0, typed);
+	else if (wnd && known)
+		zero_window_end(w, ZERO_PEER, false, before ? 0 : w->now, wnd, typed);
+	if (wnd && zero)
+		zero_window_note(w, ZERO_PEER_MAYBE, w->now);
+}
+
+static __always_inline void check_local_window(struct window_ctx *w, __u32 wnd, const bool typed)
+{
+	bool known = w->zero && (w->zero->sides & ZERO_LOCAL);
+	struct tcp_sock *tp = (void *)w->sk;
+	struct zero_watch *watch;
+	__u64 clock;
+
+	if (!wnd && known) {
+		w->zero->local_seen_ns = w->now;
+		return;
+	}
+	if (!wnd == known)
+		return;
+	clock = BPF_CORE_READ(tp, tcp_clock_cache);
+	watch = zero_watch();
+	if (!wnd)
+		zero_window_begin(w, ZERO_LOCAL, watch && watch->since_ns && clock > watch->since_ns ? clock : 0, typed);
+	else
+		/* Before tcp_cleanup_rbuf() set that clock too, it opened just after the application was last seen to read. */
+		zero_window_end(w, ZERO_LOCAL, false,
+				clock > w->zero->local_seen_ns ? clock : w->zero->local_seen_ns, wnd, typed);
+}
+
+static __always_inline bool window_ctx_begin(struct window_ctx *w, void *ctx, struct sock *sk)
+{
+	w->ctx = ctx;
+	w->sk = sk;
+	w->key = (__u64)sk;
+	w->now = bpf_ktime_get_ns();
+	w->zero = bpf_map_lookup_elem(&zero_windows, &w->key);
+	return w->zero;
+}
+
+static __always_inline int on_zero_window(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
+{
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	struct zero_watch *watch = zero_watch();
+	struct header th;
+	struct window_ctx w;
+	__u32 snd_wnd, rcv_wnd;
+
+	if (!tp || !watch)
+		return 0;
+	if (!watch->since_ns)
+		watch->since_ns = bpf_ktime_get_ns();
+	snd_wnd = FOLLOW(typed, tp, snd_wnd);
+	rcv_wnd = FOLLOW(typed, tp, rcv_wnd);
+	if (bpf_probe_read_kernel(&th, sizeof(th), FOLLOW(typed, skb, data)))
+		return 0;
+	/* The common case ends here. */
+	if (snd_wnd && rcv_wnd && th.window && watch->count <= 0)
+		return 0;
+	window_ctx_begin(&w, ctx, sk);
+	check_peer_window(&w, snd_wnd, window_after((void *)sk, skb, &th), !th.window, typed);
+	check_local_window(&w, rcv_wnd, typed);
+	zero_window_delete(&w);
+	return 0;
+}
+
+TRACEPOINT(tcp_probe, zero_window, on_zero_window, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb))
+
+/* Where the peer has closed its half nothing more can come, and no window is announced any more. */
+static __always_inline int on_zero_window_read(void *ctx, struct sock *sk, const bool typed)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	struct window_ctx w;
+	__u32 rcv_wnd = BPF_CORE_READ((struct tcp_sock *)sk, rcv_wnd);
+
+	if (state != TCP_ESTABLISHED && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2)
+		return 0;
+	if (rcv_wnd && !zero_window_any())
+		return 0;
+	window_ctx_begin(&w, ctx, sk);
+	check_local_window(&w, rcv_wnd, typed);
+	zero_window_delete(&w);
+	return 0;
+}
+
+TRACEPOINT(tcp_rcv_space_adjust, zero_window_read, on_zero_window_read, (struct sock *sk), (ctx, sk))
+
+/*
+ * Of the windows that a connection in that state has no more use for: an open one has opened at a time that is not known
+ * (tcp_probe is silent once either side has closed its half), a closed one will not open.
+ */
+static __always_inline int zero_window_over(void *ctx, struct sock *sk, bool peer, bool local, const bool typed)
+{
+	struct inet_connection_sock *icsk = (void *)sk;
+	struct tcp_sock *tp = (void *)sk;
+	struct window_ctx w;
+	__u32 wnd;
+
+	if (!zero_window_any() || !window_ctx_begin(&w, ctx, sk))
+		return 0;
+	wnd = BPF_CORE_READ(tp, snd_wnd);
+	if (peer)
+		zero_window_settle(&w, wnd, typed);
+	if (peer && (w.zero->sides & ZERO_PEER)) {
+		w.zero->probes += BPF_CORE_READ(icsk, icsk_probes_out);
+		zero_window_end(&w, ZERO_PEER, !wnd, wnd ? 0 : w.now, wnd, typed);
+	}
+	if (local && (w.zero->sides & ZERO_LOCAL)) {
+		wnd = BPF_CORE_READ(tp, rcv_wnd);
+		zero_window_end(&w, ZERO_LOCAL, !wnd, wnd ? 0 : w.now, wnd, typed);
+	}
+	zero_window_delete(&w);
+	return 0;
+}
+
+static __always_inline int on_zero_window_state(void *ctx, struct sock *sk, int state, const bool typed)
+{
+	/* All that we sent is acknowledged; the peer's FIN has come; both are over. */
+	bool peer = state == TCP_FIN_WAIT2 || state == TCP_CLOSE;
+	bool local = state == TCP_CLOSE_WAIT || state == TCP_CLOSING || state == TCP_LAST_ACK || state == TCP_CLOSE;
+
+	if (!peer && !local)
+		return 0;
+	return zero_window_over(ctx, sk, peer, local, typed);
+}
+
+TRACEPOINT(inet_sock_set_state, zero_window_state, on_zero_window_state,
+	   (struct sock *sk, int oldstate, int newstate), (ctx, sk, newstate))
+
+static __always_inline int on_zero_window_destroy(void *ctx, struct sock *sk, const bool typed)
+{
+	return zero_window_over(ctx, sk, true, true, typed);
+}
+
+TRACEPOINT(tcp_destroy_sock, zero_window_destroy, on_zero_window_destroy, (struct sock *sk), (ctx, sk))
+
+#endif

@@ -1,0 +1,28 @@
+//! `reset_received`: tcp:tcp_receive_reset.
+
+use super::common::{Field, std};
+use super::names::{TCP_STATES, name};
+use super::socket::{socket_event_type, view};
+use crate::skel::ResetReceivedRecord;
+use crate::table::Type::Text;
+use crate::table::Unit::None;
+
+#[rustfmt::skip]
+static FIELDS: &[Field<ResetReceivedRecord>] = &[
+    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state until then.", |r| name(TCP_STATES, r.event.tcp.state)),
+];
+
+socket_event_type!(
+    ResetReceivedRecord,
+    TCC_EVENT_RESET_RECEIVED,
+    "reset_received",
+    "tcp:tcp_receive_reset",
+    "The peer's RST ends the connection.",
+    view![
+        ("PID", "pid", 6),
+        ("COMM", "comm", 15),
+        ("STATE", "sk_state", 11),
+        ("CASTATE", "ca_state", 8),
+        ("srtt", "srtt_us", 7)
+    ]
+);

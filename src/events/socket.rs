@@ -1,0 +1,157 @@
+//! What the event types have in common whose records begin with `struct tcc_event`: the owner, and the connection's state.
+
+use plain::Plain;
+
+use super::common::{self, Field, full, needs, std};
+use super::names::{CA_STATES, INFINITE_SSTHRESH, TCP_STATES, name};
+use super::owner::owner_fields;
+use crate::skel::{Event, Presence, Tcp};
+use crate::table::Type::{Text, Unsigned};
+use crate::table::Unit::{self, Bytes, Count, Microseconds, Segments, Sequence};
+use crate::table::Value::{self, Null, U64};
+use crate::table::{Column, Member};
+
+/// Does the event have the connection's counters: a full socket that has not been disconnected?
+pub(super) fn is_known(tcp: &Tcp) -> bool {
+    u32::from(tcp.present) == Presence::TCC_SOCK_PRESENT.0
+}
+
+/// A value of the connection's state; null where that is not known.
+macro_rules! of_tcp {
+    (|$t:ident| $value:expr) => {
+        |e| {
+            if is_known(&e.tcp) { (|$t: &Tcp| -> Value<'static> { $value })(&e.tcp) } else { Null }
+        }
+    };
+}
+
+/// With CONFIG_MPTCP, since 5.6.
+const IS_MPTCP: Member = Member { type_name: "tcp_sock", member: "is_mptcp" };
+
+static OWNER: &[Field<Event>] = &owner_fields!(full, std);
+
+#[rustfmt::skip]
+static TCP: &[Field<Event>] = &[
+    full("state", (Text, Unit::None), "sk->sk_state", "TCP state by name, as it was before this event.", |e| if e.tcp.present == 0 { Null } else { name(TCP_STATES, e.tcp.state) }),
+    std("ca_state", (Text, Unit::None), "icsk_ca_state", "Open, Disorder, CWR, Recovery or Loss, as it was before this event.", of_tcp!(|t| name(CA_STATES, t.ca_state))),
+    std("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window.", of_tcp!(|t| U64(t.snd_cwnd.into()))),
+    std("snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Slow-start threshold as stored; null: infinite.", of_tcp!(|t| Value::unless(t.snd_ssthresh.into(), INFINITE_SSTHRESH))),
+    std("packets_in_flight", (Unsigned, Segments), "tcp_packets_in_flight(tp)", "Packets that the kernel believes to be in the network.", of_tcp!(|t| U64(in_flight(t).into()))),
+    full("packets_out", (Unsigned, Segments), "tp->packets_out", "Packets sent and not acknowledged.", of_tcp!(|t| U64(t.packets_out.into()))),
+    full("sacked_out", (Unsigned, Segments), "tp->sacked_out", "Of those, packets that SACK reported.", of_tcp!(|t| U64(t.sacked_out.into()))),
+    full("lost_out", (Unsigned, Segments), "tp->lost_out", "Of those, packets marked lost.", of_tcp!(|t| U64(t.lost_out.into()))),
+    full("retrans_out", (Unsigned, Segments), "tp->retrans_out", "Of those, packets sent again.", of_tcp!(|t| U64(t.retrans_out.into()))),
+    full("retransmits", (Unsigned, Count), "icsk_retransmits", "Timeouts in a row without an ACK.", of_tcp!(|t| U64(t.retransmits.into()))),
+    full("total_retrans", (Unsigned, Segments), "tp->total_retrans", "Packets sent again, in the connection's life.", of_tcp!(|t| U64(t.total_retrans.into()))),
+    full("snd_una", (Unsigned, Sequence), "tp->snd_una", "First byte that is not acknowledged.", of_tcp!(|t| U64(t.snd_una.into()))),
+    full("snd_nxt", (Unsigned, Sequence), "tp->snd_nxt", "Next sequence number to send.", of_tcp!(|t| U64(t.snd_nxt.into()))),
+    full("write_seq", (Unsigned, Sequence), "tp->write_seq", "End of what the application has written.", of_tcp!(|t| U64(t.write_seq.into()))),
+    full("snd_wnd", (Unsigned, Bytes), "tp->snd_wnd", "The peer's receive window as last accepted.", of_tcp!(|t| U64(t.snd_wnd.into()))),
+    full("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised.", of_tcp!(|t| U64(t.rcv_wnd.into()))),
+    std("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time; null before the first sample.", of_tcp!(|t| Value::unless(t.srtt_us.into(), 0))),
+    needs(IS_MPTCP, std("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow, or a listener.", of_tcp!(|t| Value::unless(t.mptcp_token.into(), 0)))),
+    full("bytes_acked", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged.", of_tcp!(|t| U64(t.bytes_acked))),
+    full("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order.", of_tcp!(|t| U64(t.bytes_received))),
+];
+
+fn in_flight(t: &Tcp) -> u32 {
+    t.packets_out.wrapping_sub(t.sacked_out.wrapping_add(t.lost_out)).wrapping_add(t.retrans_out)
+}
+
+/// What an event type does not show in its own columns already.
+fn tcp<R>(own: &'static [Field<R>]) -> impl Iterator<Item = &'static Field<Event>> {
+    TCP.iter().filter(|f| !own.iter().any(|o| o.column.name == f.column.name))
+}
+
+/// The columns of an event type: the common ones, its own, the owner, the connection's state.
+pub(super) fn columns<R>(own: &'static [Field<R>]) -> Vec<&'static Column> {
+    common::FIELDS
+        .iter()
+        .map(|f| &f.column)
+        .chain(own.iter().map(|f| &f.column))
+        .chain(OWNER.iter().map(|f| &f.column))
+        .chain(tcp(own).map(|f| &f.column))
+        .collect()
+}
+
+/// A cell of the record in those bytes, counted from after the common columns. The bytes are 8-aligned and at least as
+/// many as the record has.
+pub(super) fn value<'a, R: Plain>(
+    own: &'static [Field<R>],
+    bytes: &'a [u8],
+    index: usize,
+) -> Value<'a> {
+    if let Some(field) = own.get(index) {
+        return plain::from_bytes(bytes).map_or(Null, |record: &R| (field.get)(record));
+    }
+    let Ok(event) = plain::from_bytes::<Event>(bytes) else {
+        return Null;
+    };
+    let index = index - own.len();
+    match OWNER.get(index) {
+        // Where there is no socket nobody holds it; a packet is in a namespace all the same.
+        Some(field) if event.tcp.present == 0 && field.column.name != "netns" => Null,
+        Some(field) => (field.get)(event),
+        None => tcp(own).nth(index - OWNER.len()).map_or(Null, |field| (field.get)(event)),
+    }
+}
+
+/// An event type whose columns are the table `FIELDS` and what stands here; the last argument may give a cell its own way.
+macro_rules! socket_event_type {
+    ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr) => {
+        socket_event_type!($record, $number, $name, $hook, $doc, $view, |bytes, _, index| {
+            crate::events::socket::value(FIELDS, bytes, index)
+        });
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal and $extra_hooks:expr, $doc:literal, $view:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, $extra_hooks, &[], $doc, $view, |bytes, _, index| {
+            crate::events::socket::value(FIELDS, bytes, index)
+        }, &[], &[]);
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal and $extra_hooks:expr, $doc:literal, $view:expr, $value:expr,
+     state_trackers: $state_trackers:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, $extra_hooks, &[], $doc, $view, $value, $state_trackers, &[]);
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal or $fallback_hooks:expr, $doc:literal, $view:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, &[], $fallback_hooks, $doc, $view, |bytes, _, index| {
+            crate::events::socket::value(FIELDS, bytes, index)
+        }, &[], &[]);
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, &[], &[]);
+    };
+    ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr,
+     state_trackers: $state_trackers:expr, programs: $programs:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, $state_trackers, $programs);
+    };
+    (@ $record:ident, $number:ident, $name:literal, $hook:literal, $extra_hooks:expr, $fallback_hooks:expr, $doc:literal, $view:expr, $value:expr,
+     $state_trackers:expr, $programs:expr) => {
+        /// The event type for the registry.
+        pub const EVENT_TYPE: crate::events::EventType = crate::events::EventType {
+            name: $name,
+            number: crate::skel::EventType::$number.0 as u8,
+            doc: $doc,
+            hook: $hook,
+            extra_hooks: $extra_hooks,
+            fallback_hooks: $fallback_hooks,
+            columns: || crate::events::socket::columns(FIELDS),
+            view: $view,
+            state_trackers: $state_trackers,
+            programs: $programs,
+            record: Some(crate::events::Record {
+                size: size_of::<$record>(),
+                longest: size_of::<$record>(),
+                value: $value,
+            }),
+        };
+    };
+}
+pub(super) use socket_event_type;
+
+/// The beginning of every such event type's lines.
+macro_rules! view {
+    ($($column:expr),* $(,)?) => {
+        &[("TIME", "time", 15), ("LOCAL", "saddr:sport", 15), ("PEER", "daddr:dport", 15), $($column),*]
+    };
+}
+pub(super) use view;

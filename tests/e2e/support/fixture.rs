@@ -1,0 +1,109 @@
+//! A namespace with a client and a server, which do step by step what makes events.
+
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+
+use super::Netns;
+use super::orders::Socket;
+use super::side::unique_port;
+use super::sockets::CLOSE_WAIT;
+use super::test_process::TestProcess;
+
+/// The peer as a client may name it: IPv4, IPv6, IPv4 by an IPv6 socket.
+pub const FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
+
+/// The server listens for all families.
+pub struct Fixture {
+    pub ns: Netns,
+    pub client: TestProcess,
+    pub server: TestProcess,
+    pub port: u16,
+    /// Where nobody listens.
+    pub closed: u16,
+}
+
+impl Fixture {
+    #[track_caller]
+    pub fn new() -> Self {
+        let ns = Netns::new();
+        let (client, server) =
+            (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
+        let (port, closed) = (unique_port(), unique_port());
+        Fixture { ns, client, server, port, closed }
+    }
+
+    #[track_caller]
+    pub fn listen(&mut self) {
+        self.server.listen(&format!("[::]:{}", self.port));
+    }
+
+    /// For `--port`.
+    pub fn ports(&self) -> String {
+        format!("{},{}", self.port, self.closed)
+    }
+
+    /// Where nobody listens, in that family.
+    pub fn closed(&self, family: &str) -> SocketAddr {
+        format!("{family}:{}", self.closed).parse().expect("an address")
+    }
+
+    /// The server's address in that family.
+    pub fn addr(&self, family: &str) -> SocketAddr {
+        format!("{family}:{}", self.port).parse().expect("an address")
+    }
+
+    /// The client's end and the server's, both named so.
+    #[track_caller]
+    pub fn connect(&mut self, name: &str, family: &str) -> (Socket, Socket) {
+        let addr = self.addr(family);
+        let theirs = self.client.connect(name, addr);
+        (theirs, self.server.accept(name))
+    }
+
+    /// Closes one end, waits until the other one knows, and closes that. Whoever looks through all files just then (any tracer
+    /// that starts) holds a closed socket for so long, so the order of the calls is not the order of the FINs.
+    #[track_caller]
+    pub fn close_in_order(&mut self, name: &str, client: Socket, server_first: bool) {
+        let (sport, dport) = (client.local.port(), self.port);
+        let (first, second, other) = if server_first {
+            (&mut self.server, &mut self.client, (sport, dport))
+        } else {
+            (&mut self.client, &mut self.server, (dport, sport))
+        };
+        first.close(name);
+        self.ns.wait_socket(other, "the FIN", |entry| entry.state == CLOSE_WAIT);
+        second.close(name);
+    }
+
+    /// A connection that is refused.
+    #[track_caller]
+    pub fn refused(&mut self, family: &str) {
+        let closed = self.closed(family);
+        assert_eq!(self.client.try_connect(closed), Some(Errno::CONNREFUSED));
+    }
+
+    /// A rule for what comes in, such as `tcp dport 80 drop`.
+    #[track_caller]
+    pub fn rule(&self, rule: &str) {
+        self.ns.firewall("input", &[rule]);
+    }
+
+    /// Nothing the server's way.
+    #[track_caller]
+    pub fn silence(&self) {
+        self.rule(&format!("tcp dport {} drop", self.port));
+    }
+
+    /// No rules any more.
+    #[track_caller]
+    pub fn speak(&self) {
+        self.ns.nft("add table inet t; flush table inet t");
+    }
+
+    /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
+    #[track_caller]
+    pub fn settle(&self) {
+        self.ns.settle();
+    }
+}
