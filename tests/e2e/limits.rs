@@ -236,7 +236,11 @@ fn a_busy_connection_does_not_cost_others() {
         let due = f64::min(EACH * begin.elapsed().as_secs_f64(), rounds);
         let trace = tracer.stop();
         trace.check_account();
-        assert!(u64_of(&trace.end, "rate_limited") > 2 * u64_of(&trace.end, "emitted"), "{}", trace.end);
+        assert!(
+            u64_of(&trace.end, "rate_limited") > 2 * u64_of(&trace.end, "emitted"),
+            "{}",
+            trace.end
+        );
         for end in ends.as_flattened() {
             let told = trace.of_cookie(end.cookie).len() as f64;
             assert!(told > 0.5 * due, "{told} of {due}: {}", trace.end);

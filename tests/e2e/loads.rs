@@ -7,16 +7,13 @@ use std::path::Path;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use tcc_trace::skel::TccTraceSkelBuilder;
 
-use crate::support::{Launch, Tracer, is_root};
+use crate::support::{Launch, Output, Tracer, is_root};
 
 /// Command lines that together load every program. By the readers of the socket; this one has another reader, too:
 const PROBE: &[&str] = &["probe"];
-const PRINTED: [&[&str]; 3] = [
-    PROBE,
-    &["probe", "--all-fields"],
-    // All event types of this kernel, with their helpers.
-    &["events", "all", "--all-fields", "--stack"],
-];
+/// All event types of this kernel, with their helpers.
+const ALL: &[&str] = &["events", "all", "--all-fields", "--stack"];
+const PRINTED: [&[&str]; 3] = [PROBE, &["probe", "--all-fields"], ALL];
 /// Those that count in the kernel, for which there is no transport.
 const COUNTED: [&[&str]; 5] = [
     &["rtt", "--by", "cc"],
@@ -26,19 +23,47 @@ const COUNTED: [&[&str]; 5] = [
     &["connlat", "--histogram"],
 ];
 
-/// Those that a run loads, as it lists them itself. All of them are attached when it says that it traces.
+/// What a run has loaded. All of it is attached when the run says that it traces.
+struct Loaded {
+    /// As it lists them itself.
+    programs: BTreeSet<String>,
+    /// Hashes that the kernel makes of the programs' instructions, as relocated.
+    tags: Vec<String>,
+}
+
 #[track_caller]
-fn loaded(command: &[&str], reader: &str, more: &[&str]) -> BTreeSet<String> {
-    let options = ["-v", "-o", "jsonl", "--reader", reader];
+fn load(launch: &Launch, command: &[&str], reader: &str, more: &[&str]) -> Loaded {
+    let options = ["-v", "-o", "jsonl", "--port", "1", "--reader", reader];
     let args = [command, &options, more].concat();
-    let output = Tracer::spawn(&Launch::here().with_tracefs(), &args).wait_raw();
+    let mut tracer = Tracer::spawn(launch, &args);
+    tracer.wait_ready();
+    let tags = tags(tracer.pid());
+    let output = tracer.stop_raw();
     assert!(output.status.success(), "{args:?}: {}", output.stderr);
     let line = |start| output.stderr.lines().find_map(|line: &str| line.strip_prefix(start));
-    assert!(line("tcc-trace: tracing ").is_some(), "{args:?}: {}", output.stderr);
     let used = line("tcc-trace: reader ").unwrap_or_else(|| panic!("{args:?}: {}", output.stderr));
     assert_eq!(used.split(':').next(), Some(reader), "{args:?}: {}", output.stderr);
-    let programs = line("tcc-trace: programs: ").unwrap_or_else(|| panic!("{}", output.stderr));
-    programs.split_whitespace().map(str::to_owned).collect()
+    Loaded { programs: programs(&output), tags }
+}
+
+/// What it has listed with `-v`.
+#[track_caller]
+fn programs(output: &Output) -> BTreeSet<String> {
+    let mut lines = output.stderr.lines();
+    let list = lines.find_map(|line| line.strip_prefix("tcc-trace: programs: "));
+    let list = list.unwrap_or_else(|| panic!("{}", output.stderr));
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+fn tags(pid: u32) -> Vec<String> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("its files");
+    let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let tag = |text: String| {
+        text.lines().find_map(|line| line.strip_prefix("prog_tag:").map(str::to_owned))
+    };
+    let mut tags: Vec<String> = texts.filter_map(tag).collect();
+    tags.sort();
+    tags
 }
 
 /// Each of these by each reader of the socket.
@@ -48,23 +73,35 @@ fn each<'c>(
     commands.iter().flat_map(|command| ["sock", "raw"].map(|reader| (*command, reader)))
 }
 
+/// libbpf is given an excerpt of the kernel's types, by a path in /proc. Without /proc it searches all of them, and must arrive
+/// at the same programs.
 #[test]
 fn every_program_is_accepted_and_attached() {
     need!(is_root(), "not root");
+    let here = Launch::here().with_tracefs();
+    let script = "mount -t tmpfs none /proc; exec \"$0\" \"$@\"";
+    let without_proc = Launch::here().with_tracefs().within(&["unshare", "-m", "sh", "-c", script]);
     let mut seen = BTreeSet::new();
-    let briefly = ["--duration", "1ms"];
     for transport in ["ringbuf", "perfbuf"] {
-        let more = [&["--transport", transport], &briefly[..]].concat();
-        seen.extend(loaded(PROBE, "record", &more));
+        let more = ["--transport", transport];
+        seen.extend(load(&here, PROBE, "record", &more).programs);
         for (command, reader) in each(&PRINTED) {
-            seen.extend(loaded(command, reader, &more));
+            let by_excerpt = load(&here, command, reader, &more);
+            if command == ALL && transport == "ringbuf" {
+                let by_all_types = load(&without_proc, command, reader, &more);
+                assert!(by_excerpt.tags.len() > 20, "{:?}", by_excerpt.tags);
+                assert_eq!(by_excerpt.tags, by_all_types.tags, "{reader}");
+            }
+            seen.extend(by_excerpt.programs);
         }
     }
     for (command, reader) in each(&COUNTED) {
-        seen.extend(loaded(command, reader, &briefly));
+        seen.extend(load(&here, command, reader, &[]).programs);
     }
-    // These follow its children.
-    seen.extend(loaded(&["probe"], "sock", &["--", "true"]));
+    // Some follow a command's children.
+    let output = Tracer::spawn(&here, &["-v", "--", "true"]).wait_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    seen.extend(programs(&output));
     let mut object = MaybeUninit::uninit();
     let skeleton = TccTraceSkelBuilder::default().open(&mut object).expect("the object");
     for program in skeleton.open_object().progs() {
@@ -72,38 +109,6 @@ fn every_program_is_accepted_and_attached() {
         let section = program.section().to_string_lossy().into_owned();
         let needed = exists_here(&section) && !is_fallback(&name);
         assert!(seen.contains(&name) || !needed, "{name} ({section}) was never loaded: {seen:?}");
-    }
-}
-
-/// The tags of a tracer's programs: hashes that the kernel makes of their instructions, as relocated.
-#[track_caller]
-fn tags(launch: &Launch, reader: &str) -> Vec<String> {
-    let args = ["events", "all", "--all-fields", "-o", "jsonl", "--reader", reader, "--port", "1"];
-    let mut tracer = Tracer::spawn(launch, &args);
-    tracer.wait_ready();
-    let files = std::fs::read_dir(format!("/proc/{}/fdinfo", tracer.pid())).expect("its files");
-    let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
-    let tag = |text: String| {
-        text.lines().find_map(|line| line.strip_prefix("prog_tag:").map(str::to_owned))
-    };
-    let mut tags: Vec<String> = texts.filter_map(tag).collect();
-    tags.sort();
-    tracer.stop().check_account();
-    tags
-}
-
-/// libbpf is given an excerpt of the kernel's types, by a path in /proc. Without /proc it looks through all of them itself, and
-/// comes to the same programs.
-#[test]
-fn an_excerpt_relocates_as_all_types_do() {
-    need!(is_root(), "not root");
-    let script = "mount -t tmpfs none /proc; exec \"$0\" \"$@\"";
-    let here = Launch::here().with_tracefs();
-    let without_proc = Launch::here().with_tracefs().within(&["unshare", "-m", "sh", "-c", script]);
-    for reader in ["sock", "raw"] {
-        let tags = [&here, &without_proc].map(|launch| tags(launch, reader));
-        assert!(tags[0].len() > 20, "{tags:?}");
-        assert_eq!(tags[0], tags[1], "{reader}");
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    EPOLL_WAIT, FAMILIES, Fixture, Launch, PATIENCE, Running, Trace, Tracer, in_call, terminal,
+    EPOLL_WAIT, FAMILIES, Fixture, Launch, Running, Trace, Tracer, in_call, patience, terminal,
     text, u64_of,
 };
 
@@ -85,9 +85,9 @@ impl Peer {
         let start = Instant::now();
         while !holds(self) {
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < patience(),
                 "{name}: waited {} s for {what}; it has printed {:?} and {:?}{}",
-                PATIENCE.as_secs(),
+                patience().as_secs(),
                 self.text.lock().expect("no panic"),
                 self.running.stderr(),
                 self.running.where_it_is()

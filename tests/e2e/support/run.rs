@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use super::PATIENCE;
 use super::launch::Program;
+use super::patience;
 use super::times::Timer;
 
 /// System calls by their numbers on this machine.
@@ -86,7 +86,7 @@ impl Running {
     /// Waits for a line of standard error; fails if the process ends without it.
     #[track_caller]
     pub fn wait_for_line(&mut self, start: &str) {
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = std::time::Instant::now() + patience();
         loop {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             match self.lines.recv_timeout(left) {
@@ -117,7 +117,7 @@ impl Running {
         if !self.ended() {
             let pid = Pid::from_raw(self.child.id().cast_signed()).expect("not 0");
             let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("pidfd_open");
-            let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+            let limit = Timespec { tv_sec: patience().as_secs().cast_signed(), tv_nsec: 0 };
             let ready =
                 poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).expect("poll");
             assert!(ready > 0, "{pid:?} does not end: {}{}", self.stderr(), self.where_it_is());

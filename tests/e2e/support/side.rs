@@ -14,7 +14,7 @@ use super::launch::Launch;
 use super::run::{self, Running};
 use super::tracer::{Trace, Tracer, text, u64_of};
 use super::traffic::Server;
-use super::{PATIENCE, TempDir, check_whole, guest, traffic_program};
+use super::{TempDir, check_whole, guest, patience, traffic_program};
 
 /// What the reference tells beyond the standard fields: all that a filter may be about but the owner's process.
 const REFERENCE: &str = "time,mono_ns,cookie,family,saddr,sport,daddr,dport,mark,data_len,snd_nxt,snd_una,snd_cwnd,\
@@ -112,7 +112,7 @@ impl Sides {
     ) -> Result<(), String> {
         let (what, tracer) = &self.others[index];
         let start = Instant::now();
-        let patience = if guest() { PATIENCE } else { Duration::from_secs(15) };
+        let patience = if guest() { patience() } else { Duration::from_secs(15) };
         let mut before = None;
         loop {
             let all = in_order(self.reference.events());

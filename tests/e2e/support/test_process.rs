@@ -16,7 +16,7 @@ use super::launch::Launch;
 use super::orders::{AcceptCall, Order, Socket, SocketOption};
 use super::run::Running;
 use super::times::Timer;
-use super::{PATIENCE, TempDir, wait_for};
+use super::{TempDir, patience, wait_for};
 
 /// Arguments of this program, which make it a test process.
 pub(super) const ROLE: [&str; 5] =
@@ -65,7 +65,7 @@ impl TestProcess {
             listener.accept().ok()
         });
         stream.set_nonblocking(false).expect("blocking");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_read_timeout(Some(patience())).expect("a timeout");
         let peer = sockopt::socket_peercred(&stream).expect("SO_PEERCRED");
         let pid = peer.pid.as_raw_nonzero().get().cast_unsigned();
         TestProcess { control: BufReader::new(stream), process, _dir: dir, pid }
