@@ -1,34 +1,54 @@
-//! The books: what became of every event that the kernel hook saw.
+//! Accounting: the number of events by outcome.
 
 use serde::Serialize;
 
-/// Of one event type. `seen` is counted apart from the rest, so that the sum proves something.
+/// Defines a struct whose doc comments are its texts in the schema and the reference, too.
+macro_rules! documented {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])+ pub $field:ident: $ty:ty,)+ }) => {
+        $(#[$meta])*
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $field: $ty,)+
+        }
+
+        impl $name {
+            /// Name and meaning of every field.
+            pub const DOCS: &[(&str, &str)] =
+                &[$((stringify!($field), concat!($($doc),+).trim_ascii_start()),)+];
+        }
+    };
+}
+
+documented! {
+/// Counters of one event type. `seen` is counted apart from the others, so that the sum is a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// The hook fired (where the kernel skipped the program because it was running already, too).
+    /// Events at the hook: the sum of `emitted`, `aggregated`, `filtered`, `sampled_out`, `rate_limited`, `lost` and
+    /// `malformed`.
     pub seen: u64,
-    /// Printed.
+    /// Events printed completely.
     pub emitted: u64,
-    /// Counted in a summary.
+    /// Events counted in a summary.
     pub aggregated: u64,
-    /// Not asked for.
+    /// Events rejected by a filter.
     pub filtered: u64,
-    /// Left out by `--sample`, `--every` or `--on-change`.
+    /// Events left out by `--sample`, `--every` or `--on-change`.
     pub sampled_out: u64,
-    /// Over `--rate`, `--rate-per-conn` or `--count`.
+    /// Events left out by `--rate`, `--rate-per-conn` or `--count`.
     pub rate_limited: u64,
-    /// The buffer was full, or the kernel skipped the program.
+    /// Events lost: the buffer was full, the kernel skipped the program, or the output could not be written.
     pub lost: u64,
-    /// Arrived and made no sense.
+    /// Records received that are not valid.
     pub malformed: u64,
-    /// Of the lost: the kernel skipped the program, as it interrupted its own run on that CPU. No buffer mends that.
+    /// Part of `lost`: the kernel skipped the program because it interrupted its own run on that CPU. A larger buffer does
+    /// not help.
     pub recursion_misses: u64,
-    /// Of the lost: whether a filter wants it could not be decided, as there was no room for its owner.
+    /// Part of `lost`: a filter needs the owner, which was evicted. Raise `--max-conns`.
     pub lost_undecided: u64,
+}
 }
 
 impl Counts {
-    /// What `seen` must equal.
+    /// The sum that `seen` must equal.
     #[must_use]
     pub fn accounted(&self) -> u64 {
         self.emitted
@@ -54,36 +74,37 @@ impl Counts {
     }
 }
 
-/// What was remembered between events and had to go, idle ones first, as there was no more room: after it, what would have
-/// come from it is unknown (null). Of connections by `--max-conns`.
+documented! {
+/// Entries evicted from full maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Evicted {
     /// Connections: owner, limits, times.
     pub conns: u64,
-    /// Listeners and whose they are.
+    /// Listeners and their owners.
     pub listeners: u64,
-    /// Threads in accept().
+    /// Calls of accept() in progress.
     pub accepting: u64,
-    /// Connections with a window that is closed.
+    /// Connections with a closed window, for `zero_window`.
     pub zero_windows: u64,
-    /// Connections with something sent again, for `spurious`.
+    /// Connections with retransmissions, for `spurious`.
     pub spurious_states: u64,
-    /// Connections' recovery states, for `cong --by`.
+    /// Recovery states of connections, for `cong --by`.
     pub ca_state_times: u64,
-    /// Handshakes whose SYN-ACK was sent again, for `handshake_us`; also those that nobody went on with.
+    /// Handshakes with a retransmitted SYN-ACK, for `handshake_us`. Includes abandoned ones.
     pub synacks: u64,
-    /// Packets on their way to the driver, for `queue`; also those that were dropped there.
+    /// Packets on their way to the driver, for `queue`. Includes packets dropped on the way.
     pub queued_packets: u64,
-    /// Processes of the command, for which there never was room: they are not traced.
+    /// Processes of the command that found no room, and are not traced.
     pub processes: u64,
-    /// Closed connections whose socket a process still holds: their ends and totals.
+    /// Closed connections whose socket is still open: addresses, ports and totals.
     pub closed_conns: u64,
-    /// Listening sockets and their drops, for `listen_drop`.
+    /// Listening sockets and their drop counters, for `listen_drop`.
     pub listen_states: u64,
+}
 }
 
 impl Evicted {
-    /// Was something evicted that a filter by the owner goes by?
+    /// True if an entry was evicted that filters by owner need.
     #[must_use]
     pub fn owners(&self) -> bool {
         self.conns + self.listeners + self.processes > 0
@@ -101,29 +122,33 @@ impl Evicted {
             (self.queued_packets, "packets in queues"),
             (self.processes, "processes of the command"),
             (self.closed_conns, "closed connections"),
-            (self.listen_states, "counts of listeners' drops"),
+            (self.listen_states, "drop counters of listeners"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();
         let what = some.join(", ");
         (!some.is_empty())
-            .then(|| format!("note: evicted for want of room (see --max-conns): {what}"))
+            .then(|| format!("note: evicted from full maps (see --max-conns): {what}"))
     }
 }
 
-/// Of a run, so far or in all.
+documented! {
+/// Accounting of a run, so far or as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
+    /// Time since the start of the trace.
     pub duration_ns: u64,
-    /// Events that came too late to be put in the order of time: they stand behind younger ones.
+    /// Events that arrived too late to be ordered by time. They follow younger ones.
     pub late: u64,
+    /// Entries evicted from full maps (raise `--max-conns`), idle ones first. Values that depend on them are null.
     pub evicted: Evicted,
-    /// EventType and counts.
+    /// The counters of each event type.
     pub event_types: Vec<(&'static str, Counts)>,
+}
 }
 
 impl Accounting {
-    /// All event types together.
+    /// The sum over all event types.
     #[must_use]
     pub fn total(&self) -> Counts {
         let mut total = Counts::default();
@@ -133,19 +158,19 @@ impl Accounting {
         total
     }
 
-    /// For people, one line an event type.
+    /// Text form: one line per event type, then notes.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let event_types =
             self.event_types.iter().map(|(event_type, counts)| line(event_type, counts));
         let late = (self.late > 0).then(|| {
-            format!("note: {} events came late and stand behind younger ones (mono_ns)", self.late)
+            format!("note: {} events arrived late and follow younger ones (mono_ns)", self.late)
         });
         let undecided = self.total().lost_undecided;
         let undecided = (undecided > 0).then(|| {
             format!(
-                "note: {undecided} of the lost are events of which it could not be decided whether they are wanted: \
-                 who owns their connections was evicted; raise --max-conns"
+                "note: {undecided} of the lost events have an owner that was evicted, so filters could not decide on \
+                 them: raise --max-conns"
             )
         });
         event_types.chain(late).chain(undecided).chain(self.evicted.line()).collect()
@@ -173,7 +198,7 @@ fn line(event_type: &str, counts: &Counts) -> String {
     }
     if counts.recursion_misses > 0 {
         text += &format!(
-            "; {} of the lost were nested runs, which the kernel skips",
+            "; {} of the lost are recursion misses: the kernel skips a program that interrupts itself",
             counts.recursion_misses
         );
     }

@@ -23,20 +23,20 @@ impl Symbols {
         (!symbols.starts.is_empty()).then_some(symbols)
     }
 
-    /// Lines of `address type name [module]`. Only code; hidden addresses are all zero.
+    /// Lines of `address type name [module]`. Keeps code only; hidden addresses are all zero.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut symbols = Symbols::default();
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
-            let (Some(address), Some(event_type), Some(name)) =
+            let (Some(address), Some(kind), Some(name)) =
                 (words.next(), words.next(), words.next())
             else {
                 continue;
             };
             let Ok(address) = u64::from_str_radix(address, 16) else { continue };
             if address != 0
-                && matches!(event_type, "t" | "T" | "w" | "W")
+                && matches!(kind, "t" | "T" | "w" | "W")
                 && let Ok(at) = u32::try_from(symbols.names.len())
             {
                 symbols.starts.push((address, at));

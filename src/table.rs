@@ -1,4 +1,4 @@
-//! Values and columns: the only language between probes, which make records, and sinks, which print them.
+//! Values and columns: the interface between event types, which define them, and sinks, which print them.
 
 pub mod summary;
 
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::symbols::Symbols;
 
-/// One cell of a record.
+/// The value of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// The kernel has no such value, or has not set it yet.
@@ -16,18 +16,18 @@ pub enum Value<'a> {
     I64(i64),
     F64(f64),
     Str(&'a str),
-    /// A name that somebody outside has given: of any bytes.
+    /// A name given by a user or the kernel: any bytes.
     Name(&'a [u8]),
     Ip(IpAddr),
-    /// A moment, in the clock that `--time` chose.
+    /// A time on the clock of `--time`.
     Time(Moment),
-    /// An address of the kernel's code.
+    /// A kernel code address.
     Code(u64, &'a Symbols),
-    /// Several, one called from the next.
+    /// A stack of code addresses, innermost first.
     Stack(&'a [u64], &'a Symbols),
 }
 
-/// A moment as the sinks print it.
+/// A time as the sinks print it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Moment {
     /// Nanoseconds since 1970, UTC.
@@ -37,14 +37,14 @@ pub enum Moment {
 }
 
 impl Value<'_> {
-    /// A number that is not set while it equals `unset`.
+    /// A number; null if it equals `unset`.
     #[must_use]
     pub fn unless(value: u64, unset: u64) -> Value<'static> {
         if value == unset { Value::Null } else { Value::U64(value) }
     }
 }
 
-/// What a column's values are, for schemas.
+/// Type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     Bool,
@@ -58,7 +58,24 @@ pub enum Type {
     Time,
 }
 
-/// What a column's numbers count. The name carries it too (`srtt_us`); this is for readers of the schema.
+impl Type {
+    /// As in the reference.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Bool => "bool",
+            Type::Unsigned => "unsigned",
+            Type::Signed => "signed",
+            Type::Float => "float",
+            Type::Text => "text",
+            Type::TextList => "list of text",
+            Type::Address => "address",
+            Type::Time => "time",
+        }
+    }
+}
+
+/// Unit of a column's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     None,
@@ -77,7 +94,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// As the schema and the reference page say it.
+    /// As in the schema and the reference; empty for none.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -94,23 +111,23 @@ impl Unit {
     }
 }
 
-/// When a column is shown.
+/// Set of columns that a column belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// Always; any reader gives it.
+    /// Printed by default; every reader provides it.
     Standard,
-    /// With `--all-fields` or by name; needs a reader of `struct tcp_sock`.
+    /// Printed with `--all-fields` or by name; needs a reader of `struct tcp_sock`.
     Full,
 }
 
-/// A member of a kernel struct that a column cannot do without.
+/// A kernel struct member that a column needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     pub type_name: &'static str,
     pub member: &'static str,
 }
 
-/// One column: what text titles, JSON keys, CSV headers, the schema and the reference page are made from.
+/// One column: the source of text titles, JSON keys, CSV headers, the schema and the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// The same in C, JSON and CSV. `group.name` for the state of one congestion-control algorithm.
@@ -118,72 +135,73 @@ pub struct Column {
     pub ty: Type,
     pub unit: Unit,
     pub set: Set,
-    /// One sentence.
+    /// Meaning, and when it is null.
     pub doc: &'static str,
-    /// Where the kernel has it.
+    /// Source in the kernel.
     pub source: &'static str,
-    /// Not on every kernel; the column is null where this is missing.
+    /// The column is null on kernels without this member.
     pub need: Option<Member>,
 }
 
 impl Column {
-    /// The part before the dot.
+    /// The part of the name before the dot.
     #[must_use]
     pub fn group(&self) -> Option<&'static str> {
         self.name.split_once('.').map(|(group, _)| group)
     }
 
-    /// The part after the dot, or all of it.
+    /// The part of the name after the dot, or all of it.
     #[must_use]
     pub fn leaf(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(_, leaf)| leaf)
     }
 }
 
-/// One event type's chosen columns.
+/// The selected columns of an event type.
 #[derive(Clone, Debug)]
 pub struct ColumnSet {
-    /// The event type's number and name.
+    /// Number of the event type.
     pub event_type: usize,
     pub name: &'static str,
     pub columns: Vec<Selected>,
 }
 
-/// A record, cell by cell. Columns are numbered as in the event type's list.
+/// Access to the values of a record. Columns are numbered as in the event type's list.
 pub trait Row {
-    /// The number of its event type.
+    /// Number of the event type.
     fn event_type(&self) -> usize;
 
-    /// The cell of that column.
+    /// The value of a column.
     fn value(&self, column: usize) -> Value<'_>;
 
-    /// Does any column of the group have a value? Spares asking each.
+    /// True if columns of the group can have values.
     fn has_group(&self, group: &str) -> bool;
 }
 
-/// A column that was chosen for output: its number in the event type's list, and whether this kernel has it.
+/// A column selected for output.
 #[derive(Clone, Copy, Debug)]
 pub struct Selected {
+    /// Number in the event type's list.
     pub index: usize,
     pub column: &'static Column,
-    /// False: always null on this kernel.
+    /// False if this kernel does not have it: then always null.
     pub present: bool,
 }
 
 impl Selected {
-    /// The cell of this column.
+    /// The value of this column.
     #[must_use]
     pub fn value<'a>(&self, row: &'a dyn Row) -> Value<'a> {
         if self.present { row.value(self.index) } else { Value::Null }
     }
 }
 
-/// One name's column in the tables of several event types.
+/// The columns of one name in several event types.
 #[derive(Clone, Debug)]
 pub struct MergedColumn(Vec<(usize, Selected)>);
 
 impl MergedColumn {
-    /// None where no event type has it.
+    /// `None` if no event type has it.
     #[must_use]
     pub fn new<'t>(tables: impl IntoIterator<Item = &'t ColumnSet>, name: &str) -> Option<Self> {
         let of: Vec<_> = tables
@@ -196,13 +214,13 @@ impl MergedColumn {
         (!of.is_empty()).then_some(MergedColumn(of))
     }
 
-    /// Of one event type only.
+    /// A column of one event type.
     #[must_use]
     pub fn one(event_type: usize, selected: Selected) -> Self {
         MergedColumn(vec![(event_type, selected)])
     }
 
-    /// Every name of those tables, in the order in which they come.
+    /// Every name of those tables, in order of appearance.
     #[must_use]
     pub fn all(tables: &[ColumnSet]) -> Vec<Self> {
         let mut names: Vec<&str> = Vec::new();
@@ -214,13 +232,13 @@ impl MergedColumn {
         names.iter().filter_map(|name| MergedColumn::new(tables, name)).collect()
     }
 
-    /// The column as the first event type that has it describes it.
+    /// The column of the first event type that has it.
     #[must_use]
     pub fn column(&self) -> &'static Column {
         self.0[0].1.column
     }
 
-    /// The row's cell; null where its event type has no such column.
+    /// The value in a row; null if its event type has no such column.
     #[must_use]
     pub fn value<'a>(&self, row: &'a dyn Row) -> Value<'a> {
         let event_type = row.event_type();

@@ -20,7 +20,7 @@ counted_row() {
   before=$(cpu_of "$started")
   sleep "$seconds"
   after=$(cpu_of "$started")
-  readings=$(grep -c ' connections moved' "$temporary/top")
+  readings=$(grep -c ' active connections' "$temporary/top")
   files=$(awk '{ print $1 }' /proc/sys/fs/file-nr)
   stop_tracer
   row "$1" "$files" "$readings" "$(calc "printf \"%.2f\", ($after - $before) / $readings / 1e6")"

@@ -12,6 +12,7 @@ pub mod life;
 pub mod listeners;
 pub mod probe;
 pub mod queue;
+pub mod reference;
 pub mod reset;
 pub mod retrans;
 pub mod rtt;
@@ -25,15 +26,15 @@ use anyhow::Result;
 
 use crate::stdio::Stdout;
 
-/// Prints the help or the version that was asked for; bold on a terminal, as clap has it.
-pub fn print_help(asked: &clap::Error) -> Result<()> {
-    let text = asked.render();
+/// Prints the requested help or version; styled on a terminal.
+pub fn print_help(requested: &clap::Error) -> Result<()> {
+    let text = requested.render();
     let bold = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = if bold { text.ansi().to_string() } else { text.to_string() };
     print(text.as_bytes())
 }
 
-/// Prints a whole text; a closed pipe is a reader that has seen enough.
+/// Prints a text. A closed pipe is not an error: the reader has seen enough.
 pub fn print(bytes: &[u8]) -> Result<()> {
     match Stdout::new().and_then(|mut out| out.write_all(bytes)) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -1,11 +1,9 @@
-//! `schema`: the JSON Schema of every record, and the fields' part of the reference page, made from the column tables.
-
-use std::fmt::Write;
+//! `schema`: the JSON Schema of all records, generated from the column tables.
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::accounting::{Counts, Evicted};
+use crate::accounting::{Accounting, Counts, Evicted};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
@@ -13,103 +11,74 @@ use crate::summary::{cong, connlat, key, listeners, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
 
-/// Records that are not events.
-const ACCOUNTS: &[(&str, &str)] = &[
-    ("stats", "What became of the events so far (--stats, SIGUSR1)."),
-    ("end", "What became of all events; the last line."),
+/// Accounting records, with their meaning.
+pub(super) const ACCOUNTS: &[(&str, &str)] = &[
+    ("stats", "Event counters so far (`--stats`, SIGUSR1)."),
+    ("end", "Event counters of the whole run: the last record."),
 ];
 
-/// Records of the commands that count: command, meaning, all columns of a key, columns, are there buckets?
-struct Counting {
+/// The records of a command that aggregates.
+pub(super) struct SummaryRecord {
+    pub command: &'static str,
+    pub doc: &'static str,
+    /// All columns that a key can have.
+    pub key: &'static [Column],
+    pub columns: &'static [Column],
+    pub has_buckets: bool,
+}
+
+const fn summary_record(
     command: &'static str,
     doc: &'static str,
     key: &'static [Column],
     columns: &'static [Column],
-    buckets: bool,
+    has_buckets: bool,
+) -> SummaryRecord {
+    SummaryRecord { command, doc, key, columns, has_buckets }
 }
 
-static COUNTING: &[Counting] = &[
-    Counting {
-        command: "retrans",
-        doc: retrans::DOC,
-        key: &key::KEY,
-        columns: &retrans::COLUMNS,
-        buckets: false,
-    },
-    Counting {
-        command: "cong",
-        doc: cong::DOC,
-        key: &key::KEY,
-        columns: &cong::COLUMNS,
-        buckets: false,
-    },
-    Counting {
-        command: "rtt",
-        doc: rtt::DOC,
-        key: &key::KEY,
-        columns: &rtt::COLUMNS,
-        buckets: true,
-    },
-    Counting {
-        command: "connlat",
-        doc: connlat::DOC,
-        key: &key::KEY,
-        columns: &connlat::COLUMNS,
-        buckets: true,
-    },
-    Counting {
-        command: "top",
-        doc: top::DOC,
-        key: &top::KEY,
-        columns: &top::COLUMNS,
-        buckets: false,
-    },
-    Counting {
-        command: "listeners",
-        doc: listeners::DOC,
-        key: &listeners::KEY,
-        columns: &listeners::COLUMNS,
-        buckets: false,
-    },
+pub(super) static SUMMARIES: &[SummaryRecord] = &[
+    summary_record("retrans", retrans::DOC, &key::KEY, &retrans::COLUMNS, false),
+    summary_record("cong", cong::DOC, &key::KEY, &cong::COLUMNS, false),
+    summary_record("rtt", rtt::DOC, &key::KEY, &rtt::COLUMNS, true),
+    summary_record("connlat", connlat::DOC, &key::KEY, &connlat::COLUMNS, true),
+    summary_record("top", top::DOC, &top::KEY, &top::COLUMNS, false),
+    summary_record("listeners", listeners::DOC, &listeners::KEY, &listeners::COLUMNS, false),
 ];
 
-/// Prints it.
+/// Members of every summary record but its key and columns, with their meaning.
+pub(super) const INTERVAL: &[(&str, &str)] =
+    &[("time", "End of the interval."), ("interval_ns", "Length of the interval.")];
+pub(super) const KEY: &str =
+    "Key of the record. Null for the record of all keys that found no room (`--max-rows`).";
+pub(super) const BUCKETS: &str = "Non-empty buckets, ascending. Both ends are inclusive.";
+
+/// Prints the schema of all records, or of one.
 pub fn run(args: &SchemaArgs) -> Result<u8> {
-    let event_types: Vec<&EventType> = EVENT_TYPES
-        .iter()
-        .filter(|event_type| args.event_type.as_deref().is_none_or(|name| name == event_type.name))
-        .collect();
-    let accounts: Vec<_> = ACCOUNTS
-        .iter()
-        .filter(|(name, _)| args.event_type.as_deref().is_none_or(|asked| asked == *name))
-        .collect();
-    let counting: Vec<_> = COUNTING
-        .iter()
-        .filter(|counting| args.event_type.as_deref().is_none_or(|asked| asked == counting.command))
-        .collect();
-    if event_types.is_empty() && accounts.is_empty() && counting.is_empty() {
+    let wanted = |name: &str| args.event_type.as_deref().is_none_or(|requested| requested == name);
+    let events = EVENT_TYPES.iter().filter(|event_type| wanted(event_type.name)).map(record);
+    let summaries = SUMMARIES.iter().filter(|record| wanted(record.command)).map(summary);
+    let accounts =
+        ACCOUNTS.iter().filter(|(name, _)| wanted(name)).map(|(name, doc)| account(name, doc));
+    let records: Vec<Value> = events.chain(summaries).chain(accounts).collect();
+    if records.is_empty() {
         let known: Vec<&str> = EVENT_TYPES
             .iter()
-            .map(|k| k.name)
-            .chain(COUNTING.iter().map(|counting| counting.command))
+            .map(|event_type| event_type.name)
+            .chain(SUMMARIES.iter().map(|record| record.command))
             .chain(ACCOUNTS.iter().map(|(name, _)| *name))
             .collect();
         bail!(Usage(format!(
-            "no record `{}`; there are: {}",
+            "no record type `{}`; there are: {}",
             args.event_type.as_deref().unwrap_or_default(),
             known.join(", ")
         )));
     }
-    let records = event_types
-        .iter()
-        .map(|event_type| record(event_type))
-        .chain(counting.iter().map(|counting| summary(counting)))
-        .chain(accounts.iter().map(|(name, doc)| account(name, doc)));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tcc-trace",
-        "description": "One line of --output jsonl. An event has at least the keys whose x-set is standard; with --all-fields all keys; with --fields type and those alone.",
-        "oneOf": records.collect::<Vec<Value>>(),
+        "description": "One line of `--output jsonl`. Events have the members whose x-set is `standard`; with `--all-fields`, all members; with `--fields`, `type` and the requested ones.",
+        "oneOf": records,
     });
     let text = serde_json::to_string_pretty(&schema)? + "\n";
     super::print(text.as_bytes())?;
@@ -128,7 +97,7 @@ fn record(event_type: &EventType) -> Value {
                 let entry = properties.entry(group).or_insert_with(|| {
                     json!({
                         "type": ["object", "null"],
-                        "description": format!("State of {group}; null on connections under another algorithm."),
+                        "description": format!("State of {group}. Null on connections under another algorithm."),
                         "properties": {},
                         "additionalProperties": false,
                         "x-set": set(column),
@@ -143,7 +112,7 @@ fn record(event_type: &EventType) -> Value {
         "description": event_type.doc,
         "type": "object",
         "properties": properties,
-        // All others may be left out by --fields.
+        // --fields may leave out all others.
         "required": ["type"],
         "additionalProperties": false,
     })
@@ -155,8 +124,8 @@ fn of_event(column: &Column) -> Value {
     property
 }
 
-/// When an event has it.
-fn set(column: &Column) -> &'static str {
+/// The set of columns that it belongs to.
+pub(super) fn set(column: &Column) -> &'static str {
     match column.set {
         Set::Standard => "standard",
         Set::Full => "all",
@@ -167,24 +136,30 @@ fn properties<'c>(columns: impl IntoIterator<Item = &'c Column>) -> Map<String, 
     columns.into_iter().map(|column| (column.name.to_owned(), property(column))).collect()
 }
 
-fn summary(counting: &Counting) -> Value {
-    let key = json!({
-        "type": ["object", "null"],
-        "description": "What the row is of; null: all that there was no room for.",
-        "properties": properties(counting.key),
-        "additionalProperties": false,
-    });
+fn summary(record: &SummaryRecord) -> Value {
     let mut members = Map::new();
     members.insert("type".into(), json!({ "const": "summary" }));
-    members.insert("command".into(), json!({ "const": counting.command }));
+    members.insert("command".into(), json!({ "const": record.command }));
+    for (name, doc) in INTERVAL {
+        let mut member = if *name == "time" {
+            json!({ "type": ["string", "number"] })
+        } else {
+            json!({ "type": "integer", "minimum": 0, "x-unit": "ns" })
+        };
+        member["description"] = (*doc).into();
+        members.insert((*name).into(), member);
+    }
     members.insert(
-        "time".into(),
-        json!({ "type": ["string", "number"], "description": "The end of the interval." }),
+        "key".into(),
+        json!({
+            "type": ["object", "null"],
+            "description": KEY,
+            "properties": properties(record.key),
+            "additionalProperties": false,
+        }),
     );
-    members.insert("interval_ns".into(), json!({ "type": "integer", "minimum": 0, "x-unit": "ns", "description": "Its length: the row is of what came in it, and of nothing before." }));
-    members.insert("key".into(), key);
-    members.extend(properties(counting.columns));
-    if counting.buckets {
+    members.extend(properties(record.columns));
+    if record.has_buckets {
         let bucket = BUCKET
             .iter()
             .map(|column| (column.name.trim_start_matches("bucket_").to_owned(), property(column)));
@@ -193,7 +168,7 @@ fn summary(counting: &Counting) -> Value {
             "buckets".into(),
             json!({
                 "type": "array",
-                "description": "Those that are not empty, ascending; both ends belong to it.",
+                "description": BUCKETS,
                 "items": {
                     "type": "object",
                     "required": bucket.keys().collect::<Vec<_>>(),
@@ -204,13 +179,23 @@ fn summary(counting: &Counting) -> Value {
         );
     }
     json!({
-        "title": counting.command,
-        "description": counting.doc,
+        "title": record.command,
+        "description": record.doc,
         "type": "object",
         "required": members.keys().collect::<Vec<_>>(),
         "properties": members,
         "additionalProperties": false,
     })
+}
+
+/// The meaning of a column, with the kernel member that it needs.
+pub(super) fn meaning(column: &Column) -> String {
+    match column.need {
+        None => column.doc.to_owned(),
+        Some(need) => {
+            format!("{} Needs `{}.{}`, else null.", column.doc, need.type_name, need.member)
+        }
+    }
 }
 
 fn property(column: &Column) -> Value {
@@ -228,7 +213,7 @@ fn property(column: &Column) -> Value {
         }
         Type::Time => json!({ "type": ["string", "number"] }),
     };
-    property["description"] = column.doc.into();
+    property["description"] = meaning(column).into();
     property["x-source"] = column.source.into();
     if !column.unit.name().is_empty() {
         property["x-unit"] = column.unit.name().into();
@@ -236,73 +221,32 @@ fn property(column: &Column) -> Value {
     property
 }
 
-/// What the numbers of an account are.
-const COUNTS: &[(&str, &str)] = &[
-    ("seen", "The kernel's hook fired; the sum of the others, but for those of the lost."),
-    ("emitted", "Printed, and written to the last byte."),
-    ("aggregated", "Counted in a summary."),
-    ("filtered", "Not asked for."),
-    ("sampled_out", "Left out by --sample, --every or --on-change."),
-    ("rate_limited", "Over --rate, --rate-per-conn or --count."),
-    ("lost", "The buffer was full, the kernel skipped the program, or the output did not take it."),
-    ("malformed", "Arrived and made no sense."),
-    (
-        "recursion_misses",
-        "Of the lost: the kernel skipped the program, as it interrupted its own run.",
-    ),
-    (
-        "lost_undecided",
-        "Of the lost: the owner, whom a filter or -- COMMAND asks for, was evicted for want of room (--max-conns).",
-    ),
-    ("duration_ns", "Since the start of the trace."),
-    ("late", "Came too late to be put in the order of time: these stand behind younger events."),
-    ("conns", "Connections: owner, limits, times."),
-    ("listeners", "Listeners and whose they are."),
-    ("accepting", "Threads in accept()."),
-    ("zero_windows", "Connections with a window that is closed."),
-    ("spurious_states", "Connections with something sent again, for spurious."),
-    ("ca_state_times", "Connections' recovery states, for cong --by."),
-    ("synacks", "Handshakes whose SYN-ACK was sent again, for handshake_us."),
-    ("queued_packets", "Packets on their way to the driver, for queue."),
-    ("processes", "Processes of the command for which there never was room: they are not traced."),
-    (
-        "closed_conns",
-        "Closed connections whose socket a process still holds: their ends and totals.",
-    ),
-    ("listen_states", "Listening sockets and their drops, for listen_drop."),
-];
-const EVICTED: &str = "What was remembered between events and had to go, idle ones first, as there was no more \
-    room (--max-conns): what would have come from it is null.";
-
-fn count(name: &str) -> Value {
-    let doc = COUNTS.iter().find(|(known, _)| *known == name).map(|(_, doc)| *doc);
-    json!({ "description": doc, "type": "integer", "minimum": 0 })
-}
-
-fn counts_of(fields: &Value) -> Map<String, Value> {
-    let keys = fields.as_object().into_iter().flat_map(Map::keys);
-    keys.map(|key| (key.clone(), count(key))).collect()
-}
-
-fn evicted() -> Map<String, Value> {
-    counts_of(&json!(Evicted::default()))
+/// Integer members with these names and meanings.
+fn counters(docs: &[(&str, &str)]) -> Map<String, Value> {
+    let counter = |doc| json!({ "description": doc, "type": "integer", "minimum": 0 });
+    docs.iter().map(|(name, doc)| ((*name).to_owned(), counter(doc))).collect()
 }
 
 fn account(name: &str, doc: &str) -> Value {
-    let counts = counts_of(&json!(Counts::default()));
+    let counts = counters(Counts::DOCS);
     let mut properties = counts.clone();
     properties.insert("type".into(), json!({ "const": name }));
-    properties.insert("time".into(), json!({ "type": ["string", "number"] }));
-    properties.insert("duration_ns".into(), count("duration_ns"));
-    properties.insert("late".into(), count("late"));
     properties.insert(
-        "evicted".into(),
-        json!({ "description": EVICTED, "type": "object", "properties": evicted() }),
+        "time".into(),
+        json!({ "description": "Time of the record.", "type": ["string", "number"] }),
     );
-    properties.insert(
-        "event_types".into(),
-        json!({ "type": "object", "additionalProperties": { "type": "object", "properties": counts } }),
-    );
+    for (name, doc) in Accounting::DOCS {
+        let property = match *name {
+            "evicted" => json!({ "type": "object", "properties": counters(Evicted::DOCS) }),
+            "event_types" => json!({
+                "type": "object",
+                "additionalProperties": { "type": "object", "properties": counts },
+            }),
+            _ => json!({ "type": "integer", "minimum": 0 }),
+        };
+        properties.insert((*name).into(), property);
+        properties[*name]["description"] = (*doc).into();
+    }
     json!({
         "title": name,
         "description": doc,
@@ -311,60 +255,4 @@ fn account(name: &str, doc: &str) -> Value {
         "properties": properties,
         "additionalProperties": false,
     })
-}
-
-/// The fields' part of the reference page.
-#[must_use]
-pub fn fields() -> String {
-    let mut page = String::from("# Fields\n");
-    for event_type in EVENT_TYPES {
-        // Writing to a String does not fail.
-        let hooks: Vec<String> = event_type.hooks().map(|hook| format!("`{hook}`")).collect();
-        let title = if hooks.len() == 1 { "Hook" } else { "Hooks" };
-        let hooks = hooks.join(", ");
-        let _ =
-            writeln!(page, "\n## {}\n\n{} {title}: {hooks}.\n", event_type.name, event_type.doc);
-        table((event_type.columns)(), &mut page);
-    }
-    page += "\n# Accounts\n\nJSON lines without an event (`stats`, and `end`, the last one); on stderr for people.\n\n";
-    page += "| field | meaning |\n|---|---|\n";
-    for (name, doc) in COUNTS {
-        let within = if evicted().contains_key(*name) { "evicted." } else { "" };
-        let _ = writeln!(page, "| `{within}{name}` | {doc} |");
-    }
-    let _ = writeln!(page, "\n`evicted`: {EVICTED}");
-    page += "\n# Summaries\n\nOne object a row in JSONL: `type` is `summary`, then `command`, `time` (the end), `interval_ns`, `key` and the fields. In CSV the key's fields stand before them";
-    page += " and, where there are buckets, a row is a line a bucket.\n";
-    for counting in COUNTING {
-        let _ = writeln!(page, "\n## {}\n\n{}\n\nKey:\n", counting.command, counting.doc);
-        table(counting.key, &mut page);
-        page += "\nFields:\n\n";
-        let buckets = BUCKET.iter().filter(|_| counting.buckets);
-        table(counting.columns.iter().chain(buckets), &mut page);
-    }
-    page
-}
-
-fn table<'c>(columns: impl IntoIterator<Item = &'c Column>, page: &mut String) {
-    *page += "| field | type | unit | set | meaning | in the kernel |\n|---|---|---|---|---|---|\n";
-    for column in columns {
-        let source = column.need.map_or_else(
-            || format!("`{}`", column.source),
-            |need| {
-                format!(
-                    "`{}`; null where `{}.{}` is missing",
-                    column.source, need.type_name, need.member
-                )
-            },
-        );
-        let _ = writeln!(
-            page,
-            "| `{}` | {:?} | {} | {} | {} | {source} |",
-            column.name,
-            column.ty,
-            column.unit.name(),
-            set(column),
-            column.doc.replace('|', "\\|"),
-        );
-    }
 }

@@ -15,26 +15,26 @@ fn of_listener(r: &AcceptRecord, value: u32) -> Value<'static> {
 
 #[rustfmt::skip]
 static FIELDS: &[Field<AcceptRecord>] = &[
-    std("handshake_us", (Unsigned, Microseconds), "see the documentation", "From the first SYN-ACK to the ACK that ends the handshake; null where the kernel has no time of it (a SYN cookie, or a listener with TCP_DEFER_ACCEPT, which waits for the client's data), and where it was before the trace.", |r| Value::unless(r.handshake_us.into(), 0)),
-    std("wait_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "How long the established connection waited to be accepted; null where it was established before the trace, and where accepting it was not seen itself (32-bit processes, direct descriptors of io_uring): then the record is of the first read, or of the end.", |r| us(r.wait_ns)),
-    std("backlog", (Unsigned, Count), "listener's sk_ack_backlog", "Connections that still wait behind it (Recv-Q of ss -l); null where accept() was called before the trace, and where the kernel does not say which listener it was (io_uring: multishot, and before 5.18).", |r| of_listener(r, r.backlog)),
-    std("max_backlog", (Unsigned, Count), "listener's sk_max_ack_backlog", "How many may wait (Send-Q of ss -l); null as above.", |r| of_listener(r, r.max_backlog)),
+    std("handshake_us", (Unsigned, Microseconds), "first RTT sample, or tcp:tcp_retransmit_synack to ESTABLISHED", "Time from the first SYN-ACK to the ACK that completes the handshake. Null if the kernel keeps no time (SYN cookie, TCP_DEFER_ACCEPT), or if the handshake preceded the trace.", |r| Value::unless(r.handshake_us.into(), 0)),
+    std("wait_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "Time that the connection spent in the accept queue. Null if it was established before the trace, or if only a later read or the end was observed (32-bit processes, direct descriptors of io_uring).", |r| us(r.wait_ns)),
+    std("backlog", (Unsigned, Count), "listener's sk_ack_backlog", "Connections still in the accept queue (Recv-Q in `ss -l`). Null if accept() was called before the trace, or if the listener is unknown (multishot io_uring, and io_uring before Linux 5.18).", |r| of_listener(r, r.backlog)),
+    std("max_backlog", (Unsigned, Count), "listener's sk_max_ack_backlog", "Limit of the accept queue (Send-Q in `ss -l`). Null as for `backlog`.", |r| of_listener(r, r.max_backlog)),
 ];
 
-/// How accepts are seen that are no system call of a 64-bit process.
-const MORE: &[Hook] = &[
+/// Hooks for accepts that are not system calls of a 64-bit process.
+const EXTRA_HOOKS: &[Hook] = &[
     Hook {
         hook: IO_URING,
         program: "accept_uring",
         without: Some(
-            "accepts by io_uring are reported when the connection is first read from or ends",
+            "accepts by io_uring are reported at the first read from the connection, or at its end",
         ),
     },
     Hook { hook: "tcp:tcp_rcv_space_adjust", program: "accept_receive", without: None },
     Hook { hook: "sock:inet_sock_set_state", program: "accept_state", without: None },
 ];
 
-/// The end of a request.
+/// Fires when a request completes.
 pub const IO_URING: &str = "io_uring:io_uring_complete";
 
 socket_event_type!(
@@ -42,9 +42,9 @@ socket_event_type!(
     TCC_EVENT_ACCEPT,
     "accept",
     "syscalls:sys_exit_accept4",
-    MORE,
+    EXTRA_HOOKS,
     &[],
-    "A process accepts a connection, by accept, accept4 or io_uring; or is seen to have done so when it reads from the connection or closes it.",
+    "A process accepts a connection by accept, accept4 or io_uring. Accepts by other means are reported at the first read from the connection, or at its end.",
     view![
         ("PID", "pid", 6),
         ("COMM", "comm", 10),

@@ -1,8 +1,8 @@
 //! The private state of congestion-control algorithms.
 //!
-//! The kernel keeps it in `icsk_ca_priv`, and a record carries those bytes as they are. What they mean is looked up in
-//! the BTF of the kernel or of the algorithm's module, so a layout that differs is read as it is there, a module that
-//! is loaded later is read too, and no program has to be relocated against module BTF (which needs `CAP_SYS_ADMIN`).
+//! Records carry the raw bytes of `icsk_ca_priv`. Their layout comes from the BTF of the kernel or of the algorithm's
+//! module. So other layouts work, as do modules loaded later, and no program has to be relocated against module BTF,
+//! which needs `CAP_SYS_ADMIN`.
 
 use super::ca_columns::{Convert, FIELDS};
 use crate::skel::Sock;
@@ -15,7 +15,7 @@ pub struct Algorithm {
     pub name: &'static str,
     /// The struct in `icsk_ca_priv`.
     pub type_name: &'static str,
-    /// Whose BTF has it where it is not built in.
+    /// The module that defines it, if it is not built in.
     pub module: &'static str,
 }
 
@@ -26,13 +26,13 @@ pub const ALGORITHMS: &[Algorithm] = &[
     Algorithm { name: "dctcp", type_name: "dctcp", module: "tcp_dctcp" },
 ];
 
-/// Members that a conversion needs beside the column's own.
+/// Members that conversions need beside the column's own.
 const LT_BW: (usize, &str) = (1, "lt_bw");
 const LT_USE_BW: (usize, &str) = (1, "lt_use_bw");
 const ALPHA_ONE: f64 = 1024.0;
 const GAIN_ONE: f64 = 256.0;
 
-/// Where a member lies in `icsk_ca_priv`, in bits.
+/// Position of a member in `icsk_ca_priv`, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits {
     pub offset: u32,
@@ -40,7 +40,7 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// The member's value; `None` where it does not lie in the bytes.
+    /// The value of the member; `None` if it lies outside the bytes.
     #[must_use]
     pub fn read(self, bytes: &[u8]) -> Option<u64> {
         let (first, shift) = ((self.offset / 8) as usize, self.offset % 8);
@@ -55,7 +55,7 @@ impl Bits {
     }
 }
 
-/// Where every column's member lies on this kernel.
+/// Position of every column's member on this kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Layouts {
     fields: Vec<Option<Bits>>,
@@ -64,7 +64,7 @@ pub struct Layouts {
 }
 
 impl Layouts {
-    /// `locate(algorithm, member path)` asks the kernel's BTF.
+    /// `locate(algorithm, member path)` looks a member up in BTF.
     pub fn new(mut locate: impl FnMut(&Algorithm, &str) -> Option<Bits>) -> Self {
         let mut at = |(algorithm, member): (usize, &str)| locate(&ALGORITHMS[algorithm], member);
         Layouts {
@@ -74,14 +74,14 @@ impl Layouts {
         }
     }
 
-    /// Is it known where that column's member lies?
+    /// True if the position of that column's member is known.
     #[must_use]
     pub fn knows(&self, column: &str) -> bool {
         let index = FIELDS.iter().position(|field| field.column.name == column);
         index.and_then(|index| self.fields.get(index)).is_some_and(Option::is_some)
     }
 
-    /// The value of column `index` of [`FIELDS`]; null where the socket runs another algorithm.
+    /// The value of column `index` of [`FIELDS`]; null if the socket runs another algorithm.
     #[must_use]
     pub fn value(&self, index: usize, algorithm: Option<usize>, sock: &Sock) -> Value<'static> {
         let field = &FIELDS[index];
@@ -122,7 +122,7 @@ pub fn name(sock: &Sock) -> &[u8] {
     until_nul(&sock.ca_name)
 }
 
-/// The kernel's names end at the first NUL, and may have any bytes before it.
+/// Names from the kernel end at the first NUL, and may have any bytes before it.
 #[must_use]
 pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()

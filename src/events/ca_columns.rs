@@ -1,12 +1,12 @@
-//! The columns of the algorithms' private state: which member each is, and how its bits become a value.
+//! Columns of the algorithms' private state: the member of each, and its conversion.
 
 use crate::table::{Column, Set, Type, Unit};
 
-/// How the bits of a member become a value.
+/// Conversion of a member's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convert {
     Number,
-    /// All ones mean "none yet".
+    /// Null for all ones, which mean none yet.
     NumberOrNone,
     Bool,
     /// Fixed point with 8 fractional bits (`BBR_UNIT`).
@@ -25,7 +25,7 @@ pub struct CaField {
     pub column: Column,
     /// Index into [`ALGORITHMS`].
     pub algorithm: usize,
-    /// The struct's member; a path where it lies deeper.
+    /// The member, as a path if nested.
     pub member: &'static str,
     pub convert: Convert,
 }
@@ -55,45 +55,45 @@ const GAIN: (Type, Unit, Convert) = (Type::Float, Unit::None, Convert::Gain);
 /// Every column, grouped by algorithm.
 #[rustfmt::skip]
 pub static FIELDS: &[CaField] = &[
-    field(0, "cubic.cnt", "cnt", SEGS, "cwnd grows by one segment after this many ACKed."),
+    field(0, "cubic.cnt", "cnt", SEGS, "Segments to be acknowledged before cwnd grows by one."),
     field(0, "cubic.last_max_cwnd", "last_max_cwnd", SEGS, "cwnd before the last reduction (W_max)."),
     field(0, "cubic.last_cwnd", "last_cwnd", SEGS, "cwnd when it was last computed."),
-    field(0, "cubic.last_time", "last_time", JIFFIES, "When last_cwnd was updated."),
-    field(0, "cubic.bic_origin_point", "bic_origin_point", SEGS, "The cubic function's plateau."),
-    field(0, "cubic.bic_k", "bic_K", NUMBER, "Time to the plateau from the epoch's start, in 1/1024 s."),
-    field(0, "cubic.delay_min_us", "delay_min", USEC, "The smallest RTT seen."),
-    field(0, "cubic.epoch_start", "epoch_start", JIFFIES, "Beginning of the epoch; 0 after a loss."),
-    field(0, "cubic.ack_cnt", "ack_cnt", SEGS, "Segments ACKed in this epoch, for the Reno estimate."),
-    field(0, "cubic.tcp_cwnd", "tcp_cwnd", SEGS, "The cwnd that Reno would have."),
+    field(0, "cubic.last_time", "last_time", JIFFIES, "Time of the last update of `last_cwnd`."),
+    field(0, "cubic.bic_origin_point", "bic_origin_point", SEGS, "Plateau of the cubic function."),
+    field(0, "cubic.bic_k", "bic_K", NUMBER, "Time from the start of the epoch to the plateau, in 1/1024 s."),
+    field(0, "cubic.delay_min_us", "delay_min", USEC, "Minimum RTT seen."),
+    field(0, "cubic.epoch_start", "epoch_start", JIFFIES, "Start of the epoch. 0 after a loss."),
+    field(0, "cubic.ack_cnt", "ack_cnt", SEGS, "Segments acknowledged in this epoch, for the Reno estimate."),
+    field(0, "cubic.tcp_cwnd", "tcp_cwnd", SEGS, "Estimated cwnd of Reno."),
     field(0, "cubic.sample_cnt", "sample_cnt", COUNT, "HyStart: RTT samples of this round."),
-    field(0, "cubic.found", "found", FLAG, "HyStart: the exit from slow start was found."),
-    field(0, "cubic.round_start_us", "round_start", USEC, "HyStart: beginning of the round, on the TCP clock."),
-    field(0, "cubic.end_seq", "end_seq", SEQ, "HyStart: end of the round."),
-    field(0, "cubic.last_ack_us", "last_ack", USEC, "HyStart: when the last close ACK came, on the TCP clock."),
-    field(0, "cubic.curr_rtt_us", "curr_rtt", USEC_OR_NONE, "HyStart: smallest RTT of this round; null: no sample yet."),
-    field(1, "bbr.bw", "bw.s.v", (Type::Unsigned, Unit::BytesPerSecond, Convert::Bandwidth), "The bandwidth estimate that ss shows: windowed maximum, or the long-term one while lt_use_bw."),
-    field(1, "bbr.min_rtt_us", "min_rtt_us", USEC_OR_NONE, "Smallest RTT in the last 10 s."),
+    field(0, "cubic.found", "found", FLAG, "HyStart: true if the exit point of slow start was found."),
+    field(0, "cubic.round_start_us", "round_start", USEC, "HyStart: start of the round, on the TCP clock."),
+    field(0, "cubic.end_seq", "end_seq", SEQ, "HyStart: sequence number that ends the round."),
+    field(0, "cubic.last_ack_us", "last_ack", USEC, "HyStart: last time that ACKs were closely spaced, on the TCP clock."),
+    field(0, "cubic.curr_rtt_us", "curr_rtt", USEC_OR_NONE, "HyStart: minimum RTT of this round. Null before the first sample."),
+    field(1, "bbr.bw", "bw.s.v", (Type::Unsigned, Unit::BytesPerSecond, Convert::Bandwidth), "Bandwidth estimate, as in ss: the windowed maximum, or the long-term bandwidth while `lt_use_bw`."),
+    field(1, "bbr.min_rtt_us", "min_rtt_us", USEC_OR_NONE, "Minimum RTT of the last 10 s. Null before the first sample."),
     field(1, "bbr.mode", "mode", (Type::Text, Unit::None, Convert::Mode), "STARTUP, DRAIN, PROBE_BW or PROBE_RTT."),
-    field(1, "bbr.pacing_gain", "pacing_gain", GAIN, "Current pacing gain."),
-    field(1, "bbr.cwnd_gain", "cwnd_gain", GAIN, "Current cwnd gain."),
+    field(1, "bbr.pacing_gain", "pacing_gain", GAIN, "Pacing gain."),
+    field(1, "bbr.cwnd_gain", "cwnd_gain", GAIN, "cwnd gain."),
     field(1, "bbr.rtt_cnt", "rtt_cnt", COUNT, "Packet-timed rounds so far."),
-    field(1, "bbr.next_rtt_delivered", "next_rtt_delivered", SEGS, "tp->delivered at the end of the round."),
+    field(1, "bbr.next_rtt_delivered", "next_rtt_delivered", SEGS, "tp->delivered that ends the current round."),
     field(1, "bbr.cycle_idx", "cycle_idx", NUMBER, "Phase of the gain cycle, 0 to 7."),
-    field(1, "bbr.round_start", "round_start", FLAG, "This ACK began a round."),
-    field(1, "bbr.idle_restart", "idle_restart", FLAG, "Restarting after idle."),
-    field(1, "bbr.packet_conservation", "packet_conservation", FLAG, "cwnd follows what is delivered (recovery's first round)."),
-    field(1, "bbr.prev_ca_state", "prev_ca_state", NUMBER, "CA state of the previous ACK, by number."),
-    field(1, "bbr.full_bw_reached", "full_bw_reached", FLAG, "STARTUP filled the pipe."),
-    field(1, "bbr.full_bw_cnt", "full_bw_cnt", COUNT, "Rounds without large growth of bandwidth."),
-    field(1, "bbr.lt_use_bw", "lt_use_bw", FLAG, "The long-term bandwidth is in use (a policer was found)."),
-    field(1, "bbr.lt_is_sampling", "lt_is_sampling", FLAG, "Sampling for long-term bandwidth."),
-    field(1, "bbr.lt_rtt_cnt", "lt_rtt_cnt", COUNT, "Rounds in the long-term interval."),
+    field(1, "bbr.round_start", "round_start", FLAG, "True if the last ACK started a packet-timed round."),
+    field(1, "bbr.idle_restart", "idle_restart", FLAG, "True if restarting after idle."),
+    field(1, "bbr.packet_conservation", "packet_conservation", FLAG, "True during packet conservation, the first round of recovery."),
+    field(1, "bbr.prev_ca_state", "prev_ca_state", NUMBER, "Recovery state at the previous ACK, as a number: 0 is Open, 4 is Loss."),
+    field(1, "bbr.full_bw_reached", "full_bw_reached", FLAG, "True if STARTUP has filled the pipe."),
+    field(1, "bbr.full_bw_cnt", "full_bw_cnt", COUNT, "Rounds without large bandwidth growth."),
+    field(1, "bbr.lt_use_bw", "lt_use_bw", FLAG, "True if the long-term bandwidth is in use, as a policer was detected."),
+    field(1, "bbr.lt_is_sampling", "lt_is_sampling", FLAG, "True while the long-term bandwidth is sampled."),
+    field(1, "bbr.lt_rtt_cnt", "lt_rtt_cnt", COUNT, "Rounds in the long-term sampling interval."),
     field(1, "bbr.prior_cwnd", "prior_cwnd", SEGS, "cwnd before loss recovery or PROBE_RTT."),
-    field(2, "dctcp.alpha", "dctcp_alpha", (Type::Float, Unit::None, Convert::Alpha), "Estimated share of marked bytes, 0 to 1."),
-    field(2, "dctcp.ce_state", "ce_state", FLAG, "The last packet carried a CE mark."),
-    field(2, "dctcp.old_delivered", "old_delivered", SEGS, "tp->delivered at the window's start."),
-    field(2, "dctcp.old_delivered_ce", "old_delivered_ce", SEGS, "tp->delivered_ce at the window's start."),
-    field(2, "dctcp.next_seq", "next_seq", SEQ, "End of the observation window."),
-    field(2, "dctcp.prior_rcv_nxt", "prior_rcv_nxt", SEQ, "rcv_nxt at the last change of CE."),
+    field(2, "dctcp.alpha", "dctcp_alpha", (Type::Float, Unit::None, Convert::Alpha), "Estimated fraction of marked bytes, 0 to 1."),
+    field(2, "dctcp.ce_state", "ce_state", FLAG, "True if the last packet carried a CE mark."),
+    field(2, "dctcp.old_delivered", "old_delivered", SEGS, "tp->delivered at the start of the observation window."),
+    field(2, "dctcp.old_delivered_ce", "old_delivered_ce", SEGS, "tp->delivered_ce at the start of the observation window."),
+    field(2, "dctcp.next_seq", "next_seq", SEQ, "Sequence number that ends the observation window."),
+    field(2, "dctcp.prior_rcv_nxt", "prior_rcv_nxt", SEQ, "rcv_nxt at the last change of `ce_state`."),
     field(2, "dctcp.loss_cwnd", "loss_cwnd", SEGS, "cwnd at the last loss."),
 ];

@@ -1,5 +1,5 @@
-//! The layouts of mainline's `struct bbr` and `struct dctcp`, for kernels whose modules carry no BTF (before 5.11, or
-//! built without it): unchanged from 5.1 to 7.x, as a test against the BTF of every kernel that has it shows.
+//! Layouts of `struct bbr` and `struct dctcp` in mainline, for kernels whose modules have no BTF (before 5.11, or built
+//! without it). They have not changed from 5.1 to 7.x; a test compares them with the BTF of every kernel that has it.
 
 use super::ca::Bits;
 
@@ -33,13 +33,13 @@ pub const MEMBERS: &[(&str, &str, u32, u32)] = &[
     ("dctcp", "loss_cwnd", 192, 32),
 ];
 
-/// Is that type's layout here?
+/// True if the layout of that type is known.
 #[must_use]
 pub fn knows(type_name: &str) -> bool {
     MEMBERS.iter().any(|(t, ..)| *t == type_name)
 }
 
-/// Where mainline has the member.
+/// Position of the member in mainline.
 #[must_use]
 pub fn locate(type_name: &str, member: &str) -> Option<Bits> {
     let (_, _, offset, size) = MEMBERS.iter().find(|(t, m, ..)| (*t, *m) == (type_name, member))?;

@@ -1,34 +1,34 @@
-//! The columns that every event type has: when, and which connection.
+//! Columns of every event type: time and connection.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::skel::{Head, HeadFlag};
 use crate::table::{Column, Member, Moment, Set, Type, Unit, Value};
 
-/// The beginning of every event, with its moment already turned into the clock that `--time` chose.
+/// The head of every event, with its time already converted to the clock of `--time`.
 #[derive(Clone, Copy, Debug)]
 pub struct Common {
     pub head: Head,
     pub time: Moment,
 }
 
-/// A column and how its value is got from a record of type `R`.
+/// A column and the getter of its value from a record of type `R`.
 pub struct Field<R: 'static> {
     pub column: Column,
     pub get: for<'a> fn(&'a R) -> Value<'a>,
 }
 
-/// An IPv4 address is recorded as a mapped one.
+/// Records hold IPv4 addresses as IPv4-mapped ones.
 fn address(bytes: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(bytes).to_canonical()
 }
 
-/// Has the kernel erased the ends, before anybody saw them?
+/// True if tcp_disconnect() had cleared addresses and ports before they were recorded.
 fn is_wiped(c: &Common) -> bool {
     u32::from(c.head.full) & HeadFlag::TCC_HEAD_WIPED.0 != 0
 }
 
-/// Shorthand for the tables: a column that any reader gives, or that only a reader of the socket gives.
+/// Shorthand for the tables.
 pub(super) const fn column(
     name: &'static str,
     ty: Type,
@@ -40,7 +40,7 @@ pub(super) const fn column(
     Column { name, ty, unit, set, doc, source, need: None }
 }
 
-/// A column that every reader gives, or that stands in an event type's own lines.
+/// A standard column.
 pub(super) const fn std<R>(
     name: &'static str,
     (ty, unit): (Type, Unit),
@@ -62,12 +62,12 @@ pub(super) const fn full<R>(
     Field { column: column(name, ty, unit, Set::Full, source, doc), get }
 }
 
-/// One that takes what its tracepoint has not always told.
+/// A column that needs a member which older kernels do not have.
 pub(super) const fn needs<R>(member: Member, field: Field<R>) -> Field<R> {
     Field { column: Column { need: Some(member), ..field.column }, get: field.get }
 }
 
-/// A time that is `TCC_UNKNOWN_NS` where it is not known.
+/// Nanoseconds as microseconds; null for `TCC_UNKNOWN_NS`.
 pub(super) fn us(ns: u64) -> Value<'static> {
     if ns == u64::MAX { Value::Null } else { Value::U64(ns / 1000) }
 }
@@ -81,7 +81,7 @@ pub static FIELDS: &[Field<Common>] = &[
             Unit::None,
             Set::Standard,
             "mono_ns plus the offset of CLOCK_REALTIME",
-            "When it happened: RFC 3339 in UTC with nanoseconds; with --time mono or rel, seconds.",
+            "Time of the event: RFC 3339 in UTC with nanoseconds, or seconds with `--time mono` and `--time rel`.",
         ),
         get: |c| Value::Time(c.time),
     },
@@ -91,8 +91,8 @@ pub static FIELDS: &[Field<Common>] = &[
             Type::Unsigned,
             Unit::Nanoseconds,
             Set::Standard,
-            "bpf_ktime_get_ns(), CLOCK_MONOTONIC",
-            "When it happened on the clock that never steps.",
+            "bpf_ktime_get_ns()",
+            "Time of the event on CLOCK_MONOTONIC.",
         ),
         get: |c| Value::U64(c.head.mono_ns),
     },
@@ -103,7 +103,7 @@ pub static FIELDS: &[Field<Common>] = &[
             Unit::None,
             Set::Standard,
             "sock_gen_cookie(sk), SO_COOKIE",
-            "The connection's identity: never used twice while the system is up. Null where the kernel has not made one yet.",
+            "Socket cookie: identifies the connection, unique until reboot. Null if the kernel has not generated one yet.",
         ),
         get: |c| Value::unless(c.head.cookie, 0),
     },
@@ -113,8 +113,8 @@ pub static FIELDS: &[Field<Common>] = &[
             Type::Text,
             Unit::None,
             Set::Standard,
-            "sk_family; a mapped peer is IPv4",
-            "`ipv4` or `ipv6`. An IPv4-mapped connection of an IPv6 socket is reported as what it is on the wire: ipv4.",
+            "sk_family, sk_v6_daddr",
+            "`ipv4` or `ipv6`. IPv4-mapped connections of IPv6 sockets are `ipv4`, as on the wire.",
         ),
         get: |c| Value::Str(if address(c.head.daddr).is_ipv4() { "ipv4" } else { "ipv6" }),
     },
@@ -125,7 +125,7 @@ pub static FIELDS: &[Field<Common>] = &[
             Unit::None,
             Set::Standard,
             "sk_rcv_saddr, sk_v6_rcv_saddr",
-            "The local address: of the socket that is traced, whichever way the packet went.",
+            "Local address: that of the traced socket, whatever the direction of the packet. Null if tcp_disconnect() has cleared it.",
         ),
         get: |c| {
             let saddr = address(c.head.saddr);
@@ -139,7 +139,7 @@ pub static FIELDS: &[Field<Common>] = &[
             Unit::None,
             Set::Standard,
             "skc_num",
-            "The local port.",
+            "Local port. Null if tcp_disconnect() has cleared it.",
         ),
         get: |c| {
             if is_wiped(c) {
@@ -156,7 +156,7 @@ pub static FIELDS: &[Field<Common>] = &[
             Unit::None,
             Set::Standard,
             "sk_daddr, sk_v6_daddr",
-            "The peer's address.",
+            "Address of the peer. Null if tcp_disconnect() has cleared it.",
         ),
         get: |c| if is_wiped(c) { Value::Null } else { Value::Ip(address(c.head.daddr)) },
     },
@@ -167,7 +167,7 @@ pub static FIELDS: &[Field<Common>] = &[
             Unit::None,
             Set::Standard,
             "skc_dport",
-            "The peer's port.",
+            "Port of the peer. Null if tcp_disconnect() has cleared it.",
         ),
         get: |c| if is_wiped(c) { Value::Null } else { Value::U64(c.head.dport.into()) },
     },

@@ -1,4 +1,4 @@
-//! `cong_state`: tcp:tcp_cong_state_set, or what can be seen without it.
+//! `cong_state`: tcp:tcp_cong_state_set, or changes inferred from other tracepoints.
 
 use super::Hook;
 use super::common::{Field, std};
@@ -11,15 +11,15 @@ use crate::table::Value::{self, U64};
 
 #[rustfmt::skip]
 static FIELDS: &[Field<CongStateRecord>] = &[
-    std("old_ca_state", (Text, None), "icsk_ca_state", "The recovery state that the sender leaves.", |r| name(CA_STATES, r.old_ca_state)),
-    std("new_ca_state", (Text, None), "ca_state", "The one that it enters.", |r| name(CA_STATES, r.new_ca_state)),
-    std("old_ca_state_us", (Unsigned, Microseconds), "since the last tcp_cong_state_set of this socket", "Time in the old state; null where its beginning was not seen.", |r| if r.old_ca_state_ns == 0 { Value::Null } else { U64(r.old_ca_state_ns / 1000) }),
-    std("prior_cwnd", (Unsigned, Segments), "tp->prior_cwnd", "cwnd before the current or last reduction.", |r| U64(r.prior_cwnd.into())),
-    std("prior_ssthresh", (Unsigned, Segments), "tp->prior_ssthresh", "ssthresh before it, restored by an undo; null: infinite.", |r| Value::unless(r.prior_ssthresh.into(), INFINITE_SSTHRESH)),
-    std("inferred", (Bool, None), "tcp:tcp_cong_state_set", "The kernel has no such tracepoint (before 5.19): the change was found at the next packet or retransmission, after the fact; the other fields but `ca_state` are of then. What was over before is not seen.", |r| Value::Bool(r.inferred != 0)),
+    std("old_ca_state", (Text, None), "icsk_ca_state", "Recovery state before the change.", |r| name(CA_STATES, r.old_ca_state)),
+    std("new_ca_state", (Text, None), "ca_state", "Recovery state after the change.", |r| name(CA_STATES, r.new_ca_state)),
+    std("old_ca_state_us", (Unsigned, Microseconds), "since the last tcp_cong_state_set of this socket", "Time in the old state. Null if its start was not observed.", |r| if r.old_ca_state_ns == 0 { Value::Null } else { U64(r.old_ca_state_ns / 1000) }),
+    std("prior_cwnd", (Unsigned, Segments), "tp->prior_cwnd", "Congestion window before the current or last reduction.", |r| U64(r.prior_cwnd.into())),
+    std("prior_ssthresh", (Unsigned, Segments), "tp->prior_ssthresh", "Slow-start threshold that an undo restores. Null if infinite.", |r| Value::unless(r.prior_ssthresh.into(), INFINITE_SSTHRESH)),
+    std("inferred", (Bool, None), "tcp:tcp_cong_state_set", "True if the change was found at a later packet or retransmission, because the kernel has no tracepoint for it (before Linux 5.19). All columns but `ca_state` then show the state at that time. Shorter episodes are missed.", |r| Value::Bool(r.inferred != 0)),
 ];
 
-const INSTEAD: &[Hook] = &[
+const FALLBACK_HOOKS: &[Hook] = &[
     Hook { hook: "tcp:tcp_probe", program: "cong_seen", without: Option::None },
     Hook { hook: "tcp:tcp_retransmit_skb", program: "cong_seen_retransmit", without: Option::None },
 ];
@@ -28,8 +28,8 @@ socket_event_type!(
     CongStateRecord,
     TCC_EVENT_CONG_STATE,
     "cong_state",
-    "tcp:tcp_cong_state_set" or INSTEAD,
-    "The sender's recovery state changes, to another one and before the connection is closed. Before 5.19 as far as it can be told from packets and retransmissions.",
+    "tcp:tcp_cong_state_set" or FALLBACK_HOOKS,
+    "The sender's recovery state changes while the connection is open. Before Linux 5.19, changes are inferred from packets and retransmissions.",
     view![
         ("PID", "pid", 6),
         ("OLD", "old_ca_state", 8),

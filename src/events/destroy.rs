@@ -7,7 +7,7 @@ use crate::table::Type::Unsigned;
 use crate::table::Unit::{Bytes, Count, Microseconds, Segments};
 use crate::table::Value::{self, Null, U64};
 
-/// A total; null where the socket does not have it any more.
+/// A total; null if tcp_disconnect() has cleared it.
 macro_rules! of_totals {
     (|$t:ident| $value:expr) => {
         |r| {
@@ -22,16 +22,16 @@ macro_rules! of_totals {
 
 #[rustfmt::skip]
 static FIELDS: &[Field<DestroyRecord>] = &[
-    std("bytes_sent", (Unsigned, Bytes), "tp->bytes_sent", "Payload sent, retransmissions included.", of_totals!(|t| U64(t.bytes_sent))),
-    std("bytes_retrans", (Unsigned, Bytes), "tp->bytes_retrans", "Payload sent again.", of_totals!(|t| U64(t.bytes_retrans))),
+    std("bytes_sent", (Unsigned, Bytes), "tp->bytes_sent", "Payload bytes sent, retransmissions included.", of_totals!(|t| U64(t.bytes_sent))),
+    std("bytes_retrans", (Unsigned, Bytes), "tp->bytes_retrans", "Payload bytes retransmitted.", of_totals!(|t| U64(t.bytes_retrans))),
     full("segs_in", (Unsigned, Segments), "tp->segs_in", "Segments received.", of_totals!(|t| U64(t.segs_in.into()))),
     full("segs_out", (Unsigned, Segments), "tp->segs_out", "Segments sent.", of_totals!(|t| U64(t.segs_out.into()))),
     full("data_segs_in", (Unsigned, Segments), "tp->data_segs_in", "Segments with payload received.", of_totals!(|t| U64(t.data_segs_in.into()))),
     full("data_segs_out", (Unsigned, Segments), "tp->data_segs_out", "Segments with payload sent.", of_totals!(|t| U64(t.data_segs_out.into()))),
-    std("min_rtt_us", (Unsigned, Microseconds), "tcp_min_rtt(tp)", "Smallest RTT in the window of tcp_min_rtt_wlen; null: no sample.", of_totals!(|t| Value::unless(t.min_rtt_us.into(), u64::from(u32::MAX)))),
-    full("delivered", (Unsigned, Segments), "tp->delivered", "Segments that the peer has, retransmissions included.", of_totals!(|t| U64(t.delivered.into()))),
+    std("min_rtt_us", (Unsigned, Microseconds), "tcp_min_rtt(tp)", "Minimum RTT over the last tcp_min_rtt_wlen seconds. Null without a sample.", of_totals!(|t| Value::unless(t.min_rtt_us.into(), u64::from(u32::MAX)))),
+    full("delivered", (Unsigned, Segments), "tp->delivered", "Segments delivered to the peer, retransmissions included.", of_totals!(|t| U64(t.delivered.into()))),
     full("lost", (Unsigned, Segments), "tp->lost", "Segments marked lost.", of_totals!(|t| U64(t.lost.into()))),
-    full("dsack_dups", (Unsigned, Count), "tp->dsack_dups", "Duplicates that the peer reported by DSACK.", of_totals!(|t| U64(t.dsack_dups.into()))),
+    full("dsack_dups", (Unsigned, Count), "tp->dsack_dups", "Duplicate segments that the peer reported by DSACK.", of_totals!(|t| U64(t.dsack_dups.into()))),
 ];
 
 socket_event_type!(
@@ -39,7 +39,7 @@ socket_event_type!(
     TCC_EVENT_DESTROY,
     "destroy",
     "tcp:tcp_destroy_sock",
-    "The socket goes: the connection's last event, with its totals as they were when it closed.",
+    "A socket is destroyed: the connection's last event, with its totals at close. The totals are null if tcp_disconnect() has cleared them.",
     view![
         ("PID", "pid", 6),
         ("COMM", "comm", 10),

@@ -15,7 +15,7 @@ use crate::table::Value::{self, Code, Null, Stack, Str, U64};
 /// The TCP header's flags, from its lowest bit on.
 const FLAGS: &[&str] = &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"];
 
-/// Every set of them, by number.
+/// Names of every combination of flags, indexed by its bits.
 static FLAG_SETS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let set = |bits: usize| {
         let names = FLAGS.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
@@ -33,20 +33,20 @@ const REASON_ARGUMENT: Member = Member { type_name: "trace_event_raw_kfree_skb",
 
 #[rustfmt::skip]
 static FIELDS: &[Field<DropRecord>] = &[
-    // Three whose names stand in this kernel's types: see value().
-    needs(REASON_ARGUMENT, std("reason", (Text, None), "enum skb_drop_reason", "Why, by this kernel's name, or a subsystem's (QDISC_DROP_OVERLIMIT); null before 5.17, and for a number that it has no name for.", |_| Null)),
-    std("location", (Text, None), "location", "The code that dropped it, as function and offset; null where the kernel hides its addresses from us and has no other way to the names (before 6.0).", |_| Null),
-    full("stack", (TextList, None), "bpf_get_stack()", "With --stack: the way to there, innermost first. The first is `location`.", |_| Null),
-    std("direction", (Text, None), "see the documentation", "`out` for a packet of the local side, `in` for one of the peer: by the socket's port, or else by the way that it has come.", |r| Str(if r.outgoing == 0 { "in" } else { "out" })),
-    std("flags", (Text, None), "struct tcphdr", "The packet's TCP flags, by name: SYN|ACK.", |r| flags(r.tcp_flags)),
-    std("seq", (Unsigned, Sequence), "tcphdr->seq", "Its sequence number.", |r| U64(r.seq.into())),
-    std("ack_seq", (Unsigned, Sequence), "tcphdr->ack_seq", "What it acknowledges.", |r| U64(r.ack_seq.into())),
-    std("data_len", (Unsigned, Bytes), "iphdr->tot_len, skb->len", "Its payload.", |r| U64(r.data_len.into())),
-    std("segs", (Unsigned, Segments), "skb_shinfo(skb)->gso_segs", "Its segments: several where they are dropped as one packet.", |r| U64(r.segs.into())),
-    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state; null where no socket is known.", |r| if r.state == 0 { Null } else { name(TCP_STATES, r.state) }),
-    full("ifindex", (Unsigned, None), "skb->skb_iif, skb->dev", "The interface that it came in by, or was to leave by; null where not known.", |r| Value::unless(r.event.owner.ifindex.into(), 0)),
-    full("skb_len", (Unsigned, Bytes), "skb->len", "Its bytes with the headers that had not been taken off, or had been put on, where it was dropped.", |r| U64(r.skb_len.into())),
-    full("mark", (Unsigned, None), "skb->mark", "Its mark.", |r| U64(r.mark.into())),
+    // The first three need names that differ between kernels: see value().
+    needs(REASON_ARGUMENT, std("reason", (Text, None), "enum skb_drop_reason", "Drop reason: this kernel's name (NO_SOCKET), or a subsystem's (QDISC_DROP_OVERLIMIT). Null before Linux 5.17, and for numbers without a name.", |_| Null)),
+    std("location", (Text, None), "location", "Code that dropped the packet: function and offset. Null if kernel addresses are hidden (kptr_restrict) and the kernel has no ksym iterator (before Linux 6.0).", |_| Null),
+    full("stack", (TextList, None), "bpf_get_stack()", "Kernel stack, innermost frame (`location`) first. Null without `--stack`.", |_| Null),
+    std("direction", (Text, None), "skc_num, skb->skb_iif", "`out` for a packet that the local side sent, `in` for one from the peer: by the socket's port, else by the packet's path.", |r| Str(if r.outgoing == 0 { "in" } else { "out" })),
+    std("flags", (Text, None), "struct tcphdr", "TCP flags of the packet, by name: SYN|ACK.", |r| flags(r.tcp_flags)),
+    std("seq", (Unsigned, Sequence), "tcphdr->seq", "Sequence number.", |r| U64(r.seq.into())),
+    std("ack_seq", (Unsigned, Sequence), "tcphdr->ack_seq", "Acknowledgment number.", |r| U64(r.ack_seq.into())),
+    std("data_len", (Unsigned, Bytes), "iphdr->tot_len, skb->len", "Payload length.", |r| U64(r.data_len.into())),
+    std("segs", (Unsigned, Segments), "skb_shinfo(skb)->gso_segs", "Segments in the packet (GSO, GRO).", |r| U64(r.segs.into())),
+    std("sk_state", (Text, None), "sk->sk_state", "TCP state of the socket. Null if no socket is known.", |r| if r.state == 0 { Null } else { name(TCP_STATES, r.state) }),
+    full("ifindex", (Unsigned, None), "skb->skb_iif, skb->dev", "Index of the interface that the packet arrived on, or was to leave by. Null if not known.", |r| Value::unless(r.event.owner.ifindex.into(), 0)),
+    full("skb_len", (Unsigned, Bytes), "skb->len", "Length of the packet when it was dropped, including the headers that it then had.", |r| U64(r.skb_len.into())),
+    full("mark", (Unsigned, None), "skb->mark", "Firewall mark of the packet.", |r| U64(r.mark.into())),
 ];
 
 const REASON: usize = 0;
@@ -73,7 +73,7 @@ fn value<'a>(bytes: &'a [u8], types: &'a Types, index: usize) -> Value<'a> {
     }
 }
 
-/// From where it was dropped on; before stand the tracepoint and its program.
+/// Frames from the drop outwards, without those of the tracepoint and its program.
 fn frames(record: &DropStackRecord) -> &[u64] {
     let all = record.stack.get(..record.drop.frames.into()).unwrap_or_default();
     let first = all.iter().position(|address| *address == record.drop.location);

@@ -10,8 +10,8 @@ use crate::table::Value::U64;
 
 #[rustfmt::skip]
 static FIELDS: &[Field<ErrorRecord>] = &[
-    std("errno", (Unsigned, None), "sk->sk_err", "The error's number.", |r| U64(r.err.into())),
-    std("error", (Text, None), "sk->sk_err", "Its name; null for one that TCP does not report by itself.", |r| errno(r.err)),
+    std("errno", (Unsigned, None), "sk->sk_err", "Error number.", |r| U64(r.err.into())),
+    std("error", (Text, None), "sk->sk_err", "Name of the error. Null for errors that TCP itself does not raise.", |r| errno(r.err)),
 ];
 
 socket_event_type!(
@@ -19,7 +19,7 @@ socket_event_type!(
     TCC_EVENT_ERROR,
     "error",
     "sock:inet_sk_error_report",
-    "The application is told that its connection failed (5.14): sk->sk_err is set.",
+    "The kernel reports a connection error to the application: sk->sk_err is set. Needs Linux 5.14.",
     view![("PID", "pid", 6), ("COMM", "comm", 15), ("ERROR", "error", 12)],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
     state_trackers: &["closed_keep"],

@@ -1,4 +1,4 @@
-//! `listen_drop`: a listening socket's own count of drops, which no tracepoint reports.
+//! `listen_drop`: a listening socket's drop counter. No tracepoint reports these drops.
 
 use super::common::{Field, std};
 use super::connect::us;
@@ -8,10 +8,10 @@ use crate::table::Type::{Bool as Flag, Unsigned};
 use crate::table::Unit::{Count, Microseconds, None};
 use crate::table::Value::{Bool, U64};
 
-/// The kernel notes a SYN cookie's time once a second.
+/// The kernel records the time of SYN cookies once a second.
 const COOKIE_NOTED_US: u64 = 1_000_000;
 
-/// Has the listener sent a SYN cookie since the last snapshot, as exactly as the kernel notes it?
+/// True if the listener has sent a SYN cookie since the last snapshot, as exactly as the kernel records it.
 #[must_use]
 pub fn sends_cookies(r: &ListenDropRecord) -> bool {
     r.syncookie_us <= (r.interval_ns / 1000).saturating_add(COOKIE_NOTED_US)
@@ -19,14 +19,14 @@ pub fn sends_cookies(r: &ListenDropRecord) -> bool {
 
 #[rustfmt::skip]
 static FIELDS: &[Field<ListenDropRecord>] = &[
-    std("drops", (Unsigned, Count), "sk_drops", "Dropped since the last snapshot: SYNs, ACKs that end a handshake, and other packets for this socket.", |r| U64(r.drops.into())),
-    std("interval_us", (Unsigned, Microseconds), "see the documentation", "How long before the event the last snapshot was: the drops lie in between.", |r| us(r.interval_ns)),
-    std("total_drops", (Unsigned, Count), "sk_drops", "Dropped since the socket was made (`d` of ss -m).", |r| U64(r.total_drops.into())),
-    std("backlog", (Unsigned, Count), "sk_ack_backlog", "Connections that wait to be accepted (Recv-Q of ss -l).", |r| U64(r.backlog.into())),
-    std("max_backlog", (Unsigned, Count), "sk_max_ack_backlog", "The limit of the accept queue (Send-Q of ss -l): with more than that waiting, it is full.", |r| U64(r.max_backlog.into())),
-    std("syn_backlog", (Unsigned, Count), "icsk_accept_queue.qlen", "Handshakes that are not finished: the SYN queue, which has the same limit.", |r| U64(r.syn_backlog.into())),
-    std("syncookies", (Flag, None), "tp->rx_opt.ts_recent_stamp", "SYN cookies were sent since the last snapshot, or in the second before it (the kernel notes their time once a second, for a SO_REUSEPORT group in one place).", |r| Bool(sends_cookies(r))),
-    std("closed", (Flag, None), "sock:inet_sock_set_state", "The socket stops listening: its last event.", |r| Bool(r.closed != 0)),
+    std("drops", (Unsigned, Count), "sk_drops", "Packets dropped since the previous snapshot: SYNs, ACKs that complete a handshake, and others for this socket.", |r| U64(r.drops.into())),
+    std("interval_us", (Unsigned, Microseconds), "bpf_ktime_get_ns()", "Time since the previous snapshot, within which the drops occurred.", |r| us(r.interval_ns)),
+    std("total_drops", (Unsigned, Count), "sk_drops", "Packets dropped since the socket was created (skmem `d` in ss).", |r| U64(r.total_drops.into())),
+    std("backlog", (Unsigned, Count), "sk_ack_backlog", "Connections in the accept queue (Recv-Q in `ss -l`).", |r| U64(r.backlog.into())),
+    std("max_backlog", (Unsigned, Count), "sk_max_ack_backlog", "Limit of the accept queue (Send-Q in `ss -l`). The queue is full when `backlog` is greater.", |r| U64(r.max_backlog.into())),
+    std("syn_backlog", (Unsigned, Count), "icsk_accept_queue.qlen", "Unfinished handshakes (the SYN queue). `max_backlog` limits these, too.", |r| U64(r.syn_backlog.into())),
+    std("syncookies", (Flag, None), "tp->rx_opt.ts_recent_stamp", "True if SYN cookies were sent since the previous snapshot, or in the second before it. The kernel records them once a second, and jointly for a SO_REUSEPORT group.", |r| Bool(sends_cookies(r))),
+    std("closed", (Flag, None), "sock:inet_sock_set_state", "True if the socket stops listening: its last event.", |r| Bool(r.closed != 0)),
 ];
 
 socket_event_type!(
@@ -34,7 +34,7 @@ socket_event_type!(
     TCC_EVENT_LISTEN_DROP,
     "listen_drop",
     "sock:inet_sock_set_state",
-    "A listening socket has dropped something, mostly because its accept queue is full; found by snapshots four times a second, and when it stops listening.",
+    "A listening socket has dropped packets, mostly because its accept queue is full. Its drop counter is polled four times a second, and read when the socket stops listening.",
     // A listener has no peer.
     &[
         ("TIME", "time", 15),

@@ -1,7 +1,7 @@
 //! The registry: every event type, its columns, and how its bytes are read.
 //!
-//! To add a probe: its record in `bpf/event.h` and `skel.rs`, its handler in `bpf/probes/`, a module here, one line in
-//! [`EVENT_TYPES`]. Nothing else knows the event types one by one, but for `probe` itself, which has several readers.
+//! A new event type needs a record in `bpf/event.h` and `skel.rs`, a handler in `bpf/events/`, a module here, and a line in
+//! [`EVENT_TYPES`].
 
 pub mod accept;
 pub mod ca;
@@ -36,45 +36,45 @@ use std::collections::HashMap;
 use crate::symbols::Symbols;
 use crate::table::{Column, Value};
 
-/// What is different on each kernel and looked up in its types.
+/// Names and layouts that differ between kernels.
 #[derive(Clone, Debug, Default)]
 pub struct Types {
-    /// Of the algorithms' private state.
+    /// Layouts of the algorithms' private state.
     pub layouts: ca::Layouts,
     /// `enum sk_rst_reason`, without its prefix.
     pub reset_reasons: HashMap<u64, String>,
     /// `enum skb_drop_reason` without its prefix, and those of subsystems.
     pub drop_reasons: HashMap<u64, String>,
-    /// Of the kernel's code; none where no event type that is traced shows any.
+    /// Kernel symbols; empty if no traced event type shows any.
     pub symbols: Symbols,
 }
 
-/// Columns on a terminal: title, column or `address:port`, least width. `type` is the event type's name.
+/// Columns of the text format: title, column or `address:port`, minimum width. `type` is the event type's name.
 pub type View = &'static [(&'static str, &'static str, usize)];
 
 /// One event type.
 pub struct EventType {
-    /// As in `"type"`.
+    /// Value of `"type"`.
     pub name: &'static str,
     /// `enum tcc_event_type`.
     pub number: u8,
-    /// One sentence for the schema and the reference page.
+    /// One or two sentences for the schema and the reference.
     pub doc: &'static str,
-    /// The kernel's tracepoint, `group:name`; the program there is called as the event type is.
+    /// The tracepoint, `group:name`. Its program has the event type's name.
     pub hook: &'static str,
-    /// What it is looked at from besides.
+    /// Further tracepoints.
     pub extra_hooks: &'static [Hook],
-    /// What its events are worked out from where the kernel lacks its tracepoint; none: then there are none.
+    /// Tracepoints to infer events from on kernels without `hook`. Empty: no events there.
     pub fallback_hooks: &'static [Hook],
     /// All columns, in output order: the common ones first.
     pub columns: fn() -> Vec<&'static Column>,
-    /// The text format's columns.
+    /// Columns of the text format.
     pub view: View,
-    /// Programs that remember, from event to event, what its records tell; without their flavour.
+    /// Programs that keep state between events; without their flavour.
     pub state_trackers: &'static [&'static str],
-    /// The programs that make its events; none: the one of the event type's name, in its flavour.
+    /// Programs that create the events. Empty: the one with the event type's name, in its flavour.
     pub programs: &'static [&'static str],
-    /// Its records; `None` for `probe`, which has two of them.
+    /// The record; `None` for `probe`, which has two.
     pub record: Option<Record>,
 }
 
@@ -82,9 +82,9 @@ pub struct EventType {
 pub struct Hook {
     /// `group:name`.
     pub hook: &'static str,
-    /// The program there, without its flavour.
+    /// Its program, without the flavour.
     pub program: &'static str,
-    /// The event type does without where the kernel has none; what is then missing.
+    /// The tracepoint is optional: the consequence where the kernel does not have it.
     pub without: Option<&'static str>,
 }
 
@@ -95,14 +95,14 @@ impl Hook {
         after_group(self.hook)
     }
 
-    /// Are its program's arguments the same for all flavours: system calls have no types to load from, and io_uring's tracepoint
-    /// has other arguments on each kernel, but not another record?
+    /// True if all flavours share one program: system calls have no typed arguments, and the arguments of io_uring's
+    /// tracepoint differ between kernels, while its record does not.
     #[must_use]
     pub fn has_one_flavour(&self) -> bool {
         self.is_of_calls() || self.hook.starts_with("io_uring:")
     }
 
-    /// Is it of system calls?
+    /// True for the tracepoints of system calls.
     #[must_use]
     pub fn is_of_calls(&self) -> bool {
         self.hook.starts_with("raw_syscalls:")
@@ -113,12 +113,12 @@ fn after_group(hook: &'static str) -> &'static str {
     hook.split_once(':').map_or(hook, |(_, name)| name)
 }
 
-/// Records of one size, or of two.
+/// Size of the records, and access to their values.
 pub struct Record {
     pub size: usize,
-    /// With what was asked for beyond the columns; else as `size`.
+    /// Size with optional data (a stack); else as `size`.
     pub longest: usize,
-    /// A cell, counted from after the common columns. The bytes are 8-aligned and of one of these lengths.
+    /// The value of a column, counted from after the common ones. The bytes are 8-aligned and of one of these lengths.
     pub value: for<'a> fn(&'a [u8], &'a Types, usize) -> Value<'a>,
 }
 
@@ -129,12 +129,12 @@ impl EventType {
         after_group(self.hook)
     }
 
-    /// All its tracepoints, `group:name`.
+    /// `hook` and the extra hooks, `group:name`.
     pub fn hooks(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(self.hook).chain(self.extra_hooks.iter().map(|more| more.hook))
+        std::iter::once(self.hook).chain(self.extra_hooks.iter().map(|extra| extra.hook))
     }
 
-    /// Is it the one that several readers serve?
+    /// True for `probe`, which several readers serve.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.record.is_none()

@@ -1,4 +1,4 @@
-//! The kernel's names of numbers that every kernel has the same.
+//! Names of numbers that are the same on every kernel.
 
 use crate::table::Value::{self, Null, Str};
 
@@ -24,13 +24,13 @@ pub const TCP_STATES: &[&str] = &[
 /// `enum tcp_ca_state`.
 pub const CA_STATES: &[&str] = &["Open", "Disorder", "CWR", "Recovery", "Loss"];
 
-/// That number's name; null for one that we do not know.
+/// The name of a number; null if there is none.
 #[must_use]
 pub fn name(names: &'static [&'static str], number: u8) -> Value<'static> {
     names.get(usize::from(number)).map_or(Null, |name| Str(name))
 }
 
-/// The errors that TCP reports, by Linux' numbers on the architectures that have the generic ones.
+/// Errors that TCP raises, by their generic numbers (asm-generic/errno.h).
 const ERRORS: &[(u32, &str)] = &[
     (1, "EPERM"),
     (13, "EACCES"),
@@ -48,7 +48,7 @@ const ERRORS: &[(u32, &str)] = &[
     (113, "EHOSTUNREACH"),
 ];
 
-/// The error's name; null for none, and for one that TCP does not report by itself.
+/// The name of an error; null for 0, and for errors that TCP itself does not raise.
 #[must_use]
 pub fn errno(number: u32) -> Value<'static> {
     ERRORS.iter().find(|(known, _)| *known == number).map_or(Null, |(_, name)| Str(name))

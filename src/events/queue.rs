@@ -1,4 +1,4 @@
-//! `queue`: a connection's packets between TCP and the driver.
+//! `queue`: packets of a connection between TCP and the driver.
 
 use super::ca::until_nul;
 use super::common::{Field, full, std, us};
@@ -9,35 +9,35 @@ use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::{Bytes, Count, Microseconds, None, Segments, Sequence};
 use crate::table::Value::{self, Name, Null, U64};
 
-/// What the TCP header says, where it can be read.
+/// A value from the TCP header; null if that cannot be read.
 fn of_header(r: &QueueRecord, value: Value<'static>) -> Value<'static> {
     if r.has_header == 0 { Null } else { value }
 }
 
-/// Of the qdisc, where it counts that.
+/// A counter of the qdisc; null if there is none.
 fn of_qdisc(r: &QueueRecord, value: u32) -> Value<'static> {
     if r.has_qlen == 0 { Null } else { U64(value.into()) }
 }
 
 #[rustfmt::skip]
 static FIELDS: &[Field<QueueRecord>] = &[
-    std("dev", (Text, None), "dev->name", "The interface whose driver the packet is handed to.", |r| Name(until_nul(&r.dev))),
-    std("qdisc", (Text, None), "txq->qdisc->ops->id", "The event type of queueing discipline of its queue there; `noqueue`: none.", |r| if r.qdisc[0] == 0 { Null } else { Name(until_nul(&r.qdisc)) }),
-    std("skb_len", (Unsigned, Bytes), "skb->len", "The packet's bytes with all headers, as the driver gets it.", |r| U64(r.len.into())),
-    std("segs", (Unsigned, Segments), "skb_shinfo(skb)->gso_segs", "Its segments: several where the device is to take it apart.", |r| U64(r.segs.into())),
-    std("seq", (Unsigned, Sequence), "tcphdr->seq", "Its sequence number; null where its header cannot be read (it is encrypted).", |r| of_header(r, U64(r.seq.into()))),
-    std("data_len", (Unsigned, Bytes), "skb->len, tcphdr->doff", "Its payload.", |r| of_header(r, U64(r.data_len.into()))),
-    std("flags", (Text, None), "struct tcphdr", "Its TCP flags, by name: PSH|ACK.", |r| of_header(r, drop::flags(r.tcp_flags))),
-    std("qlen", (Unsigned, Count), "qdisc->q.qlen", "Packets in the qdisc as this one came; null where there is none, or it counts them for each CPU (pfifo_fast).", |r| of_qdisc(r, r.qlen)),
-    std("backlog_bytes", (Unsigned, Bytes), "qdisc->qstats.backlog", "Their bytes, as the qdisc counts them.", |r| of_qdisc(r, r.backlog)),
-    std("queue_us", (Unsigned, Microseconds), "from net_dev_queue to net_dev_start_xmit", "How long it was between TCP and the driver, for a part of a packet since that one came; null where that was not seen, or is evicted.", |r| us(r.queue_ns)),
-    std("qdisc_us", (Unsigned, Microseconds), "from qdisc_enqueue to qdisc_dequeue", "Of these, in the qdisc; before 5.14, and of a part, from net_dev_queue on. Null where it went past the qdisc, as there is none, or none was in its way (an empty one may let it by).", |r| us(r.qdisc_ns)),
-    full("ifindex", (Unsigned, None), "dev->ifindex", "The interface's number.", |r| U64(r.event.owner.ifindex.into())),
-    full("dev_netns", (Unsigned, None), "dev_net(dev)->ns.inum", "The interface's namespace: another than the socket's where the packet has come there by a bridge.", |r| U64(r.dev_netns.into())),
-    full("queue_mapping", (Unsigned, None), "skb->queue_mapping", "Which of the interface's queues.", |r| U64(r.queue_mapping.into())),
+    std("dev", (Text, None), "dev->name", "Interface whose driver gets the packet.", |r| Name(until_nul(&r.dev))),
+    std("qdisc", (Text, None), "txq->qdisc->ops->id", "Queueing discipline of the transmit queue, such as fq, or `noqueue`. Null if unknown.", |r| if r.qdisc[0] == 0 { Null } else { Name(until_nul(&r.qdisc)) }),
+    std("skb_len", (Unsigned, Bytes), "skb->len", "Length of the packet with all headers, as the driver gets it.", |r| U64(r.len.into())),
+    std("segs", (Unsigned, Segments), "skb_shinfo(skb)->gso_segs", "Segments in the packet, several if the device segments it (TSO).", |r| U64(r.segs.into())),
+    std("seq", (Unsigned, Sequence), "tcphdr->seq", "Sequence number. Null if the header cannot be read (encrypted).", |r| of_header(r, U64(r.seq.into()))),
+    std("data_len", (Unsigned, Bytes), "skb->len, tcphdr->doff", "Payload length. Null as for `seq`.", |r| of_header(r, U64(r.data_len.into()))),
+    std("flags", (Text, None), "struct tcphdr", "TCP flags of the packet, by name: PSH|ACK. Null as for `seq`.", |r| of_header(r, drop::flags(r.tcp_flags))),
+    std("qlen", (Unsigned, Count), "qdisc->q.qlen", "Packets in the qdisc when this one arrived. Null without a qdisc, if the qdisc counts per CPU (pfifo_fast), or if the arrival was not observed.", |r| of_qdisc(r, r.qlen)),
+    std("backlog_bytes", (Unsigned, Bytes), "qdisc->qstats.backlog", "Bytes in the qdisc at that time, as it counts them. Null as for `qlen`.", |r| of_qdisc(r, r.backlog)),
+    std("queue_us", (Unsigned, Microseconds), "from net_dev_queue to net_dev_start_xmit", "Time from net_dev_queue to the driver. For a part of a packet that was segmented on the way, from net_dev_queue of the whole. Null if that was not observed, or was evicted.", |r| us(r.queue_ns)),
+    std("qdisc_us", (Unsigned, Microseconds), "from qdisc_enqueue to qdisc_dequeue", "Time in the qdisc, included in `queue_us`. Before Linux 5.14, and for a part of a packet, measured from net_dev_queue. Null if the packet bypassed the qdisc (there is none, or an empty one let it pass), or if `queue_us` is null.", |r| us(r.qdisc_ns)),
+    full("ifindex", (Unsigned, None), "dev->ifindex", "Index of the interface.", |r| U64(r.event.owner.ifindex.into())),
+    full("dev_netns", (Unsigned, None), "dev_net(dev)->ns.inum", "Network namespace of the interface. Differs from the socket's if a bridge has taken the packet there.", |r| U64(r.dev_netns.into())),
+    full("queue_mapping", (Unsigned, None), "skb->queue_mapping", "Transmit queue of the interface, by number.", |r| U64(r.queue_mapping.into())),
 ];
 
-const MORE: &[Hook] = &[
+const EXTRA_HOOKS: &[Hook] = &[
     Hook { hook: "net:net_dev_queue", program: "queue_begin", without: Option::None },
     Hook {
         hook: "qdisc:qdisc_enqueue",
@@ -51,8 +51,8 @@ socket_event_type!(
     QueueRecord,
     TCC_EVENT_QUEUE,
     "queue",
-    "net:net_dev_start_xmit" and MORE,
-    "A connection's packet is handed to a network device's driver: how long it waited, and in which queue.",
+    "net:net_dev_start_xmit" and EXTRA_HOOKS,
+    "The kernel hands a packet of a connection to the driver of a network device. Shows how long it was queued, and where.",
     view![
         ("PID", "pid", 6),
         ("DEV", "dev", 6),

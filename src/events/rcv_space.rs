@@ -9,12 +9,12 @@ use crate::table::Value::{self, I64, U64};
 
 #[rustfmt::skip]
 static FIELDS: &[Field<RcvSpaceRecord>] = &[
-    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "The receiver's estimate of the RTT; null before the first.", |r| Value::unless(r.rcv_rtt_us.into(), 0)),
-    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "What the application took in the last RTT.", |r| U64(r.rcv_space.into())),
-    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer.", |r| I64(r.rcvbuf.into())),
-    std("rmem_alloc", (Signed, Bytes), "sk->sk_rmem_alloc", "Of that in use.", |r| I64(r.rmem_alloc.into())),
-    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Bound of the window that is announced.", |r| U64(r.rcv_ssthresh.into())),
-    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Greatest window that may be announced.", |r| U64(r.window_clamp.into())),
+    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "Receiver's RTT estimate. Null before the first.", |r| Value::unless(r.rcv_rtt_us.into(), 0)),
+    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "Most bytes that the application has read in one RTT so far.", |r| U64(r.rcv_space.into())),
+    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer limit.", |r| I64(r.rcvbuf.into())),
+    std("rmem_alloc", (Signed, Bytes), "sk->sk_rmem_alloc", "Receive buffer memory in use.", |r| I64(r.rmem_alloc.into())),
+    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Current limit of the advertised window.", |r| U64(r.rcv_ssthresh.into())),
+    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Largest window that may be advertised.", |r| U64(r.window_clamp.into())),
 ];
 
 socket_event_type!(
@@ -22,7 +22,7 @@ socket_event_type!(
     TCC_EVENT_RCV_SPACE,
     "rcv_space",
     "tcp:tcp_rcv_space_adjust",
-    "The application has taken data, and the kernel looks whether the receive buffer should grow.",
+    "The application has read data, and the kernel checks whether to grow the receive buffer.",
     view![
         ("PID", "pid", 6),
         ("rcv_rtt", "rcv_rtt_us", 7),

@@ -9,17 +9,17 @@ use crate::table::Value::{I64, U64};
 
 #[rustfmt::skip]
 static FIELDS: &[Field<RcvbufGrowRecord>] = &[
-    std("time_us", (Unsigned, Microseconds), "time", "Since the last look; at least an RTT.", |r| U64(r.time_us.into())),
-    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "The receiver's estimate of the RTT.", |r| U64(r.rcv_rtt_us.into())),
-    std("copied", (Unsigned, Bytes), "tp->copied_seq - tp->rcvq_space.seq", "What the application has taken in that time.", |r| U64(r.copied.into())),
-    std("inq", (Unsigned, Bytes), "tp->rcv_nxt - tp->copied_seq", "What it could still take.", |r| U64(r.inq.into())),
-    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "The most that it took in an RTT until now.", |r| U64(r.rcv_space.into())),
-    std("ooo_space", (Unsigned, Bytes), "end_seq of tp->ooo_last_skb - tp->rcv_nxt", "From the first gap to the end of what was received out of order; 0: there is none.", |r| U64(r.ooo_space.into())),
-    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer, before it grows.", |r| I64(r.rcvbuf.into())),
-    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Bound of the window that is announced.", |r| U64(r.rcv_ssthresh.into())),
-    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Greatest window that may be announced, before it grows.", |r| U64(r.window_clamp.into())),
+    std("time_us", (Unsigned, Microseconds), "time", "Time since the previous measurement, at least one RTT.", |r| U64(r.time_us.into())),
+    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "Receiver's RTT estimate.", |r| U64(r.rcv_rtt_us.into())),
+    std("copied", (Unsigned, Bytes), "tp->copied_seq - tp->rcvq_space.seq", "Bytes that the application has read in that time.", |r| U64(r.copied.into())),
+    std("inq", (Unsigned, Bytes), "tp->rcv_nxt - tp->copied_seq", "Bytes that it has yet to read.", |r| U64(r.inq.into())),
+    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "Most bytes that the application has read in one RTT before.", |r| U64(r.rcv_space.into())),
+    std("ooo_space", (Unsigned, Bytes), "end_seq of tp->ooo_last_skb - tp->rcv_nxt", "Bytes from the first gap to the end of the out-of-order queue. 0 if that is empty.", |r| U64(r.ooo_space.into())),
+    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer limit, before it grows.", |r| I64(r.rcvbuf.into())),
+    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Current limit of the advertised window.", |r| U64(r.rcv_ssthresh.into())),
+    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Largest window that may be advertised, before it grows.", |r| U64(r.window_clamp.into())),
     std("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised.", |r| U64(r.event.tcp.rcv_wnd.into())),
-    full("scaling_ratio", (Unsigned, None), "tp->scaling_ratio", "Of 256 bytes of buffer so many are payload, as far as was seen.", |r| U64(r.scaling_ratio.into())),
+    full("scaling_ratio", (Unsigned, None), "tp->scaling_ratio", "Payload in 256 bytes of buffer, as estimated.", |r| U64(r.scaling_ratio.into())),
 ];
 
 socket_event_type!(
@@ -27,7 +27,7 @@ socket_event_type!(
     TCC_EVENT_RCVBUF_GROW,
     "rcvbuf_grow",
     "tcp:tcp_rcvbuf_grow",
-    "The application has taken more in a round trip than ever before, and the receive buffer may grow for it (6.16).",
+    "The application has read more in one RTT than ever before, so the receive buffer may grow. Needs Linux 6.16.",
     view![
         ("PID", "pid", 6),
         ("rcv_rtt", "rcv_rtt_us", 7),

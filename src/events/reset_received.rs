@@ -9,7 +9,7 @@ use crate::table::Unit::None;
 
 #[rustfmt::skip]
 static FIELDS: &[Field<ResetReceivedRecord>] = &[
-    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state until then.", |r| name(TCP_STATES, r.event.tcp.state)),
+    std("sk_state", (Text, None), "sk->sk_state", "TCP state before the RST.", |r| name(TCP_STATES, r.event.tcp.state)),
 ];
 
 socket_event_type!(
@@ -17,7 +17,7 @@ socket_event_type!(
     TCC_EVENT_RESET_RECEIVED,
     "reset_received",
     "tcp:tcp_receive_reset",
-    "The peer's RST ends the connection.",
+    "A RST from the peer ends the connection.",
     view![
         ("PID", "pid", 6),
         ("COMM", "comm", 15),

@@ -15,9 +15,9 @@ const REASON_ARGUMENT: Member =
 
 #[rustfmt::skip]
 static FIELDS: &[Field<ResetSentRecord>] = &[
-    // Its name stands in this kernel's types: see value().
-    needs(REASON_ARGUMENT, std("reason", (Text, None), "enum sk_rst_reason", "Why, by this kernel's name; null before 6.10, and for a number that it has no name for.", |_| Null)),
-    std("sk_state", (Text, None), "sk->sk_state", "The socket's TCP state; null where there is no socket.", |r| if r.state == 0 { Null } else { name(TCP_STATES, r.state) }),
+    // The names differ between kernels: see value().
+    needs(REASON_ARGUMENT, std("reason", (Text, None), "enum sk_rst_reason", "Reason, by this kernel's name. Null before Linux 6.10, and for numbers without a name.", |_| Null)),
+    std("sk_state", (Text, None), "sk->sk_state", "TCP state of the socket. Null without a socket.", |r| if r.state == 0 { Null } else { name(TCP_STATES, r.state) }),
 ];
 
 const REASON: usize = 0;
@@ -39,7 +39,7 @@ socket_event_type!(
     TCC_EVENT_RESET_SENT,
     "reset_sent",
     "tcp:tcp_send_reset",
-    "We send a RST; from 6.10 on also where there is no socket.",
+    "The kernel sends a RST. Since Linux 6.10 this includes RSTs sent without a socket.",
     view![("PID", "pid", 6), ("STATE", "sk_state", 11), ("REASON", "reason", 20)],
     value
 );

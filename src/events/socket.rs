@@ -1,4 +1,4 @@
-//! What the event types have in common whose records begin with `struct tcc_event`: the owner, and the connection's state.
+//! Owner and connection state: the columns of all event types whose records begin with `struct tcc_event`.
 
 use plain::Plain;
 
@@ -11,12 +11,12 @@ use crate::table::Unit::{self, Bytes, Count, Microseconds, Segments, Sequence};
 use crate::table::Value::{self, Null, U64};
 use crate::table::{Column, Member};
 
-/// Does the event have the connection's counters: a full socket that has not been disconnected?
+/// True if the event has the connection's counters: a full socket that has not been disconnected.
 pub(super) fn is_known(tcp: &Tcp) -> bool {
     u32::from(tcp.present) == Presence::TCC_SOCK_PRESENT.0
 }
 
-/// A value of the connection's state; null where that is not known.
+/// A value of the connection's state; null if that is not known.
 macro_rules! of_tcp {
     (|$t:ident| $value:expr) => {
         |e| {
@@ -25,57 +25,67 @@ macro_rules! of_tcp {
     };
 }
 
-/// With CONFIG_MPTCP, since 5.6.
+/// Exists with CONFIG_MPTCP, since 5.6.
 const IS_MPTCP: Member = Member { type_name: "tcp_sock", member: "is_mptcp" };
 
 static OWNER: &[Field<Event>] = &owner_fields!(full, std);
 
 #[rustfmt::skip]
 static TCP: &[Field<Event>] = &[
-    full("state", (Text, Unit::None), "sk->sk_state", "TCP state by name, as it was before this event.", |e| if e.tcp.present == 0 { Null } else { name(TCP_STATES, e.tcp.state) }),
-    std("ca_state", (Text, Unit::None), "icsk_ca_state", "Open, Disorder, CWR, Recovery or Loss, as it was before this event.", of_tcp!(|t| name(CA_STATES, t.ca_state))),
+    full("state", (Text, Unit::None), "sk->sk_state", "TCP state before the event.", |e| if e.tcp.present == 0 { Null } else { name(TCP_STATES, e.tcp.state) }),
+    std("ca_state", (Text, Unit::None), "icsk_ca_state", "Recovery state before the event: Open, Disorder, CWR, Recovery or Loss.", of_tcp!(|t| name(CA_STATES, t.ca_state))),
     std("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window.", of_tcp!(|t| U64(t.snd_cwnd.into()))),
-    std("snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Slow-start threshold as stored; null: infinite.", of_tcp!(|t| Value::unless(t.snd_ssthresh.into(), INFINITE_SSTHRESH))),
-    std("packets_in_flight", (Unsigned, Segments), "tcp_packets_in_flight(tp)", "Packets that the kernel believes to be in the network.", of_tcp!(|t| U64(in_flight(t).into()))),
-    full("packets_out", (Unsigned, Segments), "tp->packets_out", "Packets sent and not acknowledged.", of_tcp!(|t| U64(t.packets_out.into()))),
-    full("sacked_out", (Unsigned, Segments), "tp->sacked_out", "Of those, packets that SACK reported.", of_tcp!(|t| U64(t.sacked_out.into()))),
-    full("lost_out", (Unsigned, Segments), "tp->lost_out", "Of those, packets marked lost.", of_tcp!(|t| U64(t.lost_out.into()))),
-    full("retrans_out", (Unsigned, Segments), "tp->retrans_out", "Of those, packets sent again.", of_tcp!(|t| U64(t.retrans_out.into()))),
-    full("retransmits", (Unsigned, Count), "icsk_retransmits", "Timeouts in a row without an ACK.", of_tcp!(|t| U64(t.retransmits.into()))),
-    full("total_retrans", (Unsigned, Segments), "tp->total_retrans", "Packets sent again, in the connection's life.", of_tcp!(|t| U64(t.total_retrans.into()))),
-    full("snd_una", (Unsigned, Sequence), "tp->snd_una", "First byte that is not acknowledged.", of_tcp!(|t| U64(t.snd_una.into()))),
+    std("snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Stored slow-start threshold. Null if infinite.", of_tcp!(|t| Value::unless(t.snd_ssthresh.into(), INFINITE_SSTHRESH))),
+    std("packets_in_flight", (Unsigned, Segments), "tcp_packets_in_flight(tp)", "Segments in flight: packets_out - sacked_out - lost_out + retrans_out.", of_tcp!(|t| U64(in_flight(t).into()))),
+    full("packets_out", (Unsigned, Segments), "tp->packets_out", "Segments sent and not cumulatively acknowledged (`unacked` in ss).", of_tcp!(|t| U64(t.packets_out.into()))),
+    full("sacked_out", (Unsigned, Segments), "tp->sacked_out", "SACKed segments (without SACK: duplicate ACKs).", of_tcp!(|t| U64(t.sacked_out.into()))),
+    full("lost_out", (Unsigned, Segments), "tp->lost_out", "Segments currently marked lost.", of_tcp!(|t| U64(t.lost_out.into()))),
+    full("retrans_out", (Unsigned, Segments), "tp->retrans_out", "Retransmitted segments not yet acknowledged.", of_tcp!(|t| U64(t.retrans_out.into()))),
+    full("retransmits", (Unsigned, Count), "icsk_retransmits", "Consecutive timeouts without an ACK.", of_tcp!(|t| U64(t.retransmits.into()))),
+    full("total_retrans", (Unsigned, Segments), "tp->total_retrans", "Segments retransmitted in the connection's lifetime.", of_tcp!(|t| U64(t.total_retrans.into()))),
+    full("snd_una", (Unsigned, Sequence), "tp->snd_una", "First unacknowledged sequence number.", of_tcp!(|t| U64(t.snd_una.into()))),
     full("snd_nxt", (Unsigned, Sequence), "tp->snd_nxt", "Next sequence number to send.", of_tcp!(|t| U64(t.snd_nxt.into()))),
-    full("write_seq", (Unsigned, Sequence), "tp->write_seq", "End of what the application has written.", of_tcp!(|t| U64(t.write_seq.into()))),
-    full("snd_wnd", (Unsigned, Bytes), "tp->snd_wnd", "The peer's receive window as last accepted.", of_tcp!(|t| U64(t.snd_wnd.into()))),
+    full("write_seq", (Unsigned, Sequence), "tp->write_seq", "Sequence number after the last byte that the application has written.", of_tcp!(|t| U64(t.write_seq.into()))),
+    full("snd_wnd", (Unsigned, Bytes), "tp->snd_wnd", "Receive window last accepted from the peer.", of_tcp!(|t| U64(t.snd_wnd.into()))),
     full("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised.", of_tcp!(|t| U64(t.rcv_wnd.into()))),
-    std("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time; null before the first sample.", of_tcp!(|t| Value::unless(t.srtt_us.into(), 0))),
-    needs(IS_MPTCP, std("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow, or a listener.", of_tcp!(|t| Value::unless(t.mptcp_token.into(), 0)))),
-    full("bytes_acked", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged.", of_tcp!(|t| U64(t.bytes_acked))),
-    full("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order.", of_tcp!(|t| U64(t.bytes_received))),
+    std("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed RTT. Null before the first sample.", of_tcp!(|t| Value::unless(t.srtt_us.into(), 0))),
+    needs(IS_MPTCP, std("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Token of the MPTCP connection that the subflow belongs to, which `ss -M` prints in hexadecimal. Null if the socket is not a subflow, and for listeners.", of_tcp!(|t| Value::unless(t.mptcp_token.into(), 0)))),
+    full("bytes_acked", (Unsigned, Bytes), "tp->bytes_acked", "Bytes acknowledged by the peer. SYN and FIN count as one each.", of_tcp!(|t| U64(t.bytes_acked))),
+    full("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order. A FIN counts as one.", of_tcp!(|t| U64(t.bytes_received))),
 ];
 
 fn in_flight(t: &Tcp) -> u32 {
     t.packets_out.wrapping_sub(t.sacked_out.wrapping_add(t.lost_out)).wrapping_add(t.retrans_out)
 }
 
-/// What an event type does not show in its own columns already.
+/// The connection's state without the columns that the event type replaces by its own.
 fn tcp<R>(own: &'static [Field<R>]) -> impl Iterator<Item = &'static Field<Event>> {
     TCP.iter().filter(|f| !own.iter().any(|o| o.column.name == f.column.name))
 }
 
-/// The columns of an event type: the common ones, its own, the owner, the connection's state.
+/// Columns of the socket's owner, shared by all event types but `probe`.
+pub fn owner_columns() -> impl Iterator<Item = &'static Column> {
+    OWNER.iter().map(|f| &f.column)
+}
+
+/// Columns of the connection's state, shared by all event types but `probe`.
+pub fn connection_columns() -> impl Iterator<Item = &'static Column> {
+    TCP.iter().map(|f| &f.column)
+}
+
+/// All columns of an event type: common ones, its own, owner, connection state.
 pub(super) fn columns<R>(own: &'static [Field<R>]) -> Vec<&'static Column> {
     common::FIELDS
         .iter()
         .map(|f| &f.column)
         .chain(own.iter().map(|f| &f.column))
-        .chain(OWNER.iter().map(|f| &f.column))
+        .chain(owner_columns())
         .chain(tcp(own).map(|f| &f.column))
         .collect()
 }
 
-/// A cell of the record in those bytes, counted from after the common columns. The bytes are 8-aligned and at least as
-/// many as the record has.
+/// The value of a column, counted from after the common ones. The bytes are 8-aligned and at least as many as the record
+/// has.
 pub(super) fn value<'a, R: Plain>(
     own: &'static [Field<R>],
     bytes: &'a [u8],
@@ -89,14 +99,14 @@ pub(super) fn value<'a, R: Plain>(
     };
     let index = index - own.len();
     match OWNER.get(index) {
-        // Where there is no socket nobody holds it; a packet is in a namespace all the same.
+        // Without a socket there is no owner, but a packet still has a namespace.
         Some(field) if event.tcp.present == 0 && field.column.name != "netns" => Null,
         Some(field) => (field.get)(event),
         None => tcp(own).nth(index - OWNER.len()).map_or(Null, |field| (field.get)(event)),
     }
 }
 
-/// An event type whose columns are the table `FIELDS` and what stands here; the last argument may give a cell its own way.
+/// Defines an event type whose own columns are the table `FIELDS`.
 macro_rules! socket_event_type {
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr) => {
         socket_event_type!($record, $number, $name, $hook, $doc, $view, |bytes, _, index| {
@@ -148,7 +158,7 @@ macro_rules! socket_event_type {
 }
 pub(super) use socket_event_type;
 
-/// The beginning of every such event type's lines.
+/// Text columns of an event type, after those that all have in front.
 macro_rules! view {
     ($($column:expr),* $(,)?) => {
         &[("TIME", "time", 15), ("LOCAL", "saddr:sport", 15), ("PEER", "daddr:dport", 15), $($column),*]

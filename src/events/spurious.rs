@@ -1,4 +1,4 @@
-//! `spurious`: what was sent again was not needed, as the kernel found out.
+//! `spurious`: retransmissions that the kernel finds to have been unnecessary.
 
 use super::Hook;
 use super::common::{Field, full, std, us};
@@ -20,27 +20,27 @@ fn seq(r: &SpuriousRecord, seq: u32) -> Value<'_> {
 
 #[rustfmt::skip]
 static FIELDS: &[Field<SpuriousRecord>] = &[
-    std("evidence", (Text, None), "tp->dsack_dups, tp->undo_marker", "`dsack`: the peer reports that it got data twice. `undo`: the kernel takes back what it did to the window for a loss.", |r| name(EVIDENCE, r.evidence)),
-    std("undo", (Text, None), "tcp_undo_cwnd_reduction()", "Which undo, by the counter that grows: full (TCPFullUndo), partial (TCPPartialUndo), dsack (TCPDSACKUndo), loss (TCPLossUndo: by timestamps or by F-RTO, which are not told apart), syn (the SYN was not lost; no counter). Null for `dsack`.", |r| if r.undo == 0 { Null } else { name(UNDOS, r.undo) }),
-    std("seq", (Unsigned, Sequence), "SACK option; tp->undo_marker", "Which ones: `retransmit` records of this connection from this sequence number on, and before `end_seq`. `dsack`: what the peer got twice; null where the packet that told it was not seen. `undo`: what was not acknowledged as the loss was taken for one.", |r| seq(r, r.seq)),
-    std("end_seq", (Unsigned, Sequence), "SACK option; tp->high_seq", "The sequence number after the last one.", |r| seq(r, r.end_seq)),
-    std("segs", (Unsigned, Segments), "tp->dsack_dups, tp->total_retrans", "`dsack`: segments that came twice. `undo`: segments that were sent again since the loss was taken for one; null where the trace began after that.", |r| if r.has_segs == 0 { Null } else { U64(r.segs.into()) }),
+    std("evidence", (Text, None), "tp->dsack_dups, tp->undo_marker", "`dsack`: the peer reports data that it received twice. `undo`: the kernel reverts its window reduction for a loss.", |r| name(EVIDENCE, r.evidence)),
+    std("undo", (Text, None), "tcp_undo_cwnd_reduction()", "Type of undo, by the counter that it increments: full (TCPFullUndo), partial (TCPPartialUndo), dsack (TCPDSACKUndo), loss (TCPLossUndo: by timestamps or F-RTO), or syn (the SYN was not lost; no counter). Null for `dsack`.", |r| if r.undo == 0 { Null } else { name(UNDOS, r.undo) }),
+    std("seq", (Unsigned, Sequence), "SACK option; tp->undo_marker", "First sequence number of the unnecessary retransmissions: `retransmit` events of this connection from `seq` up to `end_seq`. `dsack`: data received twice. Null if the packet with the DSACK was not observed. `undo`: data that was unacknowledged when the loss was assumed.", |r| seq(r, r.seq)),
+    std("end_seq", (Unsigned, Sequence), "SACK option; tp->high_seq", "Sequence number after the last one. Null as for `seq`.", |r| seq(r, r.end_seq)),
+    std("segs", (Unsigned, Segments), "tp->dsack_dups, tp->total_retrans", "`dsack`: segments received twice. `undo`: segments retransmitted since the loss was assumed. Null if the trace started later.", |r| if r.has_segs == 0 { Null } else { U64(r.segs.into()) }),
     std("old_ca_state", (Text, None), "icsk_ca_state", "Recovery state before.", |r| name(CA_STATES, r.old_ca_state)),
-    std("new_ca_state", (Text, None), "icsk_ca_state", "Recovery state from now on.", |r| name(CA_STATES, r.new_ca_state)),
-    std("old_snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window when the connection was last looked at before; `snd_cwnd` is what it is now.", |r| U64(r.old_snd_cwnd.into())),
-    std("old_snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Slow-start threshold then; null: infinite. `snd_ssthresh` is what it is now.", |r| Value::unless(r.old_snd_ssthresh.into(), INFINITE_SSTHRESH)),
+    std("new_ca_state", (Text, None), "icsk_ca_state", "Recovery state after.", |r| name(CA_STATES, r.new_ca_state)),
+    std("old_snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window when the connection was last observed. `snd_cwnd` is the current one.", |r| U64(r.old_snd_cwnd.into())),
+    std("old_snd_ssthresh", (Unsigned, Segments), "tp->snd_ssthresh", "Slow-start threshold at that time. Null if infinite. `snd_ssthresh` is the current one.", |r| Value::unless(r.old_snd_ssthresh.into(), INFINITE_SSTHRESH)),
     full("prior_cwnd", (Unsigned, Segments), "tp->prior_cwnd", "Congestion window before the loss.", |r| U64(r.prior_cwnd.into())),
-    full("prior_ssthresh", (Unsigned, Segments), "tp->prior_ssthresh", "Slow-start threshold to restore; null: infinite, 0: none, as congestion was told by ECN.", |r| Value::unless(r.prior_ssthresh.into(), INFINITE_SSTHRESH)),
-    full("dsack_dups", (Unsigned, Count), "tp->dsack_dups", "Segments that came twice, in the connection's life. Where these are more than `total_retrans` the network has doubled some, and the kernel ignores them.", |r| U64(r.dsack_dups.into())),
-    std("packet_us", (Unsigned, Microseconds), "since the last tcp_probe of this socket", "How long before this record the packet came that told it; null where none was seen.", |r| us(r.packet_ns)),
-    std("retrans_us", (Unsigned, Microseconds), "since tcp_retransmit_skb", "`undo`: how long before this record the first of its segments was sent again; null where none was, or that was not seen.", |r| us(r.retrans_ns)),
+    full("prior_ssthresh", (Unsigned, Segments), "tp->prior_ssthresh", "Slow-start threshold to restore. Null if infinite. 0 if there is none, because ECN signalled the congestion.", |r| Value::unless(r.prior_ssthresh.into(), INFINITE_SSTHRESH)),
+    full("dsack_dups", (Unsigned, Count), "tp->dsack_dups", "Segments received twice, in the connection's lifetime. If there are more than `total_retrans`, the network has duplicated some, and the kernel ignores further DSACKs.", |r| U64(r.dsack_dups.into())),
+    std("packet_us", (Unsigned, Microseconds), "since the last tcp_probe of this socket", "Time since the packet that brought the evidence. Null if none was observed.", |r| us(r.packet_ns)),
+    std("retrans_us", (Unsigned, Microseconds), "since tcp_retransmit_skb", "Time since the first retransmission that is undone. Null for `dsack`, and if none was sent or observed.", |r| us(r.retrans_ns)),
 ];
 
-const MORE: &[Hook] = &[
+const EXTRA_HOOKS: &[Hook] = &[
     Hook {
         hook: "tcp:tcp_cong_state_set",
         program: "spurious_state",
-        without: Some("what is over before the next packet is not seen"),
+        without: Some("episodes that end before the next packet are missed"),
     },
     Hook { hook: "tcp:tcp_retransmit_skb", program: "spurious_retransmit", without: Option::None },
     Hook { hook: "tcp:tcp_destroy_sock", program: "spurious_destroy", without: Option::None },
@@ -50,8 +50,8 @@ socket_event_type!(
     SpuriousRecord,
     TCC_EVENT_SPURIOUS,
     "spurious",
-    "tcp:tcp_probe" and MORE,
-    "What was sent again was not needed: the peer had it already, or the kernel takes back what it did for a loss.",
+    "tcp:tcp_probe" and EXTRA_HOOKS,
+    "The kernel finds that retransmissions were unnecessary: the peer reports duplicates, or a window reduction is undone.",
     view![
         ("PID", "pid", 6),
         ("EVIDENCE", "evidence", 8),

@@ -10,9 +10,9 @@ use crate::table::Value;
 
 #[rustfmt::skip]
 static FIELDS: &[Field<StateRecord>] = &[
-    std("old_state", (Text, None), "oldstate", "The TCP state that it leaves.", |r| name(TCP_STATES, r.old_state)),
-    std("new_state", (Text, None), "newstate", "The one that it enters.", |r| name(TCP_STATES, r.new_state)),
-    std("old_state_us", (Unsigned, Microseconds), "since the last inet_sock_set_state of this socket", "Time in the old state; null where its beginning was not seen, and in a CLOSE that it leaves: nobody sees a socket being made.", |r| if r.old_state_ns == 0 { Value::Null } else { Value::U64(r.old_state_ns / 1000) }),
+    std("old_state", (Text, None), "oldstate", "TCP state before the change.", |r| name(TCP_STATES, r.old_state)),
+    std("new_state", (Text, None), "newstate", "TCP state after the change.", |r| name(TCP_STATES, r.new_state)),
+    std("old_state_us", (Unsigned, Microseconds), "since the last inet_sock_set_state of this socket", "Time in the old state. Null if its start was not observed, which includes every change from CLOSE.", |r| if r.old_state_ns == 0 { Value::Null } else { Value::U64(r.old_state_ns / 1000) }),
 ];
 
 socket_event_type!(
@@ -20,7 +20,7 @@ socket_event_type!(
     TCC_EVENT_STATE,
     "state",
     "sock:inet_sock_set_state",
-    "A connection changes its TCP state.",
+    "The TCP state of a connection changes.",
     view![
         ("PID", "pid", 6),
         ("COMM", "comm", 10),

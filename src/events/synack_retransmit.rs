@@ -9,8 +9,8 @@ use crate::table::Value::{Str, U64};
 
 #[rustfmt::skip]
 static FIELDS: &[Field<SynackRetransmitRecord>] = &[
-    std("class", (Text, None), "this event", "synack: what it is among the classes of `retransmit`.", |_| Str("synack")),
-    std("attempt", (Unsigned, Count), "req->num_retrans + 1", "Which sending again it is, by the timer or as the SYN came again: 1 for the first.", |r| U64(r.attempt.into())),
+    std("class", (Text, None), "constant", "Always `synack`: one more class beside those of `retransmit`.", |_| Str("synack")),
+    std("attempt", (Unsigned, Count), "req->num_retrans + 1", "Number of the retransmission, from 1. Caused by the timer or by a repeated SYN.", |r| U64(r.attempt.into())),
 ];
 
 socket_event_type!(
@@ -18,6 +18,6 @@ socket_event_type!(
     TCC_EVENT_SYNACK_RETRANSMIT,
     "synack_retransmit",
     "tcp:tcp_retransmit_synack",
-    "A SYN-ACK is sent again. The cookie is the listener's, as there is no connection yet.",
+    "A SYN-ACK is retransmitted. There is no connection yet, so the cookie is the listener's.",
     view![("ATTEMPT", "attempt", 7)]
 );

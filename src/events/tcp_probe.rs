@@ -1,4 +1,4 @@
-//! `probe`: a packet enters `tcp_rcv_established()` (tcp:tcp_probe). The payload and how its columns are got.
+//! `probe`: tcp:tcp_probe, at the entry of `tcp_rcv_established()`.
 
 use plain::Plain;
 
@@ -11,12 +11,12 @@ use crate::table::{Column, Value};
 pub const EVENT_TYPE: EventType = EventType {
     name: "probe",
     number: crate::skel::EventType::TCC_EVENT_PROBE.0 as u8,
-    doc: "A packet enters tcp_rcv_established(): the state before it is processed.",
+    doc: "A packet arrives on an established connection. Shows the connection before tcp_rcv_established() processes the packet.",
     hook: "tcp:tcp_probe",
     extra_hooks: &[],
     fallback_hooks: &[],
     columns,
-    // 100 columns with any IPv4 ends.
+    // Fits 100 columns with any IPv4 addresses.
     view: &[
         ("TIME", "time", 15),
         ("LOCAL", "saddr:sport", 21),
@@ -33,18 +33,18 @@ pub const EVENT_TYPE: EventType = EventType {
     record: None,
 };
 
-/// One sample. Without `full`, owner and sock are zero and their columns null.
+/// One sample. Without `full`, owner and sock are zero.
 #[derive(Clone, Copy)]
 pub struct Probe {
     pub std: ProbeStd,
     pub owner: Owner,
     pub sock: Sock,
     pub full: bool,
-    /// See [`ca::algorithm`]; asked once, for dozens of columns.
+    /// See [`ca::algorithm`]; looked up once for dozens of columns.
     pub algorithm: Option<usize>,
 }
 
-/// Of the payload, without the algorithms' state.
+/// All but the common columns and the algorithms' state.
 fn fields() -> impl Iterator<Item = &'static Field<Probe>> {
     tcp_columns::STANDARD.iter().chain(tcp_columns::OWNER).chain(tcp_columns::FULL)
 }
@@ -58,7 +58,7 @@ fn columns() -> Vec<&'static Column> {
         .collect()
 }
 
-/// The payload of the record's bytes; `None` where their number is not a record's.
+/// Reads a record; `None` if the bytes are too few.
 #[must_use]
 pub fn from_raw(bytes: &[u8], full: bool) -> Option<Probe> {
     if full {
@@ -71,17 +71,17 @@ pub fn from_raw(bytes: &[u8], full: bool) -> Option<Probe> {
     }
 }
 
-/// A copy, because the perf buffer's records are only 4-aligned.
+/// Copies, because records of the perf buffer are only 4-aligned.
 pub(crate) fn copy<T: Plain + Default>(bytes: &[u8]) -> Option<T> {
     let mut record = T::default();
     plain::copy_from_bytes(&mut record, bytes).ok()?;
     Some(record)
 }
 
-/// The payload's cell, counted from after the common columns.
+/// The value of a column, counted from after the common ones.
 #[must_use]
 pub fn value<'a>(probe: &'a Probe, layouts: &ca::Layouts, index: usize) -> Value<'a> {
-    // Three tables one after the other: an iterator's nth() would walk them for every cell.
+    // By index: nth() on a chained iterator would walk the tables for every value.
     let (owner, full) =
         (tcp_columns::STANDARD.len(), tcp_columns::STANDARD.len() + tcp_columns::OWNER.len());
     let field = if index < owner {

@@ -1,4 +1,4 @@
-//! `cong --by`: how long connections were in each recovery state.
+//! `cong --by`: time of connections in each recovery state.
 
 use std::collections::HashMap;
 
@@ -18,19 +18,19 @@ use crate::table::Unit::{self, Count, Microseconds};
 use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Value};
 
-/// What the command's records are, in one sentence.
-pub const DOC: &str = "How long connections were in each recovery state (`--by`); of one row.";
+/// For the schema and the reference.
+pub const DOC: &str = "Time in each recovery state, one record per key (`cong --by`).";
 
 #[rustfmt::skip]
 pub static COLUMNS: [Column; 8] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "By connection: its cookie, of several with these ends the last one's; null where the kernel has made none."),
-    column("open_us", (Unsigned, Microseconds), "between tcp:tcp_cong_state_set", "Time in Open, from a connection's beginning on, if that was seen; to its end, or to the reading."),
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie of the connection, of the last one if there were several. Null if the kernel has not generated one."),
+    column("open_us", (Unsigned, Microseconds), "between tcp:tcp_cong_state_set", "Time in Open, from the start of the connection, if that was observed."),
     column("disorder_us", (Unsigned, Microseconds), "between tcp:tcp_cong_state_set", "Time in Disorder."),
     column("cwr_us", (Unsigned, Microseconds), "between tcp:tcp_cong_state_set", "Time in CWR."),
     column("recovery_us", (Unsigned, Microseconds), "between tcp:tcp_cong_state_set", "Time in Recovery."),
     column("loss_us", (Unsigned, Microseconds), "between tcp:tcp_cong_state_set", "Time in Loss."),
-    column("changes", (Unsigned, Count), "counted", "How often the state was set; from Loss to Loss by each timeout, too."),
-    column("unknown", (Unsigned, Count), "counted", "Of those, changes from a state whose beginning was not seen: its time is in nothing here."),
+    column("changes", (Unsigned, Count), "counted", "State changes."),
+    column("unknown", (Unsigned, Count), "counted", "Changes from a state whose start was not observed, and whose time is in no column."),
 ];
 
 const VIEW: &[ViewColumn] = &[
@@ -47,12 +47,12 @@ const STATES: usize = CongSum::TCC_SUM_CHANGES.0 as usize;
 const CHANGES: usize = STATES;
 const UNKNOWN: usize = CongSum::TCC_SUM_UNKNOWN.0 as usize;
 
-/// ns in another state than Open.
+/// Nanoseconds in other states than Open.
 fn troubled(row: &SumRow) -> u64 {
     row.n[1..STATES].iter().sum()
 }
 
-/// What was read last.
+/// Sums by key, and what of them was printed.
 pub struct CaStateTimes {
     keys: Keys,
     shape: SummarySchema,
@@ -78,7 +78,7 @@ impl CaStateTimes {
     }
 }
 
-/// The states that are not over; of rows that there was no room for they are in no row.
+/// Adds the time of current states. Those without a row of their own are left out.
 fn add_running(skel: &TccTraceSkel<'_>, rows: &mut HashMap<Vec<u8>, SumRow>) -> Result<()> {
     let map = &skel.maps.ca_state_times;
     let now = mono_ns();
@@ -103,7 +103,7 @@ impl Aggregate for CaStateTimes {
     ) -> Result<()> {
         let skel = &loaded.skel;
         let (mut rows, rest) = self.table.read(skel, &|rows| add_running(skel, rows))?;
-        // Of an interval: who was Open all the time has no row.
+        // Connections that were in Open all the time have no row.
         rows.retain(|(_, row)| row.n[CHANGES] + troubled(row) > 0);
         rows.sort_by(|a, b| troubled(&b.1).cmp(&troubled(&a.1)).then_with(|| a.0.cmp(&b.0)));
         let all = rows.iter().map(|(_, row)| row).chain([&rest]);
@@ -122,7 +122,7 @@ impl Aggregate for CaStateTimes {
             shape: &self.shape,
             time: span.time,
             interval_ns: span.interval_ns,
-            title: format!("{changes} changes of state in {:.3} s", span.interval_ns as f64 / 1e9),
+            title: format!("{changes} state changes in {:.3} s", span.interval_ns as f64 / 1e9),
             lines,
         });
         Ok(())

@@ -1,17 +1,16 @@
-//! `connlat --histogram`: how long opening took, as the kernel side has counted it.
+//! `connlat --histogram`: distributions of connection setup times, counted in the kernel.
 
 use super::histograms;
 use crate::table::Column;
 
-/// What the command's records are, in one sentence.
-pub const DOC: &str = "How often opening took how long (`--histogram`, `--by`), of the events `connect` and `accept`; of one row.";
+/// For the schema and the reference.
+pub const DOC: &str = "Distribution of connection setup times from `connect` and `accept`, one record per key and time (`connlat --histogram`).";
 
-/// What is said of a row.
 pub static COLUMNS: [Column; 11] = histograms::columns(
     (
-        "of `connect` and `accept`",
-        "Which time it is: latency_us (from the first SYN to ESTABLISHED), failed_us (from there to a failure), handshake_us and wait_us as `accept` has them.",
+        "connect, accept",
+        "Time that is counted: latency_us (first SYN to ESTABLISHED), failed_us (first SYN to failure), handshake_us or wait_us (see `accept`).",
     ),
-    "Connections of which it is known.",
-    "Connections of which it is not: see there when it is null; they are in nothing else here.",
+    "Connections for which that time is known.",
+    "Connections for which it is not known, counted nowhere else in the record.",
 );

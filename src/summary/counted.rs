@@ -1,4 +1,4 @@
-//! A histogram as the kernel side counts it, and what it says.
+//! A histogram counted in the kernel, and its statistics.
 
 use libbpf_rs::{MapCore, MapFlags};
 
@@ -9,11 +9,10 @@ use crate::table::summary::Bucket;
 /// 16 buckets for each power of two; below 32 each holds one value.
 const SUB_BITS: u32 = 4;
 
-/// Of the values from a bucket's smallest to its largest the middle one is told, which is off by at most half of a
-/// sixteenth.
+/// Percentiles are the middle of a bucket, off by at most half of a sixteenth.
 pub const ERROR_PERCENT: f64 = 100.0 / 32.0;
 
-/// The values of the bucket with that number, both ends counted in.
+/// Smallest and largest value of the bucket with that number.
 #[must_use]
 pub fn bounds(bucket: usize) -> (u64, u64) {
     let (number, sub) = (bucket as u64, 1_u64 << SUB_BITS);
@@ -25,19 +24,19 @@ pub fn bounds(bucket: usize) -> (u64, u64) {
     (from, from + (1 << shift) - 1)
 }
 
-/// One row's counts, those of all CPUs together.
+/// The counts of one row, over all CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     pub sum: u64,
     pub unset: u64,
     pub min: Option<u64>,
     pub max: u64,
-    /// Number and count of those that are not empty, ascending.
+    /// Number and count of non-empty buckets, ascending.
     pub buckets: Vec<(usize, u64)>,
 }
 
 impl Counted {
-    /// The row of that key: a value, or one a CPU.
+    /// Reads the row of that key: one value, or one per CPU.
     pub fn read(map: &impl MapCore, key: &[u8], per_cpu: bool) -> libbpf_rs::Result<Self> {
         let values = if per_cpu {
             map.lookup_percpu(key, MapFlags::ANY)?.unwrap_or_default()
@@ -47,7 +46,7 @@ impl Counted {
         Ok(Counted::of(values.iter().filter_map(|bytes| copy::<Histogram>(bytes))))
     }
 
-    /// Removes the row of that key; its last counts. In one step since 5.14 (3e87f192b405), else in two.
+    /// Removes the row of that key and returns its last counts. In one step since 5.14 (3e87f192b405), else in two.
     pub fn take(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<Self> {
         if let Ok(value) = map.lookup_and_delete(key) {
             return Ok(Counted::of(value.iter().filter_map(|bytes| copy::<Histogram>(bytes))));
@@ -74,7 +73,7 @@ impl Counted {
         counted
     }
 
-    /// What came since. Counts only grow; extremes are known where they moved, else the buckets tell them.
+    /// The difference to earlier counts. Extremes are exact if they moved, else taken from the buckets.
     #[must_use]
     pub fn since(&self, before: &Counted) -> Counted {
         let earlier = |number| {
@@ -97,27 +96,27 @@ impl Counted {
         self.buckets.iter().map(|(_, n)| n).sum()
     }
 
-    /// Nothing at all.
+    /// True without any event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty() && self.unset == 0
     }
 
-    /// To a thousandth.
+    /// Rounded to a thousandth.
     #[must_use]
     pub fn average(&self) -> Option<f64> {
         let count = self.count();
         (count > 0).then(|| (self.sum as f64 / count as f64 * 1000.0).round() / 1000.0)
     }
 
-    /// The smallest value: the bucket's where the kernel's own is not in it.
+    /// The smallest value: the kernel's if it is in the first bucket, else the bucket's.
     #[must_use]
     pub fn least(&self) -> Option<u64> {
         let (from, to) = bounds(self.buckets.first()?.0);
         Some(self.min.filter(|min| (from..=to).contains(min)).unwrap_or(from))
     }
 
-    /// And the largest.
+    /// The largest value, likewise.
     #[must_use]
     pub fn most(&self) -> Option<u64> {
         let (from, to) = bounds(self.buckets.last()?.0);

@@ -1,4 +1,4 @@
-//! What the BPF programs remember between events (entries.bpf.h), and what they had no room for.
+//! Evictions from the maps that keep state between events (entries.bpf.h).
 
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
@@ -7,9 +7,9 @@ use crate::accounting::Evicted;
 use crate::events::tcp_probe::copy;
 use crate::skel::{Entries, EntryCounts, TccTraceSkel};
 
-/// How much was evicted, as the maps were full.
+/// Number of entries evicted from full maps.
 pub fn evicted(skel: &TccTraceSkel<'_>) -> Result<Evicted> {
-    read(skel).context("cannot read how much is remembered")
+    read(skel).context("cannot read the numbers of map entries")
 }
 
 fn read(skel: &TccTraceSkel<'_>) -> Result<Evicted> {
@@ -39,10 +39,10 @@ fn read(skel: &TccTraceSkel<'_>) -> Result<Evicted> {
     })
 }
 
-/// Of the entries that were made and not removed, those that are not there.
+/// Entries that were inserted, not deleted, and are not in the map.
 fn missing(map: &dyn MapCore, kept: u64) -> u64 {
     let size = u64::from(map.max_entries());
-    // Far from full: nothing was thrown out, and there is no need to count.
+    // Far from full, so nothing was evicted.
     if kept <= size / 2 {
         return 0;
     }

@@ -1,4 +1,4 @@
-//! Histograms as the kernel side has counted them.
+//! Histograms counted in the kernel.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::table::Unit::{Count, Microseconds};
 use crate::table::summary::{Form, Line, Summary, SummarySchema};
 use crate::table::{Column, Unit, Value};
 
-/// What is said of a row, whose first columns each command explains.
+/// Columns of a row. The command documents the first three.
 pub(super) const fn columns(
     field: (&'static str, &'static str),
     count: &'static str,
@@ -28,38 +28,48 @@ pub(super) const fn columns(
         column("field", (Text, Unit::None), field.0, field.1),
         column("count", (Unsigned, Count), "counted", count),
         column("unset", (Unsigned, Count), "counted", unset),
-        column("sum_us", (Unsigned, Microseconds), "counted", "Sum of all values."),
-        column("avg_us", (Float, Microseconds), "sum_us / count", "Their average, exactly."),
+        column("sum_us", (Unsigned, Microseconds), "counted", "Sum of the values."),
+        column(
+            "avg_us",
+            (Float, Microseconds),
+            "sum_us / count",
+            "Average of the values. Null, as are the columns below, if `count` is 0.",
+        ),
         column(
             "min_us",
             (Unsigned, Microseconds),
             "counted",
-            "The smallest; exact over the whole run, in an interval as the percentiles are.",
+            "Smallest value. Exact over a whole run; in an interval, as accurate as the percentiles.",
         ),
         column(
             "p50_us",
             (Unsigned, Microseconds),
             "buckets",
-            "Half of them are this or less; at most 3.2 % off, as the others, and exact below 32.",
+            "Median. Percentiles are at most 3.2 % off, and exact below 32.",
         ),
-        column("p90_us", (Unsigned, Microseconds), "buckets", "90 % of them."),
-        column("p99_us", (Unsigned, Microseconds), "buckets", "99 % of them."),
-        column("p999_us", (Unsigned, Microseconds), "buckets", "99.9 % of them."),
-        column("max_us", (Unsigned, Microseconds), "counted", "The largest, as the smallest."),
+        column("p90_us", (Unsigned, Microseconds), "buckets", "90th percentile."),
+        column("p99_us", (Unsigned, Microseconds), "buckets", "99th percentile."),
+        column("p999_us", (Unsigned, Microseconds), "buckets", "99.9th percentile."),
+        column(
+            "max_us",
+            (Unsigned, Microseconds),
+            "counted",
+            "Largest value, as accurate as `min_us`.",
+        ),
     ]
 }
 
-/// A row's key as it is in the kernel, and what came in it.
+/// The key of a row, as in the map, and its counts.
 type HistogramRow = (Vec<u8>, Counted);
 
-/// What was read last.
+/// Histograms by key, and their counts at the last summary.
 pub struct Distributions {
     options: Histograms,
     shape: SummarySchema,
-    /// Each summary shows its interval only; else there is one, of all.
+    /// Each summary covers its interval; else there is one, of the whole run.
     intervals: bool,
     before: HashMap<Vec<u8>, Counted>,
-    /// Of each field.
+    /// By field.
     rest_before: Vec<Counted>,
     reported: u64,
 }
@@ -87,11 +97,11 @@ impl Distributions {
         }
     }
 
-    /// Every key's counts since the last reading, those with none left out; idle keys are removed where room is scarce.
+    /// Non-empty counts since the last summary. Removes idle keys if room is scarce.
     fn rows(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<HistogramRow>> {
         let map = &skel.maps.histograms;
         let keys: Vec<Vec<u8>> = map.keys().collect();
-        // Rows of a CPU each cannot be taken away in one step, and are few.
+        // Per-CPU rows cannot be removed in one step, and are few.
         let scarce = self.options.many() && keys.len() > self.options.rows() as usize / 2;
         let mut rows = Vec::new();
         for key in keys {
@@ -106,7 +116,7 @@ impl Distributions {
                 self.before.insert(key.clone(), now);
                 rows.push((key, since));
             } else if scarce {
-                // Idle for all of the interval. Should somebody be at it now, what he counts until it goes is told.
+                // Idle in this interval. Events counted until the removal are in its result.
                 let last = Counted::take(map, &key).context("cannot tidy the histograms")?;
                 let since = last.since(&self.before.remove(&key).unwrap_or_default());
                 if !since.is_empty() {
@@ -119,7 +129,7 @@ impl Distributions {
         Ok(rows)
     }
 
-    /// What found no room since the last reading, of each field.
+    /// Counts of keys that found no room since the last summary, by field.
     fn rest(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<Counted>> {
         let mut since = Vec::new();
         for (field, before) in self.options.fields.iter().zip(&mut self.rest_before) {
@@ -132,7 +142,7 @@ impl Distributions {
         Ok(since)
     }
 
-    /// Prints one field, if there is something to say; how many events are counted by it.
+    /// Prints one field, unless empty and rare. Returns the number of events that it counts.
     fn of_field(
         &self,
         field: TimeField,

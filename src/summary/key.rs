@@ -1,4 +1,4 @@
-//! What a row is of.
+//! Keys of rows.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -19,44 +19,49 @@ pub(super) const fn column(
     Column { name, ty, unit, set: Set::Standard, doc, source, need: None }
 }
 
-/// All that a key can have; a row's has what `--by` asked for.
+/// All key columns; a row has those of `--by`.
 pub static KEY: [Column; 8] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "The connection's identity (--by conn)."),
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie (`--by conn`)."),
     column(
         "saddr",
         (Text, Unit::None),
         "sk_rcv_saddr",
-        "The local address, or its network if --prefix is given (--by laddr, conn).",
+        "Local address, or its network with `--prefix` (`--by laddr`, `--by conn`).",
     ),
-    column("sport", (Unsigned, Unit::None), "skc_num", "The local port (--by lport, conn)."),
+    column("sport", (Unsigned, Unit::None), "skc_num", "Local port (`--by lport`, `--by conn`)."),
     column(
         "daddr",
         (Text, Unit::None),
         "sk_daddr",
-        "The peer's address, or its network if --prefix is given (--by raddr, conn).",
+        "Address of the peer, or its network with `--prefix` (`--by raddr`, `--by conn`).",
     ),
-    column("dport", (Unsigned, Unit::None), "skc_dport", "The peer's port (--by rport, conn)."),
+    column(
+        "dport",
+        (Unsigned, Unit::None),
+        "skc_dport",
+        "Port of the peer (`--by rport`, `--by conn`).",
+    ),
     column(
         "cgroup_id",
         (Unsigned, Unit::None),
         "sk_cgrp_data",
-        "The v2 cgroup that the socket was made in (--by cgroup).",
+        "cgroup v2 in which the socket was created (`--by cgroup`).",
     ),
     column(
         "netns",
         (Unsigned, Unit::None),
         "sock_net(sk)->ns.inum",
-        "The network namespace's inode (--by netns).",
+        "Network namespace, as an inode number (`--by netns`).",
     ),
     column(
         "ca_name",
         (Text, Unit::None),
         "icsk_ca_ops->name",
-        "The congestion-control algorithm (--by cc).",
+        "Congestion-control algorithm (`--by cc`).",
     ),
 ];
 
-/// The part of `KEY` that these parts are.
+/// Names of the columns of `KEY` for one key.
 fn parts(by: By) -> &'static [&'static str] {
     match by {
         By::Conn => &["cookie", "saddr", "sport", "daddr", "dport"],
@@ -71,13 +76,13 @@ fn parts(by: By) -> &'static [&'static str] {
     }
 }
 
-/// The part of `KEY` that a row by these has.
+/// Columns of `KEY` for these keys.
 pub(super) fn columns(by: &[By]) -> Vec<&'static Column> {
     let wanted = |column: &&Column| by.iter().any(|by| parts(*by).contains(&column.name));
     KEY.iter().filter(wanted).collect()
 }
 
-/// The same in aligned lines.
+/// Text columns for these keys.
 pub(super) fn views(by: &[By]) -> Vec<ViewColumn> {
     let view = |title, column, width| ViewColumn { title, column, width, per: 1 };
     let of_one = |by: &By| match by {
@@ -95,7 +100,7 @@ pub(super) fn views(by: &[By]) -> Vec<ViewColumn> {
     by.iter().flat_map(of_one).collect()
 }
 
-/// A row's key with its text.
+/// The key of a row, with its text.
 pub(super) struct OwnKey {
     key: Key,
     saddr: Network,

@@ -1,4 +1,4 @@
-//! `listeners`: each listening socket's queues, and what it has dropped since the last snapshot.
+//! `listeners`: queues and drops of listening sockets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,32 +18,33 @@ use crate::table::Unit::Count;
 use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Unit, Value};
 
-/// What the command's records are, in one sentence.
-pub const DOC: &str = "A listening socket at the end of the interval, and what it dropped in it.";
+/// For the schema and the reference.
+pub const DOC: &str =
+    "A listening socket at the end of the interval, with its drops in the interval.";
 
 #[rustfmt::skip]
 pub static KEY: [Column; 6] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "The socket's identity; null where the kernel has made none."),
-    column("family", (Text, Unit::None), "sk_family", "`ipv4` or `ipv6`; the latter may take IPv4 connections, too."),
-    column("saddr", (Address, Unit::None), "sk_rcv_saddr", "The address it listens at; 0.0.0.0 or :: is any."),
-    column("sport", (Unsigned, Unit::None), "skc_num", "Its port."),
-    column("bound_dev_if", (Unsigned, Unit::None), "sk_bound_dev_if", "The interface that it is bound to, by its number in the namespace; null: to none."),
-    column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "The network namespace's inode."),
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie. Null if the kernel has not generated one."),
+    column("family", (Text, Unit::None), "sk_family", "`ipv4` or `ipv6`. The latter may accept IPv4 connections, too."),
+    column("saddr", (Address, Unit::None), "sk_rcv_saddr", "Address that it listens on. 0.0.0.0 or :: for any."),
+    column("sport", (Unsigned, Unit::None), "skc_num", "Port."),
+    column("bound_dev_if", (Unsigned, Unit::None), "sk_bound_dev_if", "Index of the interface that the socket is bound to. Null if not bound."),
+    column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "Network namespace, as an inode number."),
 ];
 
 #[rustfmt::skip]
 pub static COLUMNS: [Column; 11] = [
-    column("pid", (Unsigned, Unit::None), "task->tgid", "The process that holds it, of several the first; null: none is known."),
-    column("comm", (Text, Unit::None), "task->group_leader->comm", "Its name."),
-    column("uid", (Unsigned, Unit::None), "sk_uid", "The socket's user."),
-    column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in."),
-    column("backlog", (Unsigned, Count), "sk_ack_backlog", "Connections that wait to be accepted (Recv-Q of ss -l)."),
-    column("max_backlog", (Unsigned, Count), "sk_max_ack_backlog", "The limit of the accept queue (Send-Q of ss -l): with more than that waiting, it is full."),
-    column("syn_backlog", (Unsigned, Count), "icsk_accept_queue.qlen", "Handshakes that are not finished: the SYN queue, which has the same limit."),
-    column("syncookies", (Bool, Unit::None), "tp->rx_opt.ts_recent_stamp", "SYN cookies were sent in the interval, or in the second before it (the kernel notes their time once a second, for a SO_REUSEPORT group in one place)."),
-    column("drops", (Unsigned, Count), "sk_drops", "Dropped in the interval: SYNs, ACKs that end a handshake, and other packets for this socket."),
-    column("total_drops", (Unsigned, Count), "sk_drops", "Dropped since the socket was made (`d` of ss -m)."),
-    column("closed", (Bool, Unit::None), "sock:inet_sock_set_state", "It has stopped listening in the interval: this is its last row."),
+    column("pid", (Unsigned, Unit::None), "task->tgid", "PID of the process that holds the socket, of the first if there are several. Null if not known."),
+    column("comm", (Text, Unit::None), "task->group_leader->comm", "Name of that process. Null if `pid` is."),
+    column("uid", (Unsigned, Unit::None), "sk_uid", "UID of the socket's owner."),
+    column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "cgroup v2 in which the socket was created."),
+    column("backlog", (Unsigned, Count), "sk_ack_backlog", "Connections in the accept queue (Recv-Q in `ss -l`)."),
+    column("max_backlog", (Unsigned, Count), "sk_max_ack_backlog", "Limit of the accept queue (Send-Q in `ss -l`). The queue is full when `backlog` is greater."),
+    column("syn_backlog", (Unsigned, Count), "icsk_accept_queue.qlen", "Unfinished handshakes (the SYN queue). `max_backlog` limits these, too."),
+    column("syncookies", (Bool, Unit::None), "tp->rx_opt.ts_recent_stamp", "True if SYN cookies were sent in the interval, or in the second before it. The kernel records them once a second, and jointly for a SO_REUSEPORT group."),
+    column("drops", (Unsigned, Count), "sk_drops", "Packets dropped in the interval: SYNs, ACKs that complete a handshake, and others for this socket."),
+    column("total_drops", (Unsigned, Count), "sk_drops", "Packets dropped since the socket was created (skmem `d` in ss)."),
+    column("closed", (Bool, Unit::None), "sock:inet_sock_set_state", "True if the socket stopped listening in the interval: its last row."),
 ];
 
 const VIEW: &[ViewColumn] = &[
@@ -58,7 +59,7 @@ const VIEW: &[ViewColumn] = &[
     view("TOTAL", "total_drops", 6, 1),
 ];
 
-/// Those that the last snapshot found, by the socket's address, and those that closed in the interval.
+/// Sockets of the last snapshot, by address, and those that closed in the interval.
 pub struct Sockets {
     options: Listeners,
     shape: SummarySchema,
@@ -84,7 +85,7 @@ impl Sockets {
         }
     }
 
-    /// A socket is found once for each of its files. What it dropped since it was found before is in one of the rows.
+    /// A snapshot finds a socket once for each of its files, and only one of these rows has its drops.
     fn take(&mut self, row: ListenDropRecord) {
         match self.open.get_mut(&row.sk) {
             Some(known) => {
@@ -98,7 +99,7 @@ impl Sockets {
 }
 
 impl Aggregate for Sockets {
-    /// Drops are counted from here on.
+    /// The first snapshot: drops count from here on.
     fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         loaded.listeners().map(drop)
     }

@@ -1,4 +1,4 @@
-//! From BPF maps to numbers: what became of the events, and what was counted of them.
+//! Event counters and aggregates, read from BPF maps.
 
 pub mod cong;
 pub mod connlat;
@@ -48,32 +48,32 @@ pub fn counters(skel: &TccTraceSkel<'_>, event_type: &EventType) -> Result<Kerne
     Ok(sum)
 }
 
-/// From the last reading to this one.
+/// The interval from the last summary to this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub time: Moment,
     pub interval_ns: u64,
 }
 
-/// What a command counts.
+/// Aggregates of a command.
 pub trait Aggregate {
-    /// Before the first interval, with the programs at work.
+    /// Called before the first interval, with the programs attached.
     fn begin(&mut self, _: &Loaded<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// At the end of an interval, with the programs at work: what there is now. Records that came before are taken first,
-    /// those that came meanwhile afterwards.
+    /// Called at the end of an interval, with the programs attached: takes a snapshot. Earlier records have been passed to
+    /// `record` by then, those that arrive meanwhile are passed later.
     fn poll(&mut self, _: &Loaded<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// A record for it; false: it makes no sense.
+    /// Takes a record; false if it is malformed.
     fn record(&mut self, _: &[u8]) -> bool {
         false
     }
 
-    /// Hands what came since the last time to `print`.
+    /// Passes the aggregates since the last call to `print`.
     fn print(
         &mut self,
         loaded: &Loaded<'_>,
@@ -81,11 +81,11 @@ pub trait Aggregate {
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()>;
 
-    /// Events in what was printed so far, which must be those that were aggregated.
+    /// Number of events in the summaries so far, which must equal the number of aggregated events.
     fn events_reported(&self) -> u64;
 }
 
-/// The command's.
+/// Creates the aggregates of a command.
 #[must_use]
 pub fn aggregate(summary: &SummaryOptions) -> Box<dyn Aggregate> {
     let intervals = summary.interval.is_some();

@@ -1,4 +1,4 @@
-//! `retrans --by`: how much was sent again, and why.
+//! `retrans --by`: retransmitted segments by cause.
 
 use anyhow::Result;
 
@@ -13,21 +13,21 @@ use crate::table::Unit::{self, Count, Segments};
 use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Value};
 
-/// What the command's records are, in one sentence.
-pub const DOC: &str = "How much was sent again, and why (`--by`); of one row.";
+/// For the schema and the reference.
+pub const DOC: &str = "Retransmitted segments by cause, one record per key (`retrans --by`).";
 
 #[rustfmt::skip]
 pub static COLUMNS: [Column; 10] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "By connection: its cookie, of several with these ends the last one's; null where the kernel has made none."),
-    column("events", (Unsigned, Count), "counted", "Retransmissions: of a segment, or of several at once."),
-    column("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Their segments; RetransSegs grows by as many. The sum of the others."),
-    column("other_segs", (Unsigned, Segments), "see `class` of retransmit", "Of those, segments of no class."),
-    column("fast_segs", (Unsigned, Segments), "see `class` of retransmit", "In Recovery."),
-    column("rto_segs", (Unsigned, Segments), "see `class` of retransmit", "By the retransmission timer itself."),
-    column("slow_start_segs", (Unsigned, Segments), "see `class` of retransmit", "The rest of the queue in Loss."),
-    column("tlp_segs", (Unsigned, Segments), "see `class` of retransmit", "Loss probes."),
-    column("syn_segs", (Unsigned, Segments), "see `class` of retransmit", "SYNs."),
-    column("synack_segs", (Unsigned, Segments), "tcp:tcp_retransmit_synack", "SYN-ACKs, which a listener sends before there is a connection."),
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie of the connection, of the last one if there were several. Null if the kernel has not generated one."),
+    column("events", (Unsigned, Count), "counted", "Retransmissions, each of one or several segments."),
+    column("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Segments retransmitted, as counted by RetransSegs: the sum of the columns below."),
+    column("other_segs", (Unsigned, Segments), "class of retransmit", "Segments of class `other`."),
+    column("fast_segs", (Unsigned, Segments), "class of retransmit", "Segments of class `fast`: in Recovery."),
+    column("rto_segs", (Unsigned, Segments), "class of retransmit", "Segments of class `rto`: by the retransmission timer itself."),
+    column("slow_start_segs", (Unsigned, Segments), "class of retransmit", "Segments of class `slow_start`: the rest of the queue in Loss."),
+    column("tlp_segs", (Unsigned, Segments), "class of retransmit", "Segments of class `tlp`: tail loss probes."),
+    column("syn_segs", (Unsigned, Segments), "class of retransmit", "Segments of class `syn`."),
+    column("synack_segs", (Unsigned, Segments), "tcp:tcp_retransmit_synack", "SYN-ACKs, sent by a listener before there is a connection."),
 ];
 
 const VIEW: &[ViewColumn] = &[
@@ -44,12 +44,12 @@ const VIEW: &[ViewColumn] = &[
 
 const EVENTS: usize = RetransSum::TCC_SUM_EVENTS.0 as usize;
 
-/// Segments; all but the events.
+/// Segments of all classes.
 fn segs(row: &SumRow) -> u64 {
     row.n.iter().sum::<u64>() - row.n[EVENTS]
 }
 
-/// What was read last.
+/// Sums by key, and what of them was printed.
 pub struct Retransmissions {
     keys: Keys,
     shape: SummarySchema,

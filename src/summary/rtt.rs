@@ -1,15 +1,13 @@
-//! `rtt`: round-trip times as the kernel side has counted them.
+//! `rtt`: distributions of round-trip times, counted in the kernel.
 
 use super::histograms;
 use crate::table::Column;
 
-/// What the command's records are, in one sentence.
-pub const DOC: &str =
-    "How often which round-trip time was seen, of the samples of `probe`; of one row.";
+/// For the schema and the reference.
+pub const DOC: &str = "Distribution of RTTs over the samples of `probe`, one record per key.";
 
-/// What is said of a row.
 pub static COLUMNS: [Column; 11] = histograms::columns(
-    ("--field", "Which time it is, as `probe` names it."),
+    ("--field", "RTT that is counted, named as in `probe`."),
     "Samples with a value.",
-    "Samples of connections that had none yet; they are in nothing else here.",
+    "Samples without a value yet, counted nowhere else in the record.",
 );

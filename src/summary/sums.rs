@@ -1,4 +1,4 @@
-//! Rows of sums as the kernel side has added them up.
+//! Rows of sums added up in the kernel.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use crate::config::summary;
 use crate::events::tcp_probe::copy;
 use crate::skel::{self, TccTraceSkel};
 
-/// How many sums a row has.
+/// Number of sums in a row.
 pub const SUMS: usize = skel::Sums::COUNT;
 
-/// One row's.
+/// The sums of one row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SumRow {
     pub cookie: Option<u64>,
@@ -25,7 +25,7 @@ impl SumRow {
         SumRow { cookie: Some(row.cookie).filter(|&cookie| cookie != 0), n: row.n }
     }
 
-    /// What came since. Sums only grow.
+    /// The difference to earlier sums, which only grow.
     fn since(&self, before: &SumRow) -> SumRow {
         let mut since = *self;
         since.n.iter_mut().zip(before.n).for_each(|(n, before)| *n = n.saturating_sub(before));
@@ -37,16 +37,16 @@ impl SumRow {
     }
 }
 
-/// A row and its key's bytes.
+/// The bytes of a key, and its row.
 pub type Keyed = (Vec<u8>, SumRow);
 
-/// Adds to these rows what goes on and is in no sum yet.
+/// Adds to these rows the time of current states, which is in no sum yet.
 pub type Running<'f> = &'f dyn Fn(&mut HashMap<Vec<u8>, SumRow>) -> Result<()>;
 
-/// What was read last.
+/// Reads the sums, and keeps those of the last summary.
 pub struct SumsReader {
     max_rows: usize,
-    /// Each summary shows its interval only; else there is one, of all.
+    /// Each summary covers its interval; else there is one, of the whole run.
     intervals: bool,
     before: HashMap<Vec<u8>, SumRow>,
     rest_before: SumRow,
@@ -63,8 +63,7 @@ impl SumsReader {
         }
     }
 
-    /// Every key's sums since the last reading, those with none left out, and what found no room. Idle keys are removed where
-    /// room is scarce.
+    /// Non-empty sums since the last summary, and the sum of keys that found no room. Removes idle keys if room is scarce.
     pub fn read(
         &mut self,
         skel: &TccTraceSkel<'_>,
@@ -79,7 +78,7 @@ impl SumsReader {
                 SumRow::read(map.lookup(&key, MapFlags::ANY).context("cannot read the sums")?);
             now.insert(key, row);
         }
-        // Afterwards: what ends meanwhile is in neither, and so is told the next time; the other way round it would be in both.
+        // In this order, states that end in between are in neither, and counted the next time. Before, they would be in both.
         running(&mut now)?;
         let mut rows = Vec::new();
         for (key, mut now) in now {
@@ -87,7 +86,7 @@ impl SumsReader {
             let mut since = now.since(&before);
             now.n.iter_mut().zip(before.n).for_each(|(n, before)| *n = before.max(*n));
             if scarce && since.is_empty() {
-                // Idle for all of the interval. Should somebody be at it now, what he adds until it goes is told.
+                // Idle in this interval. Sums added until the removal are in its result.
                 let last = take(map, &key).context("cannot tidy the sums")?;
                 since = last.since(&self.before.remove(&key).unwrap_or_default());
             } else if self.intervals {
@@ -105,7 +104,7 @@ impl SumsReader {
     }
 }
 
-/// Removes a row; its last sums. In one step since 5.14 (3e87f192b405), else in two.
+/// Removes a row and returns its last sums. In one step since 5.14 (3e87f192b405), else in two.
 fn take(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<SumRow> {
     if let Ok(value) = map.lookup_and_delete(key) {
         return Ok(SumRow::read(value));

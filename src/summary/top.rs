@@ -1,4 +1,4 @@
-//! `top`: what each connection has moved since the last reading.
+//! `top`: traffic of each connection in the interval.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,34 +18,34 @@ use crate::table::Unit::{Bytes, Microseconds, Segments};
 use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
 use crate::table::{Column, Unit, Value};
 
-/// What the command's records are, in one sentence.
-pub const DOC: &str = "What a connection has moved in the interval; of one that did.";
+/// For the schema and the reference.
+pub const DOC: &str = "Traffic of a connection in the interval. Idle connections have no record.";
 
 #[rustfmt::skip]
 pub static KEY: [Column; 7] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "The connection's identity; null where the kernel has made none."),
-    column("family", (Text, Unit::None), "sk_family", "`ipv4` or `ipv6`; a mapped peer is IPv4."),
-    column("saddr", (Address, Unit::None), "sk_rcv_saddr", "The local address."),
-    column("sport", (Unsigned, Unit::None), "skc_num", "The local port."),
-    column("daddr", (Address, Unit::None), "sk_daddr", "The peer's address."),
-    column("dport", (Unsigned, Unit::None), "skc_dport", "The peer's port."),
-    column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "The network namespace's inode."),
+    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie. Null if the kernel has not generated one."),
+    column("family", (Text, Unit::None), "sk_family", "`ipv4` or `ipv6`. IPv4-mapped connections are `ipv4`."),
+    column("saddr", (Address, Unit::None), "sk_rcv_saddr", "Local address."),
+    column("sport", (Unsigned, Unit::None), "skc_num", "Local port."),
+    column("daddr", (Address, Unit::None), "sk_daddr", "Address of the peer."),
+    column("dport", (Unsigned, Unit::None), "skc_dport", "Port of the peer."),
+    column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "Network namespace, as an inode number."),
 ];
 
 #[rustfmt::skip]
 pub static COLUMNS: [Column; 12] = [
-    column("pid", (Unsigned, Unit::None), "task->tgid", "The process that holds it; null: none is known."),
-    column("comm", (Text, Unit::None), "task->group_leader->comm", "Its name. A byte that is not UTF-8 is `\\xNN`, a backslash `\\x5c`."),
-    column("uid", (Unsigned, Unit::None), "sk_uid", "The socket's user."),
-    column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "The v2 cgroup that the socket was made in."),
-    column("state", (Text, Unit::None), "sk_state", "TCP state at the reading."),
-    column("closed", (Bool, Unit::None), "tcp:tcp_destroy_sock", "It has ended in the interval: this is its last row."),
-    column("rx_bytes", (Unsigned, Bytes), "tp->bytes_received", "Received in order in the interval; a FIN counts as one, as in ss."),
-    column("tx_bytes", (Unsigned, Bytes), "tp->bytes_acked", "Sent and acknowledged in the interval; SYN and FIN count as one each, as in ss."),
-    column("retrans_segs", (Unsigned, Segments), "tp->total_retrans", "Sent again in the interval."),
-    column("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window at the reading."),
-    column("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed round-trip time at the reading; null before the first sample."),
-    column("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Of a subflow: the token of its MPTCP connection, as `ss -M` prints it (in hexadecimal); null: it is not a subflow."),
+    column("pid", (Unsigned, Unit::None), "task->tgid", "PID of the process that holds the socket. Null if not known."),
+    column("comm", (Text, Unit::None), "task->group_leader->comm", "Name of that process. Bytes that are not UTF-8 are printed as `\\xNN`, a backslash as `\\x5c`. Null if `pid` is."),
+    column("uid", (Unsigned, Unit::None), "sk_uid", "UID of the socket's owner."),
+    column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "cgroup v2 in which the socket was created."),
+    column("state", (Text, Unit::None), "sk_state", "TCP state at the end of the interval."),
+    column("closed", (Bool, Unit::None), "tcp:tcp_destroy_sock", "True if the connection ended in the interval: its last row."),
+    column("rx_bytes", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order in the interval. A FIN counts as one, as in ss."),
+    column("tx_bytes", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged in the interval. SYN and FIN count as one each, as in ss."),
+    column("retrans_segs", (Unsigned, Segments), "tp->total_retrans", "Segments retransmitted in the interval."),
+    column("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window at the end of the interval."),
+    column("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed RTT at the end of the interval. Null before the first sample."),
+    column("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Token of the MPTCP connection that the subflow belongs to, which `ss -M` prints in hexadecimal. Null if the socket is not a subflow."),
 ];
 
 const VIEW: &[ViewColumn] = &[
@@ -60,7 +60,7 @@ const VIEW: &[ViewColumn] = &[
     view("RETR", "retrans_segs", 4, 1),
 ];
 
-/// A connection, and what it moved in the interval.
+/// A connection and its traffic in the interval.
 struct Connection {
     last: ConnSnapshot,
     rx: u64,
@@ -69,7 +69,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// First seen. One that was there before begins now; what it did until then is not of this time.
+    /// The first snapshot. Earlier traffic of a connection that existed before does not count.
     fn new(snapshot: ConnSnapshot) -> Self {
         let mut begun = Connection { last: snapshot, rx: 0, tx: 0, retrans: 0 };
         if snapshot.born != 0 {
@@ -78,7 +78,7 @@ impl Connection {
         begun
     }
 
-    /// The next reading. A socket that was disconnected and connected anew begins from zero.
+    /// The next snapshot. Counters of a socket that was disconnected and connected again start from zero.
     fn next(&mut self, snapshot: ConnSnapshot) {
         let before = self.last;
         let (old, new) = (&before.event.tcp, &snapshot.event.tcp);
@@ -87,7 +87,7 @@ impl Connection {
         } else {
             self.add(&before, &snapshot);
         }
-        // A socket that nobody holds any more was somebody's.
+        // A closed socket keeps its last owner.
         let owner = before.event.owner;
         self.last = snapshot;
         if self.last.event.owner.pid == 0 {
@@ -117,7 +117,7 @@ impl Connection {
     }
 }
 
-/// Is it the same connection, and not another of that socket or at that address?
+/// True if both are of one connection, and not of another one of the same socket or address.
 fn same(a: &ConnSnapshot, b: &ConnSnapshot) -> bool {
     let generation = a.generation == b.generation;
     let (a, b) = (&a.event.head, &b.event.head);
@@ -131,16 +131,16 @@ fn time(snapshot: &ConnSnapshot) -> u64 {
     snapshot.event.head.mono_ns
 }
 
-/// An end may arrive later than the next connection at its address was found: behind a record that another CPU had not
-/// finished yet.
+/// A connection's end may arrive after the next connection at its address was found, behind a record that another CPU had
+/// not finished yet.
 const LATE_NS: u64 = 1_000_000_000;
 
-/// Those that live, by the socket's address, and those that ended in the interval.
+/// Open connections, by the socket's address, and those that ended in the interval.
 pub struct Connections {
     options: Top,
     shape: SummarySchema,
     living: HashMap<u64, Connection>,
-    /// Another connection was found at their address, at that time, before their end arrived: it is late, or lost.
+    /// Connections whose end had not arrived when another one was found at their address, and the time of that.
     displaced: HashMap<u64, Vec<(u64, Connection)>>,
     ended: Vec<Connection>,
     newest_ns: u64,
@@ -166,7 +166,7 @@ impl Connections {
         }
     }
 
-    /// A snapshot belongs to the connection with its cookie, whichever connection is at that address by now.
+    /// A snapshot belongs to the connection with its cookie, even if another one is at that address by now.
     fn take(&mut self, snapshot: ConnSnapshot) {
         self.newest_ns = self.newest_ns.max(time(&snapshot));
         if self.take_displaced(&snapshot) {
@@ -174,7 +174,7 @@ impl Connections {
         }
         match self.living.get_mut(&snapshot.sk) {
             Some(known) if same(&known.last, &snapshot) => known.next(snapshot),
-            // The end of an earlier one, never seen alive.
+            // The end of an earlier connection, in no snapshot.
             Some(known) if snapshot.closed != 0 && time(&snapshot) < time(&known.last) => {
                 self.ended.push(Connection::new(snapshot));
                 return;
@@ -190,7 +190,7 @@ impl Connections {
         }
     }
 
-    /// Only their ends can still come: no file had them any more when their address was used again.
+    /// For displaced connections only an end can arrive: no file had them when their address was used again.
     fn take_displaced(&mut self, snapshot: &ConnSnapshot) -> bool {
         if snapshot.closed == 0 {
             return false;
@@ -207,7 +207,7 @@ impl Connections {
         true
     }
 
-    /// What moved in the interval.
+    /// Connections with traffic in the interval.
     fn rows(&self) -> impl Iterator<Item = &Connection> {
         let displaced = self.displaced.values().flatten().map(|(_, row)| row);
         let all = self.ended.iter().chain(self.living.values()).chain(displaced);
@@ -262,7 +262,7 @@ impl Aggregate for Connections {
         let mut rows: Vec<&Connection> = self.rows().collect();
         let sum = |part: fn(&Connection) -> u64| rows.iter().map(|row| part(row)).sum::<u64>();
         let title = format!(
-            "{} connections moved, RX {} kB, TX {} kB, {} retransmitted in {:.3} s",
+            "{} active connections, RX {} kB, TX {} kB, {} retransmitted in {:.3} s",
             rows.len(),
             sum(|row| row.rx) / 1024,
             sum(|row| row.tx) / 1024,

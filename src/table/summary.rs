@@ -1,26 +1,25 @@
-//! Summaries: what was counted over a time, as rows and, where it is a distribution, buckets. The sinks print them as they
-//! print records, and know no command.
+//! Summaries: rows of aggregates and, for distributions, their buckets, independent of the command that prints them.
 
 use super::{Column, Moment, Set, Type, Unit, Value};
 
-/// What a command's summaries look like.
+/// Columns and text form of a command's summaries.
 #[derive(Clone, Debug)]
 pub struct SummarySchema {
-    /// As in `"command"`.
+    /// Value of `"command"`.
     pub command: &'static str,
-    /// What a row is of.
+    /// Columns of the key of a row.
     pub key: Vec<&'static Column>,
-    /// What is said of it.
+    /// Columns of its aggregates.
     pub columns: Vec<&'static Column>,
     pub form: Form,
 }
 
-/// For people.
+/// Text form.
 #[derive(Clone, Debug)]
 pub enum Form {
-    /// Aligned lines, one a row.
+    /// Aligned lines, one per row.
     Lines(Vec<ViewColumn>),
-    /// A bar for each power of two, a picture a row.
+    /// A histogram per row, with a bar for each power of two.
     Histogram(Scale),
 }
 
@@ -28,10 +27,10 @@ pub enum Form {
 #[derive(Clone, Copy, Debug)]
 pub struct ViewColumn {
     pub title: &'static str,
-    /// Its name, or `address:port`.
+    /// Name of the column, or `address:port`.
     pub column: &'static str,
     pub width: usize,
-    /// Numbers are divided by this, and rounded.
+    /// Divisor of numbers, which are rounded.
     pub per: u64,
 }
 
@@ -41,7 +40,7 @@ pub const fn view(title: &'static str, column: &'static str, width: usize, per: 
     ViewColumn { title, column, width, per }
 }
 
-/// The unit of bars' labels and of the values below them; the rows are the same.
+/// Unit of the bars' labels and of the values below them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
     #[default]
@@ -49,7 +48,7 @@ pub enum Scale {
     Milliseconds,
 }
 
-/// Values from `from` to `to`, both counted in.
+/// Values from `from` to `to`, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     pub from: u64,
@@ -57,11 +56,11 @@ pub struct Bucket {
     pub count: u64,
 }
 
-/// The columns of a bucket.
+/// Columns of a bucket.
 pub static BUCKET: [Column; 3] = [
-    bucket("bucket_from_us", Unit::Microseconds, "The bucket's smallest value."),
-    bucket("bucket_to_us", Unit::Microseconds, "The bucket's largest value."),
-    bucket("bucket_count", Unit::Count, "Events with a value in it."),
+    bucket("bucket_from_us", Unit::Microseconds, "Smallest value of the bucket."),
+    bucket("bucket_to_us", Unit::Microseconds, "Largest value of the bucket."),
+    bucket("bucket_count", Unit::Count, "Events with a value in the bucket."),
 ];
 
 const fn bucket(name: &'static str, unit: Unit, doc: &'static str) -> Column {
@@ -72,27 +71,27 @@ const fn bucket(name: &'static str, unit: Unit, doc: &'static str) -> Column {
 /// One row.
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
-    /// In the order of the shape's key; `None`: all that had no row of its own.
+    /// In the order of the key columns; `None` for the row of all keys that found no room.
     pub key: Option<Vec<Value<'a>>>,
     pub values: Vec<Value<'a>>,
-    /// Those that are not empty, ascending.
+    /// Non-empty buckets, ascending.
     pub buckets: Vec<Bucket>,
 }
 
-/// What was counted from one reading to the next.
+/// Aggregates of an interval.
 #[derive(Clone, Debug)]
 pub struct Summary<'a> {
     pub shape: &'a SummarySchema,
-    /// The end of it.
+    /// End of the interval.
     pub time: Moment,
     pub interval_ns: u64,
-    /// For people: a line above the rows.
+    /// Text form: the line above the rows.
     pub title: String,
     pub lines: Vec<Line<'a>>,
 }
 
 impl SummarySchema {
-    /// The cell of that name.
+    /// The value of that column.
     #[must_use]
     pub fn find<'a>(&self, line: &Line<'a>, name: &str) -> Option<Value<'a>> {
         let at = |columns: &[&Column]| columns.iter().position(|column| column.name == name);
@@ -102,13 +101,13 @@ impl SummarySchema {
         }
     }
 
-    /// Are its rows distributions?
+    /// True if its rows are distributions.
     #[must_use]
     pub fn has_buckets(&self) -> bool {
         matches!(self.form, Form::Histogram(_))
     }
 
-    /// That column.
+    /// The column of that name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&'static Column> {
         self.key.iter().chain(&self.columns).find(|column| column.name == name).copied()
