@@ -31,24 +31,6 @@ fn the_reference_is_as_generated() {
 }
 
 /// Links within the reference lead to a page and a heading.
-#[test]
-fn the_links_of_the_reference_lead_somewhere() {
-    let pages = tcc_trace::cmd::reference::pages();
-    for (page, text) in &pages {
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let (name, heading) = target.split_once('#').unwrap_or((target, ""));
-            let name = if name.is_empty() { page } else { name };
-            let found = pages.iter().find(|(other, _)| other == name);
-            let (_, text) = found.unwrap_or_else(|| panic!("{page}: no page {target}"));
-            let is_heading = |line: &str| {
-                line.strip_prefix("## ").map(|l| l.to_lowercase().replace(' ', "-"))
-                    == Some(heading.to_owned())
-            };
-            assert!(heading.is_empty() || text.lines().any(is_heading), "{page}: {target}");
-        }
-    }
-}
-
 /// Names in the first column of the tables of a page, or of a section of it.
 fn rows(text: &str) -> Vec<&str> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));

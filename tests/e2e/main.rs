@@ -22,6 +22,7 @@ mod connect_icmp;
 mod connlat;
 mod connlat_histogram;
 mod disconnect;
+mod documented;
 mod drop_command;
 mod drop_reasons;
 mod episode;

@@ -31,6 +31,8 @@ mod ss;
 mod tcc;
 mod tcp_options;
 mod test_process;
+#[path = "../support/mod.rs"]
+pub mod texts;
 mod times;
 mod tracer;
 mod traffic;
@@ -138,7 +140,7 @@ pub fn again(reason: &str) -> bool {
 }
 
 /// Not by eprintln, which the test harness keeps to itself.
-fn note(line: &str) {
+pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

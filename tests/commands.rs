@@ -1,0 +1,20 @@
+//! Every command line that the documentation shows is one that the program takes.
+
+mod support;
+
+use clap::Parser;
+use tcc_trace::cli::Cli;
+
+#[test]
+fn command_lines_of_the_documentation_are_parsed() {
+    let mut wrong = Vec::new();
+    for (place, words) in support::command_lines() {
+        let args = std::iter::once("tcc-trace".to_owned()).chain(words);
+        if let Err(error) = Cli::try_parse_from(args)
+            && error.exit_code() != 0
+        {
+            wrong.push(format!("{place}: {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

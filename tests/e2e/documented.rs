@@ -1,0 +1,71 @@
+//! Command lines that the documentation shows are run beside a transfer: each traces and ends in good order.
+
+use std::collections::BTreeSet;
+
+use crate::support::texts::command_lines;
+use crate::support::{Fixture, Launch, Server, Tracer, is_root, note, traffic_in};
+
+/// Options that name what only the reader's host has.
+const OF_A_HOST: &[&str] = &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--"];
+/// Commands that print something and end.
+const PRINTS: &[&str] =
+    &["check", "schema", "completions", "man", "help", "-h", "--help", "--version"];
+/// Tracers at a time.
+const AT_ONCE: usize = 6;
+
+/// They end sooner here than they say.
+fn without_duration(words: &[String]) -> Vec<&str> {
+    let mut words = words.iter().map(String::as_str);
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if matches!(word, "-d" | "--duration") {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+#[test]
+fn documented_commands_trace() {
+    need!(is_root(), "not root");
+    let fixture = Fixture::new();
+    let server =
+        Server::start_in(&fixture.ns.launch(), &format!("[::]:{}", fixture.port), Some("cubic"));
+    let all: BTreeSet<Vec<String>> = command_lines().into_iter().map(|(_, words)| words).collect();
+    let is_here =
+        |words: &&Vec<String>| !words.iter().any(|word| OF_A_HOST.contains(&word.as_str()));
+    let prints = |words: &Vec<String>| words.iter().any(|word| PRINTS.contains(&word.as_str()));
+    let run: Vec<&Vec<String>> = all.iter().filter(is_here).collect();
+    note(&format!(
+        "{} of {} command lines are run; the others name what is not here",
+        run.len(),
+        all.len()
+    ));
+    assert!(run.len() * 2 > all.len());
+    for group in run.chunks(AT_ONCE) {
+        let start = |words: &&Vec<String>| {
+            let mut args = without_duration(words);
+            if !prints(words) {
+                args.extend(["--duration", "300ms"]);
+            }
+            Tracer::spawn(&Launch::here().with_tracefs(), &args)
+        };
+        let tracers: Vec<Tracer> = group.iter().map(start).collect();
+        let to = fixture.addr("127.0.0.1").to_string();
+        traffic_in(
+            &fixture.ns.launch(),
+            &["bulk", "--to", &to, "--bytes", "1000000", "--cc", "cubic"],
+        );
+        for (words, tracer) in group.iter().zip(tracers) {
+            let output = tracer.wait_raw();
+            assert!(output.status.success(), "{words:?}: {}", output.stderr);
+            let traced = output.stderr.contains("tcc-trace: tracing ")
+                || words.iter().any(|word| word == "-q");
+            assert!(prints(words) || traced, "{words:?}: {}", output.stderr);
+        }
+    }
+    fixture.settle();
+    drop(server);
+}
