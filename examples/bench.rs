@@ -1,14 +1,13 @@
-//! What script/bench measures with.
+//! Measurement tool of script/bench.
 //!
-//! `bench pingpong`: a fixed amount of TCP ping-pong on the loopback interface, timed. One connection serves all
-//! measurements, so that none of them has a handshake or slow start in it. For each line on standard input, a number of
-//! exchanges, it prints three numbers: wall-clock ns, CPU ns of this process (both ends, and the kernel's work for
-//! them), and TCP segments that this network namespace received meanwhile.
+//! `bench pingpong`: times TCP ping-pong on the loopback interface. All measurements use one connection, so that none of them
+//! includes a handshake or slow start. For each line on standard input, a number of exchanges, it prints three numbers: wall-clock
+//! ns, CPU ns of this process (both ends, including kernel time), and TCP segments received in this network namespace.
 //!
 //! `bench attach FILE`: loads a BPF object and attaches all its programs, until standard input ends.
 //!
-//! `bench stats`: has the kernel count the BPF programs' run time, until standard input ends. By a file descriptor and
-//! not by the sysctl: several may ask for it at a time, and it ends with this process, however that ends.
+//! `bench stats`: enables the BPF run-time statistics until standard input ends. It uses a file descriptor instead of the sysctl:
+//! several processes may do so at a time, and the kernel disables the statistics when they exit.
 
 #![deny(unsafe_code)]
 
@@ -68,7 +67,7 @@ fn pingpong() -> Result<()> {
     let (server, _) = listener.accept().context("accept")?;
     for socket in [&client, &server] {
         socket.set_nodelay(true)?;
-        // No pacing, whose timers would come and go. Where the kernel has no cubic its default has to do.
+        // Without pacing timers. If the kernel has no cubic, use its default.
         let _ = set_tcp_congestion(socket, "cubic");
     }
     thread::spawn(|| echo(server));
@@ -108,7 +107,7 @@ fn stats() -> Result<()> {
     if fd < 0 {
         bail!("BPF_ENABLE_STATS: {}", io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: it is open, and nobody else's.
+    // SAFETY: it is open and not owned elsewhere.
     let counting = unsafe { OwnedFd::from_raw_fd(fd) };
     println!("counting");
     io::copy(&mut io::stdin(), &mut io::sink())?;

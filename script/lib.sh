@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Shared by the scripts here; sourced.
+# Helpers for the scripts in this directory; sourced.
 
-# The oldest Rust that builds this; see Cargo.toml.
+# The minimum Rust version, as in Cargo.toml.
 rust_minimum=1.88
 
 die() {
@@ -20,12 +20,12 @@ need_root() {
 # installed PKG
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
-# What every apt-get here is given beside its own.
+# Options for every apt-get.
 apt_options=()
-# Installs, but removes nothing.
+# Install without removing packages.
 apt_install=(install --yes --no-remove --no-install-recommends)
 
-# installable PKG: could it be installed beside what there is?
+# installable PKG: whether it can be installed without removing packages.
 installable() {
   update_package_lists
   apt-get -qq "${apt_options[@]}" --simulate "${apt_install[@]}" "$1" >/dev/null 2>&1
@@ -40,8 +40,8 @@ need_packages() {
   ((${#missing[@]})) || return 0
 
   command -v apt-get >/dev/null ||
-    die "install what Debian has in these packages: ${missing[*]}"
-  ((EUID == 0)) || die "missing Debian packages; as root: apt-get install ${missing[*]}"
+    die "this system has no apt-get: install the equivalents of these Debian packages: ${missing[*]}"
+  ((EUID == 0)) || die "missing Debian packages: as root, run apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
   update_package_lists
   DEBIAN_FRONTEND=noninteractive apt-get -qq "${apt_options[@]}" -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
@@ -49,7 +49,7 @@ need_packages() {
     die "cannot install ${missing[*]}"
 }
 
-# offered PKG: has this distribution such a package? Lists that are not there yet have none.
+# offered PKG: whether this distribution has the package; updates the package lists if needed.
 offered() {
   command -v apt-cache >/dev/null || return 1
   apt-cache show "$1" >/dev/null 2>&1 && return
@@ -65,7 +65,7 @@ update_package_lists() {
   package_lists_updated=1
 }
 
-# need_rust: put a cargo and rustc on PATH that are new enough.
+# need_rust: find or install a cargo and rustc that are new enough.
 need_rust() {
   if ! command -v cargo >/dev/null && [[ -x ${HOME-/root}/.cargo/bin/cargo ]]; then
     PATH=${HOME-/root}/.cargo/bin:$PATH
@@ -80,7 +80,7 @@ need_rust() {
     fi
   fi
 
-  # A new system; a Rust that is there but too old is its owner's to replace.
+  # Only if there is none: a Rust that is too old is not replaced.
   if [[ -z $version ]] && command -v apt-get >/dev/null && ((EUID == 0)); then
     update_package_lists
     local packages candidate
@@ -94,11 +94,11 @@ need_rust() {
       fi
     done
   fi
-  die "needs cargo and rustc $rust_minimum or newer (${version:-none} found);" \
+  die "needs cargo and rustc $rust_minimum or newer (found: ${version:-none});" \
     "on Debian, as root: apt-get install cargo-web rustc-web"
 }
 
-# need_rust_checks: cargo fmt and cargo clippy as well.
+# need_rust_checks: need_rust, and cargo fmt and cargo clippy.
 need_rust_checks() {
   need_rust
   if [[ $(command -v cargo) == /usr/bin/cargo ]]; then
@@ -112,19 +112,19 @@ need_rust_checks() {
   fi
 }
 
-# need_build: all that `cargo build` takes.
+# need_build: everything that `cargo build` needs.
 need_build() {
   need_packages clang libelf-dev zlib1g-dev pkg-config make gcc libc6-dev binutils ca-certificates
   need_rust
 }
 
-# static_builds: all that cargo builds from here on, with --features static, is one file that needs no shared libraries. It
-# comes into a directory of its own under target.
+# static_builds: set the environment for static programs, to be built with --features static. They get a separate directory
+# under target.
 static_builds() {
   [[ -z ${TCC_STATIC_BUILDS-} ]] || return 0
-  # With a target given the flags are not for build scripts and macros.
+  # With an explicit target, the flags do not apply to build scripts and macros.
   CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
-  # Where libelf.a and libz.a are: rustc does not look there by itself.
+  # The directory of libelf.a and libz.a, which rustc does not search by default.
   LIBBPF_SYS_LIBRARY_PATH=${LIBBPF_SYS_LIBRARY_PATH:-$(dirname "$(realpath "$(gcc -print-file-name=libelf.a)")")}
   RUSTFLAGS="-C target-feature=+crt-static${RUSTFLAGS:+ $RUSTFLAGS}"
   # Some distributions' libelf.a needs zstd as well.
@@ -138,7 +138,7 @@ static_builds() {
 # is_static PROGRAM
 is_static() { ! readelf --program-headers "$1" | grep -q INTERP; }
 
-# build_static: build the program of a release as one file that needs no shared libraries; prints where it is.
+# build_static: build a static release program; prints its path.
 build_static() {
   static_builds
   cargo build --release --locked --features static --bin tcc-trace >&2 || return 1

@@ -114,21 +114,21 @@ impl Evicted {
         let all = [
             (self.conns, "connections"),
             (self.listeners, "listeners"),
-            (self.accepting, "calls of accept()"),
-            (self.zero_windows, "closed windows"),
+            (self.accepting, "accept() calls"),
+            (self.zero_windows, "zero windows"),
             (self.spurious_states, "connections with retransmissions"),
             (self.ca_state_times, "recovery states"),
             (self.synacks, "handshakes"),
-            (self.queued_packets, "packets in queues"),
-            (self.processes, "processes of the command"),
+            (self.queued_packets, "queued packets"),
+            (self.processes, "command processes"),
             (self.closed_conns, "closed connections"),
-            (self.listen_states, "drop counters of listeners"),
+            (self.listen_states, "listener drop counters"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();
         let what = some.join(", ");
         (!some.is_empty())
-            .then(|| format!("note: evicted from full maps (see --max-conns): {what}"))
+            .then(|| format!("note: evicted from full maps (raise --max-conns): {what}"))
     }
 }
 
@@ -164,13 +164,16 @@ impl Accounting {
         let event_types =
             self.event_types.iter().map(|(event_type, counts)| line(event_type, counts));
         let late = (self.late > 0).then(|| {
-            format!("note: {} events arrived late and follow younger ones (mono_ns)", self.late)
+            format!(
+                "note: {} events came too late to be sorted: sort the output by mono_ns",
+                self.late
+            )
         });
         let undecided = self.total().lost_undecided;
         let undecided = (undecided > 0).then(|| {
             format!(
-                "note: {undecided} of the lost events have an owner that was evicted, so filters could not decide on \
-                 them: raise --max-conns"
+                "note: {undecided} of the lost events could not be filtered, as the owner of their connection was \
+                 evicted: raise --max-conns"
             )
         });
         event_types.chain(late).chain(undecided).chain(self.evicted.line()).collect()
@@ -198,7 +201,7 @@ fn line(event_type: &str, counts: &Counts) -> String {
     }
     if counts.recursion_misses > 0 {
         text += &format!(
-            "; {} of the lost are recursion misses: the kernel skips a program that interrupts itself",
+            "; {} of the lost are recursion misses (the kernel skipped a nested run)",
             counts.recursion_misses
         );
     }

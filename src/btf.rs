@@ -1,8 +1,8 @@
-//! A reader of BTF, the kernel's description of its own types: what members a struct has here, and where.
+//! A reader of BTF, the kernel's type information: which members a struct has on this kernel, and where.
 //!
-//! Our own, because the questions are few and the start must be fast: types are indexed by offset and looked at only
-//! when asked for (3 ms for a whole kernel, where building every type takes 180 ms), and module BTF ("split": its ids
-//! and strings go on where the kernel's end) needs no special rights. Any bytes are safe.
+//! A separate implementation, as the queries are few and startup must be fast: types are indexed by offset and decoded only
+//! when needed (3 ms for a whole kernel, where building every type takes 180 ms), and module BTF ("split": its IDs and strings
+//! continue where the kernel's end) needs no privileges. Any input is safe.
 
 mod excerpt;
 mod file;
@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 
 const MAGIC: u16 = 0xeb9f;
-/// Deeper nesting than any kernel struct has; ends loops in broken BTF.
+/// Deeper than any kernel struct is nested; ends loops in broken BTF.
 const MAX_DEPTH: u32 = 32;
 
 const INT: u32 = 1;
@@ -35,7 +35,7 @@ const DECL_TAG: u32 = 17;
 const TYPE_TAG: u32 = 18;
 const ENUM64: u32 = 19;
 
-/// The kinds that are asked for by name, but for functions: these are most of a kernel's names, and two are asked for.
+/// The kinds looked up by name. Functions are left out: they are most of a kernel's names, and only two are looked up.
 const INDEXED: [u32; 5] = [STRUCT, UNION, ENUM, ENUM64, TYPEDEF];
 
 /// Where a member lies in its struct, in bits.
@@ -50,15 +50,15 @@ pub struct Btf<'base> {
     bytes: Vec<u8>,
     strings: usize,
     strings_end: usize,
-    /// Where the type of each id is.
+    /// The offset of each type, by ID.
     types: Vec<u32>,
     base: Option<&'base Btf<'base>>,
-    /// Those of `INDEXED` kinds: the hash of the name in the upper half, the place in `types` in the lower; sorted. Made when the
-    /// first is asked for.
+    /// The types of `INDEXED` kinds: the name's hash in the upper half, the index in `types` in the lower; sorted. Built on the
+    /// first lookup.
     names: OnceCell<Vec<u64>>,
 }
 
-/// A type's fixed part, and whose it is: ids and places are counted there.
+/// A type's fixed part, and the BTF that its IDs and offsets refer to.
 #[derive(Clone, Copy)]
 struct Entry<'b> {
     btf: &'b Btf<'b>,
@@ -87,12 +87,12 @@ impl<'b> Entry<'b> {
         (self.info & 0xffff) as usize
     }
 
-    /// Members carry bit-field sizes.
-    fn event_type_flag(self) -> bool {
+    /// Whether member offsets include bit-field sizes.
+    fn kind_flag(self) -> bool {
         self.info >> 31 == 1
     }
 
-    /// Without its length, as it is asked of very many.
+    /// Compares without finding the name's end, as it runs for very many types.
     fn is_named(self, name: &str) -> bool {
         let rest = self.btf.text(self.name).and_then(|text| text.strip_prefix(name.as_bytes()));
         rest.is_some_and(|rest| rest.first() == Some(&0))
@@ -110,7 +110,7 @@ impl<'b> Entry<'b> {
             let at = 12 + i * 12;
             let (member, type_id, raw) = (self.word(at)?, self.word(at + 4)?, self.word(at + 8)?);
             let (offset, bits) =
-                if self.event_type_flag() { (raw & 0xff_ffff, raw >> 24) } else { (raw, 0) };
+                if self.kind_flag() { (raw & 0xff_ffff, raw >> 24) } else { (raw, 0) };
             let member = self.btf.string(member)?;
             let of = self.btf.entry(type_id)?;
             if member == name {
@@ -126,7 +126,7 @@ impl<'b> Entry<'b> {
         None
     }
 
-    /// Through typedefs, qualifiers and arrays to what they are of.
+    /// Resolves typedefs, qualifiers and arrays.
     fn element(self, depth: u32) -> Option<Entry<'b>> {
         match self.kind() {
             TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG if depth > 0 => {
@@ -154,20 +154,20 @@ impl<'b> Entry<'b> {
 }
 
 impl Btf<'static> {
-    /// The kernel's, or another self-contained file.
+    /// The kernel's BTF, or another self-contained file.
     pub fn from_file(path: &Path) -> io::Result<Self> {
         Self::parse(file::read(path)?, None).ok_or_else(|| file::invalid("not BTF"))
     }
 }
 
 impl<'base> Btf<'base> {
-    /// A module's, on top of the kernel's.
+    /// A module's BTF, on top of the kernel's.
     #[must_use]
     pub fn split_from_file(path: &Path, base: &'base Btf<'base>) -> Option<Self> {
         Self::parse(file::read(path).ok()?, Some(base))
     }
 
-    /// `None` where the bytes are no BTF of this machine's byte order.
+    /// `None` if the bytes are not BTF of this machine's byte order.
     #[must_use]
     pub fn parse(bytes: Vec<u8>, base: Option<&'base Btf<'base>>) -> Option<Self> {
         if !has_magic(&bytes) {
@@ -189,13 +189,13 @@ impl<'base> Btf<'base> {
         Some(Btf { bytes, strings, strings_end, types, base, names: OnceCell::new() })
     }
 
-    /// Is there such a struct or union?
+    /// Whether there is such a struct or union.
     #[must_use]
     pub fn has_struct(&self, name: &str) -> bool {
         self.find(name, STRUCT).is_some()
     }
 
-    /// Is there such a function?
+    /// Whether there is such a function.
     #[must_use]
     pub fn has_func(&self, name: &str) -> bool {
         let is = |entry: Entry<'_>| entry.kind() == FUNC && entry.is_named(name);
@@ -203,7 +203,7 @@ impl<'base> Btf<'base> {
             || self.base.is_some_and(|base| base.has_func(name))
     }
 
-    /// Is there such a typedef? A tracepoint `x` has one, `btf_trace_x`.
+    /// Whether there is such a typedef. A tracepoint `x` has one, `btf_trace_x`.
     #[must_use]
     pub fn has_typedef(&self, name: &str) -> bool {
         self.find(name, TYPEDEF).is_some()
@@ -231,7 +231,7 @@ impl<'base> Btf<'base> {
         None
     }
 
-    /// The names and values of an enum; none where there is no such enum.
+    /// The names and values of an enum; empty if there is no such enum.
     #[must_use]
     pub fn enumerators(&self, name: &str) -> Vec<(String, u64)> {
         let Some(entry) = self.find(name, ENUM) else {
@@ -245,15 +245,15 @@ impl<'base> Btf<'base> {
         (0..entry.len()).map_while(one).collect()
     }
 
-    /// Our own types first: a module may have copies of the kernel's, and one of its own under a name that the kernel
-    /// has too. A union will do where a struct is sought.
+    /// The module's types first: it may have copies of the kernel's, or different types of the same names. A union matches where
+    /// a struct is wanted.
     fn find(&self, name: &str, kind: u32) -> Option<Entry<'_>> {
         let wanted = |found: u32| found == kind || (kind == STRUCT && found == UNION);
         let own = self.named(name).map(|(_, entry)| entry).find(|entry| wanted(entry.kind()));
         own.or_else(|| self.base?.find(name, kind))
     }
 
-    /// Our own types of that name, with their ids.
+    /// This BTF's types of that name, with their IDs.
     fn named(&self, name: &str) -> impl Iterator<Item = (u32, Entry<'_>)> {
         let names = self.names.get_or_init(|| self.index());
         let first = name_hash(name.as_bytes()) << 32;
@@ -284,7 +284,7 @@ impl<'base> Btf<'base> {
         }
     }
 
-    /// A module's ids go on where the kernel's end; 0 is `void`.
+    /// A module's IDs continue where the kernel's end; 0 is `void`.
     fn first_id(&self) -> u32 {
         self.base.map_or(1, |base| base.types.len() as u32 + 1)
     }
@@ -302,7 +302,7 @@ impl<'base> Btf<'base> {
         self.text(offset)?.split(|&byte| byte == 0).next()
     }
 
-    /// The strings from that offset on.
+    /// The string table from that offset on.
     fn text(&self, offset: u32) -> Option<&[u8]> {
         let first = self.base.map_or(0, |base| base.strings_end - base.strings);
         match (offset as usize).checked_sub(first) {
@@ -312,13 +312,13 @@ impl<'base> Btf<'base> {
     }
 }
 
-/// FNV-1a of 32 bits, up to the byte that ends the name.
+/// 32-bit FNV-1a, up to the terminating NUL.
 fn name_hash(name: &[u8]) -> u64 {
     let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     name.iter().take_while(|byte| **byte != 0).fold(0x811c_9dc5, step).into()
 }
 
-/// Of this machine's byte order.
+/// Checks the magic number in this machine's byte order.
 fn has_magic(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC.to_ne_bytes())
 }
@@ -327,7 +327,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// Bytes behind a type's fixed part. `None`: a kind newer than this reader, whose length is not known.
+/// Bytes after a type's fixed part. `None`: a kind newer than this reader, whose length is unknown.
 fn extra(info: u32) -> Option<usize> {
     let len = (info & 0xffff) as usize;
     Some(match info >> 24 & 0x1f {

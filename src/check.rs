@@ -1,4 +1,4 @@
-//! What this kernel, these rights and this binary can do, as data; its JSON form is these structs.
+//! What works with this kernel, these privileges and this binary. The JSON report is these structs, serialised.
 
 mod system;
 
@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use anyhow::Result;
 use serde::Serialize;
 
-use self::system::{WITHOUT_TYPES, no_layout, not_loaded};
+use self::system::{WITHOUT_BTF, no_layout, not_loaded};
 use crate::config::{self, Config};
 use crate::events::ca::{ALGORITHMS, Algorithm, Layouts};
 use crate::events::{EVENT_TYPES, EventType};
@@ -17,27 +17,26 @@ use crate::loader::{self, CoreTypes};
 use crate::session;
 use crate::table::{Column, Set};
 
-/// The whole.
 #[derive(Serialize)]
 pub struct CheckReport {
     pub version: &'static str,
     pub kernel: String,
-    /// Can anything be traced as things are?
+    /// Whether anything can be traced.
     pub ready: bool,
     pub system: Vec<CheckItem>,
     pub events: Vec<EventStatus>,
     pub algorithms: Vec<CheckItem>,
 }
 
-/// One thing that is there, or is not.
+/// A feature, and whether it is available.
 #[derive(Serialize)]
 pub struct CheckItem {
     pub name: String,
-    /// Null: it is not known.
+    /// Null: unknown.
     pub ok: Option<bool>,
-    /// What is so, or why not, or why that is not known.
+    /// How it works, why it does not, or why that is unknown.
     pub detail: String,
-    /// What to do about it.
+    /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
@@ -46,31 +45,31 @@ pub struct CheckItem {
 pub struct EventStatus {
     pub name: &'static str,
     pub hook: &'static str,
-    pub uses: Vec<RequestStatus>,
+    pub requests: Vec<RequestStatus>,
     pub fields: Vec<FieldStatus>,
 }
 
-/// What would be used for a request.
+/// The readers for a set of fields.
 #[derive(Serialize)]
 pub struct RequestStatus {
-    pub request: &'static str,
-    /// Is there a reader for it? Null: it is not known.
-    pub possible: Option<bool>,
+    pub name: &'static str,
+    /// Whether there is a reader. Null: unknown.
+    pub available: Option<bool>,
     /// Best first.
     pub readers: Vec<ReaderStatus>,
     pub transport: Option<&'static str>,
-    /// Why there is none, or why that is not known.
+    /// Why there is no reader, or why that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
+    pub reason: Option<String>,
 }
 
 #[derive(Serialize)]
 pub struct ReaderStatus {
     pub name: &'static str,
-    pub why: &'static str,
+    pub description: &'static str,
     pub programs: Vec<String>,
     pub notes: Vec<String>,
-    /// Did the kernel take the programs? Null: not tried, for want of rights.
+    /// Whether the kernel accepts the programs. Null: not tried, without the privileges.
     pub loads: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -79,33 +78,33 @@ pub struct ReaderStatus {
 #[derive(Serialize)]
 pub struct FieldStatus {
     pub name: &'static str,
-    /// Null: it is not known.
+    /// Null: unknown.
     pub available: Option<bool>,
-    /// That would give it, best first.
+    /// Readers that provide it, best first.
     pub readers: String,
-    /// Why it is null, or why that is not known.
+    /// Why it is null, or why that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub missing: Option<String>,
+    pub reason: Option<String>,
 }
 
-/// What the kernel was answers, once for all event types.
-struct KernelAnswers<'k> {
+/// What the kernel supports; determined once for all event types.
+struct Environment<'k> {
     kernel: &'k Kernel,
     rights: Rights,
     features: KernelFeatures,
     states: Vec<CaState>,
     layouts: Layouts,
     core_types: CoreTypes,
-    /// Readers for which the kernel took the programs of all event types together.
+    /// Readers for which the kernel accepts the programs of all event types together.
     loaded: Vec<config::Reader>,
 }
 
 impl CheckReport {
-    /// Asks the kernel; with enough rights the programs are loaded too, and not attached.
+    /// With sufficient privileges the programs are loaded, but not attached.
     #[must_use]
     pub fn new(kernel: &Kernel, rights: Rights) -> Self {
         loader::set_log(false);
-        let mut answers = KernelAnswers {
+        let mut environment = Environment {
             kernel,
             rights,
             features: session::features(kernel),
@@ -114,17 +113,17 @@ impl CheckReport {
             core_types: CoreTypes::new(kernel),
             loaded: Vec::new(),
         };
-        answers.loaded = load_all(&answers);
+        environment.loaded = load_all(&environment);
         let events: Vec<EventStatus> =
-            EVENT_TYPES.iter().map(|event_type| event_status(event_type, &answers)).collect();
+            EVENT_TYPES.iter().map(|event_type| event_status(event_type, &environment)).collect();
         let usable = events.iter().any(|p| p.readers().any(|reader| reader.loads != Some(false)));
         CheckReport {
             version: env!("CARGO_PKG_VERSION"),
             kernel: kernel::release(),
             ready: rights.check().is_ok() && usable,
-            system: system::items(&answers),
+            system: system::items(&environment),
             events,
-            algorithms: std::iter::zip(ALGORITHMS, &answers.states)
+            algorithms: std::iter::zip(ALGORITHMS, &environment.states)
                 .map(|(algorithm, state)| system::algorithm(algorithm, *state, kernel))
                 .collect(),
         }
@@ -132,44 +131,44 @@ impl CheckReport {
 }
 
 impl EventStatus {
-    /// Of all requests.
+    /// The readers of all requests.
     pub fn readers(&self) -> impl Iterator<Item = &ReaderStatus> {
-        self.uses.iter().flat_map(|usage| &usage.readers)
+        self.requests.iter().flat_map(|request| &request.readers)
     }
 }
 
-fn event_status(event_type: &'static EventType, answers: &KernelAnswers<'_>) -> EventStatus {
+fn event_status(event_type: &'static EventType, environment: &Environment<'_>) -> EventStatus {
     let list_open = event_type.name == "life";
     let standard = Request { event_types: vec![event_type], list_open, ..Request::default() };
     let beyond_record = event_type.is_probe().then_some("--all-fields");
     let all = Request { beyond_record, owner: true, ..standard.clone() };
-    let uses: Vec<RequestStatus> =
+    let requests: Vec<RequestStatus> =
         [("standard fields", standard, false), ("all fields", all, true)]
             .into_iter()
-            // The others' records are the same whatever is shown of them.
+            // All other records are the same for any fields.
             .skip(usize::from(!event_type.is_probe()))
-            .map(|(request, wanted, full)| {
-                let none = |possible, why: &str| RequestStatus {
-                    request,
-                    possible,
+            .map(|(name, request, full)| {
+                let none = |available, reason: &str| RequestStatus {
+                    name,
+                    available,
                     readers: Vec::new(),
                     transport: None,
-                    refused: Some(why.to_owned()),
+                    reason: Some(reason.to_owned()),
                 };
-                if answers.kernel.btf().is_err() {
-                    return none(None, WITHOUT_TYPES);
+                if environment.kernel.btf().is_err() {
+                    return none(None, WITHOUT_BTF);
                 }
-                match plan(&wanted, &answers.features) {
+                match plan(&request, &environment.features) {
                     Ok(plan) => RequestStatus {
-                        request,
-                        possible: Some(true),
+                        name,
+                        available: Some(true),
                         readers: plan
                             .variants
                             .iter()
-                            .map(|variant| reader(variant, &plan, answers, full))
+                            .map(|variant| reader(variant, &plan, environment, full))
                             .collect(),
                         transport: Some(plan.transport.name()),
-                        refused: None,
+                        reason: None,
                     },
                     Err(why) => none(Some(false), why.text()),
                 }
@@ -177,20 +176,20 @@ fn event_status(event_type: &'static EventType, answers: &KernelAnswers<'_>) -> 
             .collect();
     let fields = (event_type.columns)()
         .into_iter()
-        .map(|column| field(event_type, column, answers))
+        .map(|column| field(event_type, column, environment))
         .collect();
-    EventStatus { name: event_type.name, hook: event_type.hook, uses, fields }
+    EventStatus { name: event_type.name, hook: event_type.hook, requests, fields }
 }
 
 fn field(
     event_type: &EventType,
     column: &'static Column,
-    answers: &KernelAnswers<'_>,
+    environment: &Environment<'_>,
 ) -> FieldStatus {
     let record =
-        event_type.is_probe() && column.set == Set::Standard && answers.features.record.is_ok();
-    let readers = [("record", record), ("sock", answers.features.tp_btf), ("raw", true)];
-    let (available, missing) = match missing(event_type, column, answers) {
+        event_type.is_probe() && column.set == Set::Standard && environment.features.record.is_ok();
+    let readers = [("record", record), ("sock", environment.features.tp_btf), ("raw", true)];
+    let (available, reason) = match unavailable(event_type, column, environment) {
         Ok(()) => (Some(true), None),
         Err((available, why)) => (available, Some(why)),
     };
@@ -203,22 +202,22 @@ fn field(
             .map(|(name, _)| *name)
             .collect::<Vec<_>>()
             .join(", "),
-        missing,
+        reason,
     }
 }
 
-/// Why there is no such value here, or why that is not known.
-fn missing(
+/// The error says why the column is null, or why that is unknown.
+fn unavailable(
     event_type: &EventType,
     column: &Column,
-    answers: &KernelAnswers<'_>,
+    environment: &Environment<'_>,
 ) -> Result<(), (Option<bool>, String)> {
-    let kernel = answers.kernel;
+    let kernel = environment.kernel;
     if kernel.btf().is_err() {
-        return Err((None, WITHOUT_TYPES.into()));
+        return Err((None, WITHOUT_BTF.into()));
     }
     if let Some((_, why)) =
-        answers.features.missing_events.iter().find(|(name, _)| *name == event_type.name)
+        environment.features.missing_events.iter().find(|(name, _)| *name == event_type.name)
     {
         return Err((Some(false), why.clone()));
     }
@@ -231,8 +230,8 @@ fn missing(
         return Ok(());
     };
     let algorithm = &ALGORITHMS[index];
-    match answers.states[index] {
-        _ if answers.layouts.knows(column.name) => Ok(()),
+    match environment.states[index] {
+        _ if environment.layouts.knows(column.name) => Ok(()),
         CaState::NotLoaded => Err((None, not_loaded(algorithm))),
         CaState::Unknown => Err((Some(false), no_layout(algorithm))),
         _ => Err((
@@ -242,11 +241,11 @@ fn missing(
     }
 }
 
-/// Loads the programs of all event types at once, for each reader: the object is opened and the kernel's types are read once.
-/// Where the kernel refuses one of the programs, each event type is tried by itself.
-fn load_all(answers: &KernelAnswers<'_>) -> Vec<config::Reader> {
+/// Loads the programs of all event types at once for each reader, which is much faster than loading each event type. Only if
+/// the kernel rejects one of the programs is each event type tried by itself.
+fn load_all(environment: &Environment<'_>) -> Vec<config::Reader> {
     let missing_events = |event_type: &EventType| {
-        answers.features.missing_events.iter().any(|(name, _)| *name == event_type.name)
+        environment.features.missing_events.iter().any(|(name, _)| *name == event_type.name)
     };
     let request = Request {
         event_types: EVENT_TYPES.iter().filter(|event_type| !missing_events(event_type)).collect(),
@@ -255,33 +254,38 @@ fn load_all(answers: &KernelAnswers<'_>) -> Vec<config::Reader> {
         list_open: true,
         ..Request::default()
     };
-    if answers.kernel.btf().is_err() || answers.rights.check().is_err() {
+    if environment.kernel.btf().is_err() || environment.rights.check().is_err() {
         return Vec::new();
     }
-    let Ok(plan) = plan(&request, &answers.features) else { return Vec::new() };
-    let loads = |variant: &&Variant| load(variant, &plan, answers, true).is_ok();
+    let Ok(plan) = plan(&request, &environment.features) else { return Vec::new() };
+    let loads = |variant: &&Variant| load(variant, &plan, environment, true).is_ok();
     plan.variants.iter().filter(loads).map(|variant| variant.reader).collect()
 }
 
-/// Loads them, without attaching.
-fn load(variant: &Variant, plan: &Plan, answers: &KernelAnswers<'_>, full: bool) -> Result<()> {
+/// Loads the programs without attaching them.
+fn load(variant: &Variant, plan: &Plan, environment: &Environment<'_>, full: bool) -> Result<()> {
     let mut storage = MaybeUninit::uninit();
-    loader::load(&mut storage, &answers.core_types, &Config::default(), plan, variant, full)
+    loader::load(&mut storage, &environment.core_types, &Config::default(), plan, variant, full)
         .map(drop)
 }
 
-/// Tries to load, where we may. The programs of `probe` differ with its fields.
-fn reader(variant: &Variant, plan: &Plan, answers: &KernelAnswers<'_>, full: bool) -> ReaderStatus {
+/// Tries to load the programs, given the privileges. Those of `probe` depend on its fields.
+fn reader(
+    variant: &Variant,
+    plan: &Plan,
+    environment: &Environment<'_>,
+    full: bool,
+) -> ReaderStatus {
     let of_probe = plan.variants.iter().any(|variant| variant.has("probe"));
-    let tried = answers.rights.check().is_ok().then(|| {
-        if answers.loaded.contains(&variant.reader) && !of_probe {
+    let tried = environment.rights.check().is_ok().then(|| {
+        if environment.loaded.contains(&variant.reader) && !of_probe {
             return Ok(());
         }
-        load(variant, plan, answers, full)
+        load(variant, plan, environment, full)
     });
     ReaderStatus {
         name: variant.reader.name(),
-        why: variant.why,
+        description: variant.description,
         programs: variant
             .helpers
             .iter()

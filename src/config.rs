@@ -1,4 +1,4 @@
-//! What the user asked for, checked: the only thing the rest of the program sees of the command line.
+//! The validated options: all that the rest of the program sees of the command line.
 
 pub mod summary;
 pub mod zone;
@@ -14,14 +14,14 @@ use self::zone::Net;
 use crate::events::View;
 use crate::sink::template::Piece;
 
-/// How the kernel's tcp_probe is read.
+/// How `probe` is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// The tracepoint's own record.
     Record,
-    /// `struct tcp_sock`, by direct loads (tp_btf).
+    /// `struct tcp_sock` with direct loads (tp_btf).
     Sock,
-    /// `struct tcp_sock`, by probe reads (raw_tp).
+    /// `struct tcp_sock` with probe reads (raw_tp).
     Raw,
 }
 
@@ -53,7 +53,7 @@ impl Transport {
     }
 }
 
-/// AND across fields, OR within a list; an empty list lets everything through.
+/// AND across fields, OR within a list; an empty list matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
     pub port: Vec<RangeInclusive<u16>>,
@@ -66,9 +66,9 @@ pub struct Filters {
     pub ipv6_only: bool,
     pub pid: Vec<u32>,
     pub uid: Vec<u32>,
-    /// As the kernel keeps names: 15 bytes and a NUL.
+    /// As in the kernel: up to 15 bytes and a NUL.
     pub comm: Vec<[u8; 16]>,
-    /// Ids of v2 groups.
+    /// IDs of v2 cgroups.
     pub cgroup: Vec<u64>,
     /// Inodes.
     pub netns: Vec<u64>,
@@ -81,13 +81,13 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Those that need the owner to be known.
+    /// Whether any of them needs the owner.
     #[must_use]
     pub fn by_owner(&self) -> bool {
         !self.pid.is_empty() || !self.comm.is_empty()
     }
 
-    /// Is an address of one interface only?
+    /// Whether any address has a zone.
     #[must_use]
     pub fn has_zones(&self) -> bool {
         let nets = [&self.addr, &self.laddr, &self.raddr];
@@ -95,7 +95,7 @@ impl Filters {
             || self.follow.into_iter().flatten().any(|end| zone::of_end(end) != 0)
     }
 
-    /// Those that need `struct sock`; named by option for the message.
+    /// The first option, if any, that needs `struct sock`.
     #[must_use]
     pub fn by_socket(&self) -> Option<&'static str> {
         [
@@ -118,14 +118,13 @@ impl Filters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub interval_ns: u64,
-    /// What may be saved up: a tenth of a second's worth, at least one event.
+    /// The largest burst: a tenth of a second's worth, at least one event.
     pub burst_ns: u64,
 }
 
 impl Rate {
     const BURST_NS: u64 = 100_000_000;
 
-    /// `events` per `per`.
     #[must_use]
     pub fn new(events: u64, per: Duration) -> Self {
         let per_ns = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
@@ -134,12 +133,12 @@ impl Rate {
     }
 }
 
-/// Less of what the filters let through.
+/// Limits on the events that match the filters.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     pub duration: Option<Duration>,
     pub count: Option<u64>,
-    /// 1 in N of a connection.
+    /// One in N events of each connection.
     pub sample: Option<u32>,
     pub every: Option<Duration>,
     pub on_change: bool,
@@ -148,7 +147,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those that keep state per connection.
+    /// Whether any of them keeps state per connection.
     #[must_use]
     pub fn per_connection(&self) -> bool {
         self.sample.is_some()
@@ -158,14 +157,14 @@ impl Limits {
     }
 }
 
-/// What a command shows of its event type.
+/// The events of its type that a command shows.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilters {
-    /// Connections that did not come about.
+    /// Only failed connections.
     pub failed: bool,
-    /// What took at least so long.
-    pub least: Option<Duration>,
-    /// Before all else the connections that are open already.
+    /// The minimum duration.
+    pub min_duration: Option<Duration>,
+    /// List the connections that are open at the start.
     pub list_open: bool,
 }
 
@@ -178,7 +177,7 @@ pub enum Format {
     Csv,
 }
 
-/// What `time` holds.
+/// The clock used for `time`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeMode {
     #[default]
@@ -193,7 +192,7 @@ pub enum Fields {
     #[default]
     Standard,
     All,
-    /// By name, in that order.
+    /// By name, in this order.
     Named(Vec<String>),
 }
 
@@ -201,9 +200,9 @@ pub enum Fields {
 pub struct Output {
     pub format: Format,
     pub fields: Fields,
-    /// Lines of the user's own making, instead of the format; `fields` are then what it names.
+    /// The line template of --format, instead of a format; `fields` are those that it names.
     pub template: Option<Vec<Piece>>,
-    /// The command's own columns in the text format, instead of those of the event type.
+    /// The command's columns in the text format, instead of those of the event type.
     pub view: Option<View>,
     pub time: TimeMode,
     pub header: bool,
@@ -211,28 +210,28 @@ pub struct Output {
     pub quiet: bool,
     pub verbose: bool,
     pub stats: Option<Duration>,
-    /// A summary takes the place of the one before it on the screen.
+    /// Each summary replaces the previous one on the screen.
     pub redraw: bool,
-    /// Of `drop`: the kernel's stack.
+    /// Record the kernel stack with `drop`.
     pub stack: bool,
 }
 
-/// How the kernel is tapped; `None`: what fits best.
+/// How the kernel is traced; `None`: chosen automatically.
 #[derive(Clone, Debug, Default)]
 pub struct KernelOptions {
     pub reader: Option<Reader>,
     pub transport: Option<Transport>,
     pub buffer_size: Option<u32>,
-    /// Connections that are remembered at a time.
+    /// Connections tracked at a time.
     pub max_conns: Option<u32>,
     pub btf: Option<PathBuf>,
-    /// As if the kernel lacked the tracepoint of an event type that can do without.
+    /// Infer event types from other tracepoints even if the kernel has their own.
     pub inferred: bool,
-    /// Our own niceness while we trace.
+    /// Niceness of the tracer.
     pub nice: Option<i32>,
 }
 
-/// One trace; by default of everything, as text.
+/// One trace; by default, of everything, as text.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     pub filters: Filters,
@@ -242,11 +241,11 @@ pub struct Config {
     pub kernel_options: KernelOptions,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,
-    /// Count, and print no events.
+    /// Aggregate events instead of printing them.
     pub summary: Option<SummaryOptions>,
 }
 
-/// A mistake in what was asked, in one line.
+/// A usage error, in one line.
 #[derive(Debug)]
 pub struct Usage(pub String);
 

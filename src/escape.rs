@@ -1,16 +1,15 @@
-//! Text at the program's borders. A process, a file or an argument may be called anything: what a terminal would act
-//! upon, or a reader would not see, never leaves the program as it is.
+//! Escaping of all output. Processes, files and arguments may have any name: characters that a terminal would interpret, or that
+//! are invisible, are never printed as they are.
 //!
-//! There is one escape, `\xNN`, the byte NN. In a name it stands for a byte that is not UTF-8 and for the backslash
-//! (`\x5c`), in every format; so names of any bytes stay apart and [`unescape`] gives them back. Text and CSV also
-//! write the bytes of hidden characters so; JSON has its own escape for those, `\uNNNN`, which its readers undo.
+//! The only escape is `\xNN`, the byte NN. In names, in every format, it stands for a byte that is not UTF-8 and for the
+//! backslash (`\x5c`); so different names never look the same, and [`unescape`] restores them. Text and CSV also use it for the
+//! bytes of hidden characters; JSON has `\uNNNN` for those, which its parsers undo.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Would a terminal act upon it, or show nothing or something else? Controls (C0, DEL, C1), format characters such as
-/// U+202E, line separators, spaces other than the ordinary one, what Unicode has not assigned, and what it says may be shown
-/// as nothing.
+/// Whether a terminal would interpret the character, or not show it as it is: controls (C0, DEL, C1), format characters such as
+/// U+202E, line separators, spaces other than U+0020, unassigned characters, and those that may be invisible.
 fn hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -18,22 +17,22 @@ fn hidden(c: char) -> bool {
     if is_blank(c) {
         return true;
     }
-    // Behind a letter combining marks are what they are meant to be, and the standard library keeps them.
+    // After a letter, combining marks are valid, and the standard library does not escape them.
     let mut pair = [b'x', 0, 0, 0, 0];
     let len = 1 + c.encode_utf8(&mut pair[1..]).len();
     let pair = std::str::from_utf8(&pair[..len]).unwrap_or_default();
     pair.escape_debug().nth(1) == Some('\\')
 }
 
-/// Letters and marks that are shown as nothing (Default_Ignorable_Code_Point: variation selectors, fillers, joiners), and
-/// the Braille pattern without dots. The standard library takes them for visible.
+/// Invisible letters and marks (Default_Ignorable_Code_Point: variation selectors, fillers, joiners), and the blank Braille
+/// pattern, which the standard library does not escape.
 fn is_blank(c: char) -> bool {
     matches!(c, '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
         || matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
         || matches!(c, '\u{2800}' | '\u{3164}' | '\u{ffa0}')
 }
 
-/// ASCII that stands for itself everywhere, also in a name and between JSON's quotes.
+/// ASCII that needs no escape in any format.
 fn plain(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
 }
@@ -105,7 +104,7 @@ pub fn json_name(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// JSON that was made elsewhere: what is hidden in its strings is escaped, its own line ends are kept.
+/// A serialised JSON document: hidden characters in its strings are escaped, its line ends are kept.
 #[must_use]
 pub fn json_document(document: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(document.len());
@@ -119,7 +118,7 @@ pub fn json_document(document: &str) -> Vec<u8> {
     out
 }
 
-/// One line for standard error or a report, whatever an argument in it had.
+/// One line for standard error or a report, which may contain arguments.
 #[must_use]
 pub fn line(line: &str) -> String {
     let mut out = Vec::with_capacity(line.len());
@@ -133,7 +132,7 @@ pub fn path(path: impl AsRef<OsStr>) -> String {
     line(&to_text(path.as_ref().as_bytes()))
 }
 
-/// A name's bytes as text: `\xNN` for what is not UTF-8 and for the backslash.
+/// A name's bytes as text: `\xNN` for bytes that are not UTF-8 and for the backslash.
 fn to_text(bytes: &[u8]) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -145,7 +144,7 @@ fn to_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The bytes of a name that was printed. A backslash without `xNN` behind it is one.
+/// The bytes of a printed name. A backslash without `xNN` after it is literal.
 #[must_use]
 pub fn unescape(text: &str) -> Vec<u8> {
     let digit = |byte: Option<&u8>| Some(char::from(*byte?).to_digit(16)? as u8);

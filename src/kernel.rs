@@ -1,4 +1,4 @@
-//! What this kernel can do, and what we may do: asked of BTF, tracefs and our own credentials, never of a version number.
+//! The kernel's features and the process's capabilities, determined from BTF, tracefs and credentials, never from a version.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use crate::table::Member;
 
 /// The kernel's own BTF.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-/// libbpf looks in the same places, in this order.
+/// Mount points in the order in which libbpf tries them.
 const TRACEFS: &[&str] = &["/sys/kernel/debug/tracing", "/sys/kernel/tracing"];
 
 const SECURITYFS: &str = "/sys/kernel/security";
 const SECURITYFS_MAGIC: u64 = 0x7363_6673;
 
-/// The members of the tcp_probe record that are read, with their size in bits. A record that has them all, so wide, is
-/// one that we know; where `family` or `skaddr` stand beside them makes no difference.
+/// The members of the tcp_probe record that are read, with their sizes in bits. A record with all of them at these sizes is
+/// known; other members such as `family` or `skaddr` make no difference.
 const RECORD: &[(&str, u32)] = &[
     ("saddr", 28 * 8),
     ("daddr", 28 * 8),
@@ -40,21 +40,21 @@ const RECORD: &[(&str, u32)] = &[
     ("sock_cookie", 64),
 ];
 
-/// Enums of drop reasons beside the kernel's own, and whose BTF has them where they are not built in.
+/// Enums of subsystems' drop reasons, and the module whose BTF has them if they are not built in.
 const SUBSYSTEM_REASONS: &[(&str, Option<&str>)] = &[
     ("mac80211_drop_reason", Some("mac80211")),
     ("ovs_drop_reason", Some("openvswitch")),
     ("qdisc_drop_reason", None),
 ];
 
-/// Answers about the running kernel.
+/// Features of the running kernel.
 pub struct Kernel {
     pub btf_path: PathBuf,
     btf: std::io::Result<Btf<'static>>,
 }
 
 impl Kernel {
-    /// Reads the BTF, the kernel's own or the one that was given.
+    /// Reads the kernel's BTF, or the given file.
     #[must_use]
     pub fn new(btf: Option<&Path>) -> Self {
         let btf_path = btf.unwrap_or(Path::new(KERNEL_BTF)).to_owned();
@@ -62,36 +62,36 @@ impl Kernel {
         Kernel { btf_path, btf }
     }
 
-    /// The types; else why there are none, and what to do.
+    /// The BTF, or why there is none and what to do.
     pub fn btf(&self) -> Result<&Btf<'static>, String> {
         self.btf.as_ref().map_err(|error| {
             let path = escape::path(&self.btf_path);
             let none = error.kind() == std::io::ErrorKind::NotFound;
             if none && self.btf_path == Path::new(KERNEL_BTF) {
-                format!("no BTF: {path}: {error}; this kernel was built without CONFIG_DEBUG_INFO_BTF: give its BTF with --btf FILE")
+                format!("no BTF: {path}: {error}; this kernel was built without CONFIG_DEBUG_INFO_BTF: pass its BTF with --btf FILE")
             } else {
                 format!("no BTF: {path}: {error}")
             }
         })
     }
 
-    fn ask(&self, question: impl FnOnce(&Btf<'static>) -> bool) -> bool {
+    fn query(&self, question: impl FnOnce(&Btf<'static>) -> bool) -> bool {
         self.btf.as_ref().is_ok_and(question)
     }
 
-    /// Does a column's member exist here?
+    /// Whether this kernel has a column's struct member.
     #[must_use]
     pub fn has_member(&self, member: Member) -> bool {
-        self.ask(|btf| btf.member(member.type_name, member.member).is_some())
+        self.query(|btf| btf.member(member.type_name, member.member).is_some())
     }
 
-    /// Can programs attach to that tracepoint (tp_btf, raw_tp)?
+    /// Whether programs can attach to that tracepoint (tp_btf, raw_tp).
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.ask(|btf| btf.has_typedef(&format!("btf_trace_{name}")))
+        self.query(|btf| btf.has_typedef(&format!("btf_trace_{name}")))
     }
 
-    /// Why there can be no events of that event type here.
+    /// Why an event type is unavailable on this kernel.
     #[must_use]
     pub fn missing(&self, event_type: &EventType) -> Option<String> {
         if let Some(("syscalls", name)) = event_type.hook.split_once(':') {
@@ -101,7 +101,7 @@ impl Kernel {
                     event_type.hook
                 )
             };
-            // Where it has another event and not this one, that is why.
+            // If tracefs works, the tracepoint itself is missing.
             return tracefs_event("syscalls", name)
                 .err()
                 .map(|why| tracefs_event("tcp", "tcp_probe").map_or(why, |()| none()));
@@ -113,31 +113,31 @@ impl Kernel {
         (!there).then(|| format!("this kernel has no tracepoint {}", event_type.hook))
     }
 
-    /// The ring buffer: 5.8.
+    /// The BPF ring buffer: Linux 5.8.
     #[must_use]
     pub fn has_ringbuf(&self) -> bool {
-        self.ask(|btf| btf.has_struct("bpf_ringbuf"))
+        self.query(|btf| btf.has_struct("bpf_ringbuf"))
     }
 
-    /// tp_btf: programs that load typed memory directly, 5.5.
+    /// tp_btf, programs that load typed memory directly: Linux 5.5.
     #[must_use]
     pub fn has_tp_btf(&self) -> bool {
-        self.ask(|btf| btf.has_func("bpf_skc_to_tcp_sock")) && self.has_tracepoint("tcp_probe")
+        self.query(|btf| btf.has_func("bpf_skc_to_tcp_sock")) && self.has_tracepoint("tcp_probe")
     }
 
-    /// bpf_get_socket_cookie() in tracing programs: 5.12 (c5dbb89fc2ac), which added this function.
+    /// bpf_get_socket_cookie() in tracing programs: Linux 5.12 (c5dbb89fc2ac), which added this function.
     #[must_use]
     pub fn has_cookie_helper(&self) -> bool {
-        self.ask(|btf| btf.has_func("bpf_get_socket_ptr_cookie"))
+        self.query(|btf| btf.has_func("bpf_get_socket_ptr_cookie"))
     }
 
-    /// Is the tcp_probe record one that we can read, and may we? Else why not.
+    /// Checks that the tcp_probe record has a known layout, and may be read.
     pub fn record(&self) -> Result<(), String> {
         self.record_layout()?;
         tracefs_event("tcp", "tcp_probe")
     }
 
-    /// Is it one that we can read? Else why not.
+    /// Checks that the tcp_probe record has a known layout.
     pub fn record_layout(&self) -> Result<(), String> {
         let btf = self.btf()?;
         for &(member, size) in RECORD {
@@ -145,17 +145,17 @@ impl Kernel {
                 Some(found) if found.size == size => {}
                 Some(found) => {
                     return Err(format!(
-                        "its `{member}` has {} bits here and not {size}",
+                        "its member `{member}` has {} bits on this kernel, not {size}",
                         found.size
                     ));
                 }
-                None => return Err(format!("it has no `{member}` here")),
+                None => return Err(format!("it has no member `{member}` on this kernel")),
             }
         }
         Ok(())
     }
 
-    /// What records are read by.
+    /// The kernel types and names that decoding needs.
     #[must_use]
     pub fn types(&self) -> Types {
         let reasons = self.btf.as_ref().map(|btf| btf.enumerators("sk_rst_reason"));
@@ -171,7 +171,7 @@ impl Kernel {
         }
     }
 
-    /// The names of drop reasons: the kernel's own, and its subsystems', which are told apart by the upper 16 bits (6.4).
+    /// The names of drop reasons: the kernel's own, and its subsystems', which the upper 16 bits distinguish (Linux 6.4).
     #[must_use]
     pub fn drop_reasons(&self) -> HashMap<u64, String> {
         let Ok(btf) = self.btf.as_ref() else {
@@ -200,7 +200,7 @@ impl Kernel {
         names
     }
 
-    /// Where the private state of each algorithm lies.
+    /// The layout of each algorithm's private state.
     #[must_use]
     pub fn ca_layouts(&self) -> Layouts {
         let Ok(btf) = self.btf.as_ref() else {
@@ -223,13 +223,13 @@ impl Kernel {
         })
     }
 
-    /// Where the layout of an algorithm's state is known from.
+    /// The source of the layout of an algorithm's state.
     #[must_use]
     pub fn ca_state(&self, algorithm: &Algorithm) -> CaState {
         let Ok(btf) = self.btf.as_ref() else {
             return CaState::Unknown;
         };
-        // Bits of a member are counted from the other end there, which nobody has tried.
+        // Bit-field offsets count from the other end there, which is untested.
         if cfg!(target_endian = "big") {
             return CaState::Unknown;
         }
@@ -241,7 +241,7 @@ impl Kernel {
         }
         match self.module(algorithm.module) {
             Some(module) if module.has_struct(algorithm.type_name) => CaState::Module,
-            // A kernel with BTF for other modules has left this one out: then its layout is anybody's guess.
+            // The kernel has BTF for other modules, but not for this one: its layout is unknown.
             _ if self.has_module_btf() => CaState::Unknown,
             _ if ca_mainline::knows(algorithm.type_name) => CaState::Mainline,
             _ => CaState::Unknown,
@@ -253,7 +253,7 @@ impl Kernel {
         Btf::split_from_file(&self.btf_path.with_file_name(name), base)
     }
 
-    /// Modules carry BTF since 5.11 (36e68442d1af), where the kernel is built so.
+    /// Modules have BTF since Linux 5.11 (36e68442d1af), if the kernel is built with it.
     fn has_module_btf(&self) -> bool {
         if self.btf_path != Path::new(KERNEL_BTF) {
             return false;
@@ -263,37 +263,37 @@ impl Kernel {
     }
 }
 
-/// Where the layout of an algorithm's private state is known from.
+/// The source of the layout of an algorithm's private state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaState {
     /// The kernel's BTF: built in.
     Kernel,
     /// The module's BTF.
     Module,
-    /// This kernel's modules carry no BTF: mainline's layout is taken.
+    /// This kernel's modules have no BTF: mainline's layout is used.
     Mainline,
-    /// The module is not loaded, so no connection can use it now.
+    /// The module is not loaded, so no connection uses it.
     NotLoaded,
     Unknown,
 }
 
-/// Is the algorithm's module in the kernel?
+/// Whether the algorithm's module is loaded.
 #[must_use]
 pub fn is_loaded(algorithm: &Algorithm) -> bool {
     Path::new("/sys/module").join(algorithm.module).exists()
 }
 
-/// Is that event there for classic tracepoint programs? Else why not, and what to do.
+/// Checks that classic tracepoint programs can use the event. The error says what to do.
 pub fn tracefs_event(group: &str, name: &str) -> Result<(), String> {
-    let look = |dir: &&&str| Path::new(dir).join("events").metadata();
-    let Some(dir) = TRACEFS.iter().find(|dir| look(dir).is_ok()) else {
+    let metadata = |dir: &&&str| Path::new(dir).join("events").metadata();
+    let Some(dir) = TRACEFS.iter().find(|dir| metadata(dir).is_ok()) else {
         let denied = |dir: &&&str| {
-            look(dir).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+            metadata(dir).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
         };
         return Err(match TRACEFS.iter().find(denied) {
-            // Debugfs is closed to others wherever tracefs is, so that one proves nothing; the other does.
+            // Debugfs is always closed to other users, so its error does not show that tracefs is mounted there.
             Some(dir) if *dir == TRACEFS[1] => {
-                format!("{dir} is closed to this user: run it as root, or chmod a+rx {dir}")
+                format!("{dir} is not accessible to this user: run as root, or chmod a+rx {dir}")
             }
             _ => "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".into(),
         });
@@ -305,18 +305,18 @@ pub fn tracefs_event(group: &str, name: &str) -> Result<(), String> {
     }
 }
 
-/// What we may do.
+/// The capabilities that tracing needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
     pub bpf: bool,
     pub perfmon: bool,
     pub sys_admin: bool,
-    /// Raises the limit on locked memory, which maps counted against until 5.11.
+    /// Raises the limit on locked memory, which applies to maps before Linux 5.11.
     pub sys_resource: bool,
 }
 
 impl Rights {
-    /// Ours now.
+    /// Those of this process.
     #[must_use]
     pub fn current() -> Self {
         let effective = rustix::thread::capabilities(None)
@@ -329,24 +329,20 @@ impl Rights {
         }
     }
 
-    /// Enough to trace? Else what is missing and what mends it.
+    /// Checks that they suffice to trace; the error names what is missing and the fix.
     pub fn check(self) -> Result<(), String> {
-        const MEND: &str = "run it with sudo, or once: setcap cap_bpf,cap_perfmon=ep tcc-trace, for a group only (docs/security.md)";
+        const FIX: &str = "run with sudo, or set file capabilities: setcap cap_bpf,cap_perfmon=ep tcc-trace (docs/security.md)";
         match self {
             Rights { sys_admin: true, .. } | Rights { bpf: true, perfmon: true, .. } => Ok(()),
-            Rights { bpf: true, .. } => {
-                Err(format!("missing right: CAP_PERFMON (CAP_BPF is there); {MEND}"))
-            }
-            Rights { perfmon: true, .. } => {
-                Err(format!("missing right: CAP_BPF (CAP_PERFMON is there); {MEND}"))
-            }
-            _ => Err(format!("missing rights: CAP_BPF and CAP_PERFMON; {MEND}")),
+            Rights { bpf: true, .. } => Err(format!("missing capability: CAP_PERFMON; {FIX}")),
+            Rights { perfmon: true, .. } => Err(format!("missing capability: CAP_BPF; {FIX}")),
+            _ => Err(format!("missing capabilities: CAP_BPF and CAP_PERFMON; {FIX}")),
         }
     }
 }
 
-/// Microseconds per jiffy with 16 fractional bits. The coarse clock's resolution is one tick: CONFIG_HZ without its
-/// configuration file, which containers and small systems do not have.
+/// Microseconds per jiffy with 16 fractional bits. The coarse clock's resolution is one tick, which gives CONFIG_HZ even
+/// without the kernel's configuration file.
 #[must_use]
 pub fn us_per_jiffy_q16() -> u64 {
     let tick = clock_getres(ClockId::MonotonicCoarse);
@@ -355,7 +351,7 @@ pub fn us_per_jiffy_q16() -> u64 {
     (u128::from(ns) * 65536).div_ceil(1000) as u64
 }
 
-/// Are our pids those that the kernel's programs see?
+/// Whether process IDs are those that BPF programs see.
 #[must_use]
 pub fn in_host_pid_namespace() -> bool {
     // PROC_PID_INIT_INO.
@@ -368,24 +364,24 @@ pub fn hz() -> u32 {
     u32::try_from((1_000_000 << 16) / us_per_jiffy_q16().max(1)).unwrap_or(u32::MAX)
 }
 
-/// The kernel's release, for reports only.
+/// The kernel release, for display only.
 #[must_use]
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Kernel lockdown in `confidentiality` mode forbids programs to read kernel memory. `None`: securityfs, which tells, is
-/// not mounted.
+/// Kernel lockdown in `confidentiality` mode forbids programs to read kernel memory. `None`: unknown, as securityfs is not
+/// mounted.
 #[must_use]
 pub fn locked_down() -> Option<bool> {
     match std::fs::read_to_string(Path::new(SECURITYFS).join("lockdown")) {
         Ok(text) => Some(text.contains("[confidentiality]")),
-        // A kernel that cannot be locked down has no such file.
+        // A kernel without lockdown support has no such file.
         Err(_) => is_on(Path::new(SECURITYFS), SECURITYFS_MAGIC).then_some(false),
     }
 }
 
-/// Is that file of this file system?
+/// Whether the path is on a file system of that type.
 #[must_use]
 pub fn is_on(path: &Path, magic: u64) -> bool {
     rustix::fs::statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(magic))

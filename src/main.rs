@@ -102,8 +102,8 @@ fn tell(error: &anyhow::Error) {
     let text = format!("{error:#}");
     // Where it was known earlier it is in there.
     match files::remedy(&text).filter(|remedy| !text.contains(remedy.as_str())) {
-        Some(remedy) => stdio::tell(&format!("{text}; {remedy}")),
-        None => stdio::tell(&text),
+        Some(remedy) => stdio::print_line(&format!("{text}; {remedy}")),
+        None => stdio::print_line(&text),
     }
 }
 
@@ -132,7 +132,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
         usage.split(' ').take_while(|word| word.starts_with(char::is_alphabetic)).collect();
     let known = if unknown_word(error) { commands() } else { String::new() };
     let told = told.trim_start_matches("error: ");
-    stdio::tell(&format!("{told}{known}; see {} --help", command.join(" ")));
+    stdio::print_line(&format!("{told}{known}; see {} --help", command.join(" ")));
     ExitCode::from(USAGE)
 }
 

@@ -1,7 +1,7 @@
 //! Standard output and standard error.
 //!
-//! Either may be a pipe or a terminal that takes nothing for a while, and whoever else holds it may have set O_NONBLOCK. So we
-//! wait until it takes more, or until the user no longer wants to wait (see `session::signals`).
+//! Either may be a pipe or a terminal that is full for a while, and another process that shares it may have set O_NONBLOCK. So
+//! writes wait until it is writable, or until the user forces the end (see `session::signals`).
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -14,19 +14,18 @@ use rustix::io::Errno;
 
 use crate::escape;
 
-/// What polls as writable takes this much without blocking (PIPE_BUF).
+/// A writable pipe takes this much without blocking (PIPE_BUF).
 const PIECE: usize = 4096;
 
-/// Readable once nobody wants to wait any more.
+/// Becomes readable when the user forces the end.
 static GIVE_UP: OnceLock<OwnedFd> = OnceLock::new();
 
-/// From the moment when that file is readable no wait in here goes on.
+/// Ends all waits in this module once that file is readable.
 pub fn give_up_on(file: OwnedFd) {
-    // The first one stays: there is one process, and one who ends it.
     let _ = GIVE_UP.set(file);
 }
 
-/// Waits until the file is ready for that. False: nobody wants to wait any more.
+/// Waits until the file is ready. False: the user forced the end.
 #[must_use]
 pub fn wait_for(file: BorrowedFd<'_>, ready: PollFlags) -> bool {
     loop {
@@ -34,31 +33,30 @@ pub fn wait_for(file: BorrowedFd<'_>, ready: PollFlags) -> bool {
         files.extend(GIVE_UP.get().map(|give_up| PollFd::new(give_up, PollFlags::IN)));
         match poll(&mut files, None) {
             Err(Errno::INTR) => {}
-            // Errors and hang-ups of the file count as ready: its next call names them.
+            // Errors and hang-ups count as ready: the next call on the file returns them.
             _ => return files[0].revents() != PollFlags::empty(),
         }
     }
 }
 
-/// Standard output without its line buffer: the sinks write in large pieces and know when.
+/// Standard output without a line buffer, as the sinks do their own buffering.
 pub struct Stdout {
     file: File,
-    /// It may be full: a pipe, a socket, a terminal.
+    /// Writes may block: a pipe, a socket or a terminal.
     waits: bool,
 }
 
 impl Stdout {
-    /// Another handle on it.
     pub fn new() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let event_type = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-        let waits = matches!(event_type, FileType::Fifo | FileType::Socket) || file.is_terminal();
+        let file_type = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        let waits = matches!(file_type, FileType::Fifo | FileType::Socket) || file.is_terminal();
         Ok(Stdout { file, waits })
     }
 
-    /// Whether something can be written there now, as far as that can be known without writing.
+    /// Checks, without writing, that it can be written to.
     pub fn check(&self) -> io::Result<()> {
-        // Says whether it is open for writing, and of /dev/full that it is full.
+        // Fails if it is not open for writing, and for /dev/full.
         rustix::io::write(&self.file, &[])?;
         let mut files = [PollFd::new(&self.file, PollFlags::empty())];
         let _ = poll(&mut files, Some(&rustix::event::Timespec::default()));
@@ -79,27 +77,27 @@ impl Write for Stdout {
     }
 }
 
-/// As much as is taken at once.
+/// Writes as much as is accepted at once.
 fn write_piece(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     loop {
         if !wait_for(file, PollFlags::OUT) {
-            return Err(io::Error::new(ErrorKind::TimedOut, "nobody takes it"));
+            return Err(io::Error::new(ErrorKind::TimedOut, "the reader does not take it"));
         }
         match rustix::io::write(file, &bytes[..bytes.len().min(PIECE)]) {
-            // Somebody else who writes there was faster.
+            // Another writer filled it first.
             Err(Errno::AGAIN | Errno::INTR) => {}
             written => return Ok(written?),
         }
     }
 }
 
-/// A line on standard error, in one piece: the command that is traced writes there too.
-pub fn tell(line: &str) {
-    tell_raw(&format!("tcc-trace: {}\n", escape::line(line)));
+/// Prints a line to standard error in a single write, as the traced command writes there too.
+pub fn print_line(line: &str) {
+    print_raw(&format!("tcc-trace: {}\n", escape::line(line)));
 }
 
-/// Text on standard error. Where that takes nothing there is nobody to tell, and nothing else changes.
-pub fn tell_raw(text: &str) {
+/// Prints text to standard error. Write errors are ignored.
+pub fn print_raw(text: &str) {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         match write_piece(io::stderr().as_fd(), rest) {

@@ -1,21 +1,21 @@
-//! The names of the kernel's code, from /proc/kallsyms.
+//! Kernel symbols from /proc/kallsyms.
 
-/// The least distance from the nearest name at which an address is not that function's any more.
+/// An address this far from the previous symbol does not belong to it.
 const FAR: u64 = 1 << 20;
 
-/// Names by address.
+/// Symbols by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Symbols {
-    /// Where code begins, and where its name does in `names`; by address.
+    /// Each function's address, and the offset of its name in `names`; sorted.
     starts: Vec<(u64, u32)>,
-    /// One after the other, each with a newline.
+    /// Names, each followed by a newline.
     names: String,
-    /// An address without a name is not shown.
+    /// Do not show addresses without a name.
     names_only: bool,
 }
 
 impl Symbols {
-    /// Of the running kernel; `None` where it hides them from us.
+    /// The running kernel's symbols; `None` if it hides them.
     #[must_use]
     pub fn load() -> Option<Self> {
         let text = std::fs::read_to_string("/proc/kallsyms").ok()?;
@@ -23,7 +23,7 @@ impl Symbols {
         (!symbols.starts.is_empty()).then_some(symbols)
     }
 
-    /// Lines of `address type name [module]`. Keeps code only; hidden addresses are all zero.
+    /// Lines of `address type name [module]`. Keeps only code; hidden addresses are all zero.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut symbols = Symbols::default();
@@ -44,13 +44,13 @@ impl Symbols {
                 symbols.names.push('\n');
             }
         }
-        // Of several names of one place the kernel itself takes the first: the sort is stable.
+        // Of several names at one address the kernel uses the first: the sort is stable.
         symbols.starts.sort_by_key(|(address, _)| *address);
         symbols.starts.dedup_by_key(|(address, _)| *address);
         symbols
     }
 
-    /// The function that the address is in, and how far from its beginning.
+    /// The function that contains the address, and the offset in it.
     #[must_use]
     pub fn find(&self, address: u64) -> Option<(&str, u64)> {
         let after = self.starts.partition_point(|(start, _)| *start <= address);
@@ -60,25 +60,25 @@ impl Symbols {
         (offset < FAR).then_some((name, offset))
     }
 
-    /// For those to whom the kernel does not show where its code is: what has no name is not shown.
+    /// For users who may not see kernel addresses: an address without a name is not shown.
     #[must_use]
     pub fn names_only(self) -> Self {
         Symbols { names_only: true, ..self }
     }
 
-    /// Are there any names?
+    /// Whether there are no symbols.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
 
-    /// Is anything shown of that address?
+    /// Whether the address may be shown, as a name or a number.
     #[must_use]
     pub fn shows(&self, address: u64) -> bool {
         !self.names_only || self.find(address).is_some()
     }
 
-    /// `name+0x1a`; where there is no name the address, if that may be shown.
+    /// `name+0x1a`, or the address if it has no name and may be shown.
     #[must_use]
     pub fn shown(&self, address: u64) -> Option<String> {
         match self.find(address) {

@@ -37,11 +37,11 @@ fn fails(directory: &Path, clang: &str) -> (String, String) {
 #[test]
 fn without_clang_it_says_what_to_install() {
     let dir = std::env::temp_dir();
-    for (clang, why) in [("/nonexistent", "cannot be run"), ("true", "cannot be run")] {
+    for clang in ["/nonexistent", "true"] {
         let (told, stderr) = fails(&dir, clang);
         let warning = told.lines().find(|line| line.starts_with("cargo:warning="));
         let warning = warning.unwrap_or_else(|| panic!("{told}"));
-        assert!(warning.contains(&format!("{clang} {why}")), "{warning}");
+        assert!(warning.contains(&format!("cannot run {clang}; ")), "{warning}");
         assert!(warning.contains("apt-get install clang"), "{warning}");
         assert_eq!(stderr, "");
     }

@@ -40,7 +40,7 @@ fn connect(target: &Target, bind: Option<IpAddr>) -> Result<Socket> {
     Ok(socket)
 }
 
-/// The members by which a line names its connection.
+/// The JSON members that identify a connection.
 fn identity(socket: &Socket) -> Result<String> {
     let local = std_address(socket.local_addr())?;
     let peer = std_address(socket.peer_addr())?;
@@ -59,12 +59,12 @@ pub fn bulk(args: &BulkArgs) -> Result<()> {
     at_once(args.parallel, || bulk_one(args))
 }
 
-/// Runs so many connections at a time.
+/// Runs a number of connections in parallel.
 fn at_once(connections: u32, one: impl Fn() -> Result<()> + Sync) -> Result<()> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..connections).map(|_| scope.spawn(&one)).collect();
         let results = threads.into_iter().map(|thread| thread.join().expect("no panic"));
-        // Let every connection end before the first error is told.
+        // Let every connection end before reporting the first error.
         results.collect::<Vec<_>>().into_iter().collect()
     })
 }
@@ -78,7 +78,7 @@ fn bulk_one(args: &BulkArgs) -> Result<()> {
     let bytes = if args.download {
         receive(&socket, limit, time)
     } else {
-        // The first byte, which asks for bulk, is one of the bytes.
+        // The first byte, which selects bulk, counts as one of the bytes.
         let until = time.and_then(|time| start.checked_add(time));
         send(&socket, limit, until).and_then(|bytes| {
             socket.shutdown(Shutdown::Write)?;
@@ -166,7 +166,7 @@ fn pingpong_one(args: &PingpongArgs) -> Result<()> {
                 r#"{{"type":"tcp_info","reply":{replies},"mono_ns":{mono_ns},{identity},{fields}}}"#
             ))?;
         }
-        // Requests that came late are not made up for.
+        // Late requests are not made up for.
         next = (next + args.interval).max(Instant::now());
         if replies == count || until.is_some_and(|until| next >= until) {
             break;

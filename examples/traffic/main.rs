@@ -1,7 +1,7 @@
-//! A small maker of TCP traffic, for the demo, the tests and the benchmarks.
+//! A small TCP traffic generator for the demo, the tests and the benchmarks.
 //!
-//! One server answers four kinds of client. A client's first byte names what
-//! it wants: `B` bulk, `S` source, `E` request and response, `H` hold.
+//! One server serves four types of client. A client's first byte selects the
+//! service: `B` bulk, `S` source, `E` request and response, `H` hold.
 
 #![deny(unsafe_code)]
 
@@ -25,7 +25,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 pub const STALL: Duration = Duration::from_secs(30);
 
 #[derive(Parser)]
-#[command(name = "traffic", about = "Makes TCP traffic to trace")]
+#[command(name = "traffic", about = "Generates TCP traffic to trace")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,7 +58,7 @@ pub struct ServerArgs {
     pub cc: Option<String>,
 }
 
-/// What every client needs to connect.
+/// Options of all clients.
 #[derive(Args, Clone)]
 pub struct Target {
     /// The server; may be an IPv4-mapped IPv6 address
@@ -137,7 +137,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(value).map_err(|e| e.to_string())
 }
 
-/// The system's words for an error, without Rust's "(os error N)".
+/// The system's message for an error, without Rust's "(os error N)".
 pub fn plain(error: io::Error) -> anyhow::Error {
     let text = error.to_string();
     let end = text.rfind(" (os error").unwrap_or(text.len());
@@ -163,14 +163,14 @@ pub fn std_address(address: io::Result<SockAddr>) -> Result<SocketAddr> {
     address.as_socket().context("not an IP socket")
 }
 
-/// Allow as many open files as the kernel does if that is permitted, else as
-/// many as the hard limit does.
+/// Raise the limit on open files to the kernel's maximum if permitted, else to
+/// the hard limit.
 pub fn raise_file_limit() {
     let hard = getrlimit(Resource::Nofile).maximum;
     let kernel = std::fs::read_to_string("/proc/sys/fs/nr_open");
     let kernel = kernel.ok().and_then(|text| text.trim().parse().ok());
-    // If neither works the soft limit stays, and the first socket beyond it
-    // says so.
+    // If neither works, the soft limit stays, and the first socket beyond it
+    // is an error.
     for maximum in [kernel, hard] {
         let new = Rlimit { current: maximum, maximum };
         if maximum.is_some() && setrlimit(Resource::Nofile, new).is_ok() {
@@ -191,7 +191,7 @@ pub fn wait_for_end() -> Result<()> {
         fds.push(PollFd::new(parent, PollFlags::IN));
     }
     if is_pipe {
-        // A closed pipe is always reported, a closed socket only if asked for.
+        // A closed pipe is always reported, a closed socket only if requested.
         fds.push(PollFd::new(&stdin, PollFlags::RDHUP));
     }
     loop {

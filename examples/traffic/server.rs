@@ -61,8 +61,8 @@ pub fn run(args: &ServerArgs) -> Result<()> {
             if connection.read_ready() {
                 connections.insert(id, connection);
             } else if !connection.held {
-                // It left for a thread of its own or is closed; a duplicate
-                // of it in that thread must not wake this one.
+                // It moved to a thread or is closed; its duplicate in that
+                // thread must not wake this one.
                 let _ = epoll::delete(&epoll, &connection.socket);
             }
         }
@@ -85,9 +85,8 @@ fn listen(args: &ServerArgs) -> Result<Socket> {
     Ok(socket)
 }
 
-/// None if the client went away meanwhile. Too many open files is an error,
-/// and the end: a server that does not accept any more would hold up its
-/// clients without a word.
+/// None if the client is gone. Too many open files is a fatal error: a server
+/// that no longer accepts connections would block its clients silently.
 fn accept(listener: &Socket) -> Result<Option<Socket>> {
     use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     match listener.accept() {
@@ -117,7 +116,7 @@ impl Connection {
             _ => return false,
         };
         if let Ok(socket) = self.socket.try_clone() {
-            // A connection whose client went away just ends.
+            // If the client is gone, the connection just ends.
             let thread = thread::Builder::new().stack_size(128 << 10);
             let _ = thread.spawn(move || serve(&socket));
         }
@@ -144,12 +143,12 @@ fn source(mut socket: &Socket) -> io::Result<()> {
     sink(socket)
 }
 
-/// Send `limit` bytes, or as many as go until then; returns how many went.
+/// Send `limit` bytes, or as many as possible until then; returns the number.
 pub fn send(mut socket: &Socket, limit: u64, until: Option<Instant>) -> io::Result<u64> {
     let buffer = vec![b'B'; 128 << 10];
     let mut sent = 0;
     let mut progress = Instant::now();
-    // The time limit holds also while the connection takes nothing.
+    // The time limit also applies while the connection is blocked.
     socket.set_write_timeout(Some(Duration::from_millis(100)))?;
     while sent < limit && until.is_none_or(|until| Instant::now() < until) {
         let size = buffer.len().min(usize::try_from(limit - sent).unwrap_or(usize::MAX));

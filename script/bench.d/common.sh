@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What the sections of script/bench share; sourced by it.
+# Helpers for the sections of script/bench; sourced by it.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
-# line TEXT: to the report.
+# line TEXT: add a line to the report.
 line() { printf '%s\n' "${1-}" | tee -a "$report"; }
 
-# table TITLE FILE: tab-separated rows, the first with the column titles, as an aligned markdown table. The first column
-# is text, the others are numbers.
+# table TITLE FILE: print tab-separated rows, the first of them titles, as an aligned Markdown table. The first column is text,
+# the others are numbers.
 table() {
   line
   line "## $1"
@@ -26,7 +26,7 @@ table() {
     }' "$2" | tee -a "$report"
 }
 
-# row CELL…: one line of a table's file.
+# row CELL…: a row of a table's file.
 row() {
   local IFS=$'\t'
   printf '%s\n' "$*"
@@ -34,13 +34,13 @@ row() {
 
 calc() { awk "BEGIN { $1 }"; }
 
-# against VALUE BUDGET: against an upper bound.
+# against VALUE TARGET: compare with an upper bound.
 against() {
   [[ -n $2 ]] || return 0
   calc "print ($1 <= $2 ? \"OK\" : \"over\")"
 }
 
-# ended PID: wait for a process of ours; its exit status.
+# ended PID: wait for a child process; returns its exit status.
 ended() {
   local status=0
   wait "$1" || status=$?
@@ -48,7 +48,7 @@ ended() {
   return "$status"
 }
 
-# wait_for FILE PATTERN PID [SECONDS]: until the process wrote the line.
+# wait_for FILE PATTERN PID [SECONDS]: wait until the process has written the line.
 wait_for() {
   local i
   for ((i = 0; i < ${4-30} * 50; i++)); do
@@ -77,13 +77,13 @@ stop_meter() {
   ended "$meter_process"
 }
 
-# measure EXCHANGES: into `cpu` (ns) and `segments`.
+# measure EXCHANGES: sets `cpu` (ns) and `segments`.
 measure() {
   echo "$1" >&"${meter[1]}"
   read -r _ cpu segments <&"${meter[0]}"
 }
 
-# best BLOCKS EXCHANGES: the least ns of CPU time per segment into `least`.
+# best BLOCKS EXCHANGES: sets `least` to the minimum CPU time per segment, in ns.
 best() {
   local i all=
   for ((i = 0; i < $1; i++)); do
@@ -93,7 +93,7 @@ best() {
   least=$(awk 'NF { ns = $1 / $2; if (!least || ns < least) least = ns } END { printf "%.1f", least }' <<<"$all")
 }
 
-# start_tracer OUTPUT OPTION…: its pid into `started`; it is ready when this returns. `pin` says on which CPU.
+# start_tracer OUTPUT OPTION…: waits until it is ready, and sets `started` to its PID. `pin` is its CPU.
 start_tracer() {
   local output=$1
   shift
@@ -104,24 +104,24 @@ start_tracer() {
   wait_for "$temporary/tracer.err" '^tcc-trace: tracing' "$started" || die "tcc-trace $* did not start"
 }
 
-# stop_tracer: and its books into `seen`, `emitted`, `lost` and, of those, `nested`; whether they add up into `sum`.
+# stop_tracer: sets `seen`, `emitted`, `lost`, `misses` (recursion misses among the lost), and `sum`: whether the counters add up.
 stop_tracer() {
-  local status=0 books
+  local status=0 counters
   kill -INT "$started"
   ended "$started" || status=$?
-  ((status == 0)) || die "tcc-trace ended with $status: $(tail -n 3 "$temporary/tracer.err")"
-  books=$(grep '^tcc-trace: [a-z_]*: [0-9]* seen = ' "$temporary/tracer.err" | tail -n 1)
-  read -r seen emitted lost sum nested < <(awk '{
+  ((status == 0)) || die "tcc-trace failed with status $status: $(tail -n 3 "$temporary/tracer.err")"
+  counters=$(grep '^tcc-trace: [a-z_]*: [0-9]* seen = ' "$temporary/tracer.err" | tail -n 1)
+  read -r seen emitted lost sum misses < <(awk '{
     # N seen = N emitted + N filtered …
     sub(/^tcc-trace: [a-z_]*: /, "")
-    nested = match($0, /; [0-9]+/) ? substr($0, RSTART + 2, RLENGTH - 2) : 0
+    misses = match($0, /; [0-9]+/) ? substr($0, RSTART + 2, RLENGTH - 2) : 0
     sub(/;.*/, "")
     for (i = 4; i < NF; i += 3) { sum += $i; by[$(i + 1)] = $i }
-    print $1, by["emitted"] + 0, by["lost"] + 0, sum == $1 ? "OK" : "WRONG", nested
-  }' <<<"$books")
+    print $1, by["emitted"] + 0, by["lost"] + 0, sum == $1 ? "OK" : "WRONG", misses
+  }' <<<"$counters")
 }
 
-# start_perf OUTPUT: `perf record` of the event on all CPUs; its pid into `started`.
+# start_perf OUTPUT: starts `perf record` of the event on all CPUs; sets `started` to its PID.
 start_perf() {
   rm -f "$temporary/control" "$temporary/ack"
   mkfifo "$temporary/control" "$temporary/ack"
@@ -132,15 +132,15 @@ start_perf() {
   local answer
   echo enable | timeout 10 tee "$temporary/control" >/dev/null || die "perf record did not start"
   read -r -t 10 answer <"$temporary/ack" || die "perf record did not answer"
-  [[ $answer == ack* ]] || die "perf record says $answer"
+  [[ $answer == ack* ]] || die "unexpected answer from perf record: $answer"
 }
 
-# start_bpftrace OUTPUT: a script that prints the standard fields; its pid into `started`.
+# start_bpftrace OUTPUT: starts a script that prints the standard fields; sets `started` to its PID.
 start_bpftrace() {
   taskset -c "$tracer_cpu" bpftrace script/bench.d/standard.bt >"$1" 2>"$temporary/bpftrace.err" </dev/null &
   started=$!
   processes[$started]=1
-  # It says when it begins to attach; after that it has one probe to attach only.
+  # It prints a line before it attaches its only probe.
   if [[ -f $1 ]]; then
     wait_for "$1" '^Attaching' "$started" || die "bpftrace did not start"
   else
@@ -149,7 +149,7 @@ start_bpftrace() {
   sleep 0.5
 }
 
-# stop_tool: one that ends on SIGINT, whatever it says. bpftrace misses the signal while it is printing, hence again.
+# stop_tool: stop perf or bpftrace by SIGINT, repeatedly, as bpftrace misses it while printing.
 stop_tool() {
   local i
   for ((i = 0; i < 50; i++)); do
@@ -160,10 +160,10 @@ stop_tool() {
   ended "$started" || true
 }
 
-# cpu_of PID: CPU time so far, ns; exact.
+# cpu_of PID: exact CPU time so far, in ns.
 cpu_of() { awk '{ print $1 }' "/proc/$1/schedstat"; }
 
-# programs_of PID: each BPF program that it has open: name, ns that it ran, how often; by the kernel's run-time statistics.
+# programs_of PID: each of its BPF programs: name, run time in ns and runs, from the kernel's run-time statistics.
 programs_of() {
   local id time count
   while read -r id time count; do
@@ -175,7 +175,7 @@ programs_of() {
     $1 == "run_cnt:" && id != "" && !(id in done) { done[id]; print id, time, $2 }' /proc/"$1"/fdinfo/* 2>/dev/null)
 }
 
-# start_server PORT: its pid into `started`.
+# start_server PORT: sets `started` to its PID.
 start_server() {
   "$traffic" server --listen "127.0.0.1:$1" >"$temporary/server.$1" 2>&1 </dev/null &
   started=$!

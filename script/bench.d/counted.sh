@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# (h) What is counted in the kernel: its kernel time per tcp_probe event, as in kernel.sh, and the CPU time that one reading of
-# `top` takes, which is one pass over all open files of the machine; sourced by script/bench.
+# (h) Aggregation in the kernel: kernel time per tcp_probe event, as in kernel.sh, and CPU time per snapshot of `top`, which is
+# one pass over all open files of the machine; sourced by script/bench.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
 counted_cases=(
-  'sock, ring: a record each||trace --reader sock --transport ringbuf'
+  'sock, ring: a record per event||trace --reader sock --transport ringbuf'
   'rtt||count rtt --reader sock'
   'rtt --by conn||count rtt --reader sock --by conn'
   'rtt --by raddr,rport||count rtt --reader sock --by raddr,rport'
@@ -12,25 +12,25 @@ counted_cases=(
   'perf record||perf'
 )
 
-# counted_row CONNECTIONS: readings of so many, each of which the kernel has and nobody uses.
+# counted_row CONNECTIONS: snapshots with that many idle connections.
 counted_row() {
-  local before after readings files seconds=3
+  local before after snapshots files seconds=3
   [[ -z $quick ]] || seconds=1
   start_tracer "$temporary/top" top --interval 100ms
   before=$(cpu_of "$started")
   sleep "$seconds"
   after=$(cpu_of "$started")
-  readings=$(grep -c ' active connections' "$temporary/top")
+  snapshots=$(grep -c ' active connections' "$temporary/top")
   files=$(awk '{ print $1 }' /proc/sys/fs/file-nr)
   stop_tracer
-  row "$1" "$files" "$readings" "$(calc "printf \"%.2f\", ($after - $before) / $readings / 1e6")"
+  row "$1" "$files" "$snapshots" "$(calc "printf \"%.2f\", ($after - $before) / $snapshots / 1e6")"
 }
 
 section_counted() {
-  added_costs 'Kernel time per event of what is counted' "${counted_cases[@]}"
+  added_costs 'Kernel time per event with aggregation in the kernel' "${counted_cases[@]}"
   local memory_port=7500 servers=() holders=() process
   {
-    row connections 'open files' readings 'CPU ms per reading'
+    row connections 'open files' snapshots 'CPU ms per snapshot'
     counted_row 0
     memory_open 1000
     counted_row '1 000'
@@ -41,6 +41,6 @@ section_counted() {
     for process in "${holders[@]}" "${servers[@]}"; do
       stop "$process"
     done
-  } >"$temporary/readings"
-  table 'A reading of top' "$temporary/readings"
+  } >"$temporary/snapshots"
+  table 'CPU time of a snapshot of top' "$temporary/snapshots"
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Programs that do nothing on tcp:tcp_probe: what attaching costs. One of them is loaded at a time. */
+/* Empty programs on tcp:tcp_probe, to measure the cost of attaching. Only one of them is loaded at a time. */
 #define SEC(name) __attribute__((section(name), used))
 
 #if defined(TP_BTF)

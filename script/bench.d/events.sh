@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# (g) Kernel time of every program of `events all`, per event, and of summaries of rare events; sourced by script/bench.
+# (g) Kernel time per event of each program of `events all`, and of summaries of rare events; sourced by script/bench.
 #
-# By the kernel's own run-time statistics, as most kinds are too rare to show in the time of any traffic. Their own cost,
-# that of an empty program, is in each.
+# Measured with the kernel's run-time statistics, as most event types are too rare to affect the time of any traffic. Each value
+# includes the cost of the statistics, which is the value of an empty program.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
-# SYNs and SYN-ACKs that were sent again in this namespace.
-sent_again() { nstat -a -s -z TcpExtTCPSynRetrans | awk '/SynRetrans/ { print $2 }'; }
+# Retransmitted SYNs and SYN-ACKs in this namespace.
+syn_retransmits() { nstat -a -s -z TcpExtTCPSynRetrans | awk '/SynRetrans/ { print $2 }'; }
 
-# A bulk transfer through losses, requests, connections that are refused, and handshakes whose last packet is lost: of some
-# whatever the client sends, until the SYN-ACK was sent again.
+# A bulk transfer with losses, requests, refused connections, and handshakes whose last packet is lost: for some of them, all
+# packets of the client until the SYN-ACK is retransmitted.
 events_traffic() {
   local i before holder holders=()
   nft add table inet bench
@@ -22,13 +22,13 @@ events_traffic() {
     "$traffic" pingpong --to 127.0.0.1:6003 --count 1 >/dev/null 2>&1 || true
   done
   nft add rule inet bench in tcp dport 6004 tcp flags '& (syn | ack) == ack' drop
-  before=$(sent_again)
+  before=$(syn_retransmits)
   for ((i = 0; i < 20; i++)); do
     "$traffic" hold --to 127.0.0.1:6004 --connections 1 >/dev/null 2>&1 </dev/null &
     holders+=("$!")
     processes[$!]=1
   done
-  for ((i = 0; i < 100 && $(sent_again) - before < 20; i++)); do sleep 0.1; done
+  for ((i = 0; i < 100 && $(syn_retransmits) - before < 20; i++)); do sleep 0.1; done
   nft delete table inet bench
   for holder in "${holders[@]}"; do stop "$holder"; done
 }
@@ -45,8 +45,8 @@ section_events() {
   exec {counting}> >(exec "$bench" stats >"$temporary/stats")
   process=$!
   processes[$process]=1
-  wait_for "$temporary/stats" '^counting' "$process" || die "no BPF run-time statistics"
-  # The last two have no records, but rows.
+  wait_for "$temporary/stats" '^counting' "$process" || die "cannot enable the BPF run-time statistics"
+  # The last two print rows instead of events.
   for command in 'events all' 'cong --by conn' 'retrans --by conn'; do
     # shellcheck disable=SC2086 # words
     start_tracer /dev/null $command -o jsonl

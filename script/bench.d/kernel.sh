@@ -1,11 +1,10 @@
 # shellcheck shell=bash
 # (a) Kernel time per tcp_probe event; sourced by script/bench.
 #
-# By two methods. "added": what a fixed loopback ping-pong on one CPU costs more while the event is traced, in CPU time
-# of its process; the tracer's user side runs on another CPU. Everything is in it: hook, program, buffer, wake-ups, the
-# programs that keep the owners. "program": the kernel's own run-time statistics of the program, without the hook; "all
-# programs": the others of that tracer as well, per tcp_probe event. The buffer is large enough to hold all of it: a lost
-# event would be a cheap one.
+# Measured in two ways. "added": the increase in CPU time of a fixed loopback ping-pong on one CPU while the event is traced; the
+# tracer's user side runs on another CPU. It includes the hook, the program, the buffer, wake-ups, and the programs that track
+# owners. "program": the kernel's run-time statistics of the program, without the hook; "all programs": of all programs of that
+# tracer, per tcp_probe event. The buffer is large enough for all events, as a lost event costs less.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
 kernel_cases=(
@@ -30,7 +29,7 @@ kernel_cases=(
 start_case() {
   case $1 in
     attach\ *)
-      # It ends with its standard input.
+      # Ends at the end of its standard input.
       exec {attached}> >(exec "$bench" attach "$temporary/empty_${1#* }.o" >"$temporary/attach")
       started=$!
       processes[$started]=1
@@ -54,19 +53,19 @@ stop_case() {
   esac
 }
 
-# count_run_time EXCHANGES: with the kernel's run-time statistics, which cost time themselves.
+# count_run_time EXCHANGES: separately, as the run-time statistics cost time.
 count_run_time() {
   local counting process
   exec {counting}> >(exec "$bench" stats >"$temporary/stats")
   process=$!
   processes[$process]=1
-  wait_for "$temporary/stats" '^counting' "$process" || die "no BPF run-time statistics"
+  wait_for "$temporary/stats" '^counting' "$process" || die "cannot enable the BPF run-time statistics"
   measure "$1"
   exec {counting}>&-
   ended "$process" || true
 }
 
-# program_times PID: of the BPF programs that it has open: the probe's ns per run, and all programs' ns per run of it.
+# program_times PID: ns per run of the probe program, and ns of all programs per run of it.
 program_times() {
   programs_of "$1" |
     awk '
@@ -83,12 +82,12 @@ section_kernel() {
   added_costs 'Kernel time per event' "${kernel_cases[@]}"
 }
 
-# added_costs TITLE CASE…: the table. The last case is perf record.
+# added_costs TITLE CASE…: print the table. The last case is perf record.
 added_costs() {
   local title=$1
   shift
   local cases=("$@")
-  # Short blocks, many of them: what disturbs comes in bursts, and only ever adds.
+  # Many short blocks, as disturbances come in bursts, and only add time.
   local rounds=5 blocks=16 exchanges=2000 settle=2000
   [[ -z $quick ]] || rounds=1 blocks=8
   local index name budget command round program all
@@ -96,7 +95,7 @@ added_costs() {
   start_meter
   measure 20000
   : >"$temporary/kernel"
-  # On a busy machine fewer rounds: a whole run is to end within 12 minutes.
+  # Fewer rounds on a busy machine: a full run should end within 12 minutes.
   for ((round = 0; round < rounds && (round == 0 || SECONDS - start < 150); round++)); do
     for index in "${!cases[@]}"; do
       IFS='|' read -r name budget command <<<"${cases[index]}"
@@ -107,11 +106,11 @@ added_costs() {
       best "$blocks" "$exchanges"
       count_run_time 10000
       read -r program all < <(program_times "$started")
-      # It has none at packets.
+      # It has no program that runs on packets.
       [[ $command != 'count top '* ]] || program=- all=-
       lost=0
       stop_case "$command"
-      ((lost == 0)) || say "$name: $lost events lost, so it looks cheaper than it is"
+      ((lost == 0)) || say "$name: $lost events lost, so the measured cost is too low"
       rm -f "$temporary/perf.data" "$temporary/bpftrace.out"
       echo "$least $program $all" >>"$temporary/kernel"
     done
@@ -120,8 +119,8 @@ added_costs() {
   echo "end $least" >>"$temporary/kernel"
   stop_meter
 
-  # The CPU's speed changes by a fifth, for seconds or minutes at a time: so each traced block is compared with the
-  # untraced ones right before and after it, and the difference scaled to the best speed that was seen.
+  # The CPU's speed varies by a fifth over seconds or minutes. So each traced block is compared with the untraced blocks
+  # before and after it, and the difference scaled to the best speed.
   awk '
     function keep() {
       base = least[NR] < before ? least[NR] : before
@@ -144,7 +143,7 @@ added_costs() {
   local perf_added added spread
   perf_added=$(awk -v case_="$((${#cases[@]} - 1))" '$1 == case_ { print $2 }' "$temporary/kernel.added")
   {
-    row reader 'added ns' 'spread' 'to perf record' 'program ns' 'all programs ns' 'budget' ''
+    row reader 'added ns' 'spread' 'to perf record' 'program ns' 'all programs ns' 'target' ''
     while read -r index added spread program all; do
       IFS='|' read -r name budget command <<<"${cases[index]}"
       row "$name" "$added" "$spread" "$(calc "printf \"%.2f\", $added / $perf_added")" \
@@ -153,5 +152,5 @@ added_costs() {
   } >"$temporary/table"
   table "$title" "$temporary/table"
   line
-  line "One event of the untraced ping-pong takes $(awk '{ print $2 }' "$temporary/kernel" | sort -g | head -n 1) ns, at best; $round rounds. The statistics have their own cost in them: that of an empty program."
+  line "One event of the untraced ping-pong takes $(awk '{ print $2 }' "$temporary/kernel" | sort -g | head -n 1) ns at best; $round rounds. The run-time statistics include their own cost: the value of an empty program."
 }

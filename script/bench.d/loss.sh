@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# (c) Events lost while loopback traffic takes all CPUs; sourced by script/bench.
+# (c) Events lost while loopback traffic saturates all CPUs; sourced by script/bench.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
-# loss_run TITLE BUDGET TRAFFIC SECONDS OPTION…: one row.
+# loss_run TITLE TARGET TRAFFIC SECONDS OPTION…: print a row.
 loss_run() {
-  local title=$1 budget=$2 kind=$3 seconds=$4 i clients=() peak size free
+  local title=$1 budget=$2 traffic_type=$3 seconds=$4 i clients=() peak size free
   shift 4
   free=$(df --output=avail -B1 "$temporary" | tail -n 1)
-  # A safe estimate: 200 000 events a second of 3 kB.
+  # A safe estimate: 200 000 events of 3 kB a second.
   if ((free < seconds * 600000000)); then
-    say "loss: $title left out, the disk has not enough space"
+    say "loss: $title left out: not enough disk space in target"
     return 0
   fi
   pin='' start_tracer "$temporary/loss.out" --all-fields -o jsonl --stats 1s "$@"
-  if [[ $kind == bulk ]]; then
+  if [[ $traffic_type == bulk ]]; then
     "$traffic" bulk --to 127.0.0.1:6001 --parallel "$((2 * $(nproc)))" --seconds "$seconds" >"$temporary/bulk" &
     clients+=($!)
   else
@@ -25,10 +25,10 @@ loss_run() {
   for i in "${clients[@]}"; do processes[$i]=1; done
   for i in "${clients[@]}"; do ended "$i" || die "the traffic failed"; done
   stop_tracer
-  # The sums come once a second.
+  # The counters are printed once a second.
   peak=$(awk '/^tcc-trace: probe: / { if ($3 - seen > peak) peak = $3 - seen; seen = $3 } END { print peak + 0 }' "$temporary/tracer.err")
   size=$(stat -c %s "$temporary/loss.out")
-  row "$title" "$seen" "$emitted" "$lost" "$nested" "$sum" "$peak" "$((size >> 20))" "$budget" \
+  row "$title" "$seen" "$emitted" "$lost" "$misses" "$sum" "$peak" "$((size >> 20))" "$budget" \
     "$(against "$lost" "$budget")"
   rm -f "$temporary/loss.out"
 }
@@ -39,7 +39,7 @@ section_loss() {
   start_server 6001
   server=$started
   {
-    row traffic seen emitted lost nested 'sum' 'peak events/s' 'file MiB' budget ''
+    row traffic seen emitted lost 'recursion misses' 'sum' 'peak events/s' 'file MiB' target ''
     loss_run "bulk, $long s" 0 bulk "$long"
     loss_run "bulk, $short s, --buffer-size 4096" '' bulk "$short" --buffer-size 4096
     loss_run "bulk, $short s, perf buffers" '' bulk "$short" --transport perfbuf
@@ -48,5 +48,5 @@ section_loss() {
   stop "$server"
   table 'Events lost on saturated CPUs (--all-fields -o jsonl)' "$temporary/table"
   line
-  line "Nested: of the lost, runs that the kernel skipped because they interrupted another, and that the second program missed."
+  line "Recursion misses: lost events for which the kernel skipped the program, as it was already running on that CPU."
 }

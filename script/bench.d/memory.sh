@@ -2,13 +2,13 @@
 # (f) Memory by number of connections; sourced by script/bench.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
-# Each process may have 20 000 open files on some machines.
+# Some machines limit a process to 20 000 open files.
 memory_per_process=15000
 
-# memory_row TITLE [BUDGET_MB]: what the tracer has now.
+# memory_row TITLE [TARGET_MB]: print the tracer's current memory.
 memory_row() {
   local rss peak maps
-  # It takes what has come, and answers the owner questions.
+  # Time to process the events, and to scan for owners.
   sleep 1
   rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$tracer/status")
   peak=$(awk '/^VmHWM/ { print $2 }' "/proc/$tracer/status")
@@ -21,7 +21,7 @@ memory_row() {
     "$(calc "printf \"%.1f\", $(cpu_of "$tracer") / 1e9")" "${2-}" "$(against "$((rss / 1024))" "${2-}")"
 }
 
-# memory_open COUNT: that many more connections, each with two events or more.
+# memory_open COUNT: open more connections, each with two or more events.
 memory_open() {
   local left=$1 count holder
   while ((left > 0)); do
@@ -44,7 +44,7 @@ section_memory() {
   pin='' start_tracer /dev/null --all-fields -o jsonl
   tracer=$started
   {
-    row connections 'RSS MB' 'peak RSS MB' 'BPF maps MB' 'CPU s so far' budget ''
+    row connections 'RSS MB' 'peak RSS MB' 'BPF maps MB' 'CPU s so far' target ''
     memory_row 0
     memory_open 1
     memory_row 1
@@ -63,5 +63,5 @@ section_memory() {
   stop_tracer
   table 'Memory by number of connections (--all-fields)' "$temporary/table"
   line
-  line "The books: $seen seen, $emitted emitted, $lost lost; the sum: $sum."
+  line "Accounting: $seen seen, $emitted emitted, $lost lost; sum: $sum."
 }

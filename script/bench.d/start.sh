@@ -13,12 +13,12 @@ section_start() {
   [[ -z $quick ]] || runs=5
   start_server 6003
   server=$started
-  # Events all the time, and little load.
+  # A steady flow of events with little load.
   "$traffic" pingpong --to 127.0.0.1:6003 --interval 1ms --seconds 600 >/dev/null &
   client=$!
   processes[$client]=1
   {
-    row '' 'median ms' 'worst ms' budget ''
+    row '' 'median ms' 'worst ms' target ''
     for case in "${start_cases[@]}"; do
       IFS='|' read -r name options <<<"$case"
       : >"$temporary/start"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# (d) What a loopback bulk transfer loses; sourced by script/bench.
+# (d) Throughput of a traced loopback bulk transfer; sourced by script/bench.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
 throughput_cases=(
@@ -9,7 +9,7 @@ throughput_cases=(
 )
 
 section_throughput() {
-  # A congestion control that does not pace, where there is a choice: it is the CPU's limit that counts.
+  # With a congestion control that does not pace, so that the CPU is the limit.
   local rounds=8 seconds=1 round case name options server client
   [[ -z $quick ]] || rounds=3 seconds=0.5
   start_server 6002

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# (b) CPU time of the reader per event, per format; sourced by script/bench.
+# (b) CPU time of the tracer per event, by format; sourced by script/bench.
 #
-# The same ping-pong for each, the reader on another CPU. "user" is the budget's; the whole is exact (the scheduler's
-# count), the part of it that is user mode is what timer ticks say.
+# The same ping-pong for each, with the tracer on another CPU. The target is for user time. The total is exact (from the
+# scheduler), its user share an estimate from timer ticks.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
 user_cases=(
@@ -17,7 +17,7 @@ user_cases=(
 # ticks_of PID: user and system ticks so far.
 ticks_of() { awk '{ sub(/.*\) /, ""); print $12, $13 }' "/proc/$1/stat"; }
 
-# begin_spent PID, end_spent PID: the CPU ns between the two into `spent`, its user part into `share`.
+# begin_spent PID, end_spent PID: set `spent` to the CPU time between the two in ns, and `share` to its user share.
 begin_spent() {
   read -r ticks_user ticks_system < <(ticks_of "$1")
   spent_before=$(cpu_of "$1")
@@ -29,7 +29,7 @@ end_spent() {
   share=$(awk -v u="$((u - ticks_user))" -v s="$((s - ticks_system))" 'BEGIN { print u + s ? u / (u + s) : 0 }')
 }
 
-# settle FILE PID: until a tool has worked off what it has: its output and its CPU time stand still.
+# settle FILE PID: wait until a tool has processed everything: its output and CPU time no longer change.
 settle() {
   local i now before=
   for ((i = 0; i < 100; i++)); do
@@ -40,8 +40,8 @@ settle() {
   done
 }
 
-# books: asks the tracer for its books; events printed so far into `printed`.
-books() {
+# request_stats: requests the accounting from the tracer; sets `printed` to the events printed so far.
+request_stats() {
   local i before
   before=$(grep -c '^tcc-trace: probe: ' "$temporary/tracer.err") || true
   kill -USR1 "$started"
@@ -52,27 +52,27 @@ books() {
   printed=$(sed -n 's/^tcc-trace: probe: .* = \([0-9]*\) emitted.*/\1/p' "$temporary/tracer.err" | tail -n 1)
 }
 
-# per_event NS EVENTS SHARE: into `whole` and `user`. By the events that arrived, not by those that were to: a lost one
-# costs the reader nothing, and others on the machine make some too.
+# per_event NS EVENTS SHARE: sets `whole` and `user`, per event that arrived: lost events cost the tracer nothing, and other
+# traffic on the machine adds events.
 per_event() {
   read -r whole user < <(awk -v ns="$1" -v n="$2" -v share="$3" 'BEGIN { ns /= n ? n : 1; printf "%.0f %.0f\n", ns, ns * share }')
 }
 
-# user_tracer OUTPUT OPTION…: the best of several runs into `least_whole` and `least_user`.
+# user_tracer OUTPUT OPTION…: sets `least_whole` and `least_user` to the best of several runs.
 user_tracer() {
   local output=$1 i wait first printed
   shift
   least_whole='' least_user=''
-  # On a busy machine fewer runs.
+  # Fewer runs on a busy machine.
   for ((i = 0; i < repeat && (i == 0 || SECONDS - start < 60); i++)); do
     pin=$tracer_cpu start_tracer "$output" --buffer-size 67108864 "$@"
-    books
+    request_stats
     first=$printed
     begin_spent "$started"
     measure "$exchanges"
-    # On a busy machine it is late.
+    # It may be late on a busy machine.
     for ((wait = 0; wait < 100; wait++)); do
-      books
+      request_stats
       end_spent "$started"
       ((printed - first < segments)) || break
       sleep 0.1
@@ -85,7 +85,7 @@ user_tracer() {
   done
 }
 
-# user_output NAME: where to print, as a path.
+# user_output NAME: the path of the output.
 user_output() {
   if [[ $1 == null ]]; then echo /dev/null; else echo "$temporary/user.out"; fi
 }
@@ -97,7 +97,7 @@ section_user() {
   local ticks_user ticks_system spent_before spent share
   start_meter
   {
-    row format fields to 'user ns' 'user+system ns' 'bytes/event' budget ''
+    row format fields to 'user ns' 'user+system ns' 'bytes/event' target ''
     for to in null file; do
       output=$(user_output "$to")
       for case in "${user_cases[@]}"; do
@@ -115,9 +115,9 @@ section_user() {
     rm -f "$temporary/user.out"
   } >"$temporary/table"
   stop_meter
-  table 'CPU time of the reader per event' "$temporary/table"
+  table 'CPU time of the tracer per event' "$temporary/table"
   line
-  line 'perf: record and script together; the budget is for user time.'
+  line 'perf: record and script together. The target is for user time.'
 }
 
 user_bpftrace() {

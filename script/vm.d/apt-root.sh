@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# A private apt: its own sources, lists and cache under $cache/apt, nothing of the host's changed
-# or installed. Sourced by fetch-kernels, after common.sh.
+# A private apt with its own sources, lists and cache under $cache/apt. It changes and installs nothing
+# on the host. Sourced by fetch-kernels, after common.sh.
 : "${cache:?}"
 
 apt_suites=(bullseye bookworm bookworm-backports trixie trixie-backports)
@@ -13,11 +13,11 @@ apt_host_mirror() {
   apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 "/$1/\$" || true
 }
 
-# apt_open: make the private root and point every later apt command of this process to it.
+# apt_open: create the private root, and use it for all further apt commands of this process.
 apt_open() {
   local root=$cache/apt mirror security suite
   mirror=${TCC_DEBIAN_MIRROR:-$(apt_host_mirror debian)}
-  [[ -n $mirror ]] || die "apt has no Debian source here: set TCC_DEBIAN_MIRROR to the address of a Debian archive"
+  [[ -n $mirror ]] || die "apt has no Debian source: set TCC_DEBIAN_MIRROR to the URL of a Debian archive"
   [[ -r $apt_keyring ]] || die "$apt_keyring is missing: install debian-archive-keyring"
   mirror=${mirror%/}
   security=${TCC_DEBIAN_SECURITY_MIRROR:-$(apt_host_mirror debian-security)}
@@ -57,21 +57,19 @@ CONF
   export APT_CONFIG=$root/apt.conf
 }
 
-# apt_refresh: read the archive's lists. A suite that has left the mirror must not stop the others.
+# apt_refresh: read the archive's lists. A suite that is gone from the mirror must not stop the others.
 apt_refresh() {
-  apt-get -qq update >&2 || say "not every suite could be read (see above)"
+  apt-get -qq update >&2 || say "some suites could not be read (see above)"
 }
 
-# apt_kernels: one line "SERIES VERSION PACKAGE…" for each kernel that can be installed, the newest
-# of a series first.
+# apt_kernels: a line "SERIES VERSION PACKAGE…" for each installable kernel, the newest of a series first.
 apt_kernels() {
   local found image version series package packages
   declare -A available needs_modules
   found=$(apt-cache search --names-only '^linux-(image|binary|modules|base)-[0-9].*-amd64$' | cut -d' ' -f1)
   for package in $found; do available[$package]=1; done
 
-  # From 6.19 on the modules are a package of their own, and the archive sometimes lists an image
-  # whose modules are gone.
+  # From 6.19 on, modules are in a separate package, and the archive sometimes lists an image without it.
   while read -r package; do needs_modules[$package]=1; done < <(
     (grep '^linux-image-' <<<"$found" || true) | xargs --no-run-if-empty apt-cache show |
       awk '/^Package:/ { p = $2 } /^Depends:.*linux-modules-/ { print p }'
@@ -91,5 +89,5 @@ apt_kernels() {
   done | sort --key=1,1V --key=2,2Vr
 }
 
-# apt_close: what apt can make again from its lists is five times their size.
+# apt_close: remove caches that apt can rebuild, which are five times the size of its lists.
 apt_close() { rm -f "$cache"/apt/*pkgcache.bin; }

@@ -1,7 +1,7 @@
-//! An excerpt of a kernel's BTF: the types of some names, and what these hold.
+//! An excerpt of a kernel's BTF: the types of some names, and the types that these contain.
 //!
-//! libbpf compares the name of each type that a program is relocated by with that of every type in the BTF that it is given. With
-//! a kernel's 150 000 types this took a third of a start.
+//! For each type in a CO-RE relocation, libbpf compares its name with every type in the BTF. With a kernel's 150 000 types, this
+//! took a third of the startup time.
 
 use std::collections::HashMap;
 
@@ -13,17 +13,17 @@ use super::{
 const VERSION_AND_FLAGS: [u8; 2] = [1, 0];
 const HEADER_BYTES: u32 = 24;
 
-/// The types that were chosen.
+/// The types in the excerpt.
 #[derive(Default)]
 struct Chosen {
-    /// Their ids in the kernel's BTF.
+    /// Their IDs in the kernel's BTF.
     ids: Vec<u32>,
-    /// Their ids in the excerpt, by those.
+    /// Their IDs in the excerpt, by the former.
     new_ids: HashMap<u32, u32>,
 }
 
 impl Chosen {
-    /// Its id in the excerpt, where it comes if it is not there yet.
+    /// Adds the type if needed, and returns its ID in the excerpt.
     fn add(&mut self, id: u32) -> u32 {
         *self.new_ids.entry(id).or_insert_with(|| {
             self.ids.push(id);
@@ -32,7 +32,7 @@ impl Chosen {
     }
 }
 
-/// Each text once.
+/// The string table, without duplicates.
 struct Strings {
     bytes: Vec<u8>,
     offsets: HashMap<u32, u32>,
@@ -57,8 +57,8 @@ impl Strings {
 }
 
 impl Btf<'static> {
-    /// As BTF of its own, in which pointers lead to `void`: what they lead to is another type of the programs. `None` where the
-    /// types are broken.
+    /// Self-contained BTF, in which pointers are to `void`: a program's access through a pointer is relocated by the pointed-to
+    /// type itself. `None` if the BTF is broken.
     #[must_use]
     pub fn excerpt(&self, names: &[&str]) -> Option<Vec<u8>> {
         let mut chosen = Chosen::default();
@@ -83,7 +83,7 @@ impl Btf<'static> {
         Some(file)
     }
 
-    /// Appends the type, with the numbers that its names and types have in the excerpt.
+    /// Appends the type, with its names and type IDs translated.
     fn write(
         &self,
         entry: Entry<'_>,
@@ -94,7 +94,7 @@ impl Btf<'static> {
         let kind = entry.kind();
         let end = entry.at.checked_add(12 + extra(entry.info)?)?;
         let words = self.bytes.get(entry.at..end)?;
-        // Which of its words are names and which are types, by their place.
+        // The positions of names and type IDs among its words.
         let member_words = if kind == ENUM { 2 } else { 3 };
         let is_name = |i: usize| match kind {
             _ if i == 0 => true,
@@ -120,15 +120,15 @@ impl Btf<'static> {
         Some(())
     }
 
-    /// A type that another one holds.
+    /// Adds a type that another one contains.
     fn choose(&self, id: u32, chosen: &mut Chosen) -> Option<u32> {
-        const HELD: [u32; 14] = [
+        const CONTAINED: [u32; 14] = [
             INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FLOAT,
             TYPE_TAG, ENUM64,
         ];
         if id == 0 {
             return Some(0);
         }
-        HELD.contains(&self.entry(id)?.kind()).then(|| chosen.add(id))
+        CONTAINED.contains(&self.entry(id)?.kind()).then(|| chosen.add(id))
     }
 }

@@ -1,4 +1,4 @@
-//! A file of types, which may be any that somebody has named.
+//! Reads a BTF file, which may be any file that the user names.
 
 use std::fs::{OpenOptions, metadata};
 use std::io::{self, Read};
@@ -7,11 +7,10 @@ use std::path::Path;
 
 use super::{MAGIC, has_magic};
 
-/// A kernel's types are less than a tenth of this.
+/// Over ten times the size of a kernel's BTF.
 const LARGEST_FILE: u64 = 128 << 20;
 
-/// The whole file. Nothing is waited for (a FIFO), and what is not BTF, or too large for it, is not read beyond its
-/// beginning.
+/// Reads the whole file. Does not block (on a FIFO), and reads only the beginning of a file that is not BTF or is too large.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !metadata(path)?.is_file() {
         return Err(invalid("not a regular file"));
@@ -26,7 +25,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !has_magic(&bytes) {
         return Err(invalid("not BTF"));
     }
-    // Growing by and by it would be copied many times. A file may tell a wrong length, and need not have that much.
+    // Avoids repeated reallocation. The length is only a hint: it may be wrong.
     let _ = bytes.try_reserve_exact(usize::try_from(length).unwrap_or(0));
     file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)

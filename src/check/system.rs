@@ -1,8 +1,8 @@
-//! What there is beside the event types: rights, files, what the kernel can do, this binary.
+//! Everything but the event types: privileges, file systems, kernel features, the binary.
 
 use Finding::{No, Unknown, Yes};
 
-use super::{CheckItem, KernelAnswers};
+use super::{CheckItem, Environment};
 use crate::escape;
 use crate::events::ca::Algorithm;
 use crate::kernel::{self, CaState, Kernel, Rights};
@@ -12,13 +12,12 @@ use crate::privilege;
 use crate::skel::libbpf_version;
 use crate::symbols::Symbols;
 
-/// What was found out of one thing.
 enum Finding {
-    /// It is so.
+    /// How it works.
     Yes(String),
     /// Why not, and what to do.
     No(String, Option<String>),
-    /// Why that is not known, and what to do.
+    /// Why it is unknown, and what to do.
     Unknown(String, Option<String>),
 }
 
@@ -31,27 +30,27 @@ fn item(name: &str, found: Finding) -> CheckItem {
     CheckItem { name: name.to_owned(), ok, detail, fix }
 }
 
-/// Of what only the kernel's types tell.
-pub(super) const WITHOUT_TYPES: &str = "not known without the kernel's types";
-const MEND_TYPES: &str = "a kernel with CONFIG_DEBUG_INFO_BTF, or its BTF with --btf FILE";
+pub(super) const WITHOUT_BTF: &str = "unknown without BTF";
+const FIX_BTF: &str =
+    "boot a kernel built with CONFIG_DEBUG_INFO_BTF, or pass its BTF with --btf FILE";
 
-pub(super) fn items(answers: &KernelAnswers<'_>) -> Vec<CheckItem> {
-    let kernel = answers.kernel;
-    let types = kernel.btf().is_ok();
-    let by_types = |there: bool, what: &str, without: &str| match (types, there) {
-        (false, _) => Unknown(WITHOUT_TYPES.into(), Some(MEND_TYPES.into())),
-        (true, true) => Yes(what.into()),
-        (true, false) => No(without.into(), None),
+pub(super) fn items(environment: &Environment<'_>) -> Vec<CheckItem> {
+    let kernel = environment.kernel;
+    let has_btf = kernel.btf().is_ok();
+    let by_btf = |available: bool, yes: &str, no: &str| match (has_btf, available) {
+        (false, _) => Unknown(WITHOUT_BTF.into(), Some(FIX_BTF.into())),
+        (true, true) => Yes(yes.into()),
+        (true, false) => No(no.into(), None),
     };
     let record = kernel.record_layout();
     vec![
         item("binary", Yes(binary())),
-        item("rights", rights(answers.rights)),
+        item("privileges", privileges(environment.rights)),
         item(
-            "types",
+            "btf",
             match kernel.btf() {
-                Ok(_) => Yes(format!("BTF in {}", escape::path(&kernel.btf_path))),
-                Err(why) => No(why, Some(MEND_TYPES.into())),
+                Ok(_) => Yes(escape::path(&kernel.btf_path)),
+                Err(why) => No(why, Some(FIX_BTF.into())),
             },
         ),
         item(
@@ -64,76 +63,78 @@ pub(super) fn items(answers: &KernelAnswers<'_>) -> Vec<CheckItem> {
         item(
             "tracefs",
             match kernel::tracefs_event("tcp", "tcp_probe") {
-                Ok(()) => Yes("mounted, tcp:tcp_probe is in it".into()),
+                Ok(()) => Yes("mounted".into()),
                 Err(why) => {
-                    let without = match (types, kernel.has_cookie_helper()) {
-                        (true, true) => "no `accept`, no server's side of `connlat`, no record reader",
-                        (true, false) => "no `accept`, no server's side of `connlat`, no record reader, no new cookies",
-                        (false, _) => "no `accept`, no server's side of `connlat`, no record reader, and on some kernels no new cookies",
+                    let cookies = match (has_btf, kernel.has_cookie_helper()) {
+                        (true, true) => "",
+                        (true, false) => ", new cookies",
+                        (false, _) => ", on some kernels new cookies",
                     };
-                    No(format!("{why}; without it: {without}"), None)
+                    let (why, fix) = split_fix(&why);
+                    let without = "accept, the server side of connlat, --reader record";
+                    No(format!("{why}; unavailable without it: {without}{cookies}"), fix)
                 }
             },
         ),
         item(
             "record",
-            by_types(
+            by_btf(
                 record.is_ok(),
-                "the tcp_probe record has a layout that we know",
-                &record.clone().err().unwrap_or_default(),
+                "the tcp_probe record has a known layout",
+                &record.err().map(|why| format!("the tcp_probe record: {why}")).unwrap_or_default(),
             ),
         ),
         item(
             "ring buffer",
-            by_types(
+            by_btf(
                 kernel.has_ringbuf(),
-                "BPF ring buffer",
-                "none (5.8): per-CPU perf buffers are used",
+                "available",
+                "not available before Linux 5.8; perf buffers are used",
             ),
         ),
         item(
             "typed programs",
-            by_types(
+            by_btf(
                 kernel.has_tp_btf(),
-                "tp_btf: direct loads of struct tcp_sock",
-                "none (5.5): probe reads are used",
+                "available (tp_btf, --reader sock)",
+                "not available before Linux 5.5; probe reads are used (--reader raw)",
             ),
         ),
         item(
             "cookies",
-            by_types(
+            by_btf(
                 kernel.has_cookie_helper(),
-                "made when a connection is first seen",
-                "programs cannot make them (5.12): the classic tracepoint does, where tracefs is mounted",
+                "created when a connection is first seen",
+                "created by a classic tracepoint, if tracefs is mounted (programs cannot before Linux 5.12)",
             ),
         ),
         item(
             "owners",
-            by_types(
+            by_btf(
                 kernel.has_tracepoint("tcp_sendmsg_locked"),
-                "seen when a process connects, sends or receives",
-                "seen when a process connects or receives; of one that only sends, found among the open files within a second (6.16 has a hook)",
+                "found when a process connects, sends or receives",
+                "found when a process connects or receives; a process that only sends is found within a second, by scanning open files (before Linux 6.16)",
             ),
         ),
-        item("code", code(answers)),
+        item("symbols", symbols(environment)),
         item(
-            "accept by io_uring",
-            by_types(
+            "io_uring accept",
+            by_btf(
                 kernel.has_tracepoint("io_uring_complete"),
-                "seen as the request completes (io_uring:io_uring_complete); with a direct descriptor, when the connection is first read from or ends",
-                "reported when the connection is first read from or ends, without the time that it waited (no io_uring:io_uring_complete here)",
+                "reported when the request completes; with a direct descriptor, when the connection is first read or ends",
+                "reported without wait_us when the connection is first read or ends (this kernel has no tracepoint io_uring:io_uring_complete)",
             ),
         ),
         item(
             "lockdown",
             match kernel::locked_down() {
                 Some(true) => No(
-                    "the kernel is locked down: programs may not read its memory; typed loads go (the standard fields of probe, and rtt)".into(),
+                    "the kernel is locked down: only the standard fields of probe, and rtt, are available".into(),
                     Some("boot without lockdown=confidentiality".into()),
                 ),
-                Some(false) => Yes("not in the way".into()),
+                Some(false) => Yes("no restriction".into()),
                 None => Unknown(
-                    "not known, as securityfs is not mounted".into(),
+                    "unknown: securityfs is not mounted".into(),
                     Some("mount -t securityfs securityfs /sys/kernel/security".into()),
                 ),
             },
@@ -141,36 +142,46 @@ pub(super) fn items(answers: &KernelAnswers<'_>) -> Vec<CheckItem> {
     ]
 }
 
-/// By what `location` and `stack` of `drop` get names.
-fn code(answers: &KernelAnswers<'_>) -> Finding {
-    let iterator = || loader::code::symbols(&answers.core_types);
+/// Where the function names in `location` and `stack` of `drop` come from.
+fn symbols(environment: &Environment<'_>) -> Finding {
+    let iterator = || loader::code::symbols(&environment.core_types);
     match Symbols::load() {
         Some(_) if privilege::elevated() => {
-            Yes("names, and no addresses, from /proc/kallsyms".into())
+            Yes("function names from /proc/kallsyms, without addresses".into())
         }
-        Some(_) => Yes("names from /proc/kallsyms".into()),
-        None if answers.rights.check().is_err() => Unknown(
-            "the kernel hides its symbols from us, and rights are missing to ask it otherwise"
+        Some(_) => Yes("function names from /proc/kallsyms".into()),
+        None if environment.rights.check().is_err() => Unknown(
+            "unknown: the kernel hides /proc/kallsyms, and its symbol iterator needs privileges"
                 .into(),
             None,
         ),
         None if iterator().is_ok_and(|symbols| !symbols.is_empty()) => {
-            Yes("names, and no addresses, by the kernel's iterator over its symbols".into())
+            Yes("function names from the kernel's symbol iterator, without addresses".into())
         }
         None => No(
-            "the kernel hides its symbols from us: `location` and `stack` are null".into(),
-            Some("CAP_SYSLOG, where kernel.kptr_restrict is not 2".into()),
+            "the kernel hides its symbols: `location` and `stack` of drop are null".into(),
+            Some("grant CAP_SYSLOG and set kernel.kptr_restrict below 2".into()),
         ),
     }
 }
 
-fn rights(rights: Rights) -> Finding {
+/// Splits what to do off an error.
+fn split_fix(why: &str) -> (&str, Option<String>) {
+    match why.split_once(": ") {
+        Some((why, fix)) if fix.starts_with("mount ") || fix.starts_with("run ") => {
+            (why, Some(fix.into()))
+        }
+        _ => (why, None),
+    }
+}
+
+fn privileges(rights: Rights) -> Finding {
     if let Some(why) = privilege::in_user_namespace() {
-        let (why, fix) = why.split_once(": ").unwrap_or((why, ""));
-        return No(why.into(), Some(fix.into()));
+        let (why, fix) = split_fix(why);
+        return No(why.into(), fix);
     }
     let Err(why) = rights.check() else {
-        return Yes("enough to load and attach programs".into());
+        return Yes("sufficient to load and attach BPF programs".into());
     };
     match why.split_once("; ") {
         Some((detail, fix)) => No(detail.into(), Some(fix.into())),
@@ -178,37 +189,36 @@ fn rights(rights: Rights) -> Finding {
     }
 }
 
-/// What it is made of.
 fn binary() -> String {
     let (major, minor) = libbpf_version();
-    let linked = if cfg!(target_feature = "crt-static") { "static" } else { "shared libraries" };
+    let linked =
+        if cfg!(target_feature = "crt-static") { "static binary" } else { "shared libraries" };
     let features = [("static", cfg!(feature = "static")), ("vendored", cfg!(feature = "vendored"))];
     let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let features = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
-    format!("libbpf {major}.{minor} built in, {linked}; features: {features}")
+    format!("libbpf {major}.{minor}, {linked}; features: {features}")
 }
 
 pub(super) fn algorithm(algorithm: &Algorithm, state: CaState, kernel: &Kernel) -> CheckItem {
     let found = match state {
-        CaState::Kernel => Yes("built in, layout from the kernel's BTF".into()),
-        CaState::Module => Yes(format!("module {}, layout from its BTF", algorithm.module)),
-        CaState::Mainline => Yes(format!(
-            "module {} has no BTF on this kernel: mainline's layout is taken",
-            algorithm.module
-        )),
+        CaState::Kernel => Yes("built in; layout from the kernel's BTF".into()),
+        CaState::Module => Yes(format!("module {}; layout from its BTF", algorithm.module)),
+        CaState::Mainline => {
+            Yes(format!("module {} has no BTF; mainline's layout is used", algorithm.module))
+        }
         CaState::NotLoaded => Yes(not_loaded(algorithm)),
         CaState::Unknown if kernel.btf().is_err() => {
-            Unknown(WITHOUT_TYPES.into(), Some(MEND_TYPES.into()))
+            Unknown(WITHOUT_BTF.into(), Some(FIX_BTF.into()))
         }
         CaState::Unknown => {
-            No(format!("{}: {}.* are null", no_layout(algorithm), algorithm.name), None)
+            No(format!("{}; the fields {}.* are null", no_layout(algorithm), algorithm.name), None)
         }
     };
     item(algorithm.name, found)
 }
 
 pub(super) fn not_loaded(algorithm: &Algorithm) -> String {
-    format!("module {} is not loaded; its layout is looked up once it is", algorithm.module)
+    format!("module {} is not loaded; its layout is read when it is", algorithm.module)
 }
 
 pub(super) fn no_layout(algorithm: &Algorithm) -> String {

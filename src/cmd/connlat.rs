@@ -12,9 +12,9 @@ use crate::kernel::Kernel;
 use crate::session;
 
 /// Traces until the end; the exit status.
-pub fn run(config: Config, side: Side, least: Option<Duration>) -> Result<u8> {
+pub fn run(config: Config, side: Side, min_duration: Option<Duration>) -> Result<u8> {
     let mut config =
-        Config { event_filters: EventFilters { least, ..config.event_filters }, ..config };
+        Config { event_filters: EventFilters { min_duration, ..config.event_filters }, ..config };
     let event_types = event_types(&config, side);
     if let Some(SummaryOptions { what: SummaryCommand::Connlat(histograms), .. }) =
         &mut config.summary
@@ -45,7 +45,7 @@ fn event_types(config: &Config, side: Side) -> Vec<&'static EventType> {
         None => vec![&connect::EVENT_TYPE, &accept::EVENT_TYPE],
         Some(why) => {
             if !config.output.quiet {
-                session::output::tell(&format!("note: the server's side is left out: {why}"));
+                session::output::print_line(&format!("note: the server's side is left out: {why}"));
             }
             vec![&connect::EVENT_TYPE]
         }

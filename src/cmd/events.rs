@@ -37,7 +37,10 @@ fn event_types(config: &Config, names: &[String]) -> Result<Vec<&'static EventTy
         let missing_events = if named { None } else { missing(event_type) };
         if let Some(why) = missing_events {
             if !config.output.quiet {
-                session::output::tell(&format!("note: {} is left out: {why}", event_type.name));
+                session::output::print_line(&format!(
+                    "note: {} is left out: {why}",
+                    event_type.name
+                ));
             }
         } else if named || all {
             event_types.push(event_type);

@@ -9,9 +9,9 @@ use crate::events::life;
 use crate::session;
 
 /// Traces until the end; the exit status.
-pub fn run(config: Config, least: Option<Duration>) -> Result<u8> {
+pub fn run(config: Config, min_duration: Option<Duration>) -> Result<u8> {
     let config = Config {
-        event_filters: EventFilters { least, list_open: true, ..config.event_filters },
+        event_filters: EventFilters { min_duration, list_open: true, ..config.event_filters },
         ..config
     };
     session::run(&config, &[&life::EVENT_TYPE])

@@ -9,7 +9,8 @@ use crate::events::queue;
 use crate::session;
 
 /// Traces until the end; the exit status.
-pub fn run(config: Config, least: Option<Duration>) -> Result<u8> {
-    let config = Config { event_filters: EventFilters { least, ..config.event_filters }, ..config };
+pub fn run(config: Config, min_duration: Option<Duration>) -> Result<u8> {
+    let config =
+        Config { event_filters: EventFilters { min_duration, ..config.event_filters }, ..config };
     session::run(&config, &[&queue::EVENT_TYPE])
 }

@@ -1,13 +1,12 @@
-//! What is counted instead of printed.
+//! Options of the commands that print summaries.
 
 use std::time::Duration;
 
 use crate::table::summary::Scale;
 
-/// Summaries, in place of events.
 #[derive(Clone, Debug)]
 pub struct SummaryOptions {
-    /// One each; else one, at the end.
+    /// Time between summaries; `None`: one at the end.
     pub interval: Option<Duration>,
     pub what: SummaryCommand,
 }
@@ -15,7 +14,6 @@ pub struct SummaryOptions {
 #[derive(Clone, Debug)]
 pub enum SummaryCommand {
     Rtt(Histograms),
-    /// How long opening took.
     Connlat(Histograms),
     Top(Top),
     Listeners(Listeners),
@@ -24,7 +22,7 @@ pub enum SummaryCommand {
 }
 
 impl SummaryCommand {
-    /// Rows of sums.
+    /// Options of commands that print sums.
     #[must_use]
     pub fn sums(&self) -> Option<&Sums> {
         match self {
@@ -36,7 +34,7 @@ impl SummaryCommand {
         }
     }
 
-    /// Rows of histograms.
+    /// Options of commands that print histograms.
     #[must_use]
     pub fn histograms(&self) -> Option<&Histograms> {
         match self {
@@ -51,34 +49,34 @@ impl SummaryCommand {
     }
 }
 
-/// What a row is of.
+/// The grouping of rows.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// None: one row.
+    /// Empty: a single row.
     pub by: Vec<By>,
-    /// Lengths of the networks that addresses are put together in.
+    /// Prefix length by which IPv4 addresses are grouped; `prefix6`: IPv6.
     pub prefix: u8,
     pub prefix6: u8,
 }
 
-/// Rare events, added up.
+/// Sums of rare events.
 #[derive(Clone, Debug)]
 pub struct Sums {
     pub keys: Keys,
-    /// Rows that there is room for.
+    /// The maximum number of rows.
     pub max_rows: u32,
 }
 
-/// Distributions of times.
+/// Histograms of times.
 #[derive(Clone, Debug)]
 pub struct Histograms {
-    /// Each has rows of its own.
+    /// Each has separate rows.
     pub fields: Vec<TimeField>,
-    /// Is there something to count at each packet?
+    /// Updated on every packet.
     pub busy: bool,
     pub keys: Keys,
     pub scale: Scale,
-    /// Rows that there is room for; none: as many as fit that key.
+    /// The maximum number of rows; `None`: a default for the key.
     pub max_rows: Option<u32>,
 }
 
@@ -86,21 +84,21 @@ pub struct Histograms {
 #[derive(Clone, Debug)]
 pub struct Top {
     pub sort: Sort,
-    /// So many rows at most.
+    /// The maximum number of rows to print.
     pub rows: Option<usize>,
 }
 
 /// `listeners`
 #[derive(Clone, Debug)]
 pub struct Listeners {
-    /// So many rows at most.
+    /// The maximum number of rows to print.
     pub rows: Option<usize>,
 }
 
-/// What stands first.
+/// The sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
-    /// Bytes both ways.
+    /// Bytes in both directions.
     All,
     Tx,
     Rx,
@@ -111,9 +109,9 @@ pub enum Sort {
 /// A part of a row's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// A connection, by its cookie.
+    /// A connection by its cookie.
     Conn,
-    /// The same by its ends and its namespace.
+    /// A connection by its two ends and its network namespace.
     Ends,
     Laddr,
     Raddr,
@@ -124,7 +122,7 @@ pub enum By {
     Cc,
 }
 
-/// Which time it is.
+/// A time to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeField {
     Srtt,
@@ -135,14 +133,14 @@ pub enum TimeField {
     Latency,
     /// From connect() to its failure.
     Failed,
-    /// On the server's side.
+    /// The handshake, on the server side.
     Handshake,
-    /// To be accepted.
+    /// From the handshake to accept().
     Wait,
 }
 
 impl TimeField {
-    /// As the column of `probe`, `connect` or `accept` is called; but for attempts that failed.
+    /// The column of `probe`, `connect` or `accept`; failed attempts have their own name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -157,7 +155,7 @@ impl TimeField {
         }
     }
 
-    /// What it is of, for people.
+    /// What is counted, for the text format.
     #[must_use]
     pub fn of(self) -> &'static str {
         match self {
@@ -168,13 +166,13 @@ impl TimeField {
         }
     }
 
-    /// Is there one for each event, by which events are counted? An accepted connection has two times, of which one is.
+    /// Whether its count is that of events. An accepted connection has two times, of which only one counts.
     #[must_use]
     pub fn is_event(self) -> bool {
         self != TimeField::Wait
     }
 
-    /// Is it told of only where there was one?
+    /// Whether it is omitted if there are none.
     #[must_use]
     pub fn is_rare(self) -> bool {
         self == TimeField::Failed
@@ -182,20 +180,20 @@ impl TimeField {
 }
 
 impl Histograms {
-    /// Few rows, at which all CPUs work: then each has its own.
+    /// Whether each CPU has its own rows: for few rows that all CPUs update.
     #[must_use]
     pub fn per_cpu(&self) -> bool {
         use By::{Cc, Cgroup, Laddr, Netns};
         self.busy && self.keys.by.iter().all(|by| matches!(by, Laddr | Cgroup | Netns | Cc))
     }
 
-    /// May there be more keys than rows?
+    /// Whether there may be more keys than rows.
     #[must_use]
     pub fn many(&self) -> bool {
         !self.keys.by.is_empty() && !self.per_cpu()
     }
 
-    /// How many rows there is room for.
+    /// The maximum number of rows.
     #[must_use]
     pub fn rows(&self) -> u32 {
         let fitting = match (self.keys.by.is_empty(), self.many()) {

@@ -1,4 +1,4 @@
-//! Zones of link-local addresses: the interface that such an address belongs to.
+//! Zones of link-local addresses: the interface of such an address.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ pub struct Net {
     pub ifindex: u32,
 }
 
-/// Zone of a connection's end; 0: any.
+/// The zone of a connection's end; 0: any.
 #[must_use]
 pub fn of_end(end: SocketAddr) -> u32 {
     match end {

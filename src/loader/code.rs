@@ -1,5 +1,5 @@
-//! The names of the kernel's code where /proc/kallsyms hides its addresses from us: by the iterator over the same table
-//! (6.0), which is loaded by itself, read once and gone before the trace begins.
+//! Kernel symbols for users who may not see the addresses in /proc/kallsyms: read through the iterator over the same table
+//! (Linux 6.0), which is loaded separately and removed before the trace begins.
 
 use std::mem::MaybeUninit;
 
@@ -11,7 +11,7 @@ use crate::symbols::Symbols;
 
 const PROGRAM: &str = "code_iter";
 
-/// Those names; an error where this kernel has no such iterator or refuses it.
+/// Fails if this kernel has no such iterator or rejects it.
 pub fn symbols(types: &CoreTypes) -> Result<Symbols> {
     let mut storage = MaybeUninit::uninit();
     let mut open = super::open(&mut storage, types)?;
@@ -20,13 +20,13 @@ pub fn symbols(types: &CoreTypes) -> Result<Symbols> {
         program.set_autoload(wanted);
     }
     for mut map in open.open_object_mut().maps_mut() {
-        // The program's text stands in there.
+        // It holds the program's format strings.
         let wanted = map.name().to_string_lossy().ends_with(".rodata");
         map.set_autocreate(wanted)?;
     }
     let skel = open.load();
-    // That is no reason why the trace itself would not go.
-    log::take_refused();
+    // A rejected iterator says nothing about the trace itself.
+    log::take_rejected();
     let written = super::run(&skel?.progs.code_iter, PROGRAM)?;
     Ok(Symbols::parse(&String::from_utf8_lossy(&written)))
 }

@@ -1,4 +1,4 @@
-//! From the filter options to what the programs look them up in.
+//! Turns the filter options into the maps and constants of the programs.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use crate::config::zone::{self, Net};
 use crate::config::{Config, Filters};
 use crate::skel::{AddrKey, BpfConfig, Filter, FilterKey, TccTraceSkel};
 
-/// Which filters are on.
+/// The active filters, a bit each.
 #[must_use]
 pub fn mask(filters: &Filters) -> u32 {
     let values = value_lists(filters).map(|(filter, list)| (filter, !list.is_empty()));
@@ -32,7 +32,7 @@ pub fn mask(filters: &Filters) -> u32 {
         .fold(0, |mask, (filter, _)| mask | filter.0)
 }
 
-/// How many entries the two maps need.
+/// Entries needed in filter_values and filter_addrs.
 #[must_use]
 pub fn sizes(filters: &Filters) -> (u32, u32) {
     let values: usize = value_lists(filters).iter().map(|(_, list)| list.len()).sum();
@@ -47,7 +47,7 @@ pub fn set_ports(set: &mut [u64; 1024], ranges: &[RangeInclusive<u16>]) {
     }
 }
 
-/// Writes the lists.
+/// Writes filter_values and filter_addrs.
 pub fn fill(skel: &TccTraceSkel<'_>, config: &Config) -> Result<()> {
     for (filter, list) in value_lists(&config.filters) {
         for value in list {
@@ -69,7 +69,7 @@ pub fn fill(skel: &TccTraceSkel<'_>, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// As records have it: an IPv4 address is the mapped one.
+/// IPv4 addresses as mapped ones, as in records.
 fn octets(addr: IpAddr) -> [u8; 16] {
     match addr {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
@@ -77,7 +77,7 @@ fn octets(addr: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Writes the ends of the connection that is followed.
+/// Sets the two ends of the connection to follow.
 pub fn set_follow(cfg: &mut BpfConfig, ends: &[SocketAddr; 2]) {
     cfg.follow_addr = ends.map(|end| octets(end.ip()));
     cfg.follow_ifindex = ends.map(zone::of_end);
@@ -85,8 +85,8 @@ pub fn set_follow(cfg: &mut BpfConfig, ends: &[SocketAddr; 2]) {
 }
 
 fn addr_key(filter: Filter, Net { net, ifindex }: Net) -> AddrKey {
-    let more = if net.addr().is_ipv4() { 96 } else { 0 };
-    let prefixlen = 64 + more + u32::from(net.prefix_len());
+    let offset = if net.addr().is_ipv4() { 96 } else { 0 };
+    let prefixlen = 64 + offset + u32::from(net.prefix_len());
     AddrKey { prefixlen, filter, ifindex, addr: octets(net.addr()) }
 }
 

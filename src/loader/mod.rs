@@ -1,4 +1,4 @@
-//! Gets the programs into the kernel: configure, load, fill the filter maps, attach. One attempt per variant of the plan.
+//! Loads the programs into the kernel: configure, load, fill the filter maps, attach. One attempt per variant of the plan.
 
 pub mod code;
 pub mod files;
@@ -26,34 +26,34 @@ use crate::kernel;
 use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
 
-/// Of both event types: large enough for the scheduler to keep us off the CPU for tens of ms at full loopback rate.
+/// Of either transport: large enough for the reader to be off the CPU for tens of ms at full loopback rate.
 pub const DEFAULT_BUFFER: u32 = 8 << 20;
-/// Connections that are remembered at a time, for owners, limits and times.
+/// Connections tracked at a time, for owners, limits and times.
 const CONNECTIONS: u32 = 65_536;
 const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
-/// There are no more process numbers than these (PID_MAX_LIMIT).
-const MOST_PROCESSES: u32 = 4 << 20;
-/// Threads at a time whose connect() has failed and not returned yet.
+/// The highest number of process IDs (PID_MAX_LIMIT).
+const MAX_PROCESSES: u32 = 4 << 20;
+/// Threads at a time whose connect() has failed but not returned.
 const FAILED_CALLS: u32 = 256;
-/// Handshakes at a time in which a SYN-ACK was sent again.
+/// Handshakes at a time with a retransmitted SYN-ACK.
 const SYNACKS: u32 = 8_192;
-/// Sockets at a time whose connection is closed and that a process still holds.
+/// Sockets at a time that are open but whose connection is closed.
 const CLOSED: u32 = 16_384;
-/// Packets at a time between TCP and the drivers, and blocks of 8 KiB of those that have several segments.
+/// Packets at a time between TCP and the drivers; and, of those with several segments, blocks of 8 KiB.
 const QUEUED: u32 = 16_384;
 const UNCUT: u32 = 16_384;
-/// What --max-conns allows of these for each connection.
+/// Queued packets for each connection of --max-conns.
 const PACKETS_EACH: u32 = 16;
-/// The smallest buffer that the kernel takes is a page.
+/// The smallest buffer that the kernel accepts.
 const PAGE: u32 = 4096;
 
-/// Tells the kernel's time.
+/// Reads the kernel's clock.
 pub const KERNEL_CLOCK: &str = "kernel_clock";
-/// What is asked of an iterator at a time; the kernel has 8 pages for it.
+/// Bytes to read from an iterator at a time; the kernel buffers 8 pages.
 const CHUNK: usize = 32 << 10;
 
-/// The kernel does not take a program, or does not let it be attached: another variant may do.
+/// The kernel rejected a program, or the attachment of one; another variant may work.
 #[derive(Debug)]
 pub struct Refused(String);
 
@@ -65,18 +65,18 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Programs in the kernel.
+/// The loaded programs.
 pub struct Loaded<'o> {
     pub skel: TccTraceSkel<'o>,
 }
 
-/// The ring buffer's size, or what perf buffers share: rounded up to what the kernel takes.
+/// The ring buffer's size, or that of all perf buffers, rounded up to what the kernel accepts.
 #[must_use]
-pub fn buffer_size(asked: Option<u32>) -> u32 {
-    asked.unwrap_or(DEFAULT_BUFFER).clamp(PAGE, 1 << 30).next_power_of_two()
+pub fn buffer_size(requested: Option<u32>) -> u32 {
+    requested.unwrap_or(DEFAULT_BUFFER).clamp(PAGE, 1 << 30).next_power_of_two()
 }
 
-/// Loads and attaches one variant.
+/// Loads one variant.
 pub fn load<'o>(
     storage: &'o mut MaybeUninit<OpenObject>,
     types: &CoreTypes,
@@ -87,11 +87,11 @@ pub fn load<'o>(
 ) -> Result<Loaded<'o>> {
     let mut open = open(storage, types)?;
     configure(&mut open, config, plan, variant, full)?;
-    log::take_refused();
+    log::take_rejected();
     let skel = open.load().map_err(|error| {
-        Refused(match log::take_refused() {
-            Some(what) => format!("the kernel refused {what}: {error:#}"),
-            None => format!("the programs cannot be loaded: {error:#}"),
+        Refused(match log::take_rejected() {
+            Some(what) => format!("the kernel rejected {what}: {error:#}"),
+            None => format!("cannot load the BPF programs: {error:#}"),
         })
     })?;
     filters::fill(&skel, config)?;
@@ -110,16 +110,16 @@ fn open<'o>(
 }
 
 impl Loaded<'_> {
-    /// Attaches programs in that order; they stay as long as the links.
+    /// Attaches the programs in that order. Dropping a link detaches its program.
     pub fn attach<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<Vec<Link>> {
         let mut links = Vec::new();
         for name in names {
             let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
             match program.attach() {
                 Ok(link) => links.push(link),
-                // Nothing but cookies depends on it, and perf events may be forbidden where programs are not.
-                Err(error) if name == plan::COOKIE_PROGRAM => stdio::tell(&format!(
-                    "note: cannot attach {name} ({error:#}): `cookie` is null for sockets that have none yet"
+                // Only cookies depend on it, and perf events may be forbidden even where BPF programs are not.
+                Err(error) if name == plan::COOKIE_PROGRAM => stdio::print_line(&format!(
+                    "note: cannot attach {name}: {error:#}; `cookie` is null for sockets without one"
                 )),
                 Err(error) => bail!(Refused(format!("cannot attach {name}: {error:#}"))),
             }
@@ -133,12 +133,12 @@ impl Loaded<'_> {
         run(&program, name).map(drop)
     }
 
-    /// The connections of all processes as they are now: records, one after the other.
+    /// A snapshot of all processes' connections: concatenated records.
     pub fn conn_snapshots(&self) -> Result<Vec<u8>> {
         run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
     }
 
-    /// The time that the records have.
+    /// The kernel's clock, which the records use.
     pub fn kernel_ns(&self) -> Result<u64> {
         const ERROR: &str = "cannot read the kernel's clock";
         let skel = &self.skel;
@@ -148,12 +148,12 @@ impl Loaded<'_> {
         time.map(u64::from_ne_bytes).context(ERROR)
     }
 
-    /// The listening sockets of all processes as they are now: records, one after the other.
+    /// A snapshot of all processes' listening sockets: concatenated records.
     pub fn listeners(&self) -> Result<Vec<u8>> {
         run(&self.skel.progs.listen_iter, plan::LISTEN_SCAN)
     }
 
-    /// How often the kernel skipped the program because it was running on that CPU already; 0 where it does not say.
+    /// How often the kernel skipped the program because it was already running on that CPU; 0 if the kernel does not count it.
     pub fn recursion_misses(&self, name: &str) -> u64 {
         let Some(program) = program(&self.skel, name) else {
             return 0;
@@ -166,7 +166,7 @@ impl Loaded<'_> {
     }
 }
 
-/// Runs an iterator to its end; what it wrote.
+/// Runs an iterator to its end and returns its output.
 fn run(program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
     let link = program.attach().with_context(|| format!("cannot attach {name}"))?;
     let mut iter = libbpf_rs::Iter::new(&link).with_context(|| format!("cannot run {name}"))?;
@@ -175,7 +175,7 @@ fn run(program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
         match iter.read(&mut chunk) {
             Ok(0) => return Ok(written),
             Ok(n) => written.extend_from_slice(chunk.get(..n).unwrap_or_default()),
-            // After a million files the kernel makes a pause, and goes on where it was.
+            // The kernel pauses after a million files; the next read continues.
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot run {name}")),
@@ -183,7 +183,6 @@ fn run(program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// That program of the object.
 fn program<'a>(skel: &'a TccTraceSkel<'_>, name: &str) -> Option<ProgramMut<'a>> {
     skel.object().progs_mut().find(|program| program.name() == name)
 }
@@ -214,8 +213,8 @@ fn configure(
     }
     cfg.min_ns = config
         .event_filters
-        .least
-        .map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX));
+        .min_duration
+        .map_or(0, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     cfg.failed_only = config.event_filters.failed.into();
     cfg.us_per_jiffy_q16 = kernel::us_per_jiffy_q16();
     cfg.hz = kernel::hz();
@@ -282,8 +281,8 @@ fn configure(
         maps.listen_states.set_max_entries(LISTENERS.min(connections))?;
     }
     if !config.command.is_empty() {
-        let processes = config.kernel_options.max_conns.unwrap_or(PROCESSES).min(MOST_PROCESSES);
-        // The tracer itself is in there.
+        let processes = config.kernel_options.max_conns.unwrap_or(PROCESSES).min(MAX_PROCESSES);
+        // One entry is for the tracer itself.
         maps.traced_pids.set_max_entries(processes + 1)?;
     }
     let (values, addrs) = filters::sizes(&config.filters);

@@ -1,4 +1,4 @@
-//! Which programs to load: a pure function of what is asked and what the kernel has.
+//! Chooses the programs to load: a pure function of the request and the kernel's features.
 
 mod notes;
 mod programs;
@@ -8,86 +8,87 @@ use self::programs::{Program, flavour, is_inferred, programs};
 use crate::config::{Reader, Transport};
 use crate::events::{EVENT_TYPES, EventType, Hook, listen_drop};
 
-/// What the options ask of the kernel side.
+/// What the options require of the kernel side.
 #[derive(Clone, Default)]
 pub struct Request {
     pub event_types: Vec<&'static EventType>,
     pub reader: Option<Reader>,
     pub transport: Option<Transport>,
-    /// An option that `struct sock` is needed for, by name.
+    /// The name of an option that needs `struct sock`.
     pub beyond_record: Option<&'static str>,
     /// Limits that keep state per connection.
     pub per_connection: bool,
-    /// The owner is shown or filtered by.
+    /// The owner is shown, or filtered on.
     pub owner: bool,
     /// A command's connections are traced.
     pub traced_pids: bool,
-    /// Connections are read as a whole, and `destroy` is a connection's last reading.
+    /// Snapshots of all connections are taken, and `destroy` is a connection's last one.
     pub conn_snapshots: bool,
-    /// Listening sockets are read at each interval.
+    /// Snapshots of the listening sockets are taken at each interval.
     pub listeners: bool,
-    /// Events are counted, and none is printed.
-    pub counted: bool,
-    /// Time in recovery states is added up, of which the first and the last are a connection's own.
+    /// Events are aggregated instead of printed.
+    pub aggregated: bool,
+    /// Times in congestion control states are summed, including a connection's first and last state.
     pub ca_state_times: bool,
-    /// An event type is inferred from other tracepoints, even if it has its own.
+    /// Infer event types from other tracepoints even if they have their own.
     pub inferred: bool,
-    /// The connections that are open at the start are shown.
+    /// List the connections that are open at the start.
     pub list_open: bool,
-    /// Connections' packets are looked at, for `life`.
+    /// Sample connections on each packet, for `life`.
     pub samples: bool,
 }
 
 /// What the kernel has.
 #[derive(Clone, Debug)]
 pub struct KernelFeatures {
-    /// Why the record cannot be read.
+    /// The error says why the tcp_probe record cannot be read.
     pub record: Result<(), String>,
     pub tp_btf: bool,
     pub cookie_helper: bool,
     pub ringbuf: bool,
-    /// event types that there cannot be, and why.
+    /// Event types that are unavailable, and why.
     pub missing_events: Vec<(&'static str, String)>,
-    /// Tracepoints that an event type does without, or has something instead of.
+    /// Missing tracepoints that are optional, or have a fallback.
     pub missing_hooks: Vec<&'static str>,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
     /// Iterators, which need the kernel's own types (5.8).
     pub iterators: bool,
-    /// Why a classic tracepoint program cannot be attached.
+    /// The error says why classic tracepoint programs cannot be attached.
     pub tracefs: Result<(), String>,
 }
 
-/// One way to do it.
+/// One set of programs that fulfils the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// How `probe` is read; it also says whether the other programs are typed.
+    /// How `probe` is read, and whether the other programs are typed.
     pub reader: Reader,
-    /// Programs that must run before those that make events, in attach order.
+    /// Programs that must run before those that emit events, in attach order.
     pub helpers: Vec<String>,
-    /// The programs that make the events: of which event type (its number), and their name.
+    /// The programs that emit events: the event type's number, and the program's name.
     pub programs: Vec<(usize, String)>,
-    /// Programs that take what the kernel skipped one of those for: behind them, with whose names theirs begin.
+    /// Programs that catch events for which the kernel skipped one of those. Attached after them; their names start with
+    /// theirs.
     pub recursion_fallbacks: Vec<String>,
-    /// Why this one.
-    pub why: &'static str,
-    /// What the user should know of it.
+    /// How it reads, for -v and `check`.
+    pub description: &'static str,
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 impl Variant {
-    /// Does it make events of that event type?
+    /// Whether it emits events of that type.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.event_types().any(|event_type| event_type.name == name)
     }
 
-    /// Does it keep the ends and totals of closed connections?
+    /// Whether it keeps the ends and totals of closed connections.
     pub fn keeps_closed(&self) -> bool {
         self.helpers.iter().any(|program| program.starts_with(KEEP_CLOSED))
     }
 
-    /// Whose events it makes, each once.
+    /// The event types that it emits, each once.
     pub fn event_types(&self) -> impl Iterator<Item = &'static EventType> {
         let mut numbers: Vec<usize> = self.programs.iter().map(|(number, _)| *number).collect();
         numbers.dedup();
@@ -95,36 +96,36 @@ impl Variant {
     }
 }
 
-/// What makes cookies where the readers cannot; they work without it.
+/// Creates cookies where the readers cannot. Optional.
 pub const COOKIE_PROGRAM: &str = "probe_cookie";
 
-/// Keeps the ends and totals of closed connections. It runs after what reads those of a socket that is used again.
+/// Keeps the ends and totals of closed connections. Runs after the programs that read those of a reused socket.
 const KEEP_CLOSED: &str = "closed_keep";
 
-/// Event types that tell of the time since the connection's last event of that event type.
-const REMEMBERS: &[&str] = &["state", "cong_state"];
-/// The iterators over all open files: whose they are, and which connections are open.
+/// Event types with the time since the connection's previous event of that type.
+const TIME_SINCE_LAST: &[&str] = &["state", "cong_state"];
+/// The iterators over all open files: for owners, and for open connections.
 pub const OWNER_SCAN: &str = "owner_iter";
 pub const OPEN_SCAN: &str = "life_iter";
-/// What takes the errors that connect() returns.
+/// Records the errors that connect() returns.
 pub const RETURN_PROGRAM: &str = "connect_return";
-/// And the one that takes a snapshot of all listening sockets.
+/// The iterator that takes a snapshot of all listening sockets.
 pub const LISTEN_SCAN: &str = "listen_iter";
 
-/// What will be tried, best first.
+/// The variants to try, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub variants: Vec<Variant>,
     pub transport: Transport,
     pub track_conn: bool,
     pub track_owner: bool,
-    /// And the open files are looked through for owners.
+    /// Open files are scanned for owners.
     pub scan_owners: bool,
-    /// The connections that are open at the start are told first.
+    /// The connections that are open at the start are reported first.
     pub list_open: bool,
     /// Snapshots of the listening sockets are taken, for `listen_drop`.
     pub listen_snapshots: bool,
-    /// Programs can make cookies.
+    /// Programs can create cookies.
     pub cookie_helper: bool,
 }
 
@@ -133,12 +134,11 @@ pub struct Plan {
 pub enum Refusal {
     /// The options contradict one another.
     Usage(String),
-    /// The kernel lacks something.
+    /// The kernel has no support for it.
     Kernel(String),
 }
 
 impl Refusal {
-    /// In words.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -147,7 +147,6 @@ impl Refusal {
     }
 }
 
-/// The plan, or why there is none.
 pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusal> {
     for event_type in &request.event_types {
         if let Some((name, why)) =
@@ -158,7 +157,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
     }
     let transport = match request.transport {
         Some(Transport::RingBuf) if !features.ringbuf => {
-            let text = "this kernel has no BPF ring buffer (5.8): use --transport perfbuf";
+            let text = "this kernel has no BPF ring buffer (Linux 5.8): use --transport perfbuf";
             return Err(Refusal::Kernel(text.into()));
         }
         Some(transport) => transport,
@@ -166,29 +165,29 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         None => Transport::PerfBuf,
     };
     if request.traced_pids && !features.iterators {
-        let text = "-- COMMAND needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
+        let text = "-- COMMAND needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
         return Err(Refusal::Kernel(text.into()));
     }
     if (request.conn_snapshots || request.listeners) && !features.iterators {
-        let text = "reading all sockets needs the kernel's own types (CONFIG_DEBUG_INFO_BTF)";
+        let text = "this command reads all open sockets, which needs a kernel built with CONFIG_DEBUG_INFO_BTF";
         return Err(Refusal::Kernel(text.into()));
     }
     let track_owner = request.owner || request.traced_pids;
     let track_conn = track_owner
         || request.per_connection
         || request.event_types.iter().any(|event_type| {
-            REMEMBERS.contains(&event_type.name) || !event_type.state_trackers.is_empty()
+            TIME_SINCE_LAST.contains(&event_type.name) || !event_type.state_trackers.is_empty()
         });
     let variants = readers::readers(request, features)?
         .into_iter()
-        .map(|(reader, why)| {
+        .map(|(reader, description)| {
             let mut notes = Vec::new();
             let helpers = helpers(reader, request, features, (track_conn, track_owner), &mut notes);
             let of_type =
                 |event_type: &&'static EventType| programs(event_type, reader, request, features);
             let programs = request.event_types.iter().flat_map(of_type);
             let programs = programs.map(|program| (program.event_type, program.name)).collect();
-            // The rest are rare, or run in softirq only.
+            // Other programs run rarely, or in softirq context only.
             let second =
                 request.event_types.iter().any(|event_type| event_type.is_probe()).then(|| {
                     match reader {
@@ -198,7 +197,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
                     }
                 });
             let recursion_fallbacks = second.flatten().into_iter().collect();
-            Variant { reader, helpers, programs, recursion_fallbacks, why, notes }
+            Variant { reader, helpers, programs, recursion_fallbacks, description, notes }
         })
         .collect();
     let scan_owners = track_owner && features.iterators;
@@ -226,10 +225,10 @@ fn helpers(
     let needs_cookie = reader == Reader::Raw || (reader == Reader::Sock && !features.cookie_helper);
     if needs_cookie {
         match &features.tracefs {
-            // Before the reader: probes of a tracepoint run in the order in which they came.
+            // Before the reader: a tracepoint runs its programs in attach order.
             Ok(()) => helpers.push(COOKIE_PROGRAM.to_owned()),
             Err(why) => notes.push(format!(
-                "the {} reader cannot make socket cookies here, so `cookie` is null for sockets that have none yet ({why})",
+                "`cookie` is null for sockets without one, as reader {} cannot create cookies: {why}",
                 reader.name()
             )),
         }
@@ -255,9 +254,9 @@ fn helpers(
         .iter()
         .any(|event_type| event_type.state_trackers.contains(&KEEP_CLOSED));
     helpers.extend(keeps.then(|| flavour(KEEP_CLOSED, reader)));
-    let derives =
+    let infers =
         request.event_types.iter().any(|event_type| is_inferred(event_type, request, features));
-    if request.ca_state_times || derives {
+    if request.ca_state_times || infers {
         let program = flavour("conn_state", reader);
         if !helpers.contains(&program) {
             helpers.push(program);
@@ -280,7 +279,7 @@ fn helpers(
         if is_inferred(event_type, request, features) {
             let from: Vec<&str> = event_type.fallback_hooks.iter().map(|hook| hook.hook).collect();
             notes.push(format!(
-                "{} is worked out from {}, without {}: what is over before the next of them is not seen",
+                "{} is inferred from {}, without {}: changes between two of these events are missed",
                 event_type.name,
                 from.join(" and "),
                 event_type.hook
@@ -289,11 +288,11 @@ fn helpers(
         let missing = |hook: &&Hook| features.missing_hooks.contains(&hook.tracepoint());
         notes.extend(event_type.extra_hooks.iter().filter(missing).filter_map(|hook| {
             let without = hook.without?;
-            Some(format!("this kernel has no {}, so for {}: {without}", hook.hook, event_type.name))
+            Some(format!("{}: this kernel has no {}, so {without}", event_type.name, hook.hook))
         }));
     }
-    // The event that tells of a connection's end comes after those that something else ended by it, and what ends the
-    // memory of the connection runs after them all.
+    // The event for a connection's end comes after other events that end with the connection; conn_destroy, which deletes
+    // the connection's entry, runs last.
     let all = request
         .event_types
         .iter()
@@ -311,13 +310,13 @@ fn listens(request: &Request) -> bool {
     request.event_types.iter().any(|event_type| event_type.number == listen_drop::EVENT_TYPE.number)
 }
 
-/// Every event type that there is a reason against.
+/// The event types that are unavailable.
 #[must_use]
 pub fn missing_events(why: impl Fn(&EventType) -> Option<String>) -> Vec<(&'static str, String)> {
     EVENT_TYPES.iter().filter_map(|event_type| Some((event_type.name, why(event_type)?))).collect()
 }
 
-/// Of the tracepoints that an event type does without, or has something instead of, those that there are not.
+/// Missing tracepoints that are optional, or have a fallback.
 #[must_use]
 pub fn missing_hooks(has_tracepoint: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let optional = EVENT_TYPES

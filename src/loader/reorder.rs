@@ -1,67 +1,66 @@
-//! Puts records in time order.
+//! Sorts records by time.
 //!
-//! A program takes the time, and then room in the buffer, while others do so on other CPUs: records come some µs out of
-//! order, more where a program was interrupted in between, and per-CPU buffers come one after the other. So each is held
-//! until none that is earlier can be on its way any more.
+//! A program takes its timestamp before it reserves space in the buffer, so records from several CPUs arrive some µs out of
+//! order, or more if a program is interrupted in between; and per-CPU buffers are read one after another. So each record is
+//! held until no earlier one can still arrive.
 
 use crate::decode;
 
-/// How long one may be on its way; far longer than an interrupt takes, and still at once for people.
+/// How late a record may arrive: far longer than an interrupt takes, but not noticeable to users.
 pub const HOLD_NS: u64 = 5_000_000;
-/// No record waits longer than this here, whatever its own time is held against.
-const MOST_NS: u64 = 250_000_000;
-/// No more than this stays here.
-const MOST_BYTES: usize = 16 << 20;
+/// The longest that a record is held, whatever its timestamp.
+const MAX_HOLD_NS: u64 = 250_000_000;
+/// The most bytes to hold.
+const MAX_BYTES: usize = 16 << 20;
 
-/// Where in `bytes` a record is.
+/// A record's place in `bytes`.
 struct Held {
     mono_ns: u64,
-    /// When it came, by our clock.
-    came_ns: u64,
+    /// When it arrived, by our clock.
+    arrived_ns: u64,
     start: usize,
     len: usize,
 }
 
-/// Records that wait for others.
 #[derive(Default)]
 pub struct ReorderBuffer {
     bytes: Vec<u8>,
     held: Vec<Held>,
     newest_ns: u64,
-    handed_ns: u64,
+    drained_ns: u64,
     late: u64,
     now_ns: u64,
 }
 
 impl ReorderBuffer {
-    /// What comes from here on comes now, by our clock.
+    /// Sets the arrival time of the records pushed next.
     pub fn set_now(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        // What is no record at all goes first.
-        let mono_ns = decode::mono_ns(bytes).unwrap_or(self.handed_ns);
+        // Bytes that are not a record go first.
+        let mono_ns = decode::mono_ns(bytes).unwrap_or(self.drained_ns);
         self.newest_ns = self.newest_ns.max(mono_ns);
         let (start, len) = (self.bytes.len(), bytes.len());
-        self.held.push(Held { mono_ns, came_ns: self.now_ns, start, len });
+        self.held.push(Held { mono_ns, arrived_ns: self.now_ns, start, len });
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Hands on those from up to that time.
+    /// Passes on the records up to that time.
     pub fn drain_until(&mut self, until_ns: u64, mut take: impl FnMut(&[u8])) {
-        // Those of the same time, as they came.
+        // Stable: records of the same time stay in order of arrival.
         self.held.sort_by_key(|held| held.mono_ns);
         let until_ns = until_ns.max(self.overdue_ns());
         let due = self.held.partition_point(|held| held.mono_ns <= until_ns);
         for held in self.held.drain(..due) {
-            if held.mono_ns < self.handed_ns {
+            if held.mono_ns < self.drained_ns {
                 self.late += 1;
             }
-            self.handed_ns = self.handed_ns.max(held.mono_ns);
+            self.drained_ns = self.drained_ns.max(held.mono_ns);
             take(&self.bytes[held.start..][..held.len]);
         }
-        // What stays came last, or nearly. It is not worth moving each time, where there is much.
+        // The remaining records are near the end. Moving many of them each time would be slow.
         let first = self.held.iter().map(|held| held.start).min().unwrap_or(self.bytes.len());
         if first >= self.bytes.len() / 2 {
             self.bytes.drain(..first);
@@ -69,17 +68,17 @@ impl ReorderBuffer {
         }
     }
 
-    /// Up to which time records have to go though they may not be due: some are held for too long, or all are too many.
-    /// `held` is in time order.
+    /// The time up to which records must go even if they are not due, as they were held for too long or are too many. `held`
+    /// is sorted by time.
     fn overdue_ns(&self) -> u64 {
-        if self.bytes.len() > MOST_BYTES {
+        if self.bytes.len() > MAX_BYTES {
             return u64::MAX;
         }
-        let too_long = |held: &&Held| self.now_ns.saturating_sub(held.came_ns) >= MOST_NS;
+        let too_long = |held: &&Held| self.now_ns.saturating_sub(held.arrived_ns) >= MAX_HOLD_NS;
         self.held.iter().rfind(too_long).map_or(0, |held| held.mono_ns)
     }
 
-    /// Of the newest record so far.
+    /// The time of the newest record so far.
     #[must_use]
     pub fn newest_ns(&self) -> u64 {
         self.newest_ns
@@ -90,7 +89,7 @@ impl ReorderBuffer {
         self.held.is_empty()
     }
 
-    /// How many were handed on after one that is younger.
+    /// Records that were passed on after a newer one.
     #[must_use]
     pub fn late(&self) -> u64 {
         self.late
@@ -151,52 +150,52 @@ mod tests {
         assert_eq!((lengths, buffer.late()), (vec![2], 0));
     }
 
-    /// The records' clock is far ahead of ours, and they are never due.
+    /// With the records' clock far ahead of ours, they would never be due.
     #[test]
     fn none_waits_for_ever() {
         let mut buffer = ReorderBuffer::default();
         buffer.set_now(1000);
         buffer.push(&record(1 << 60, 1));
-        buffer.set_now(1000 + MOST_NS - 1);
+        buffer.set_now(1000 + MAX_HOLD_NS - 1);
         buffer.push(&record((1 << 60) - 7, 2));
-        assert_eq!(drain_until(&mut buffer, 1000 + MOST_NS), []);
-        buffer.set_now(1000 + MOST_NS);
+        assert_eq!(drain_until(&mut buffer, 1000 + MAX_HOLD_NS), []);
+        buffer.set_now(1000 + MAX_HOLD_NS);
         let early = (1 << 60) - 7;
-        assert_eq!(drain_until(&mut buffer, 1000 + MOST_NS), [(early, 2), (1 << 60, 1)]);
+        assert_eq!(drain_until(&mut buffer, 1000 + MAX_HOLD_NS), [(early, 2), (1 << 60, 1)]);
     }
 
     #[test]
     fn no_more_stays_than_there_is_room_for() {
         let mut buffer = ReorderBuffer::default();
         let (mut came, mut handed) = (0, 0);
-        while came < 4 * MOST_BYTES {
+        while came < 4 * MAX_BYTES {
             for ns in 0..1000 {
                 let record = record(u64::MAX - 1000 + ns, 0);
                 came += record.len();
                 buffer.push(&record);
             }
             handed += drain_until(&mut buffer, 1).len() * record(0, 0).len();
-            assert!(came - handed <= MOST_BYTES, "{came} {handed}");
+            assert!(came - handed <= MAX_BYTES, "{came} {handed}");
         }
-        assert!(buffer.bytes.capacity() <= 2 * MOST_BYTES);
+        assert!(buffer.bytes.capacity() <= 2 * MAX_BYTES);
     }
 
     proptest! {
-        /// However they come and whenever they are asked for: each once, whole, and never a younger one first unless it
-        /// was due before the other had come.
+        /// In any order of arrival, each record comes out once, whole, and never after a newer one unless that one was due
+        /// before it arrived.
         #[test]
         fn all_come_in_order(
             steps in proptest::collection::vec((0..50_u64, any::<u8>(), proptest::option::of(0..50_u64)), 0..60),
         ) {
             let (mut buffer, mut put, mut got) = (ReorderBuffer::default(), Vec::new(), Vec::new());
-            let (mut asked, mut late) = (0, 0);
+            let (mut drained, mut late) = (0, 0);
             for (ns, mark, until) in steps {
                 late += u64::from(ns < got.iter().map(|&(ns, _)| ns).max().unwrap_or(0));
                 buffer.push(&record(ns, mark));
                 put.push((ns, mark));
                 if let Some(until) = until {
-                    asked = asked.max(until);
-                    let handed = drain_until(&mut buffer, asked);
+                    drained = drained.max(until);
+                    let handed = drain_until(&mut buffer, drained);
                     prop_assert!(handed.is_sorted_by_key(|&(ns, _)| ns));
                     got.extend(handed);
                 }

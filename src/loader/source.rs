@@ -1,4 +1,4 @@
-//! The bytes' way from the kernel: ring buffer or per-CPU perf buffers, behind one face.
+//! Receives records from the kernel through the ring buffer or per-CPU perf buffers.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,12 +14,12 @@ use crate::config::Transport;
 use crate::pipeline::clock::mono_ns;
 use crate::skel::{Sleep, TccTraceSkel};
 
-/// Records of a ring buffer that are taken before anything else is looked at.
+/// Records to take from a ring buffer before anything else is done.
 const BATCH: usize = 1024;
 /// The one key of a one-element array map.
 const ZERO: [u8; 4] = [0; 4];
 
-/// Takes one record.
+/// Called with each record.
 pub type Handler<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
 enum Buffer<'a> {
@@ -27,10 +27,9 @@ enum Buffer<'a> {
     Perf(PerfBuffer<'a>),
 }
 
-/// Where records come from, in the order of time.
+/// The source of records, sorted by time.
 pub struct Source<'a> {
     buffer: Buffer<'a>,
-    /// What was taken out of the buffer.
     reorder: Rc<RefCell<ReorderBuffer>>,
     handler: RefCell<Handler<'a>>,
     skel: &'a TccTraceSkel<'a>,
@@ -39,7 +38,7 @@ pub struct Source<'a> {
 /// How the reader waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// With a timer: woken when much is waiting.
+    /// For a limited time: woken once the buffer fills up.
     Nap,
     /// Woken by the next record.
     Sleep,
@@ -75,18 +74,18 @@ impl<'a> Source<'a> {
         Ok(Source { buffer, reorder, handler: RefCell::new(handler), skel })
     }
 
-    /// Takes what has arrived, and hands on what is old enough. True: there may be more.
+    /// Takes the records that have arrived, and passes on those that are due. True: there may be more.
     pub fn consume(&self) -> Result<bool> {
         let now = mono_ns();
         self.reorder.borrow_mut().set_now(now);
         let more = self.take()?;
-        // What is still in the buffer is about as old as the newest that was taken.
+        // Records still in the buffer are about as old as the newest one taken.
         let newest = if more { self.reorder.borrow().newest_ns().min(now) } else { now };
         self.drain_until(newest.saturating_sub(HOLD_NS));
         Ok(more)
     }
 
-    /// Hands on all that has arrived.
+    /// Passes on all records that have arrived.
     pub fn drain(&self) -> Result<()> {
         let taken = loop {
             match self.consume() {
@@ -94,12 +93,12 @@ impl<'a> Source<'a> {
                 taken => break taken,
             }
         };
-        // Those from before an error, too.
+        // Including those from before an error.
         self.drain_until(u64::MAX);
         taken.map(drop)
     }
 
-    /// Of a ring buffer no more than a batch: where records come faster than we are, there would be no end of it.
+    /// Takes at most a batch from a ring buffer, as it may never be empty when records arrive fast.
     fn take(&self) -> Result<bool> {
         match &self.buffer {
             Buffer::Ring(ring) => match usize::try_from(ring.consume_raw_n(BATCH)) {
@@ -107,7 +106,7 @@ impl<'a> Source<'a> {
                 Err(_) => bail!("cannot read the ring buffer"),
             },
             Buffer::Perf(buffer) => {
-                buffer.consume().context("perf buffers")?;
+                buffer.consume().context("cannot read the perf buffers")?;
                 Ok(false)
             }
         }
@@ -117,17 +116,17 @@ impl<'a> Source<'a> {
         self.reorder.borrow_mut().drain_until(until_ns, &mut *self.handler.borrow_mut());
     }
 
-    /// Are there records that were not handed on yet?
+    /// Whether records are held that were not passed on.
     pub fn holds(&self) -> bool {
         !self.reorder.borrow().is_empty()
     }
 
-    /// Records that came too late to be put in order.
+    /// Records that arrived too late to be sorted.
     pub fn late(&self) -> u64 {
         self.reorder.borrow().late()
     }
 
-    /// Tells the programs how we are about to wait. Perf buffers wake their reader with every record.
+    /// Announces to the programs how the reader will wait. Perf buffers wake it with every record.
     pub fn announce(&self, wait: Wait) -> Result<()> {
         if matches!(self.buffer, Buffer::Perf(_)) {
             return Ok(());
@@ -137,11 +136,12 @@ impl<'a> Source<'a> {
             Wait::Sleep => Sleep::TCC_SLEEP,
         };
         let map = &self.skel.maps.reader_sleep;
-        map.update(&ZERO, &sleep.0.to_ne_bytes(), MapFlags::ANY).context("map reader_sleep")
+        map.update(&ZERO, &sleep.0.to_ne_bytes(), MapFlags::ANY)
+            .context("cannot update the map reader_sleep")
     }
 
-    /// The ring buffer's file. Edge-triggered it becomes ready when the kernel wakes us; libbpf's own epoll reports
-    /// waiting data again and again, and would end every nap at once.
+    /// The ring buffer's file, to be polled edge-triggered: level-triggered, as in libbpf's own epoll, data in the buffer
+    /// would end every nap at once.
     pub fn ring_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.buffer {
             Buffer::Ring(_) => Some(self.skel.maps.events_ring.as_fd()),
@@ -149,36 +149,36 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Waits for perf buffers; what arrives is left to `consume`.
+    /// Waits for perf buffers. `consume` takes the records.
     pub fn wait_perf(&self, timeout: Duration) {
         if let Buffer::Perf(buffer) = &self.buffer {
             let _ = buffer.poll(timeout);
         }
     }
 
-    /// How often the owner of a sample was not known, so far.
+    /// How often the owner of a sample was unknown so far.
     pub fn owner_scan_requests(&self) -> u32 {
         let value = self.skel.maps.owner_scan_requests.lookup(&ZERO, MapFlags::ANY).ok().flatten();
         value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
 }
 
-/// The size of all buffers together, as they are made.
+/// The actual size of all buffers together.
 #[must_use]
-pub fn whole_size(transport: Transport, asked: Option<u32>) -> usize {
+pub fn whole_size(transport: Transport, requested: Option<u32>) -> usize {
     match transport {
-        Transport::RingBuf => buffer_size(asked) as usize,
-        Transport::PerfBuf => perf_pages(asked) * rustix::param::page_size() * online_cpus(),
+        Transport::RingBuf => buffer_size(requested) as usize,
+        Transport::PerfBuf => perf_pages(requested) * rustix::param::page_size() * online_cpus(),
     }
 }
 
-/// Of each CPU that is there: the possible ones may be hundreds. The kernel takes powers of two.
-fn perf_pages(asked: Option<u32>) -> usize {
-    let of_all = rustix::param::page_size() * online_cpus();
-    (buffer_size(asked) as usize).div_ceil(of_all).next_power_of_two()
+/// Pages for each online CPU (there may be hundreds of possible ones). The kernel requires a power of two.
+fn perf_pages(requested: Option<u32>) -> usize {
+    let all_cpus = rustix::param::page_size() * online_cpus();
+    (buffer_size(requested) as usize).div_ceil(all_cpus).next_power_of_two()
 }
 
-/// How many CPUs there are; of `0-3,8` five.
+/// The number of online CPUs; for `0-3,8`, five.
 fn online_cpus() -> usize {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     let count = |range: &str| {
@@ -189,9 +189,9 @@ fn online_cpus() -> usize {
     text.trim().split(',').filter_map(count).sum::<usize>().max(1)
 }
 
-/// The kernel tells in sysfs alone for how many CPUs counters are. Else why it is not known.
+/// Checks that sysfs has the number of possible CPUs, which per-CPU counters need.
 pub fn possible_cpus() -> Result<(), String> {
     libbpf_rs::num_possible_cpus().map(drop).map_err(|error| {
-        format!("/sys/devices/system/cpu/possible: {error}; if /sys is not mounted: mount -t sysfs sysfs /sys")
+        format!("cannot read /sys/devices/system/cpu/possible: {error}; if /sys is not mounted: mount -t sysfs sysfs /sys")
     })
 }

@@ -1,4 +1,4 @@
-//! What is counted, as the programs are told.
+//! Configures the programs and maps for aggregation.
 
 use anyhow::Result;
 use libbpf_rs::MapType;
@@ -6,7 +6,7 @@ use libbpf_rs::MapType;
 use crate::config::summary::{By, Keys, SummaryCommand, SummaryOptions, TimeField};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
-/// The constants.
+/// Sets the programs' constants.
 pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
     match summary.map(|summary| &summary.what) {
         Some(SummaryCommand::Rtt(histograms) | SummaryCommand::Connlat(histograms)) => {
@@ -35,7 +35,7 @@ fn value(field: TimeField) -> Value {
     }
 }
 
-/// As a row's key has it.
+/// Its number in a row's key.
 #[must_use]
 pub fn number(field: TimeField) -> u32 {
     value(field).0
@@ -51,7 +51,7 @@ fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
     cfg.prefix4 = u32::from_ne_bytes(mask4.to_be_bytes());
 }
 
-/// The maps, before they are made.
+/// Sets the sizes of the maps.
 pub fn size(
     open: &mut OpenTccTraceSkel<'_>,
     summary: Option<&SummaryOptions>,
@@ -80,12 +80,12 @@ pub fn size(
     Ok(())
 }
 
-/// Are connections read as a whole?
+/// Whether snapshots of connections are taken.
 pub fn needs_conn_snapshots(summary: Option<&SummaryOptions>) -> bool {
     summary.is_some_and(|summary| matches!(summary.what, SummaryCommand::Top(_)))
 }
 
-/// Are listening sockets?
+/// Whether snapshots of listening sockets are taken.
 pub fn of_listeners(summary: Option<&SummaryOptions>) -> bool {
     summary.is_some_and(|summary| matches!(summary.what, SummaryCommand::Listeners(_)))
 }

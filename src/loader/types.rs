@@ -1,4 +1,4 @@
-//! The kernel's types that our programs are relocated by.
+//! The kernel types that the programs' CO-RE relocations use.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,16 +10,16 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::kernel::{KERNEL_BTF, Kernel};
 use crate::skel::CORE_TYPES;
 
-/// A file of them, for libbpf.
+/// A BTF file for libbpf.
 pub struct CoreTypes {
-    /// None: libbpf looks for the kernel's own.
+    /// None: libbpf finds the kernel's own.
     path: Option<PathBuf>,
-    /// What the path leads to, where it is an excerpt.
+    /// Keeps the excerpt open that the path leads to.
     _file: Option<File>,
 }
 
 impl CoreTypes {
-    /// An excerpt. Where there can be none (no /proc, by which libbpf would find it), all that the kernel has.
+    /// An excerpt, or without /proc, through which libbpf opens it, the whole BTF.
     #[must_use]
     pub fn new(kernel: &Kernel) -> Self {
         if let Some(file) = excerpt(kernel) {

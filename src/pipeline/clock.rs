@@ -1,4 +1,4 @@
-//! From the kernel's monotonic time to the time that is printed.
+//! Converts the kernel's monotonic time to the printed time.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,17 +9,16 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::config::TimeMode;
 use crate::table::Moment;
 
-/// A difference of the two clocks' readings below this is drift or the reading itself; above, somebody set the clock.
+/// A smaller change of the offset is drift or measurement error; a larger one means that the clock was set.
 const STEP_NS: i64 = 1_000_000;
-/// A reading of both clocks that took no longer needs no other.
+/// A reading of both clocks that was this fast is not repeated.
 const QUICK_NS: u64 = 10_000;
 const TRIES: u32 = 5;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// Turns monotonic times into moments. The wall clock is read before each batch, and again for an event that is younger than
-/// the last reading, so that a step (or a suspend, during which the monotonic clock stands still) is noticed: events from
-/// before it keep the old offset, later ones have the new. When it was between two readings is not known: what was not
-/// fetched yet has the new one, too.
+/// Converts monotonic times to moments. The wall clock is read before each batch, and again for an event that is newer than the
+/// last reading, so that a step is noticed (or a suspend, during which the monotonic clock stops): earlier events use the old
+/// offset, later ones the new one. As the exact time of the step is unknown, events not yet fetched use the new offset.
 pub struct Clock {
     mode: TimeMode,
     start_ns: u64,
@@ -35,7 +34,7 @@ fn now(id: ClockId) -> i64 {
     t.tv_sec * 1_000_000_000 + t.tv_nsec
 }
 
-/// What the kernel's CLOCK_MONOTONIC is ahead of ours, in a time namespace.
+/// How far the kernel's CLOCK_MONOTONIC is ahead of ours, in a time namespace.
 static AHEAD_NS: AtomicI64 = AtomicI64::new(0);
 
 /// The kernel's CLOCK_MONOTONIC, as bpf_ktime_get_ns() has it.
@@ -44,7 +43,7 @@ pub fn mono_ns() -> u64 {
     (now(ClockId::Monotonic) + AHEAD_NS.load(Ordering::Relaxed)).cast_unsigned()
 }
 
-/// From here on mono_ns() is that clock; what it is ahead of ours.
+/// Aligns mono_ns() with that clock, and returns how far it is ahead of ours.
 pub fn set_by(kernel_ns: impl Fn() -> Result<u64>) -> Result<i64> {
     let mut readings = Vec::new();
     for _ in 0..TRIES {
@@ -57,18 +56,18 @@ pub fn set_by(kernel_ns: impl Fn() -> Result<u64>) -> Result<i64> {
     Ok(ahead_ns)
 }
 
-/// By readings of our clock, the other, and ours again: each says what the difference is at least and at most. Nearly all
-/// offsets are whole seconds, if not zero, and then it is known to the nanosecond.
+/// From readings of our clock, the other, and ours again, which each bound the difference. Nearly all offsets are zero or whole
+/// seconds, and then exact to the nanosecond.
 fn ahead(readings: &[(i64, i64, i64)]) -> i64 {
-    let least = readings.iter().map(|(_, other, after)| other - after).max().unwrap_or(0);
-    let most = readings.iter().map(|(before, other, _)| other - before).min().unwrap_or(0);
-    let middle = i64::midpoint(least, most);
+    let min = readings.iter().map(|(_, other, after)| other - after).max().unwrap_or(0);
+    let max = readings.iter().map(|(before, other, _)| other - before).min().unwrap_or(0);
+    let middle = i64::midpoint(min, max);
     let seconds = (middle + SECOND_NS / 2).div_euclid(SECOND_NS) * SECOND_NS;
-    if (least..=most).contains(&seconds) { seconds } else { middle }
+    if (min..=max).contains(&seconds) { seconds } else { middle }
 }
 
 impl Clock {
-    /// Starts now.
+    /// A clock that starts now.
     #[must_use]
     pub fn new(mode: TimeMode) -> Self {
         let start_ns = mono_ns();
@@ -84,8 +83,8 @@ impl Clock {
         clock
     }
 
-    /// Reads both clocks, the one between two readings of the other: of a few tries the one that took least, as we may be
-    /// off the CPU in between, which is no step.
+    /// Reads the wall clock between two readings of the monotonic one. Of a few tries the fastest counts, as the process may be
+    /// preempted in between, which is not a step.
     pub fn update(&self) {
         let read = || {
             let (before, wall, after) = (mono_ns(), now(ClockId::Realtime), mono_ns());
@@ -106,12 +105,12 @@ impl Clock {
         let last = self.offset_ns.replace(offset);
         let read_ns = self.read_ns.replace(mono);
         if (offset - last).abs() > STEP_NS {
-            // It happened between the last reading and this one; what was recorded up to then had the old time.
+            // The step came after the last reading: events up to then use the old offset.
             self.before.set(Some((last, read_ns)));
         }
     }
 
-    /// The moment of a kernel time.
+    /// Converts a kernel time.
     #[must_use]
     pub fn moment(&self, mono_ns: u64) -> Moment {
         match self.mode {
@@ -132,7 +131,7 @@ impl Clock {
         }
     }
 
-    /// Since the start.
+    /// The time since the start.
     #[must_use]
     pub fn elapsed_ns(&self) -> u64 {
         mono_ns().saturating_sub(self.start_ns)

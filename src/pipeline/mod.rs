@@ -1,4 +1,4 @@
-//! From records to output: decode, count, print.
+//! The pipeline from records to output: decode, count, print.
 
 pub mod clock;
 
@@ -13,21 +13,20 @@ use crate::events::{EVENT_TYPES, EventType, Types};
 use crate::sink::{Sink, Stage};
 use crate::table::summary::Summary;
 
-/// What happens to each record.
 pub struct Pipeline {
     pub clock: Clock,
     types: Types,
     sink: Box<dyn Sink>,
-    /// Events still to print under `--count`.
+    /// Events left to print with `--count`.
     left: Option<u64>,
     received: u64,
     tallies: Vec<Tally>,
-    /// What the sink has taken and not written, in order: where in the output each event ends, and its event type.
+    /// Events that the sink has not written yet, in order: where in the output each ends, and its event type.
     unwritten: VecDeque<(u64, usize)>,
     error: Option<io::Error>,
 }
 
-/// What became of one event type's records here.
+/// The user-side counters of one event type.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     emitted: u64,
@@ -36,7 +35,7 @@ struct Tally {
     aggregated: u64,
 }
 
-/// What the kernel side counted.
+/// The kernel-side counters of one event type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelCounts {
     pub seen: u64,
@@ -46,16 +45,16 @@ pub struct KernelCounts {
     pub lost: u64,
     pub submitted: u64,
     pub aggregated: u64,
-    /// Of the seen: by the second program, for which the first was skipped.
+    /// Of the seen: caught by the recursion fallback.
     pub caught: u64,
-    /// Not seen by any program: the kernel did not run it.
+    /// Not seen by any program: the kernel skipped it.
     pub skipped: u64,
-    /// A filter could not decide, for want of room.
+    /// A filter could not decide, as the owner is unknown.
     pub undecided: u64,
 }
 
 impl KernelCounts {
-    /// Events that a program is still at work on: seen, and not yet in any other book.
+    /// Events that a program is still processing: seen, but not in any other counter yet.
     #[must_use]
     pub fn running(&self) -> u64 {
         let out = self.filtered + self.sampled_out + self.rate_limited + self.lost + self.undecided;
@@ -79,16 +78,16 @@ impl Pipeline {
         }
     }
 
-    /// Titles.
+    /// Prints the header.
     pub fn begin(&mut self) {
         let done = self.sink.begin().and_then(|()| self.sink.flush());
-        self.keep(done);
+        self.record_progress(done);
     }
 
-    /// One record. After an output error records are only counted.
+    /// Takes one record. After an output error, records are only counted.
     pub fn record(&mut self, bytes: &[u8]) {
         self.received += 1;
-        // Bytes of no event type at all stand in the first one's books.
+        // Records without a valid event type count for the first one.
         let event_type = decode::event_type(bytes).unwrap_or_default();
         let tally = &mut self.tallies[event_type];
         if self.left == Some(0) {
@@ -98,19 +97,19 @@ impl Pipeline {
         let clock = &self.clock;
         match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
             Err(_) => tally.malformed += 1,
-            // What was not written, to its last byte, counts as lost: it is the difference between submitted and the rest.
+            // Events not fully written count as lost: the difference between submitted and the rest.
             Ok(_) if self.error.is_some() => {}
             Ok(event) => match self.sink.event(&event) {
                 Ok(()) => {
                     self.unwritten.push_back((self.sink.progress().made, event_type));
                     self.left = self.left.map(|left| left - 1);
                 }
-                Err(error) => self.keep(Err(error)),
+                Err(error) => self.record_progress(Err(error)),
             },
         }
     }
 
-    /// One record that a summary has taken, or could not.
+    /// Counts a record that went to an aggregate; `taken` is false if it is malformed.
     pub fn taken(&mut self, bytes: &[u8], taken: bool) {
         self.received += 1;
         let tally = &mut self.tallies[decode::event_type(bytes).unwrap_or_default()];
@@ -121,34 +120,34 @@ impl Pipeline {
         }
     }
 
-    /// What was counted in a time.
+    /// Prints a summary.
     pub fn summary(&mut self, summary: &Summary<'_>) {
         if self.error.is_none() {
             let done = self.sink.summary(summary).and_then(|()| self.sink.flush());
-            self.keep(done);
+            self.record_progress(done);
         }
     }
 
-    /// After a batch.
+    /// Flushes the output after a batch.
     pub fn flush(&mut self) {
         if self.error.is_none() {
             let done = self.sink.flush();
-            self.keep(done);
+            self.record_progress(done);
         }
     }
 
-    /// Nothing more can or shall be printed.
+    /// Whether nothing more can or should be printed.
     #[must_use]
     pub fn done(&self) -> bool {
         self.error.is_some() || self.left == Some(0)
     }
 
-    /// Another algorithm's state has become known.
+    /// Sets new layouts after a module was loaded.
     pub fn set_layouts(&mut self, layouts: Layouts) {
         self.types.layouts = layouts;
     }
 
-    /// Records that came so far.
+    /// Records received so far.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
@@ -160,12 +159,12 @@ impl Pipeline {
         self.error.as_ref()
     }
 
-    /// The same, to keep.
+    /// Takes the error that ended the output.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }
 
-    /// The books. At the end, what was submitted and never came is lost; before, it is on its way.
+    /// The accounting. At the end, records that were submitted but never arrived are lost; before, they are in transit.
     #[must_use]
     pub fn accounting(
         &self,
@@ -175,24 +174,24 @@ impl Pipeline {
         evicted: Evicted,
     ) -> Accounting {
         let event_types = kernel.iter().map(|(event_type, counts)| {
-            (event_type.name, self.tallies[usize::from(event_type.number)].books(stage, *counts))
+            (event_type.name, self.tallies[usize::from(event_type.number)].counts(stage, *counts))
         });
         let duration_ns = self.clock.elapsed_ns();
         Accounting { duration_ns, late, evicted, event_types: event_types.collect() }
     }
 
-    /// Puts the books into the stream.
+    /// Adds the accounting to the output.
     pub fn account(&mut self, stage: Stage, accounting: &Accounting) {
         if self.error.is_some() {
             return;
         }
         let now = self.clock.moment(clock::mono_ns());
         let done = self.sink.account(stage, now, accounting).and_then(|()| self.sink.flush());
-        self.keep(done);
+        self.record_progress(done);
     }
 
-    /// After the sink has written, or could not.
-    fn keep(&mut self, result: io::Result<()>) {
+    /// Counts the events that the sink has written, and keeps the first error.
+    fn record_progress(&mut self, result: io::Result<()>) {
         let written = self.sink.progress().written;
         while let Some(&(end, event_type)) = self.unwritten.front()
             && end <= written
@@ -207,19 +206,19 @@ impl Pipeline {
 }
 
 impl Tally {
-    fn books(self, stage: Stage, kernel: KernelCounts) -> Counts {
+    fn counts(self, stage: Stage, kernel: KernelCounts) -> Counts {
         let ours = self.emitted + self.over_count + self.malformed + self.aggregated;
         let missing = kernel.submitted.saturating_sub(ours);
-        let on_the_way = if stage == Stage::End { 0 } else { missing };
+        let in_transit = if stage == Stage::End { 0 } else { missing };
         let running = if stage == Stage::End { 0 } else { kernel.running() };
         Counts {
-            seen: (kernel.seen + kernel.skipped).saturating_sub(on_the_way + running),
+            seen: (kernel.seen + kernel.skipped).saturating_sub(in_transit + running),
             emitted: self.emitted,
             aggregated: kernel.aggregated + self.aggregated,
             filtered: kernel.filtered,
             sampled_out: kernel.sampled_out,
             rate_limited: kernel.rate_limited + self.over_count,
-            lost: kernel.lost + kernel.skipped + kernel.undecided + (missing - on_the_way),
+            lost: kernel.lost + kernel.skipped + kernel.undecided + (missing - in_transit),
             malformed: self.malformed,
             recursion_misses: kernel.skipped,
             lost_undecided: kernel.undecided,

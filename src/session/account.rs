@@ -1,4 +1,4 @@
-//! The books: read from the programs, told at the end and whenever somebody asks.
+//! Accounting: reads the programs' counters and reports them at the end, at intervals and on SIGUSR1.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::pipeline::{KernelCounts, Pipeline};
 use crate::sink::Stage;
 use crate::summary::{self, evictions};
 
-/// How often the counters are read again until they agree.
+/// How often to read the counters until they are consistent.
 const SETTLE_TRIES: usize = 20;
 
 impl Trace<'_, '_> {
-    /// Drains, once the programs are stopped, and closes the books: whatever fails before them, and with the first error.
+    /// Drains the buffer after the programs were detached, and reports the accounting, whatever fails before; returns the
+    /// first error.
     pub(super) fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
         pipeline.borrow_mut().clock.update();
         let drained = self.drain_stopped(source);
@@ -28,11 +29,11 @@ impl Trace<'_, '_> {
         drained.and(aggregated).and(accounted)
     }
 
-    /// A program that was running when its link went may still be at work for some µs.
+    /// A program that was running when it was detached may take some µs to finish.
     fn drain_stopped(&self, source: &Source<'_>) -> Result<()> {
         for _ in 0..50 {
             source.drain()?;
-            // Where they cannot be read the books say so.
+            // If they cannot be read, `account` fails.
             let counts = self
                 .event_types()
                 .map(|event_type| summary::counters(&self.loaded.skel, event_type));
@@ -53,36 +54,44 @@ impl Trace<'_, '_> {
         let evicted = evictions::evicted(&self.loaded.skel)?;
         let mut counts = Vec::new();
         for event_type in self.event_types() {
-            let mut of_type = self.settled(event_type)?;
+            let mut type_counts = self.settled(event_type)?;
             let number = usize::from(event_type.number);
             let programs =
                 self.variant.programs.iter().filter(|(event_type, _)| *event_type == number);
             let misses: u64 = programs.map(|(_, name)| self.loaded.recursion_misses(name)).sum();
-            of_type.skipped = misses.saturating_sub(of_type.caught);
-            self.decide(event_type, &mut of_type, &evicted);
-            counts.push((event_type, of_type));
+            type_counts.skipped = misses.saturating_sub(type_counts.caught);
+            self.resolve_undecided(event_type, &mut type_counts, &evicted);
+            counts.push((event_type, type_counts));
         }
-        // What is counted is taken as it comes, and none of it stands behind another.
+        // Aggregated events have no order.
         let late = if self.aggregate.is_none() { source.late() } else { 0 };
         let mut pipeline = pipeline.borrow_mut();
         let accounting = pipeline.accounting(stage, &counts, late, evicted);
         pipeline.account(stage, &accounting);
         if !self.config.output.quiet {
-            accounting.lines().iter().for_each(|line| output::tell(line));
+            accounting.lines().iter().for_each(|line| output::print_line(line));
         }
-        let told = self.aggregate.as_ref().map(|aggregate| aggregate.borrow().events_reported());
+        let reported =
+            self.aggregate.as_ref().map(|aggregate| aggregate.borrow().events_reported());
         let aggregated = accounting.total().aggregated;
-        if let Some(told) = told.filter(|&told| stage == Stage::End && told != aggregated) {
-            output::tell(&format!(
-                "note: {aggregated} events were aggregated, {told} were told of"
+        if let Some(reported) =
+            reported.filter(|&reported| stage == Stage::End && reported != aggregated)
+        {
+            output::print_line(&format!(
+                "note: the summaries show {reported} of {aggregated} aggregated events"
             ));
         }
         Ok(())
     }
 
-    /// Of a connection that nobody owns (a closed one's last packets) the owner is not known either, and what is not known to
-    /// be wanted is not. So as long as nothing was evicted nothing was undecided for want of room.
-    fn decide(&self, event_type: &EventType, counts: &mut KernelCounts, evicted: &Evicted) {
+    /// The owner is also unknown for connections without one (the last packets of a closed one), whose events a filter rejects.
+    /// So events that were undecided before anything was evicted count as filtered.
+    fn resolve_undecided(
+        &self,
+        event_type: &EventType,
+        counts: &mut KernelCounts,
+        evicted: &Evicted,
+    ) {
         let mut ownerless = self.ownerless.borrow_mut();
         let ownerless = ownerless.entry(event_type.number).or_insert(0);
         if !evicted.owners() {
@@ -92,7 +101,7 @@ impl Trace<'_, '_> {
         counts.undecided -= *ownerless;
     }
 
-    /// The counters at a moment when no program is at work, if there is one soon.
+    /// The counters while no program is running, if that happens soon.
     fn settled(&self, event_type: &'static EventType) -> Result<KernelCounts> {
         let mut counts = summary::counters(&self.loaded.skel, event_type)?;
         for _ in 0..SETTLE_TRIES {

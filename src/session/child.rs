@@ -13,7 +13,7 @@ use super::signals::{self, Signals};
 use crate::escape;
 use crate::loader::files;
 use crate::skel::start_as_inherited;
-use crate::stdio::{tell, wait_for};
+use crate::stdio::{print_line, wait_for};
 
 /// A running command.
 pub struct Child {
@@ -22,11 +22,11 @@ pub struct Child {
     signals: &'static Signals,
     process: std::process::Child,
     pidfd: OwnedFd,
-    /// It was sent SIGTERM.
-    told_to_end: bool,
+    /// SIGTERM was sent.
+    term_sent: bool,
 }
 
-/// The command cannot be started: the shell's statuses for it.
+/// The command cannot be started; `status` is what a shell returns.
 #[derive(Debug)]
 pub struct CannotStart {
     pub status: u8,
@@ -42,7 +42,7 @@ impl std::fmt::Display for CannotStart {
 impl std::error::Error for CannotStart {}
 
 impl Child {
-    /// Starts it. Its standard output is our standard error: ours carries nothing but data.
+    /// Starts the command. Its standard output goes to our standard error, as ours is for data only.
     pub fn spawn(
         program: &OsString,
         args: &[OsString],
@@ -70,67 +70,70 @@ impl Child {
             Ok(pidfd) => {
                 let program = escape::path(program);
                 signals.set_command(pidfd.try_clone().ok());
-                Ok(Child { program, quiet, signals, process, pidfd, told_to_end: false })
+                Ok(Child { program, quiet, signals, process, pidfd, term_sent: false })
             }
             Err(error) => {
                 let _ = process.kill();
                 let _ = process.wait();
-                Err(anyhow!("cannot watch the command (pidfd_open): {error}"))
+                Err(anyhow!("cannot watch the command: pidfd_open: {error}"))
             }
         }
     }
 
-    /// Readable once it has ended.
+    /// Readable once it has exited.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// Sends it SIGTERM, once. It is traced until it has ended.
-    pub fn tell_to_end(&mut self) {
+    /// Sends SIGTERM, once. The command is traced until it exits.
+    pub fn terminate(&mut self) {
         if self.send_term() && !self.quiet {
-            tell(&format!("note: asked to end before {}, which is sent SIGTERM", self.program));
+            print_line(&format!(
+                "note: sent SIGTERM to {}; the trace ends when it exits",
+                self.program
+            ));
         }
     }
 
-    /// False: it was sent that before.
+    /// False: SIGTERM was sent before.
     fn send_term(&mut self) -> bool {
-        let first = !std::mem::replace(&mut self.told_to_end, true);
+        let first = !std::mem::replace(&mut self.term_sent, true);
         if first {
             let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
-            // While it is stopped it does not see that.
+            // A stopped process does not handle signals.
             let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
         }
         first
     }
 
-    /// Never unnoticed, not even where nothing but errors is asked for.
-    fn warn_of_untraced(&self, sent: bool) {
-        let sent = if sent { "is sent SIGTERM" } else { "was sent SIGTERM before" };
-        tell(&format!(
-            "warning: the trace ended before {}, which {sent}; until it ends it runs untraced",
+    /// Printed even with --quiet.
+    fn warn_untraced(&self, sent: bool) {
+        let sent = if sent { "SIGTERM was sent to it" } else { "it had been sent SIGTERM" };
+        print_line(&format!(
+            "warning: the trace ended before {} exited; {sent}, and it runs untraced until it exits",
             self.program
         ));
     }
 
-    /// Its status, as a shell gives it, once it has ended. If it still runs, the trace ended first: then it is told to end
-    /// too. It is killed where somebody does not want to wait for that; then the status is that of their signal.
+    /// Waits for the command to exit and returns its status as a shell would. If it still runs, as the trace ended first, it is
+    /// sent SIGTERM. If the user forces the end it is killed, and the status is that of the user's signal.
     pub fn finish(&mut self) -> Result<u8> {
-        if self.process.try_wait().context("wait")?.is_none() {
-            // It has been told to end: whoever asks now does so for the second time.
+        if self.process.try_wait().context("cannot wait for the command")?.is_none() {
+            // It was already asked to exit, so the next signal forces the end.
             self.signals.force_by_next();
             let sent = self.send_term();
             if self.signals.forced_by().is_none() {
-                self.warn_of_untraced(sent);
+                self.warn_untraced(sent);
             }
         }
         let ended = wait_for(self.pidfd(), PollFlags::IN);
         if !ended {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
             if !self.quiet {
-                tell(&format!("note: {} did not end, and is killed", self.program));
+                print_line(&format!("note: {} did not exit: sent SIGKILL", self.program));
             }
         }
-        let status = self.process.wait().context("wait")?;
+        let status = self.process.wait().context("cannot wait for the command")?;
         self.signals.set_command(None);
         if let Some(signal) = self.signals.forced_by().filter(|_| !ended) {
             return Ok(signals::status(signal));
@@ -146,7 +149,7 @@ impl Child {
     }
 }
 
-/// It does not go on untraced, whatever ended the trace.
+/// The command must not continue untraced, whatever ended the trace.
 impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.finish();

@@ -1,4 +1,4 @@
-//! One trace: what is asked and what the kernel has become a plan; its variants are tried until one runs.
+//! One trace: plans it from the options and the kernel's features, and tries the plan's variants until one runs.
 
 mod account;
 pub mod child;
@@ -32,13 +32,13 @@ use crate::privilege;
 use crate::summary;
 use crate::symbols::Symbols;
 
-/// Traces those event types as the configuration says. The exit status is the command's, if one was run.
+/// Traces those event types. The exit status is the command's, if one was run.
 pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     let signals = Signals::start()?;
-    // The verifier's words have addresses of the kernel in them.
+    // The verifier's messages contain kernel addresses.
     loader::set_log(config.output.verbose && !privilege::elevated());
     let kernel = Kernel::new(config.kernel_options.btf.as_deref());
-    // What is wrong with the options is said to anybody, before what is wrong here.
+    // Usage errors come first, and need no privileges.
     let selection = match config.summary {
         Some(_) => {
             let owner = needs_conn_snapshots(config) || of_listeners(config);
@@ -58,24 +58,24 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     kernel.btf().map_err(|why| anyhow!(why))?;
     priority::check(config.kernel_options.nice)?;
     let plan = plan.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
-    if let Some(asked) = config.kernel_options.buffer_size
+    if let Some(requested) = config.kernel_options.buffer_size
         && !config.output.quiet
-        && let size = whole_size(plan.transport, Some(asked))
-        && size != asked as usize
+        && let size = whole_size(plan.transport, Some(requested))
+        && size != requested as usize
     {
         let why = match plan.transport {
             Transport::RingBuf => "a power of two",
-            Transport::PerfBuf => "for each CPU a power of two of pages",
+            Transport::PerfBuf => "a power of two of pages for each CPU",
         };
-        output::tell(&format!("note: --buffer-size {asked} becomes {size} ({why})"));
+        output::print_line(&format!("note: --buffer-size {requested} rounded to {size} ({why})"));
     }
 
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
-        output::tell("note: --pid: the numbers are the host's, not those of this pid namespace");
+        output::print_line("note: --pid takes process IDs of the host, not of this PID namespace");
     }
     let core_types = CoreTypes::new(&kernel);
     let types = types(config, event_types, &selection, &kernel, &core_types);
-    // Its types are megabytes, and not needed any more.
+    // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
     for variant in &plan.variants {
@@ -83,9 +83,9 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
         let started =
             loader::load(&mut storage, &core_types, config, &plan, variant, selection.full)
                 .and_then(|loaded| {
-                    // Where none works they are the error, and no notes.
+                    // If none works they are part of the error instead.
                     for why in refused.drain(..).filter(|_| !config.output.quiet) {
-                        output::tell(&format!("note: reader {why}"));
+                        output::print_line(&format!("note: reader {why}"));
                     }
                     Trace {
                         config,
@@ -100,7 +100,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
                             .map(|what| summary::aggregate(what).into()),
                         read_ns: Cell::new(0),
                         ownerless: RefCell::default(),
-                        told_of_untraced: Cell::default(),
+                        warned_untraced: Cell::default(),
                     }
                     .run(types.clone())
                 });
@@ -108,7 +108,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
             Err(error) if error.is::<Refused>() => {
                 let why = format!("{}: {error:#}", variant.reader.name());
                 if let Some(remedy) = files::remedy(&why) {
-                    bail!("no reader works here: {why}; {remedy}");
+                    bail!("no reader works on this kernel: {why}; {remedy}");
                 }
                 refused.push(why);
             }
@@ -117,20 +117,20 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     }
     if kernel::locked_down() == Some(true) {
         bail!(
-            "the kernel is locked down, which forbids programs to read its memory: boot without lockdown=confidentiality (typed loads go: the standard fields of probe, and rtt)"
+            "the kernel is locked down: BPF programs may not read kernel memory; boot without lockdown=confidentiality, or trace only the standard fields of probe, or rtt"
         );
     }
     let hint = if !Rights::current().sys_resource && !plan.cookie_helper {
-        "; kernels before 5.11 also ask for CAP_SYS_RESOURCE, or ulimit -l unlimited"
+        "; before Linux 5.11, also grant CAP_SYS_RESOURCE or set ulimit -l unlimited"
     } else if config.output.verbose || privilege::elevated() {
         ""
     } else {
-        "; the kernel's own words: run it with -v"
+        "; for the verifier's messages, run with -v"
     };
-    bail!("no reader works here: {}{hint}{namespace}", refused.join("; "))
+    bail!("no reader works on this kernel: {}{hint}{namespace}", refused.join("; "))
 }
 
-/// What records are read by.
+/// The kernel types and names that decoding needs.
 fn types(
     config: &Config,
     event_types: &[&'static EventType],
@@ -148,8 +148,7 @@ fn types(
     types
 }
 
-/// The names of the kernel's code. Its addresses are shown to whom the kernel shows them, and not by rights that the caller
-/// does not have.
+/// Kernel symbols. Addresses are shown only if the kernel shows them to the caller without elevated privileges.
 fn symbols(config: &Config, core_types: &CoreTypes) -> Symbols {
     let symbols = match Symbols::load() {
         Some(symbols) if !privilege::elevated() => return symbols,
@@ -157,14 +156,14 @@ fn symbols(config: &Config, core_types: &CoreTypes) -> Symbols {
         None => loader::code::symbols(core_types).unwrap_or_default(),
     };
     if symbols.is_empty() && !config.output.quiet {
-        output::tell(
-            "note: the kernel hides its symbols from us (CAP_SYSLOG, kernel.kptr_restrict): `location` and `stack` are null",
+        output::print_line(
+            "note: the kernel hides its symbols, so `location` and `stack` are null: grant CAP_SYSLOG and set kernel.kptr_restrict below 2",
         );
     }
     symbols.names_only()
 }
 
-/// Sampling is of samples; no other event is left out by it.
+/// Sampling applies to `probe` only.
 fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<()> {
     let limits = &config.limits;
     let options = [
@@ -174,18 +173,18 @@ fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<(
     ];
     match options.iter().find(|(_, given)| *given) {
         Some((option, _)) if !event_types.iter().any(|event_type| event_type.is_probe()) => {
-            bail!(Usage(format!("{option} thins the samples of `probe`, which is not asked for")))
+            bail!(Usage(format!("{option} applies to probe events only, and none are requested")))
         }
         _ => Ok(()),
     }
 }
 
-/// Are connections read as a whole?
+/// Whether snapshots of connections are taken.
 fn needs_conn_snapshots(config: &Config) -> bool {
     config.summary.as_ref().is_some_and(|summary| matches!(summary.what, SummaryCommand::Top(_)))
 }
 
-/// Are listening sockets?
+/// Whether snapshots of listening sockets are taken.
 fn of_listeners(config: &Config) -> bool {
     config
         .summary
@@ -193,7 +192,7 @@ fn of_listeners(config: &Config) -> bool {
         .is_some_and(|summary| matches!(summary.what, SummaryCommand::Listeners(_)))
 }
 
-/// What the options ask of the kernel side.
+/// What the options require of the kernel side.
 fn request(config: &Config, event_types: &[&'static EventType], selection: &Selection) -> Request {
     let filters = &config.filters;
     let by_columns = selection.full.then_some(if config.output.fields == Fields::All {
@@ -218,7 +217,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
         traced_pids: !config.command.is_empty(),
         conn_snapshots: needs_conn_snapshots(config),
         listeners: of_listeners(config),
-        counted: config.summary.is_some(),
+        aggregated: config.summary.is_some(),
         ca_state_times: matches!(
             config.summary.as_ref().map(|summary| &summary.what),
             Some(SummaryCommand::Cong(_))

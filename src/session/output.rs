@@ -1,4 +1,4 @@
-//! The sink that was asked for, on standard output.
+//! Creates the sink for the requested format.
 
 use std::io::{self, Write};
 
@@ -11,15 +11,15 @@ use crate::sink::jsonl::Jsonl;
 use crate::sink::template::{EVENT_TYPE, Template};
 use crate::sink::text::{Cell, CellPart, Layout, Text};
 use crate::stdio::Stdout;
-pub use crate::stdio::tell;
+pub use crate::stdio::print_line;
 use crate::table::{ColumnSet, MergedColumn, Selected, Set, Type, Unit};
 
-/// The sink.
+/// A sink on standard output.
 pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>> {
     Ok(sink_into(Stdout::new()?, output, selection))
 }
 
-/// The same, of bytes that go elsewhere.
+/// A sink on any writer.
 pub fn sink_into<W: Write + 'static>(
     out: W,
     output: &Output,
@@ -36,8 +36,9 @@ pub fn sink_into<W: Write + 'static>(
     }
 }
 
-/// Of one event type its own view, or the command's, and what it does not show of all fields below; named fields in their
-/// order. Of several what they have in common, and the rest of each one's view, or of all fields, behind it.
+/// For one event type: the columns of its view, or the command's, and other requested fields on the lines below; or the named
+/// fields in order. For several: the common columns, followed on the same line by the rest of each one's view, or by the
+/// requested fields.
 fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> Layout {
     let named = matches!(output.fields, Fields::Named(_));
     let (cells, details, inline) = match (&selection.tables[..], output.view) {
@@ -75,7 +76,7 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> 
     }
 }
 
-/// How many cells every event type's view begins with: time and the two ends.
+/// Cells at the start of every view: time and the two ends.
 const COMMON: usize = 3;
 
 fn common(event_type: &EventType) -> View {
@@ -86,17 +87,17 @@ fn view(view: View, tables: &[ColumnSet]) -> Vec<Cell> {
     view.iter().filter_map(|&(title, name, width)| cell(tables, title, name, width)).collect()
 }
 
-/// A list has lines of its own.
+/// Lists are printed on separate lines.
 fn is_list(selected: &Selected) -> bool {
     selected.column.ty == Type::TextList
 }
 
-/// Does that view show the column, in a cell of its own or as one of an end's two?
+/// Whether the view shows the column, in its own cell or as part of an endpoint.
 fn shows(view: View, column: &str) -> bool {
     view.iter().any(|(_, of, _)| of.split(':').any(|name| name == column))
 }
 
-/// What that view does not show: of all fields the rest, else what was asked for beyond the standard ones.
+/// Requested columns that the view does not show: all others with --all-fields, else those beyond the standard fields.
 fn beyond(table: &ColumnSet, view: View, output: &Output) -> ColumnSet {
     let rest = |s: &&Selected| {
         !shows(view, s.column.name) && (output.fields == Fields::All || s.column.set == Set::Full)
@@ -104,7 +105,7 @@ fn beyond(table: &ColumnSet, view: View, output: &Output) -> ColumnSet {
     ColumnSet { columns: table.columns.iter().filter(rest).copied().collect(), ..table.clone() }
 }
 
-/// What an event type's line shows behind the common cells.
+/// The columns after the common cells.
 fn rest(event_type: &EventType, table: &ColumnSet, output: &Output) -> ColumnSet {
     let shown = |s: &&Selected| {
         !shows(common(event_type), s.column.name)
@@ -115,7 +116,7 @@ fn rest(event_type: &EventType, table: &ColumnSet, output: &Output) -> ColumnSet
     ColumnSet { columns: table.columns.iter().filter(shown).copied().collect(), ..table.clone() }
 }
 
-/// `None` where no table has such a column.
+/// `None` if no table has the column.
 fn cell(tables: &[ColumnSet], title: &str, name: &str, width: usize) -> Option<Cell> {
     let find = |name: &str| MergedColumn::new(tables, name);
     let part = match name.split_once(':') {
@@ -123,7 +124,7 @@ fn cell(tables: &[ColumnSet], title: &str, name: &str, width: usize) -> Option<C
         None if name == EVENT_TYPE => CellPart::EventType,
         None => CellPart::Column(find(name)?),
     };
-    let least = match &part {
+    let min_width = match &part {
         CellPart::Column(of) if width == 0 => match of.column().ty {
             Type::Time | Type::Address => 15,
             Type::Unsigned | Type::Signed => match of.column().unit {
@@ -135,5 +136,5 @@ fn cell(tables: &[ColumnSet], title: &str, name: &str, width: usize) -> Option<C
         },
         _ => width,
     };
-    Some(Cell { title: title.into(), part, width: least.max(title.len()) })
+    Some(Cell { title: title.into(), part, width: min_width.max(title.len()) })
 }

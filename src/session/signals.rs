@@ -1,7 +1,7 @@
-//! The signals that end the trace or ask for the accounting.
+//! Signals that end the trace or request the accounting.
 //!
-//! One thread takes them, and the others block them: the kernel gives up on verifying a program (EAGAIN) when a signal is
-//! pending for the thread that loads it, and libbpf tries again only five times.
+//! One thread handles them and all others block them: the kernel stops verifying a program (EAGAIN) when the loading thread
+//! has a pending signal, and libbpf retries only five times.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,14 +17,14 @@ use signal_hook::consts::{
     SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
     SIGVTALRM, SIGXCPU, SIGXFSZ,
 };
-use signal_hook::iterator::Signals as Taken;
+use signal_hook::iterator::Signals as SignalIterator;
 use signal_hook::low_level;
 
 use crate::stdio;
 
-/// Taken even where they are inherited as ignored: a script's background jobs have SIGINT so.
+/// Handled even if inherited as ignored, as a script's background jobs inherit SIGINT.
 const END: [i32; 2] = [SIGINT, SIGTERM];
-/// What else would end us without a word; where one is ignored (`nohup`) it stays so.
+/// Other signals that terminate by default. Those inherited as ignored (`nohup`) stay ignored.
 const ALSO_END: [i32; 10] = [
     SIGHUP,
     SIGQUIT,
@@ -37,39 +37,39 @@ const ALSO_END: [i32; 10] = [
     Signal::SIGPWR as i32,
     Signal::SIGSTKFLT as i32,
 ];
-/// For their side effects only. Where SIGCHLD is ignored the kernel keeps no status of the command; without a handler
-/// SIGXFSZ ends us where the write's error would end the trace in good order.
-const TAKEN: [i32; 2] = [SIGCHLD, SIGXFSZ];
+/// Handled only to replace their disposition. If SIGCHLD is ignored the kernel keeps no exit status of the command; without a
+/// handler SIGXFSZ would kill the tracer, instead of a write error that ends the trace in order.
+const CAUGHT: [i32; 2] = [SIGCHLD, SIGXFSZ];
 
-/// What comes so soon after the first request to end is the same request: `timeout` sends its signal to the process
-/// and to its group. Later ones come from somebody who does not want to wait.
+/// Signals this soon after the first one belong to the same request: `timeout` signals the process and its group. Later ones
+/// force the end.
 const SAME_REQUEST: Duration = Duration::from_millis(250);
-/// How long a forced end may take where the output is stuck in a way that cannot be polled (a terminal's).
+/// How long a forced end may take if the output blocks in a way that cannot be polled (a terminal).
 const LAST_RESORT: Duration = Duration::from_secs(2);
 
 static SIGNALS: OnceLock<Signals> = OnceLock::new();
 
-/// What was asked for by signals.
+/// The signals received.
 pub struct Signals {
-    asked: Arc<Asked>,
+    requests: Arc<Requests>,
     wake: UnixStream,
     inherited: Inherited,
 }
 
 #[derive(Default)]
-struct Asked {
+struct Requests {
     /// The first signal to end.
     end: AtomicI32,
-    /// One that came later than that.
+    /// The signal that forces the end.
     force: AtomicI32,
-    /// Already the first one does not want to wait.
+    /// The next signal forces the end.
     force_by_next: AtomicBool,
     stats: AtomicBool,
-    /// The command: the last resort ends it, too.
+    /// The command, which the last resort kills.
     command: Mutex<Option<OwnedFd>>,
 }
 
-/// How signals were handled before: the command gets it so.
+/// The signal mask and dispositions at the start, which the command inherits.
 #[derive(Clone)]
 pub struct Inherited {
     pub blocked: SigSet,
@@ -77,7 +77,7 @@ pub struct Inherited {
 }
 
 impl Signals {
-    /// From the first call on the signals are ours; so before anything that takes long.
+    /// Installs the handlers on the first call, which must come before anything slow.
     pub fn start() -> Result<&'static Signals> {
         if let Some(signals) = SIGNALS.get() {
             return Ok(signals);
@@ -90,7 +90,7 @@ impl Signals {
         let ignored = ignored();
         let is_ignored = |signal: &i32| ignored & (1 << (signal - 1)) != 0;
         let ends = END.into_iter().chain(ALSO_END.into_iter().filter(|signal| !is_ignored(signal)));
-        let all: Vec<i32> = ends.chain([SIGUSR1]).chain(TAKEN).collect();
+        let all: Vec<i32> = ends.chain([SIGUSR1]).chain(CAUGHT).collect();
         let named = |numbers: &mut dyn Iterator<Item = &i32>| -> Vec<Signal> {
             numbers.filter_map(|&number| Signal::try_from(number).ok()).collect()
         };
@@ -103,36 +103,36 @@ impl Signals {
         waker.set_nonblocking(true)?;
         let (give_up, force) = UnixStream::pair()?;
         stdio::give_up_on(give_up.into());
-        let taken = Taken::new(&all)?;
+        let taken = SignalIterator::new(&all)?;
         let mask: SigSet = named(&mut all.iter()).into_iter().collect();
         mask.thread_block()?;
-        let asked: Arc<Asked> = Arc::default();
-        let thread = Thread { asked: Arc::clone(&asked), waker, force, mask };
+        let requests: Arc<Requests> = Arc::default();
+        let thread = Thread { requests: Arc::clone(&requests), waker, force, mask };
         std::thread::Builder::new().spawn(move || thread.run(taken))?;
-        Ok(Signals { asked, wake, inherited })
+        Ok(Signals { requests, wake, inherited })
     }
 
-    /// The signal that asked for the end.
+    /// The signal that ended the trace.
     #[must_use]
     pub fn ended_by(&self) -> Option<i32> {
-        some(&self.asked.end)
+        some(&self.requests.end)
     }
 
-    /// The signal of somebody who does not want to wait for the end.
+    /// The signal that forced the end.
     #[must_use]
     pub fn forced_by(&self) -> Option<i32> {
-        some(&self.asked.force)
+        some(&self.requests.force)
     }
 
-    /// The end has begun without a signal, and any that comes from here on is of somebody who does not want to wait.
+    /// The end has begun without a signal: the next signal forces it.
     pub(super) fn force_by_next(&self) {
-        self.asked.force_by_next.store(true, Ordering::Relaxed);
+        self.requests.force_by_next.store(true, Ordering::Relaxed);
     }
 
-    /// Was the accounting asked for, since the last call?
+    /// Whether the accounting was requested since the last call.
     #[must_use]
     pub fn take_stats(&self) -> bool {
-        self.asked.stats.swap(false, Ordering::Relaxed)
+        self.requests.stats.swap(false, Ordering::Relaxed)
     }
 
     #[must_use]
@@ -140,12 +140,12 @@ impl Signals {
         &self.inherited
     }
 
-    /// The command that the last resort must not leave behind.
+    /// Sets the command that the last resort kills.
     pub(super) fn set_command(&self, pidfd: Option<OwnedFd>) {
-        *self.asked.command.lock().unwrap_or_else(PoisonError::into_inner) = pidfd;
+        *self.requests.command.lock().unwrap_or_else(PoisonError::into_inner) = pidfd;
     }
 
-    /// Readable when one came.
+    /// Readable after a signal.
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
@@ -160,32 +160,34 @@ fn some(signal: &AtomicI32) -> Option<i32> {
     Some(signal.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
 }
 
-/// The shell's status of what a signal has ended.
+/// The status that a shell returns for a process ended by that signal.
 #[must_use]
 pub fn status(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(1)
 }
 
 struct Thread {
-    asked: Arc<Asked>,
+    requests: Arc<Requests>,
     waker: UnixStream,
     force: UnixStream,
     mask: SigSet,
 }
 
 impl Thread {
-    fn run(mut self, mut taken: Taken) {
-        // They may be inherited as blocked, too.
+    fn run(mut self, mut taken: SignalIterator) {
+        // They may be inherited as blocked.
         let _ = self.mask.thread_unblock();
         let mut first: Option<Instant> = None;
         for signal in taken.forever() {
             match (signal, first) {
-                (SIGUSR1, _) => self.asked.stats.store(true, Ordering::Relaxed),
+                (SIGUSR1, _) => self.requests.stats.store(true, Ordering::Relaxed),
                 (SIGCHLD | SIGXFSZ, _) => continue,
-                (_, None) if self.asked.force_by_next.load(Ordering::Relaxed) => self.force(signal),
+                (_, None) if self.requests.force_by_next.load(Ordering::Relaxed) => {
+                    self.force(signal)
+                }
                 (_, None) => {
                     first = Some(Instant::now());
-                    self.asked.end.store(signal, Ordering::Relaxed);
+                    self.requests.end.store(signal, Ordering::Relaxed);
                 }
                 (_, Some(first)) if first.elapsed() >= SAME_REQUEST => self.force(signal),
                 _ => {}
@@ -195,17 +197,17 @@ impl Thread {
     }
 
     fn wake(&mut self) {
-        // Where it is full it wakes already.
+        // If it is full, the loop is already being woken.
         let _ = self.waker.write(&[0]);
     }
 
     fn force(&mut self, signal: i32) -> ! {
-        self.asked.force.store(signal, Ordering::Relaxed);
+        self.requests.force.store(signal, Ordering::Relaxed);
         let _ = self.force.write(&[0]);
         self.wake();
-        // No later signal changes anything; and another thread could be one too many.
+        // Later signals change nothing. No new thread for this, as that could fail.
         std::thread::sleep(LAST_RESORT);
-        let command = self.asked.command.lock().unwrap_or_else(PoisonError::into_inner);
+        let command = self.requests.command.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(command) = &*command {
             let _ = pidfd_send_signal(command, rustix::process::Signal::KILL);
         }
@@ -213,7 +215,7 @@ impl Thread {
     }
 }
 
-/// The signals that we ignore, as the kernel shows them: a bit each.
+/// The ignored signals, a bit each.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! The loop: take records, answer what the programs ask, stop, account.
+//! The main loop: take records, scan for owners, stop, report the accounting.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::child::Child;
 use super::columns::Selection;
 use super::command::follows_processes;
 use super::signals::{self, Signals};
-use super::wait::{Waiter, Woken};
+use super::wait::{Waiter, WakeReason};
 use super::{listen, output, priority};
 use crate::config::Config;
 use crate::config::summary::SummaryCommand;
@@ -26,18 +26,18 @@ use crate::pipeline::clock::{Clock, mono_ns};
 use crate::sink::Stage;
 use crate::summary::{Aggregate, Span};
 
-/// The reader's timer: how long records may pile up while many come.
+/// How long records may accumulate while many arrive.
 const NAP: Duration = Duration::from_millis(10);
-/// How often the owner questions are looked at.
+/// How often to check for owner scan requests.
 const OWNER_TICK: Duration = Duration::from_millis(100);
-/// How often modules are looked for that were not loaded at the start.
+/// How often to check for modules that were not loaded at the start.
 const MODULE_TICK: Duration = Duration::from_secs(1);
-/// A scan of all open files may take at most one part in so many of the time.
+/// Scans of all open files may take at most one part in this many of the time.
 pub(super) const SCAN_SHARE: u32 = 20;
-/// What no timer bounds is looked at once a minute.
+/// The longest wait without a timer.
 const FOREVER: Duration = Duration::from_secs(60);
 
-/// The algorithms that no connection can use now.
+/// Algorithms whose module is not loaded.
 fn missing_modules() -> Vec<&'static str> {
     ALGORITHMS
         .iter()
@@ -46,7 +46,7 @@ fn missing_modules() -> Vec<&'static str> {
         .collect()
 }
 
-/// Programs that run, and what they run for.
+/// A running trace.
 pub(super) struct Trace<'t, 'o> {
     pub(super) config: &'t Config,
     pub(super) plan: &'t Plan,
@@ -54,13 +54,13 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) selection: &'t Selection,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
-    /// What is counted in place of events, and when it was read last.
+    /// The aggregate printed in place of events, and when it was last read.
     pub(super) aggregate: Option<RefCell<Box<dyn Aggregate>>>,
     pub(super) read_ns: Cell<u64>,
-    /// Events of no owner from before anything was evicted, by event type.
+    /// Undecided events from before anything was evicted, by event type: their connections have no owner.
     pub(super) ownerless: RefCell<BTreeMap<u8, u64>>,
-    /// That not all of the command is traced was said.
-    pub(super) told_of_untraced: Cell<bool>,
+    /// The warning that some processes are not traced was printed.
+    pub(super) warned_untraced: Cell<bool>,
 }
 
 /// When things are due.
@@ -74,14 +74,14 @@ struct Timers {
 }
 
 impl Trace<'_, '_> {
-    /// Until the end; the exit status.
+    /// Runs to the end, and returns the exit status.
     pub(super) fn run(self, types: Types) -> Result<u8> {
         let output = &self.config.output;
         let sink = output::sink(output, self.selection).context("standard output")?;
         self.set_clock();
         let clock = Clock::new(output.time);
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
-        // What the reader depends on runs first, so that its first event finds all in place.
+        // Helpers first: the programs that emit events depend on their state.
         let (processes, hooks): (Vec<&String>, Vec<&String>) =
             self.variant.helpers.iter().partition(|hook| follows_processes(hook));
         let processes = self.loaded.attach(processes)?;
@@ -113,29 +113,29 @@ impl Trace<'_, '_> {
         }
         if self.plan.list_open {
             self.loaded.scan(OPEN_SCAN)?;
-            // All of them before anything is said of what comes.
+            // Listed before any other event.
             source.drain()?;
             pipeline.borrow_mut().flush();
         }
         self.read_ns.set(mono_ns());
         let waiter = Waiter::new(source.ring_fd(), self.signals)?;
-        // Whatever can be known to fail was tried by now. What fails from here on ends the trace like all else.
+        // The command starts only after everything else that may fail.
         let mut child = None;
         let followed = self
             .start_command(&pipeline, &waiter, &mut child)
             .and_then(|()| self.follow(&source, &pipeline, &waiter, scans, child.as_mut()));
-        let looked = self.poll(&source);
+        let polled = self.poll(&source);
         if self.listen_snapshots() {
             self.listen_snapshot();
         }
 
-        // Second programs before the first: else they would take everything for missed.
+        // Recursion fallbacks before the programs they back up: without those, every event would look missed.
         links.into_iter().rev().for_each(drop);
         let status = self.end_command(child.as_mut());
         drop(processes);
-        // Whatever ended the trace, it is accounted for.
+        // Reported whatever ended the trace.
         let finished = self.finish(&source, &pipeline);
-        followed.and(looked).and(finished)?;
+        followed.and(polled).and(finished)?;
         let status = status?;
         match pipeline.borrow_mut().take_error() {
             Some(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::TimedOut) => {
@@ -145,8 +145,7 @@ impl Trace<'_, '_> {
         }
     }
 
-    /// The end that was asked for is a good one. It is none where the command was not even started, or where it was forced
-    /// before the output had taken everything.
+    /// An end by signal is a success, unless the command was not started, or the end was forced before all output was written.
     fn status_without_command(&self, cut_short: bool) -> u8 {
         let by = match (self.signals.ended_by(), self.signals.forced_by()) {
             (Some(signal), _) if !self.config.command.is_empty() => Some(signal),
@@ -155,7 +154,7 @@ impl Trace<'_, '_> {
         by.map_or(0, signals::status)
     }
 
-    /// What is traced.
+    /// The traced event types.
     pub(super) fn event_types(&self) -> impl Iterator<Item = &'static EventType> {
         self.variant.event_types()
     }
@@ -189,7 +188,7 @@ impl Trace<'_, '_> {
         if output.quiet {
             return;
         }
-        self.variant.notes.iter().for_each(|note| output::tell(&format!("note: {note}")));
+        self.variant.notes.iter().for_each(|note| output::print_line(&format!("note: {note}")));
         let size = whole_size(self.plan.transport, self.config.kernel_options.buffer_size);
         let unit = if size.is_multiple_of(1 << 20) {
             format!("{} MiB", size >> 20)
@@ -209,14 +208,18 @@ impl Trace<'_, '_> {
             }
             None => format!("{} of {unit}", self.plan.transport.name()),
         };
-        output::tell(&format!(
+        output::print_line(&format!(
             "tracing {} (reader {}, {way}); Ctrl-C ends it",
             self.hooks().join(", "),
             self.variant.reader.name(),
         ));
         if output.verbose {
-            output::tell(&format!("reader {}: {}", self.variant.reader.name(), self.variant.why));
-            output::tell(&format!(
+            output::print_line(&format!(
+                "reader {}: {}",
+                self.variant.reader.name(),
+                self.variant.description
+            ));
+            output::print_line(&format!(
                 "programs: {}",
                 [KERNEL_CLOCK]
                     .into_iter()
@@ -229,7 +232,7 @@ impl Trace<'_, '_> {
         }
     }
 
-    /// The loop. Many records: they are taken every few ms. Few: the first one wakes us.
+    /// The loop. Many records are taken every few ms; if they are few, the first one wakes the loop.
     fn follow(
         &self,
         source: &Source<'_>,
@@ -238,12 +241,12 @@ impl Trace<'_, '_> {
         scans: bool,
         mut child: Option<&mut Child>,
     ) -> Result<()> {
-        // Not before the command runs: its niceness is its own.
+        // After the command has started, which would inherit the niceness.
         priority::set(self.config.kernel_options.nice)?;
         self.announce();
         let now = Instant::now();
         let mut timers = Timers {
-            // Beyond the clock's range is never.
+            // A time beyond the clock's range never comes.
             end: self.config.limits.duration.and_then(|duration| now.checked_add(duration)),
             stats: self.config.output.stats.and_then(|every| now.checked_add(every)),
             scan: scans.then_some(now + OWNER_TICK),
@@ -252,7 +255,7 @@ impl Trace<'_, '_> {
             summary: self.interval().and_then(|every| now.checked_add(every)),
         };
         let mut missing = missing_modules();
-        let mut asked = source.owner_scan_requests();
+        let mut handled = source.owner_scan_requests();
         let mut quiet_rounds = 0;
         loop {
             let before = pipeline.borrow().received();
@@ -268,8 +271,8 @@ impl Trace<'_, '_> {
                 let Some(child) = &mut child else {
                     return Ok(());
                 };
-                // It is traced to its end, which may take it some time.
-                child.tell_to_end();
+                // It is traced until it exits, which may take some time.
+                child.terminate();
             }
             let now = Instant::now();
             if timers.end.is_some_and(|end| now >= end) {
@@ -280,17 +283,17 @@ impl Trace<'_, '_> {
                 self.account(Stage::Interim, source, pipeline)?;
             }
             if timers.scan.is_some_and(|due| now >= due) {
-                timers.scan = self.answer_owner_asks(source, &mut asked);
-                self.tell_of_untraced();
+                timers.scan = self.serve_owner_scans(source, &mut handled);
+                self.warn_untraced_processes();
             }
             if timers.listeners.is_some_and(|due| now >= due) {
                 timers.listeners = self.listen_snapshot();
             }
             if timers.modules.is_some_and(|due| now >= due) {
-                timers.modules = self.look_for_modules(pipeline, &mut missing);
+                timers.modules = self.check_modules(pipeline, &mut missing);
             }
             if let Some(due) = timers.summary.filter(|&due| now >= due) {
-                // At a steady pace; what was missed is not made up for.
+                // At a steady pace; missed intervals are not made up for.
                 let after = |from: Instant| from.checked_add(self.interval()?);
                 timers.summary = after(due).filter(|&next| next > now).or_else(|| after(now));
                 self.poll(source)?;
@@ -299,8 +302,8 @@ impl Trace<'_, '_> {
             if more {
                 continue;
             }
-            // A record that was begun before the programs saw the announcement does not wake us: so the first wait is
-            // short, and only when that brought nothing may the next one be long.
+            // A record reserved before the programs saw the announcement does not wake the loop. So the first wait is short,
+            // and only if it brought nothing may the next one be long.
             quiet_rounds = if busy { 0 } else { quiet_rounds + 1 };
             let (how, limit) = match quiet_rounds {
                 0 => (Wait::Nap, NAP),
@@ -311,8 +314,8 @@ impl Trace<'_, '_> {
             let Timers { end, stats, scan, listeners, modules, summary } = timers;
             let due = [end, stats, scan, listeners, modules, summary].into_iter().flatten().min();
             let limit = due.map_or(limit, |due| limit.min(due.saturating_duration_since(now)));
-            if waiter.wait(source, limit)? == Woken::ByRecords {
-                // Perhaps by a record behind one that is not finished: that one wakes nobody.
+            if waiter.wait(source, limit)? == WakeReason::Records {
+                // Perhaps woken by a record behind an unfinished one, which will not wake the loop.
                 quiet_rounds = 0;
             }
         }
@@ -322,7 +325,7 @@ impl Trace<'_, '_> {
         self.config.summary.as_ref().and_then(|summary| summary.interval)
     }
 
-    /// Takes in what there is, and the records from before and meanwhile.
+    /// Takes a snapshot for the aggregate, and the records from before and meanwhile.
     fn poll(&self, source: &Source<'_>) -> Result<()> {
         let Some(aggregate) = &self.aggregate else {
             return Ok(());
@@ -332,7 +335,7 @@ impl Trace<'_, '_> {
         source.drain()
     }
 
-    /// Prints what was counted since the last time.
+    /// Prints the aggregate since the last summary.
     pub(super) fn print_summary(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
         let Some(aggregate) = &self.aggregate else {
             return Ok(());
@@ -345,12 +348,12 @@ impl Trace<'_, '_> {
         aggregate.borrow_mut().print(&self.loaded, span, &mut |summary| pipeline.summary(summary))
     }
 
-    /// Looks through the processes' files again where a sample's owner was not known; returns when to look next.
-    fn answer_owner_asks(&self, source: &Source<'_>, asked: &mut u32) -> Option<Instant> {
+    /// Scans open files again if the owner of a sample was unknown; returns when to check next.
+    fn serve_owner_scans(&self, source: &Source<'_>, handled: &mut u32) -> Option<Instant> {
         let started = Instant::now();
-        let asks = source.owner_scan_requests();
-        if asks != *asked {
-            *asked = asks;
+        let requests = source.owner_scan_requests();
+        if requests != *handled {
+            *handled = requests;
             if !self.scan_owners() {
                 return None;
             }
@@ -358,21 +361,21 @@ impl Trace<'_, '_> {
         Some(started + (started.elapsed() * SCAN_SHARE).max(OWNER_TICK))
     }
 
-    /// Looks through the processes' files; false where that does not go, and need not be tried again.
+    /// Scans the open files of all processes for owners; false if that fails, and need not be tried again.
     fn scan_owners(&self) -> bool {
         let scanned = self.loaded.scan(OWNER_SCAN);
         if let Err(error) = &scanned
             && !self.config.output.quiet
         {
-            output::tell(&format!(
-                "note: {error:#}: owners that no hook sees stay unknown from now on"
+            output::print_line(&format!(
+                "note: {error:#}; owners are now found only when a process connects, sends or receives"
             ));
         }
         scanned.is_ok()
     }
 
-    /// An algorithm's module that was loaded since the start has made its state known; returns when to look next.
-    fn look_for_modules(
+    /// Reads the layouts of algorithm modules loaded since the start; returns when to check next.
+    fn check_modules(
         &self,
         pipeline: &RefCell<Pipeline>,
         missing: &mut Vec<&'static str>,

@@ -1,4 +1,4 @@
-//! What the loop waits for: records, signals, the end of the command, that of whoever reads the output.
+//! The loop's waits: for records, signals, the exit of the command, and the closing of the output.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ const SIGNAL: u64 = 1;
 const CHILD: u64 = 2;
 const OUTPUT: u64 = 3;
 
-/// Is it a pipe or a socket? A file has no other end, and a terminal's tells by a signal.
+/// Whether it is a pipe or a socket. A file has no reader, and a terminal that closes sends a signal.
 fn has_reader(output: BorrowedFd<'_>) -> bool {
     rustix::fs::fstat(output).is_ok_and(|stat| {
         matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
@@ -26,9 +26,9 @@ fn has_reader(output: BorrowedFd<'_>) -> bool {
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
-    ByRecords,
-    Otherwise,
+pub enum WakeReason {
+    Records,
+    Other,
 }
 
 /// The loop's epoll.
@@ -53,13 +53,13 @@ impl<'s> Waiter<'s> {
         waiter.add(signals.file(), SIGNAL, epoll::EventFlags::IN)?;
         let stdout = std::io::stdout();
         if has_reader(stdout.as_fd()) {
-            // That the other end is closed is told unasked.
+            // EPOLLERR and EPOLLHUP are always reported.
             waiter.add(stdout.as_fd(), OUTPUT, epoll::EventFlags::empty())?;
         }
         Ok(waiter)
     }
 
-    /// From here on its end ends a wait, too.
+    /// Adds the command, whose exit ends a wait.
     pub fn add_child(&self, child: &Child) -> Result<()> {
         self.add(child.pidfd(), CHILD, epoll::EventFlags::IN)
     }
@@ -68,8 +68,8 @@ impl<'s> Waiter<'s> {
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(data), flags).context("epoll")
     }
 
-    /// Until something happens, or the time is over.
-    pub fn wait(&self, source: &Source<'_>, limit: Duration) -> Result<Woken> {
+    /// Waits until something happens, or until the limit.
+    pub fn wait(&self, source: &Source<'_>, limit: Duration) -> Result<WakeReason> {
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
@@ -77,7 +77,7 @@ impl<'s> Waiter<'s> {
         let limit = if source.ring_fd().is_some() {
             limit
         } else {
-            // Perf buffers are waited for by libbpf; the rest is looked at in between.
+            // libbpf waits for perf buffers; everything else is polled in between.
             source.wait_perf(limit.min(Duration::from_millis(50)));
             Duration::ZERO
         };
@@ -85,32 +85,32 @@ impl<'s> Waiter<'s> {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         };
-        // Only newer kernels (5.11) have nanoseconds here; rustix falls back to whole milliseconds.
+        // Only Linux 5.11 and newer take nanoseconds here; rustix falls back to milliseconds.
         let count = match epoll::wait(&self.epoll, &mut events[..], Some(&timeout)) {
             Ok(count) => count,
             Err(rustix::io::Errno::INTR) => 0,
             Err(error) => return Err(error).context("epoll"),
         };
-        let mut woken = Woken::Otherwise;
+        let mut reason = WakeReason::Other;
         for event in &events[..count] {
             match event.data.u64() {
-                RING => woken = Woken::ByRecords,
+                RING => reason = WakeReason::Records,
                 SIGNAL => self.signals.drain(),
                 CHILD => self.child_ended.store(true, Ordering::Relaxed),
                 OUTPUT => self.reader_gone.store(true, Ordering::Relaxed),
                 _ => {}
             }
         }
-        Ok(woken)
+        Ok(reason)
     }
 
-    /// Has the command ended?
+    /// Whether the command has exited.
     #[must_use]
     pub fn child_ended(&self) -> bool {
         self.child_ended.load(Ordering::Relaxed)
     }
 
-    /// Is there nobody any more who would read the output?
+    /// Whether the output was closed by its reader.
     #[must_use]
     pub fn reader_gone(&self) -> bool {
         self.reader_gone.load(Ordering::Relaxed)

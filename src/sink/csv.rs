@@ -1,6 +1,6 @@
-//! CSV as RFC 4180 has it: a header line, then one line an event, all of one width. A null is an empty cell, and so is a
-//! column that another event type has. A summary has a line a row, or where there are buckets one a bucket. The books have
-//! another shape and are said on stderr.
+//! CSV as in RFC 4180: a header line, then one line per event, all with the same columns. A null, and a column of another event
+//! type, is an empty cell. A summary has one line per row or, with buckets, per bucket. The accounting is printed to stderr
+//! only.
 
 use std::io::{self, Write};
 
@@ -23,10 +23,10 @@ pub struct Csv<W: Write> {
 }
 
 impl<W: Write> Csv<W> {
-    /// Of several tables all columns, in the order in which they come.
+    /// With several tables, all columns in order of appearance.
     pub fn new(out: W, tables: &[ColumnSet], header: bool) -> Self {
         let columns = match tables {
-            // A name that was asked for twice is printed twice.
+            // A field that was requested twice is printed twice.
             [table] => {
                 table.columns.iter().map(|s| MergedColumn::one(table.event_type, *s)).collect()
             }
@@ -63,7 +63,7 @@ impl<W: Write> Sink for Csv<W> {
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
         let shape = summary.shape;
-        // Once: all summaries of a run have one shape.
+        // Only once: all summaries of a run have the same columns.
         if std::mem::take(&mut self.header) {
             let buckets = BUCKET.iter().filter(|_| shape.has_buckets());
             let columns = shape.key.iter().chain(&shape.columns).copied().chain(buckets);
@@ -106,14 +106,13 @@ impl<W: Write> Sink for Csv<W> {
     }
 }
 
-/// Names need no quotes.
 fn write_header<'n>(names: impl Iterator<Item = &'n str>, out: &mut Vec<u8>) {
     let names: Vec<&str> = names.collect();
     out.extend_from_slice(names.join(",").as_bytes());
     out.push(b'\n');
 }
 
-/// One more cell of a line, in quotes where it needs them. Line ends in it are escaped already.
+/// Appends a cell, quoted if needed. Line ends are already escaped.
 fn append(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     out.push(b',');
     let start = out.len();
@@ -131,7 +130,7 @@ fn append(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     }
 }
 
-/// Bare, as CSV and text cells have it.
+/// Writes the unquoted value, for CSV and text cells.
 pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     match value {
         Value::Null => {}

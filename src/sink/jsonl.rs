@@ -1,4 +1,4 @@
-//! One JSON object a line. Keys are written once and copied; numbers are formatted without allocation.
+//! One JSON object per line. Keys are formatted once and copied; numbers are formatted without allocation.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::symbols::Symbols;
 use crate::table::summary::{BUCKET, Line, Summary};
 use crate::table::{ColumnSet, Moment, Row, Selected, Value};
 
-/// A column, or the columns of one algorithm as an object.
+/// A column, or an object of the columns of one algorithm.
 enum JsonItem {
     Column { key: Key, column: Selected },
     Group { key: Key, name: &'static str, members: Vec<(Key, Selected)> },
 }
 
-/// `,"name":`. A hundred of them stand in a line, and copies of a length that the compiler knows take a third of the time
-/// of others: so a key is copied with what stands behind it, and the line is cut to it.
+/// `,"name":`. A line has a hundred of them, and copies of a constant length take a third of the time: so a whole block is copied
+/// and the line then truncated.
 enum Key {
     Short { block: [u8; KEY_BLOCK], len: usize },
     Long(Vec<u8>),
@@ -54,11 +54,11 @@ impl Key {
 pub struct Jsonl<W: Write> {
     buffer: Out<W>,
     time: TimeFormat,
-    /// By the event type's number.
-    shapes: Vec<Option<TypeLayout>>,
+    /// By event type number.
+    layouts: Vec<Option<TypeLayout>>,
 }
 
-/// The objects of one event type.
+/// The layout of one event type's objects.
 struct TypeLayout {
     open: Vec<u8>,
     items: Vec<JsonItem>,
@@ -67,7 +67,7 @@ struct TypeLayout {
 impl TypeLayout {
     fn new(table: &ColumnSet) -> Self {
         let mut items: Vec<JsonItem> = Vec::new();
-        // A key stands once in an object, however often and in which order it was asked for.
+        // A key is unique in an object, even if requested twice.
         for (i, &column) in table.columns.iter().enumerate() {
             if table.columns[..i].iter().any(|earlier| earlier.index == column.index) {
                 continue;
@@ -95,12 +95,12 @@ impl TypeLayout {
 
 impl<W: Write> Jsonl<W> {
     pub fn new(out: W, tables: &[ColumnSet]) -> Self {
-        let mut shapes = Vec::new();
+        let mut layouts = Vec::new();
         for table in tables {
-            shapes.resize_with(shapes.len().max(table.event_type + 1), || None);
-            shapes[table.event_type] = Some(TypeLayout::new(table));
+            layouts.resize_with(layouts.len().max(table.event_type + 1), || None);
+            layouts[table.event_type] = Some(TypeLayout::new(table));
         }
-        Jsonl { buffer: Out::new(out), time: TimeFormat::default(), shapes }
+        Jsonl { buffer: Out::new(out), time: TimeFormat::default(), layouts }
     }
 }
 
@@ -110,12 +110,12 @@ impl<W: Write> Sink for Jsonl<W> {
     }
 
     fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        let Some(Some(shape)) = self.shapes.get(row.event_type()) else {
+        let Some(Some(layout)) = self.layouts.get(row.event_type()) else {
             return Ok(());
         };
         let out: &mut Vec<u8> = &mut self.buffer;
-        out.extend_from_slice(&shape.open);
-        for item in &shape.items {
+        out.extend_from_slice(&layout.open);
+        for item in &layout.items {
             match item {
                 JsonItem::Column { key, column } => {
                     key.write(out);
@@ -163,7 +163,7 @@ impl<W: Write> Sink for Jsonl<W> {
         write!(out, ",\"late\":{}", accounting.late)?;
         out.extend_from_slice(b",\"evicted\":");
         serde_json::to_writer(&mut *out, &accounting.evicted)?;
-        // The totals stand beside the rest: `{…}` without its braces.
+        // The totals are inlined: `{…}` without its braces.
         let total = serde_json::to_string(&accounting.total())?;
         write!(out, ",{}", total.trim_matches(['{', '}']))?;
         out.extend_from_slice(b",\"event_types\":{");
@@ -230,7 +230,7 @@ fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        // Most are: counters that stand at nothing.
+        // The common case: counters at zero.
         Value::U64(n @ 0..10) => out.push(b'0' + n as u8),
         Value::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
         Value::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
@@ -272,7 +272,7 @@ fn write_code(address: u64, symbols: &Symbols, out: &mut Vec<u8>) {
     }
 }
 
-/// Also the other sinks' way: IPv4, the common case, without the formatting machinery.
+/// Used by all sinks. Avoids the formatting machinery for IPv4, the common case.
 pub(super) fn write_ip(ip: IpAddr, out: &mut Vec<u8>) {
     match ip {
         IpAddr::V4(ip) => {

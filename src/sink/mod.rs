@@ -1,4 +1,4 @@
-//! The formats: each turns rows and accounts into bytes, and knows no probe.
+//! The output formats: each turns rows and accounting into bytes, independent of event types.
 
 pub mod csv;
 pub mod jsonl;
@@ -15,7 +15,7 @@ use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{Moment, Row};
 
-/// When in the run an account is given.
+/// When the accounting is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// `--stats` or SIGUSR1.
@@ -23,23 +23,23 @@ pub enum Stage {
     End,
 }
 
-/// A format. An error of the output ends the run; a closed pipe does so quietly.
+/// An output format. An output error ends the run, quietly for a closed pipe.
 pub trait Sink {
-    /// Before the first event: titles.
+    /// Prints the header, before the first event.
     fn begin(&mut self) -> io::Result<()>;
 
-    /// One event.
+    /// Prints an event.
     fn event(&mut self, row: &dyn Row) -> io::Result<()>;
 
-    /// What was counted in a time.
+    /// Prints a summary.
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()>;
 
-    /// The books, where the format can carry them; they are said on stderr too.
+    /// Prints the accounting if the format has a place for it; stderr has it in any case.
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()>;
 
-    /// After each batch: everything so far must reach the reader.
+    /// Writes all output so far; called after each batch.
     fn flush(&mut self) -> io::Result<()>;
 
-    /// How much there was of all that so far, and how much of it has been written.
+    /// Bytes of output so far, and those written.
     fn progress(&self) -> Progress;
 }

@@ -1,19 +1,19 @@
-//! The bytes' way out: lines are gathered and written in large pieces, and it is known how far that has come.
+//! Output buffering: lines are collected and written in large pieces, with a count of the bytes written.
 
 use std::io::{self, ErrorKind, Write};
 use std::ops::{Deref, DerefMut};
 
-/// As much as is gathered.
+/// The size at which the buffer is written.
 const PIECE: usize = 60 * 1024;
 
-/// How many bytes there were so far, and how many of them have been written.
+/// Bytes of output so far, and those written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub made: u64,
     pub written: u64,
 }
 
-/// Where the sinks put their lines: a vector of what is made and not written yet.
+/// The sinks' output buffer: a vector of the bytes not written yet.
 pub(super) struct Out<W: Write> {
     to: W,
     buffer: Vec<u8>,
@@ -39,12 +39,12 @@ impl<W: Write> Out<W> {
         Out { to, buffer: Vec::with_capacity(PIECE + 4 * 1024), written: 0 }
     }
 
-    /// After a line.
+    /// Called after each line.
     pub(super) fn line(&mut self) -> io::Result<()> {
         if self.buffer.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
-    /// Everything so far. What an error leaves behind is not written again.
+    /// Writes everything so far. After an error, the bytes already written are not repeated.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let mut rest = &self.buffer[..];
         let mut done = Ok(());
@@ -73,7 +73,7 @@ impl<W: Write> Out<W> {
 mod tests {
     use super::*;
 
-    /// A disk with room for so many bytes; each call takes three, and every other one is interrupted.
+    /// A disk with room for a number of bytes. Each call takes three, and every other one is interrupted.
     struct Disk {
         room: usize,
         interrupt: bool,

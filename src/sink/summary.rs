@@ -1,18 +1,17 @@
-//! Summaries for people: aligned lines, or bars as bcc's tools draw them.
+//! Summaries as text: aligned lines, or histograms like those of the bcc tools.
 
 use super::text::{TITLE, WIDTH, write_cell, write_endpoint};
 use super::time::TimeFormat;
 use crate::table::summary::{Bucket, Form, Line, Scale, Summary, SummarySchema, ViewColumn};
 use crate::table::{Type, Value};
 
-/// As the layout has it.
 #[derive(Clone, Copy)]
 pub(super) struct TextStyle {
     pub(super) header: bool,
     pub(super) color: bool,
 }
 
-/// How long the longest bar is.
+/// The length of the longest bar.
 const BAR: u64 = 40;
 
 pub(super) fn write(
@@ -35,7 +34,7 @@ pub(super) fn write(
             }
         }
     }
-    // What follows is another reading.
+    // Separates summaries.
     out.push(b'\n');
 }
 
@@ -165,7 +164,7 @@ fn histogram(
     out.push(b'\n');
 }
 
-/// A row for each power of two from nothing up to the last that has something in it.
+/// A row for each power of two, from 0 to the last that is not empty.
 fn bars(buckets: &[Bucket], scale: Scale, out: &mut Vec<u8>) {
     let mut rows: Vec<u64> = Vec::new();
     for bucket in buckets {
@@ -173,15 +172,15 @@ fn bars(buckets: &[Bucket], scale: Scale, out: &mut Vec<u8>) {
         rows.resize(rows.len().max(row + 1), 0);
         rows[row] += bucket.count;
     }
-    let most = rows.iter().copied().max().unwrap_or(0);
-    if most == 0 {
+    let max = rows.iter().copied().max().unwrap_or(0);
+    if max == 0 {
         return;
     }
     let unit = if scale == Scale::Microseconds { "us" } else { "ms" };
     out.extend_from_slice(format!("{unit:>20}{:<15}: count     distribution\n", "").as_bytes());
     for (row, &count) in rows.iter().enumerate() {
         let (from, to) = (if row == 0 { 0 } else { 1_u64 << row }, (2_u64 << row) - 1);
-        let length = u128::from(count) * u128::from(BAR) / u128::from(most);
+        let length = u128::from(count) * u128::from(BAR) / u128::from(max);
         let stars = "*".repeat(usize::try_from(length).unwrap_or(0));
         let (from, to) = (label(from, scale), label(to, scale));
         let line = format!("{from:>14} -> {to:<14}   : {count:<8} |{stars:<40}|\n");
@@ -189,12 +188,12 @@ fn bars(buckets: &[Bucket], scale: Scale, out: &mut Vec<u8>) {
     }
 }
 
-/// The power of two that the value's row begins with; 0 stands beside 1.
+/// The power of two at which the value's row begins; 0 shares a row with 1.
 fn power(value: u64) -> usize {
     value.max(1).ilog2() as usize
 }
 
-/// Of microseconds, with as many decimals as they have.
+/// Microseconds as milliseconds, without loss of precision.
 fn milliseconds(us: Value<'_>) -> String {
     match us {
         Value::U64(us) => label(us, Scale::Milliseconds),
@@ -236,7 +235,7 @@ mod tests {
         ViewColumn { title: "SRTT_US", column: "srtt_us", width: 4, per: 1 },
     ];
 
-    /// The same two rows in that form; the second one has no key.
+    /// Two rows in that form; the second one has no key.
     fn written(form: Form, format: &str) -> String {
         let (key, columns) = (KEY.iter().collect(), COLUMNS.iter().collect());
         let shape = SummarySchema { command: "demo", key, columns, form };

@@ -1,4 +1,4 @@
-//! A line of the user's own making for each event (`--format`).
+//! Events in a custom line format (`--format`).
 
 use std::io::{self, Write};
 use std::iter::repeat_n;
@@ -11,23 +11,23 @@ use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{ColumnSet, MergedColumn, Moment, Row, Value};
 
-/// The name of the event type, which is no column.
+/// The event type's name, which is not a column.
 pub const EVENT_TYPE: &str = "type";
 
 /// How a column is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// Words begin at the left, numbers end at the right.
+    /// Text to the left, numbers to the right.
     ByType,
     Left,
     Right,
 }
 
-/// A piece of the template, as it was written.
+/// A parsed piece of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     Text(String),
-    /// Of that name, or [`EVENT_TYPE`].
+    /// The column of that name, or [`EVENT_TYPE`].
     Column {
         name: String,
         align: Align,
@@ -35,7 +35,7 @@ pub enum Piece {
     },
 }
 
-/// A piece that is ready to print.
+/// A piece with its column resolved.
 enum Part {
     Text(String),
     /// The event type's name (`None`) or a column, and how it is padded.
@@ -56,7 +56,7 @@ pub struct Template<W: Write> {
 }
 
 impl<W: Write> Template<W> {
-    /// Names that none of the tables has show nothing: they were refused before.
+    /// The names must exist in one of the tables.
     pub fn new(out: W, tables: &[ColumnSet], template: &[Piece]) -> Self {
         let parts = template.iter().map(|piece| match piece {
             Piece::Text(text) => Part::Text(text.clone()),
@@ -118,8 +118,8 @@ impl<W: Write> Sink for Template<W> {
     }
 
     fn summary(&mut self, _: &Summary<'_>) -> io::Result<()> {
-        // Refused before anything was counted.
-        Err(io::Error::other("a line template is for events"))
+        // The command line does not allow it.
+        Err(io::Error::other("--format cannot be used with a summary"))
     }
 
     fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! For people: aligned columns, two header lines (names, units), at most 100 columns wide: for IPv4 `probe`'s, the others'
-//! for short ends. Fields beyond those follow on indented lines, as `ss` has them.
+//! Text: aligned columns with two header lines (names, units), at most 100 characters wide with IPv4 addresses. Further fields
+//! follow on indented lines, as in `ss`.
 
 use std::io::{self, Write};
 use std::iter::repeat_n;
@@ -21,10 +21,10 @@ const DETAIL: Style = AnsiColor::BrightBlack.on_default();
 /// Where detail lines wrap.
 pub(super) const WIDTH: usize = 100;
 const INDENT: &str = "    ";
-/// To the upper left, and nothing from there on.
+/// Moves the cursor to the top left and clears the screen.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 
-/// What a cell shows.
+/// The content of a cell.
 #[derive(Clone)]
 pub enum CellPart {
     Column(MergedColumn),
@@ -34,7 +34,7 @@ pub enum CellPart {
     EventType,
 }
 
-/// A column on the terminal; it widens when a value needs it and stays so.
+/// A column of the text output. It widens for a longer value and stays so.
 #[derive(Clone)]
 pub struct Cell {
     pub title: String,
@@ -62,21 +62,21 @@ impl Cell {
     }
 }
 
-/// Words begin at the left, numbers end at the right.
+/// Text is aligned to the left, numbers to the right.
 pub(super) fn is_left(ty: Type) -> bool {
     matches!(ty, Type::Text | Type::Address | Type::Time)
 }
 
-/// How the lines look.
+/// The layout of the lines.
 pub struct Layout {
     pub cells: Vec<Cell>,
-    /// Of each event type, `name:value`.
+    /// Further fields of each event type, as `name:value`.
     pub details: Vec<ColumnSet>,
-    /// The details begin on the event's own line; else on an indented one below it.
+    /// The details begin on the event's line, not on an indented one below it.
     pub inline: bool,
     pub header: bool,
     pub color: bool,
-    /// A summary takes the place of the one before it.
+    /// Each summary replaces the previous one.
     pub redraw: bool,
 }
 
@@ -120,8 +120,8 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// Those of the row's event type, from that column of the line on; beyond the width on lines of their own, as are a
-    /// stack's.
+    /// Prints the details of an event, starting at that column of the line and wrapping at `WIDTH`. Each stack frame has a
+    /// separate line.
     fn details(&mut self, row: &dyn Row, mut column: usize) {
         let start = self.buffer.len();
         let mut group_absent = None;
@@ -185,7 +185,7 @@ impl<W: Write> Text<W> {
 
 impl<W: Write> Sink for Text<W> {
     fn begin(&mut self) -> io::Result<()> {
-        // Summaries have titles of their own.
+        // Summaries print their own header.
         if self.layout.header && !self.layout.cells.is_empty() {
             self.header_line(|cell| cell.title.clone());
             self.header_line(|cell| cell.unit().to_owned());

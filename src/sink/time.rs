@@ -1,10 +1,10 @@
-//! Moments as text. Events come many to a second, so the calendar is asked once a second.
+//! Formats times. The date is computed once per second, as there are many events in a second.
 
 use time::OffsetDateTime;
 
 use crate::table::Moment;
 
-/// Formats moments, and remembers the second that it formatted last.
+/// Formats moments, and caches the last second.
 #[derive(Default)]
 pub struct TimeFormat {
     second: Option<i64>,
@@ -14,7 +14,7 @@ pub struct TimeFormat {
 const NANOS: i64 = 1_000_000_000;
 
 impl TimeFormat {
-    /// RFC 3339 in UTC with nine digits; a clock without a calendar as seconds with nine.
+    /// RFC 3339 in UTC, or seconds for a clock without a date; with nine decimals.
     pub fn full(&mut self, moment: Moment, out: &mut Vec<u8>) {
         match moment {
             Moment::Wall(ns) => {
@@ -27,7 +27,7 @@ impl TimeFormat {
         }
     }
 
-    /// For a terminal: the time of day, or seconds, to the microsecond.
+    /// The time of day, or seconds; with six decimals.
     pub fn short(&mut self, moment: Moment, out: &mut Vec<u8>) {
         match moment {
             Moment::Wall(ns) => {
@@ -66,7 +66,7 @@ fn elapsed(ns: i64, digits: usize, out: &mut Vec<u8>) {
     fraction((ns % NANOS.unsigned_abs()).cast_signed(), digits, out);
 }
 
-/// A dot and the first digits of nine.
+/// A dot and the first of nine digits.
 fn fraction(ns: i64, digits: usize, out: &mut Vec<u8>) {
     let mut text = *b".000000000";
     let mut rest = ns;

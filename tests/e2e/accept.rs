@@ -150,8 +150,8 @@ fn without_tracefs_it_is_refused_by_name() {
 
     let report = Tracer::spawn(&launch, &["check", "-o", "json"]).wait_raw();
     let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
-    let probes = report["events"].as_array().expect("probes");
-    let probe = probes.iter().find(|probe| probe["name"] == "accept").expect("accept");
-    let why = probe["uses"][0]["refused"].as_str().expect("a reason");
+    let mut events = report["events"].as_array().expect("events").iter();
+    let accept = events.find(|event| event["name"] == "accept").expect("accept");
+    let why = accept["requests"][0]["reason"].as_str().expect("a reason");
     assert!(why.contains("tracefs is not mounted"), "{why}");
 }

@@ -85,9 +85,9 @@ fn the_buffers_size_is_said_as_it_is() {
                 (size >> 10, "KiB")
             };
             assert!(stderr.contains(&format!(" of {said} {unit}); Ctrl-C")), "{size}: {stderr}");
-            let note = format!("note: --buffer-size {bytes} becomes {size} (");
+            let note = format!("note: --buffer-size {bytes} rounded to {size} (");
             assert_eq!(stderr.contains(&note), size != bytes, "{size}: {stderr}");
-            assert_eq!(stderr.contains("becomes"), size != bytes, "{size}: {stderr}");
+            assert_eq!(stderr.contains("rounded"), size != bytes, "{size}: {stderr}");
             assert!(size >= bytes, "{size}: {stderr}");
         }
     }

@@ -118,7 +118,7 @@ fn check_server(reader: &str) {
     tracer.signal(Signal::INT);
     let output = tracer.wait_raw();
     // Ctrl-C ends the trace, the trace its command, and says so.
-    assert!(output.stderr.contains(", which is sent SIGTERM"), "{}", output.stderr);
+    assert!(output.stderr.contains("note: sent SIGTERM to "), "{}", output.stderr);
     assert_eq!(output.status.code(), Some(128 + Signal::TERM.as_raw()), "{}", output.stderr);
     let trace = output.books();
     trace.check_account();
@@ -214,7 +214,7 @@ fn the_command_ends_with_the_trace() {
         let pid = pid_of(&tracer);
         let output = tracer.wait_raw();
         assert!(test_kill_process(pid).is_err(), "it still runs");
-        let warning = "warning: the trace ended before sh, which is sent SIGTERM";
+        let warning = "warning: the trace ended before sh exited; SIGTERM was sent to it";
         assert!(output.stderr.contains(warning), "{}", output.stderr);
         output.books().check_account();
     }

@@ -133,7 +133,7 @@ fn without_the_tracepoint_states_are_worked_out() {
     assert!(!trace.events.is_empty());
     assert!(trace.events.iter().all(|event| event["inferred"] == lacks));
     assert!(sums.aggregated() > 0 && !sums.events.is_empty(), "{}", sums.end);
-    assert_eq!(trace.stderr.contains("is worked out from"), lacks, "{}", trace.stderr);
+    assert_eq!(trace.stderr.contains("is inferred from"), lacks, "{}", trace.stderr);
     let check = Tracer::spawn(&here, &["check"]).wait_raw().stdout;
-    assert_eq!(check.contains("cong_state is worked out from"), lacks, "{check}");
+    assert_eq!(check.contains("cong_state is inferred from"), lacks, "{check}");
 }

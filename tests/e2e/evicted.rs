@@ -28,7 +28,7 @@ fn check(trace: &Trace, what: &str, all: u64, room: u64) {
     // What a nested run would have put in is in the books as lost.
     let least = all.saturating_sub(room).saturating_sub(u64_of(&trace.end, "recursion_misses"));
     assert!(if least > 0 { evicted >= least } else { evicted == 0 }, "{}", trace.end);
-    let told = trace.stderr.contains("evicted from full maps (see --max-conns): ");
+    let told = trace.stderr.contains("evicted from full maps (raise --max-conns): ");
     assert_eq!(told, least > 0, "{}", trace.stderr);
 }
 

@@ -178,7 +178,7 @@ fn a_user_namespace_is_named() {
     assert_eq!(report.status.code(), Some(1), "{}", report.stdout);
     let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
     let rights = report["system"].as_array().expect("items").iter();
-    let rights = rights.clone().find(|item| item["name"] == "rights").expect("rights");
+    let rights = rights.clone().find(|item| item["name"] == "privileges").expect("privileges");
     assert_eq!(rights["ok"], false, "{rights}");
     assert!(rights["detail"].as_str().is_some_and(|why| why.contains("user namespace")));
 }

@@ -86,7 +86,7 @@ fn the_next_reader_is_tried() {
         }
         assert!(stderr.contains("(reader raw, "), "{stderr}");
         let [note] = notes[..] else { panic!("{stderr}") };
-        let start = "tcc-trace: note: reader sock: the kernel refused the program probe_sock: ";
+        let start = "tcc-trace: note: reader sock: the kernel rejected program probe_sock: ";
         assert!(note.starts_with(start) && note.contains("Permission denied"), "{stderr}");
     }
 }
@@ -100,9 +100,9 @@ fn where_there_is_no_other_it_is_the_error() {
     let refused = Tracer::spawn(&Launch::here(), &args).wait_raw();
     assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""));
     let start =
-        "tcc-trace: no reader works here: sock: the kernel refused the program probe_sock: ";
+        "tcc-trace: no reader works on this kernel: sock: the kernel rejected program probe_sock: ";
     assert!(refused.stderr.starts_with(start), "{}", refused.stderr);
-    assert!(refused.stderr.trim_end().ends_with("run it with -v"), "{}", refused.stderr);
+    assert!(refused.stderr.trim_end().ends_with("run with -v"), "{}", refused.stderr);
     assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
 
     let verbose = Tracer::spawn(&Launch::here(), &[&args[..], &["-v"]].concat()).wait_raw();
@@ -125,8 +125,8 @@ fn check_names_only_what_the_kernel_refuses() {
             .expect("JSON");
     let mut loads = BTreeSet::new();
     for event_type in report["events"].as_array().expect("a list") {
-        let uses = event_type["uses"].as_array().expect("a list").iter();
-        for reader in uses.flat_map(|usage| usage["readers"].as_array().expect("a list")) {
+        let requests = event_type["requests"].as_array().expect("a list").iter();
+        for reader in requests.flat_map(|one| one["readers"].as_array().expect("a list")) {
             assert_eq!(reader["loads"] == true, reader["error"].is_null(), "{reader}");
             loads.insert((text(reader, "name").to_owned(), reader["loads"] == true));
         }

@@ -48,8 +48,8 @@ fn missing_rights_are_named() {
     need!(is_root(), "not root");
     let traces = ["-P", "1", "-d", "1s"];
     check_refused(&run(&nobody(&[]), &traces), 1, &["CAP_BPF and CAP_PERFMON", "sudo", "setcap"]);
-    check_refused(&run(&nobody(&["bpf"]), &traces), 1, &["missing right: CAP_PERFMON"]);
-    check_refused(&run(&nobody(&["perfmon"]), &traces), 1, &["missing right: CAP_BPF"]);
+    check_refused(&run(&nobody(&["bpf"]), &traces), 1, &["missing capability: CAP_PERFMON"]);
+    check_refused(&run(&nobody(&["perfmon"]), &traces), 1, &["missing capability: CAP_BPF"]);
 }
 
 /// What is wrong with the options is said to anybody.
@@ -142,16 +142,16 @@ fn check_needs_no_rights_and_says_what_it_did_not_see() {
     need!(is_root(), "not root");
     let (output, report) = check(&nobody(&[]), &[]);
     assert_eq!((output.status.code(), &report["ready"]), (Some(1), &false.into()), "{report}");
-    for usage in report["events"][0]["uses"].as_array().expect("uses") {
-        for reader in usage["readers"].as_array().expect("readers") {
-            assert!(reader["loads"].is_null(), "{usage}");
+    for request in report["events"][0]["requests"].as_array().expect("requests") {
+        for reader in request["readers"].as_array().expect("readers") {
+            assert!(reader["loads"].is_null(), "{request}");
         }
     }
     let text = run(&nobody(&[]), &["check"]);
     assert_eq!((text.status.code(), text.stderr.as_str()), (Some(1), ""));
-    assert!(text.stdout.contains("cannot trace as things are"), "{}", text.stdout);
+    assert!(text.stdout.contains(": not ready"), "{}", text.stdout);
     assert!(text.stdout.contains("CAP_BPF and CAP_PERFMON"), "{}", text.stdout);
-    assert!(text.stdout.contains("run it as root"), "{}", text.stdout);
+    assert!(text.stdout.contains("run as root"), "{}", text.stdout);
 }
 
 fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
@@ -295,7 +295,7 @@ fn code_has_no_address_where_the_kernel_hides_it() {
     look.args(["-q", "-v", "^0000000000000000", "/proc/kallsyms"]);
     let hidden = run::output(look).is_err();
     let (_, report) = check(&launch, &[]);
-    let names = item(&report, "code")["ok"].as_bool().expect("it is known");
+    let names = item(&report, "symbols")["ok"].as_bool().expect("it is known");
     let mut lossy = Lossy::new();
     let port = lossy.closed.to_string();
     let args = ["drop", "-o", "jsonl", "--stack", "--port", &port];

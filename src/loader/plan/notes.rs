@@ -1,4 +1,4 @@
-//! What a trace lacks without iterators.
+//! Notes for kernels without BPF iterators.
 
 use super::Request;
 
@@ -10,15 +10,15 @@ pub(super) fn without_iterators(
     let missing = [
         (
             track_owner,
-            "owners of connections that were open before are unknown until they are used",
+            "the owner of a connection that is already open stays unknown until the connection is used",
         ),
-        (request.list_open, "connections that were open before are not listed"),
+        (request.list_open, "connections that are already open are not listed"),
         (
             listens,
-            "listen_drop is reported when a socket stops listening, of those that began while we trace",
+            "listen_drop is reported only when a socket stops listening, and only if it began during the trace",
         ),
     ];
     missing.into_iter().filter(|(wanted, _)| *wanted).map(|(_, what)| {
-        format!("without the kernel's own types the open files cannot be looked through: {what}")
+        format!("cannot scan open files (kernel built without CONFIG_DEBUG_INFO_BTF): {what}")
     })
 }

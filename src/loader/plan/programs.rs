@@ -1,19 +1,19 @@
-//! The BPF programs that make the events of a type.
+//! The BPF programs that emit the events of a type.
 
 use super::{KernelFeatures, Request};
 use crate::config::Reader;
 use crate::events::{EventType, Hook};
 
-/// A program that makes events, and the tracepoint it runs at.
+/// A program that emits events, and its tracepoint.
 pub(super) struct Program {
     pub(super) event_type: usize,
     pub(super) name: String,
     pub(super) tracepoint: &'static str,
-    /// It is the one named after the event type.
+    /// Whether it is the main program of the event type.
     pub(super) first: bool,
 }
 
-/// The programs that make this type's events on this kernel.
+/// The programs that emit this type's events on this kernel.
 pub(super) fn programs(
     event_type: &'static EventType,
     reader: Reader,
@@ -40,8 +40,8 @@ pub(super) fn programs(
         .extra_hooks
         .iter()
         .chain(fallback)
-        // Aggregates do not show what the call returned.
-        .filter(|hook| !(request.counted && hook.is_of_calls()))
+        // Aggregates do not include return values.
+        .filter(|hook| !(request.aggregated && hook.is_of_calls()))
         .filter(|hook| !features.missing_hooks.contains(&hook.tracepoint()));
     let extra = extra.map(|hook| Program {
         event_type: number,
@@ -52,7 +52,7 @@ pub(super) fn programs(
     first.into_iter().chain(extra).collect()
 }
 
-/// Are its events inferred at other tracepoints?
+/// Whether its events are inferred at other tracepoints.
 pub(super) fn is_inferred(
     event_type: &EventType,
     request: &Request,
@@ -73,7 +73,7 @@ fn program(event_type: &EventType, reader: Reader, request: &Request) -> String 
     }
 }
 
-/// A program on system calls has no kernel types to load from, so it has one flavour.
+/// Programs on system calls read no kernel structs, so they have a single flavour.
 fn extra_program(hook: &Hook, reader: Reader) -> String {
     if hook.has_one_flavour() { hook.program.to_owned() } else { flavour(hook.program, reader) }
 }

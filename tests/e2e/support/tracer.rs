@@ -264,7 +264,7 @@ impl Trace {
     #[track_caller]
     pub fn aggregated(&self) -> u64 {
         check_books(&self.end, 0);
-        assert!(!self.stderr.contains("were told of"), "{}", self.stderr);
+        assert!(!self.stderr.contains("the summaries show"), "{}", self.stderr);
         u64_of(&self.end, "aggregated")
     }
 
