@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`decode`]; above it there are rows and columns ([`table`]) only. A module
-//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, symbols, table, accounting, btf, skel, privilege,
+//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest, symbols, table, accounting, btf, skel, privilege,
 //! events, kernel, decode, sink, config, pipeline, loader, summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -30,6 +30,7 @@ pub mod session;
 pub mod sink;
 pub mod skel;
 pub mod stdio;
+pub mod suggest;
 pub mod summary;
 pub mod symbols;
 pub mod table;

@@ -1,15 +1,14 @@
-//! Parses, runs, and says what went wrong in one line.
+//! Parses the command line, runs the command, and reports an error in one line.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::builder::{StyledStr, Styles};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
-use tcc_trace::cli::{Cli, Command, TraceArgs, missing_command, refused};
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
+use tcc_trace::cli::{Cli, Command, TraceArgs, errors, help, missing_command, refused};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
-use tcc_trace::escape;
 use tcc_trace::loader::files;
 use tcc_trace::session::child::CannotStart;
 use tcc_trace::session::signals::Signals;
@@ -18,15 +17,15 @@ use tcc_trace::stdio;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let matches = match Cli::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return not_parsed(&error),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => return not_parsed(&error),
-    };
-    finish(refused::check(&matches).and_then(|()| run(cli)))
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
+    let parsed = help::command(long)
+        .try_get_matches_from(&args)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    match parsed {
+        Ok((cli, matches)) => finish(refused::check(&matches).and_then(|()| run(cli))),
+        Err(error) => not_parsed(&error, &args),
+    }
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {
@@ -34,9 +33,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     files::raise();
     if cli.traces() {
         if missing_command(std::env::args_os()) {
-            bail!(Usage("no command after `--`; to trace everything leave `--` out".into()));
+            bail!(Usage("no command after `--`; to trace everything, leave out `--`".into()));
         }
-        // As early as can be: until then SIGUSR1 ends us.
+        // As early as possible: until then SIGUSR1 would end us.
         Signals::start()?;
     }
     match cli.command {
@@ -78,7 +77,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),
-        Some(Command::Man) => cmd::docs::man(),
+        Some(Command::Man) => cmd::man::run(),
+        Some(Command::Help { topic }) => cmd::print_help(&help::text(topic.as_deref())).map(|()| 0),
         Some(Command::Reference) => cmd::print(cmd::docs::reference().as_bytes()).map(|()| 0),
     }
 }
@@ -97,10 +97,10 @@ fn finish(result: anyhow::Result<u8>) -> ExitCode {
     }
 }
 
-/// The whole chain in one line, with what to do about it where that is known.
+/// Prints the whole chain of causes in one line, with the remedy if one is known.
 fn tell(error: &anyhow::Error) {
     let text = format!("{error:#}");
-    // Where it was known earlier it is in there.
+    // It may already contain the remedy.
     match files::remedy(&text).filter(|remedy| !text.contains(remedy.as_str())) {
         Some(remedy) => stdio::print_line(&format!("{text}; {remedy}")),
         None => stdio::print_line(&text),
@@ -115,74 +115,11 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
     Usage(format!("{error:#}")).into()
 }
 
-/// Help and version are asked for; all else is a mistake, and clap's account of it is put into one line.
-fn not_parsed(error: &clap::Error) -> ExitCode {
+/// Prints help and the version; anything else is an error of usage.
+fn not_parsed(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return finish(cmd::print_help(error).map(|()| 0));
+        return finish(cmd::print_help(&error.render()).map(|()| 0));
     }
-    let text = in_plain_text(error);
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let told: Vec<&str> = lines()
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
-        .collect();
-    let told = told.join("; ").replace(":; ", ": ");
-    // The command whose usage it is.
-    let usage = lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("tcc-trace");
-    let command: Vec<&str> =
-        usage.split(' ').take_while(|word| word.starts_with(char::is_alphabetic)).collect();
-    let known = if unknown_word(error) { commands() } else { String::new() };
-    let told = told.trim_start_matches("error: ");
-    stdio::print_line(&format!("{told}{known}; see {} --help", command.join(" ")));
+    stdio::print_line(&errors::one_line(error, args));
     ExitCode::from(USAGE)
-}
-
-/// What clap says, in which line ends are clap's own: those of arguments, and all else that is hidden, are escaped.
-fn in_plain_text(error: &clap::Error) -> String {
-    // Once more without colours, which look like what an argument may have.
-    let again = Cli::command().styles(Styles::plain()).try_get_matches().err();
-    let Some(mut error) = again else {
-        return error.render().to_string();
-    };
-    let styled = |text: &StyledStr| StyledStr::from(escape::line(&text.ansi().to_string()));
-    let shown = |value: &ContextValue| match value {
-        ContextValue::String(text) => ContextValue::String(escape::line(text)),
-        ContextValue::Strings(texts) => {
-            ContextValue::Strings(texts.iter().map(|text| escape::line(text)).collect())
-        }
-        ContextValue::StyledStr(text) => ContextValue::StyledStr(styled(text)),
-        ContextValue::StyledStrs(texts) => {
-            ContextValue::StyledStrs(texts.iter().map(styled).collect())
-        }
-        other => other.clone(),
-    };
-    let context: Vec<_> = error
-        .context()
-        .filter(|(kind, _)| *kind != ContextKind::Usage)
-        .map(|(kind, value)| (kind, shown(value)))
-        .collect();
-    for (kind, value) in context {
-        error.insert(kind, value);
-    }
-    let text = error.render().ansi().to_string();
-    // What a value's own parser says of it.
-    match std::error::Error::source(&error).map(ToString::to_string) {
-        Some(why) => text.replace(&why, &escape::line(&why)),
-        None => text,
-    }
-}
-
-/// A word that is no option: perhaps a command, mistyped.
-fn unknown_word(error: &clap::Error) -> bool {
-    let word = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-    error.kind() == ErrorKind::UnknownArgument && word.is_some_and(|word| !word.starts_with('-'))
-}
-
-fn commands() -> String {
-    let command = Cli::command();
-    let names: Vec<&str> = command
-        .get_subcommands()
-        .filter(|c| !c.is_hide_set())
-        .map(clap::Command::get_name)
-        .collect();
-    format!("; the commands are: {}", names.join(", "))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "escape",
     "stdio",
+    "suggest",
     "symbols",
     "table",
     "accounting",

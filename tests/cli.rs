@@ -36,7 +36,7 @@ fn printed(args: &[&str]) -> String {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_what_would_be_right() {
+fn wrong_values_are_refused_with_a_hint() {
     for (args, words) in [
         (["-P", "70000"], &["70000", "65535"][..]),
         (["-P", "90-80"], &["80-90"]),
@@ -63,10 +63,10 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--cgroup", "/proc/self"], &["cgroup2"]),
         (["--netns", "no-such-name"], &["no-such-name"]),
         (["--netns", "/no/such/file"], &["/no/such/file"]),
-        (["--netns", "/proc/self/status"], &["/proc/self/status", "no namespace"]),
-        (["--netns", "/proc/self/ns/mnt"], &["/proc/self/ns/mnt", "another kind"]),
-        (["--netns", "/proc/self/ns/uts"], &["another kind"]),
-        (["--netns", "/proc/self/ns/pid_for_children"], &["another kind"]),
+        (["--netns", "/proc/self/status"], &["/proc/self/status", "not a network namespace"]),
+        (["--netns", "/proc/self/ns/mnt"], &["/proc/self/ns/mnt", "not a network"]),
+        (["--netns", "/proc/self/ns/uts"], &["not a network namespace"]),
+        (["--netns", "/proc/self/ns/pid_for_children"], &["not a network namespace"]),
         (["--netns", "12345"], &["12345", "4026531832"]),
         (["--netns", "pid:0"], &["pid:0"]),
         (["--netns", "pid:me"], &["`me`"]),
@@ -76,22 +76,22 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
         (["--mark", "0x100000000"], &["32 bits"]),
         (["--mark", "red"], &["red", "0x4d"]),
         (["--cookie", "0xg"], &["0xg"]),
-        (["--cookie", "0"], &["begins at 1"]),
-        (["--follow", "0x0"], &["0x0", "begins at 1"]),
+        (["--cookie", "0"], &["starts at 1"]),
+        (["--follow", "0x0"], &["0x0", "starts at 1"]),
         (["--follow", "[::1%1]:80-[::1]:81"], &["[::1%1]:80", "zone", "--iface"]),
-        (["--follow", "0.0.0.0:80-10.0.0.2:81"], &["0.0.0.0:80", "not an end"]),
-        (["--follow", "10.0.0.1:80-10.0.0.2:0"], &["10.0.0.2:0", "not an end"]),
-        (["--follow", "10.0.0.1:80"], &["10.0.0.1:80", "neither"]),
+        (["--follow", "0.0.0.0:80-10.0.0.2:81"], &["0.0.0.0:80", "cannot be an end"]),
+        (["--follow", "10.0.0.1:80-10.0.0.2:0"], &["10.0.0.2:0", "cannot be an end"]),
+        (["--follow", "10.0.0.1:80"], &["10.0.0.1:80", "not a cookie"]),
         (["--follow", "10.0.0.1:80-10.0.0.2"], &["`10.0.0.2`", "ADDRESS:PORT"]),
         (["--follow", "[::1]:80-10.0.0.2:1"], &["IPv4", "IPv6"]),
         (["--format", "{time"], &["`{time`"]),
-        (["--format", "time"], &["no column"]),
+        (["--format", "time"], &["no field"]),
         (["--count", "0"], &["0"]),
         (["--sample", "0"], &["0"]),
-        (["--duration", "0s"], &["longer than nothing"]),
+        (["--duration", "0s"], &["greater than zero"]),
         (["--duration", "10"], &["10s"]),
         (["--every", "soon"], &["10s"]),
-        (["--stats", "0ms"], &["longer than nothing"]),
+        (["--stats", "0ms"], &["greater than zero"]),
         (["--rate", "0/s"], &["0/s"]),
         (["--rate", "5/fortnight"], &["fortnight"]),
         (["--rate-per-conn", "many"], &["many"]),
@@ -111,7 +111,7 @@ fn a_wrong_value_is_told_with_what_would_be_right() {
 
 /// `-- $COMMAND` of an empty variable is no wish to trace everything.
 #[test]
-fn an_empty_command_is_told() {
+fn an_empty_command_is_refused() {
     for args in [&["--"][..], &["states", "--"], &["-P", "80", "--"], &["top", "-q", "--"]] {
         refused(args, &["no command after `--`"]);
     }
@@ -122,10 +122,13 @@ fn an_empty_command_is_told() {
 
 /// Numbers of namespaces are unique among all kinds of them.
 #[test]
-fn the_number_of_another_kind_of_namespace_is_told() {
+fn other_namespaces_are_refused_by_number() {
     let link = std::fs::read_link("/proc/self/ns/uts").expect("a link");
     let number = link.to_str().and_then(|link| link.strip_prefix("uts:[")).expect("its name");
-    refused(&["--netns", number.trim_end_matches(']')], &["another kind (uts)"]);
+    refused(
+        &["--netns", number.trim_end_matches(']')],
+        &["not a network namespace, but of type uts"],
+    );
 }
 
 /// A status is what scripts go by, and nobody may be there to be told why.
@@ -147,21 +150,21 @@ fn an_error_that_cannot_be_told_keeps_its_status() {
 }
 
 #[test]
-fn a_field_that_is_not_there_is_told_with_the_nearest() {
-    refused(&["--fields", "snd_cwmd"], &["`snd_cwmd`", "is it snd_cwnd?", "schema"]);
-    refused(&["--fields", "cwnd"], &["is it snd_cwnd?"]);
+fn the_nearest_field_is_suggested() {
+    refused(&["--fields", "snd_cwmd"], &["`snd_cwmd`", "did you mean `snd_cwnd`?"]);
+    refused(&["--fields", "cwnd"], &["did you mean `snd_cwnd`?"]);
     refused(&["--fields", "cookie,srtt"], &["`srtt`", "srtt_us"]);
     refused(&["--fields", "bbr.bww"], &["bbr.bw"]);
-    refused(&["--fields", "qqqqqqqq"], &["`qqqqqqqq`"]);
+    refused(&["--fields", "qqqqqqqq"], &["`qqqqqqqq`", "tcc-trace schema probe"]);
     refused(&["--fields", "cookie,,family"], &["empty"]);
     refused(&["--fields", "type"], &["`type`"]);
-    refused(&["--format", "{sprot}"], &["`sprot`", "is it sport?"]);
+    refused(&["--format", "{sprot}"], &["`sprot`", "did you mean `sport`?"]);
     refused(&["--format", "{bbr}"], &["`bbr`", "bbr.bw"]);
-    refused(&["events", "state,error", "--format", "{class}"], &["`class` in state, error"]);
+    refused(&["events", "state,error", "--format", "{class}"], &["`class` of state, error"]);
 }
 
 #[test]
-fn what_does_not_go_together_is_told() {
+fn conflicting_options_are_refused() {
     refused(&["-4", "-6"], &["--ipv4", "--ipv6"]);
     refused(&["-q", "-v"], &["--quiet", "--verbose"]);
     refused(&["-a", "--fields", "cookie"], &["--all-fields", "--fields"]);
@@ -173,7 +176,7 @@ fn what_does_not_go_together_is_told() {
         &["lo", "number"],
     );
     refused(&["--iface", "lo", "--netns", "4294967295"], &["lo", "number"]);
-    refused(&["-P", "1", "probe"], &["probe"]);
+    refused(&["-P", "1", "probe"], &["options go after the command"]);
 }
 
 #[test]
@@ -192,40 +195,41 @@ fn a_summary_has_no_events_to_choose_from() {
     refused(&["retrans", "--max-rows", "5"], &["--max-rows", "--by"]);
     refused(&["retrans", "--by", "conn", "--prefix", "24"], &["--prefix", "raddr"]);
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
-        refused(&[&["retrans", "--by", "conn"], option].concat(), &["printed events", "`retrans"]);
+        refused(&[&["retrans", "--by", "conn"], option].concat(), &["cannot be used", "`retrans"]);
     }
     refused(&["cong", "--interval", "1s"], &["--interval", "--by"]);
     for option in [&["-c", "5"][..], &["-a"], &["--rate", "1/s"], &["--transport", "perfbuf"]] {
-        refused(&[&["cong", "--by", "conn"], option].concat(), &["printed events", "`cong"]);
+        refused(&[&["cong", "--by", "conn"], option].concat(), &["cannot be used", "`cong"]);
     }
     refused(&["connlat", "--interval", "1s"], &["--interval", "--histogram"]);
     refused(&["connlat", "--unit", "ms"], &["--unit", "--histogram"]);
     refused(&["connlat", "--by", "conn"], &["--by conn", "once"]);
     refused(&["connlat", "--histogram", "--unit", "ms", "-o", "csv"], &["--unit", "microseconds"]);
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
-        refused(&[&["connlat", "--histogram"], option].concat(), &["printed events", "`connlat"]);
+        refused(&[&["connlat", "--histogram"], option].concat(), &["cannot be used", "`connlat"]);
     }
     refused(&["top", "--sort", "name"], &["name", "retrans"]);
     refused(&["top", "--rows", "0"], &["0"]);
     refused(&["top", "--every", "1s"], &["--every", "probe"]);
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--rate", "1/s"]] {
-        refused(&[&["top"], option].concat(), &["printed events", "`top`"]);
+        refused(&[&["top"], option].concat(), &["cannot be used", "`top`"]);
     }
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
-        refused(&[&["rtt"], option].concat(), &["printed events", "`rtt`"]);
+        refused(&[&["rtt"], option].concat(), &["cannot be used", "`rtt`"]);
     }
 }
 
 #[test]
-fn what_is_not_an_option_is_told() {
+fn unknown_words_are_refused_with_a_hint() {
     refused(&["--no-such-option"], &["--no-such-option"]);
-    refused(&["--ports", "1"], &["--ports", "--port"]);
-    refused(&["retran"], &["'retran'", "commands are: probe, events, retrans", "tcc-trace --help"]);
-    refused(
-        &["events", "-d", "1s"],
-        &["not provided: <EVENT_TYPES>", "see tcc-trace events --help"],
-    );
-    refused(&["cong", "--min", "3"], &["'--min'", "see tcc-trace cong --help"]);
+    refused(&["--ports", "1"], &["--ports", "did you mean `--port`?"]);
+    refused(&["retran"], &["`retran`", "did you mean `retrans`?"]);
+    refused(&["help", "tpo"], &["tpo", "did you mean `top`?"]);
+    refused(&["events", "-d", "1s"], &["missing", "<EVENT_TYPES>", "tcc-trace events -h"]);
+    refused(&["events", "stat"], &["`stat`", "did you mean `state`?"]);
+    refused(&["rtt", "--by", "radr"], &["--by radr", "did you mean `raddr`?"]);
+    refused(&["cong", "--min", "3"], &["--min", "option of connlat, queue"]);
+    refused(&["-d", "1s", "-d", "2s"], &["--duration", "only once"]);
     refused(&["-P"], &["--port"]);
     refused(&["--no-header=1"], &["--no-header"]);
     refused(&["completions"], &["SHELL"]);
@@ -235,15 +239,14 @@ fn what_is_not_an_option_is_told() {
 }
 
 #[test]
-fn help_and_version_are_asked_for() {
+fn help_and_version_are_printed() {
     for args in [
         &["--help"][..],
         &["-h"],
-        &["probe", "--help"],
         &["rtt", "--help"],
-        &["queue", "--help"],
         &["check", "--help"],
         &["help"],
+        &["help", "rtt"],
     ] {
         let help = printed(args);
         assert!(help.contains("Usage: tcc-trace"), "{help}");
@@ -253,6 +256,8 @@ fn help_and_version_are_asked_for() {
     assert_eq!(version, format!("tcc-trace {}\n", env!("CARGO_PKG_VERSION")));
     for option in ["--cgroup", "--rate-per-conn", "--all-fields", "--transport"] {
         assert!(printed(&["--help"]).contains(option), "{option}");
+        assert!(printed(&["help", "options"]).contains(option), "{option}");
+        assert!(!printed(&["rtt", "-h"]).contains(option), "{option}");
     }
 }
 
@@ -264,6 +269,9 @@ fn completions_and_manual_are_made() {
     }
     let man = printed(&["man"]);
     assert!(man.contains(".TH tcc-trace 1") && man.contains("\\-\\-all\\-fields"), "{man}");
+    for section in ["SYNOPSIS", "COMMANDS", "OPTIONS", "EXAMPLES", "\"EXIT STATUS\"", "FILES"] {
+        assert!(man.contains(&format!("\n.SH {section}\n")), "{section}: {man}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The options that every tracing command has, in their groups.
+//! Options shared by all tracing commands, in groups.
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use super::zone::Zoned;
 use super::{parse, template};
 use crate::config::Rate;
 
-/// The options of every tracing command.
+/// Options shared by all tracing commands.
 #[derive(Args, Debug)]
 pub struct TraceArgs {
     #[command(flatten)]
@@ -24,66 +24,72 @@ pub struct TraceArgs {
     pub output: OutputArgs,
     #[command(flatten)]
     pub kernel_options: KernelArgs,
-    /// Run this command and trace only the connections of it and its children; ends with it, with its status.
-    #[arg(last = true, value_name = "COMMAND")]
+    /// Run this command, trace only its own and its children's connections, and exit with its status.
+    #[arg(last = true, value_name = "CMD", help_heading = "Command to run")]
     pub command: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Filters (in the kernel; AND between options, OR within a list)")]
+#[command(next_help_heading = "Filters (options are ANDed, the values of a list ORed)")]
 pub struct FilterArgs {
-    /// Either port is one of these: 80,443,8000-8999.
+    /// Match either port: 80,443,8000-8999.
     #[arg(short = 'P', long, value_name = "PORTS", value_delimiter = ',', value_parser = parse::ports)]
     pub port: Vec<RangeInclusive<u16>>,
-    /// The local port is one of these.
+    /// Match the local port.
     #[arg(short = 'L', long, value_name = "PORTS", value_delimiter = ',', value_parser = parse::ports)]
     pub lport: Vec<RangeInclusive<u16>>,
-    /// The peer's port is one of these.
+    /// Match the peer's port.
     #[arg(short = 'R', long, value_name = "PORTS", value_delimiter = ',', value_parser = parse::ports)]
     pub rport: Vec<RangeInclusive<u16>>,
-    /// Either address is in one of these: 10.0.0.1,192.0.2.0/24,2001:db8::/32, fe80::1%eth0 with the interface.
+    /// Match either address: 10.0.0.1,192.0.2.0/24.
+    ///
+    /// A link-local IPv6 address may name its interface: fe80::1%eth0.
     #[arg(long, value_name = "NETS", value_delimiter = ',', value_parser = parse::net)]
     pub addr: Vec<Zoned<IpNet>>,
-    /// The local address is in one of these.
+    /// Match the local address.
     #[arg(long, value_name = "NETS", value_delimiter = ',', value_parser = parse::net)]
     pub laddr: Vec<Zoned<IpNet>>,
-    /// The peer's address is in one of these.
+    /// Match the peer's address.
     #[arg(long, value_name = "NETS", value_delimiter = ',', value_parser = parse::net)]
     pub raddr: Vec<Zoned<IpNet>>,
-    /// IPv4 only, IPv4-mapped connections too.
+    /// IPv4 only, including IPv4-mapped connections.
     #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6")]
     pub ipv4: bool,
     /// IPv6 only.
     #[arg(short = '6', long = "ipv6")]
     pub ipv6: bool,
-    /// Held by one of these processes, which must be there at the start.
-    #[arg(short, long, value_name = "PIDS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    /// Match the owning process, which must exist at the start.
+    #[arg(short, long, value_name = "PIDS", value_delimiter = ',', value_parser = parse::positive::<u32>)]
     pub pid: Vec<u32>,
-    /// Owned by one of these users, by number.
+    /// Match the owning user's number: 1000.
     #[arg(long, value_name = "UIDS", value_delimiter = ',', value_parser = parse::uid)]
     pub uid: Vec<u32>,
-    /// Held by a process of one of these names, as they are printed: `\xNN` is the byte NN.
+    /// Match the owning process's name: nginx; `\xNN` is the byte NN.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::comm)]
     pub comm: Vec<[u8; 16]>,
-    /// Made in this v2 cgroup or below; a path, also relative to the cgroup2 mount.
+    /// Match sockets created in this v2 cgroup or below: /system.slice/nginx.service.
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<PathBuf>,
-    /// In this network namespace: inode, path, pid:N or a name of ip-netns.
+    /// Match a network namespace: an inode, a path, pid:4711, or a name known to `ip netns`.
     #[arg(long, value_name = "NETNS")]
     pub netns: Vec<String>,
-    /// Bound to this interface, or received or sent on it; a name is looked up in --netns, else in our namespace.
+    /// Match the interface that a socket is bound to or a packet passes: eth0, or a number.
+    ///
+    /// Names are looked up in the namespace of --netns, or else in that of tcc-trace.
     #[arg(long, value_name = "IFACES", value_delimiter = ',')]
     pub iface: Vec<String>,
-    /// With this mark, of the packet or the socket: 77 or 0x4d.
+    /// Match the mark of the packet or socket: 77 or 0x4d.
     #[arg(long, value_name = "MARKS", value_delimiter = ',', value_parser = parse::number32)]
     pub mark: Vec<u32>,
-    /// Under one of these congestion-control algorithms.
+    /// Match the congestion-control algorithm: cubic,bbr.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::comm)]
     pub cc: Vec<[u8; 16]>,
-    /// These connections (SO_COOKIE; 0x… as ss prints them).
+    /// Match connections by socket cookie, as `ss -e` prints it: 0x2a.
     #[arg(long, value_name = "COOKIES", value_delimiter = ',', value_parser = parse::cookie)]
     pub cookie: Vec<u64>,
-    /// One connection: its cookie, or both of its ends, which shows either: 10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321.
+    /// Follow one connection, by cookie or by both ends: 10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321.
+    ///
+    /// Given both ends, the sockets of both are traced where they are on this machine.
     #[arg(long, value_name = "CONN", value_parser = parse::follow, conflicts_with = "cookie")]
     pub follow: Option<parse::Follow>,
 }
@@ -91,25 +97,25 @@ pub struct FilterArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// End after this time: 10s, 5min.
+    /// Stop after this time: 10s, 5min.
     #[arg(short, long, value_name = "TIME", value_parser = parse::duration)]
     pub duration: Option<Duration>,
-    /// End after this many events.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Stop after this many events.
+    #[arg(short, long, value_name = "N", value_parser = parse::positive::<u64>)]
     pub count: Option<u64>,
-    /// One of N samples (`probe`) of each connection.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Print one of every N samples (`probe`) of each connection.
+    #[arg(long, value_name = "N", value_parser = parse::positive::<u32>)]
     pub sample: Option<u32>,
-    /// At most one sample of each connection in this time: 10ms.
+    /// Print one sample per connection in this time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub every: Option<Duration>,
-    /// Only where snd_cwnd, snd_ssthresh or ca_state moved since the connection's last sample.
+    /// Print a sample only if snd_cwnd, snd_ssthresh or ca_state changed since the last one.
     #[arg(long)]
     pub on_change: bool,
-    /// At most so many events: 200/s.
+    /// Limit the rate of events: 200/s, 6000/min.
     #[arg(long, value_name = "N/s", value_parser = parse::rate)]
     pub rate: Option<Rate>,
-    /// At most so many events of each connection: 10/s.
+    /// Limit the rate of each connection's events: 10/s.
     #[arg(long, value_name = "N/s", value_parser = parse::rate)]
     pub rate_per_conn: Option<Rate>,
 }
@@ -117,34 +123,39 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// The format.
-    #[arg(short, long, value_enum, default_value_t = OutputFormat::Text)]
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Text)]
     pub output: OutputFormat,
-    /// These fields in this order; `bbr` means all of bbr's. See tcc-trace schema.
+    /// Print these fields, in this order: time,dport,snd_cwnd.
+    ///
+    /// `tcc-trace schema` lists them. A group's name, such as `bbr`, stands for all of its fields.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "all_fields")]
     pub fields: Vec<String>,
-    /// Everything that the kernel knows of the connection; as text on lines below the event's own.
+    /// Print all fields; in text, below each event.
     #[arg(short, long)]
     pub all_fields: bool,
-    /// A line for each event: '{time} {saddr}:{sport} {snd_cwnd:>6}'. Columns as in tcc-trace schema, and `type`.
+    /// Print each event by this template: '{time} {type} {saddr}:{sport} {snd_cwnd:>6}'.
+    ///
+    /// Names are the fields of `tcc-trace schema`, and `type`. A width follows a colon: `<6` aligns left, `>6` right. Write `{{`
+    /// and `}}` for braces, `\t` for a tab, `\n` for a new line.
     #[arg(long, value_name = "TEMPLATE", value_parser = template::template, conflicts_with_all = ["output", "fields", "all_fields"])]
     pub format: Option<LineTemplate>,
-    /// What `time` holds.
-    #[arg(long, value_enum, default_value_t = TimeArg::Wall)]
+    /// Clock used for `time`.
+    #[arg(long, value_enum, value_name = "CLOCK", default_value_t = TimeArg::Wall)]
     pub time: TimeArg,
-    /// No titles (text, csv).
+    /// Omit column titles (text, csv).
     #[arg(long)]
     pub no_header: bool,
-    /// Colours in the text format.
-    #[arg(long, value_enum, default_value_t = ColorArg::Auto)]
+    /// Colour text output.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorArg::Auto)]
     pub color: ColorArg,
-    /// What became of the events so far, this often.
+    /// Print event counters at this interval: 10s.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub stats: Option<Duration>,
-    /// Nothing on stderr but errors and warnings.
+    /// Print only errors and warnings on standard error.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say how it is done, and what libbpf and the verifier say.
+    /// Show the programs in use and libbpf and verifier messages.
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -152,33 +163,36 @@ pub struct OutputArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Kernel")]
 pub struct KernelArgs {
-    /// How tcp_probe is read: the tracepoint's record, or struct tcp_sock.
+    /// How to read a connection's fields: from the tracepoint's record or from struct tcp_sock.
     #[arg(long, value_enum, default_value_t = ReaderArg::Auto)]
     pub reader: ReaderArg,
-    /// How events reach us.
+    /// How events reach user space.
     #[arg(long, value_enum, default_value_t = TransportArg::Auto)]
     pub transport: TransportArg,
-    /// Size of the event buffer: 8M; rounded up to a power of two, of perf buffers to one for each CPU.
+    /// Size of the event buffer: 8M; rounded up to a power of two (perf buffers: per CPU).
     #[arg(long, value_name = "BYTES", value_parser = parse::size)]
     pub buffer_size: Option<u32>,
-    /// Connections that are remembered at a time, for owners, limits and times: 65536; those that are idle longest make room.
-    /// And processes of a command: 16384; the others are not traced, and a warning is printed.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    /// Connections to keep state for, 65536 by default; with -- CMD, also its processes, 16384 by default.
+    ///
+    /// When the map is full, the connection that was idle longest is evicted. Processes beyond the limit are not traced, and a
+    /// warning is printed.
+    #[arg(long, value_name = "N", value_parser = parse::within(1..=16_777_216_u32))]
     pub max_conns: Option<u32>,
-    /// Niceness of tcc-trace itself while it traces; -10 if it may and none was chosen (nice).
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+    /// Niceness of tcc-trace while tracing, -20 to 19; -10 by default where permitted and not already set by nice(1).
+    #[arg(long, value_name = "N", value_parser = parse::within(-20..=19_i32), allow_negative_numbers = true)]
     pub nice: Option<i32>,
-    /// Types of the kernel, where it has none of its own.
+    /// Read kernel types from this BTF file, for kernels without their own.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// Aligned columns for people.
+    /// Aligned columns, for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
+    /// Comma-separated values.
     Csv,
 }
 
@@ -186,7 +200,7 @@ pub enum OutputFormat {
 pub enum TimeArg {
     /// RFC 3339, UTC.
     Wall,
-    /// Seconds of CLOCK_MONOTONIC.
+    /// Seconds, CLOCK_MONOTONIC.
     Mono,
     /// Seconds since the start of the trace.
     Rel,
@@ -194,17 +208,19 @@ pub enum TimeArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorArg {
-    /// On a terminal, unless NO_COLOR is set.
+    /// Only on a terminal, and if NO_COLOR is not set.
     Auto,
+    /// Always.
     Always,
+    /// Never.
     Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReaderArg {
-    /// What costs least and has what is asked.
+    /// The cheapest that has the requested fields.
     Auto,
-    /// The tracepoint's record: standard fields.
+    /// The tracepoint's record: standard fields only.
     Record,
     /// Direct loads of struct tcp_sock.
     Sock,
@@ -214,8 +230,9 @@ pub enum ReaderArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TransportArg {
-    /// The ring buffer where there is one.
+    /// The ring buffer if the kernel has it, else perf buffers.
     Auto,
+    /// One ring buffer (Linux 5.8).
     Ringbuf,
     /// Per-CPU perf buffers.
     Perfbuf,

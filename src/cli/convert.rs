@@ -1,4 +1,4 @@
-//! From clap's types to [`Config`].
+//! Converts clap's types to [`Config`].
 
 use std::io::IsTerminal;
 
@@ -19,7 +19,7 @@ impl TraceArgs {
     /// Checks what clap cannot, and looks up names.
     pub fn into_config(self) -> Result<Config> {
         if self.command.first().is_some_and(|program| program.is_empty()) {
-            bail!("the command after `--` is empty");
+            bail!("the command after `--` is empty; name a program");
         }
         let template = self.output.format;
         let names = template.as_ref().map_or(self.output.fields, LineTemplate::names);
@@ -27,7 +27,7 @@ impl TraceArgs {
             (true, _) => Fields::All,
             (false, names) if names.is_empty() => Fields::Standard,
             (false, names) if names.iter().any(String::is_empty) => {
-                bail!("--fields: a name is empty")
+                bail!("--fields: empty name; separate names by one comma")
             }
             (false, names) => Fields::Named(names),
         };
@@ -39,6 +39,9 @@ impl TraceArgs {
                     && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
+        if !self.output.quiet {
+            resolve::note_unloaded(&self.filters.cc);
+        }
         Ok(Config {
             filters: self.filters.resolve()?,
             limits: Limits {

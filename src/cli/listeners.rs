@@ -1,4 +1,4 @@
-//! The options of `listeners`.
+//! Options of `listeners`.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::config::summary::{Listeners, SummaryCommand, SummaryOptions};
 
 #[derive(Args, Debug)]
 pub struct ListenersArgs {
-    /// Read this often.
+    /// Time between two tables.
     #[arg(short, long, value_name = "TIME", value_parser = parse::duration, default_value = "1s", help_heading = HEADING)]
     pub interval: Duration,
-    /// At most so many sockets an interval: 20 in the text format, else all.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = HEADING)]
+    /// Maximum number of sockets per table; in text, 20 by default.
+    #[arg(long, value_name = "N", value_parser = parse::positive::<u32>, help_heading = HEADING)]
     pub rows: Option<u32>,
-    /// On a terminal, too, one table below the other.
+    /// Do not clear the screen between tables.
     #[arg(long, help_heading = HEADING)]
     pub no_clear: bool,
     #[command(flatten)]

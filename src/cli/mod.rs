@@ -1,7 +1,11 @@
-//! The command line: clap's types here, the options in `args`, checking and resolving in the others; the rest sees [`Config`] only.
+//! The command line: clap's types here, shared options in `args`, help in `help`, checks and lookups in the other modules. The
+//! rest of the program sees [`Config`](crate::config::Config) only.
 
 mod args;
 mod convert;
+pub mod errors;
+pub mod examples;
+pub mod help;
 mod listeners;
 mod parse;
 pub mod refused;
@@ -14,6 +18,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::args::TraceArgs;
@@ -21,14 +26,18 @@ pub use self::listeners::ListenersArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 use crate::events::EVENT_TYPES;
 
-/// TCP congestion-control tracing: what every connection's congestion control does, and what limits it.
+/// TCP congestion-control tracing for Linux.
 ///
-/// Without a command it is `tcc-trace probe`: one sample for each packet that an established connection receives.
+/// Shows what the congestion control of each TCP connection does and what limits its sender. Without a command, tcc-trace runs
+/// `probe`: one sample for each packet that an established connection receives. Tracing needs root, or CAP_BPF and
+/// CAP_PERFMON; `tcc-trace check` shows what works here.
 #[derive(Debug, Parser)]
 #[command(
     name = "tcc-trace",
+    bin_name = "tcc-trace",
     version,
     args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub struct Cli {
@@ -39,7 +48,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Does it trace? The other commands print something and end.
+    /// Does this command trace? The others print something and exit.
     #[must_use]
     pub fn traces(&self) -> bool {
         !matches!(
@@ -49,14 +58,15 @@ impl Cli {
                     | Command::Schema(_)
                     | Command::Completions { .. }
                     | Command::Man
+                    | Command::Help { .. }
                     | Command::Reference
             )
         )
     }
 }
 
-/// Do the arguments end with the `--` that a command should follow? That is `-- $CMD` with an empty CMD, and would trace
-/// everything; clap does not tell it from no `--` at all.
+/// Do the arguments end with a `--` that no command follows? `-- $CMD` with an empty CMD would otherwise trace everything, as
+/// clap does not distinguish it from no `--` at all.
 pub fn missing_command(args: impl IntoIterator<Item = OsString>) -> bool {
     let mut args = args.into_iter().skip_while(|arg| arg != "--");
     args.next().is_some() && args.next().is_none()
@@ -64,82 +74,94 @@ pub fn missing_command(args: impl IntoIterator<Item = OsString>) -> bool {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Samples of the congestion control of every connection (the default command).
+    /// Sample each connection's congestion control (the default).
+    ///
+    /// Prints one sample for each packet that an established connection receives: congestion window, slow-start threshold, RTT,
+    /// send window, and with --all-fields the whole state of the connection. Use --every, --sample or --on-change to thin them.
     Probe(Box<TraceArgs>),
-    /// Any event types in one stream, as they happened.
+    /// Print any event types in one stream, in order of time.
+    ///
+    /// Events of different types are merged in the order in which they happened; the field `cookie` identifies the connection.
     Events(Box<EventsArgs>),
-    /// Segments that are sent again, and why (bcc's tcpretrans).
+    /// Show retransmissions and why they were sent (tcpretrans).
     ///
-    /// With --by they are counted in the kernel and not printed: how many by which class, for each connection, peer, port …;
-    /// SYN-ACKs, too. Options of printed events are refused with it: --count, --fields, --all-fields, --transport,
-    /// --buffer-size. Memory: 0.2 kB a row, 8192 rows. Where intervals are printed, rows that were idle for one make room;
-    /// what finds none is counted in a row for all others.
+    /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events. The
+    /// options --count, --fields, --all-fields, --format, --transport and --buffer-size cannot be used then. A row takes 0.2 kB;
+    /// there are 8192 unless --max-rows says otherwise. With --interval, rows that were idle for one interval are evicted when
+    /// the map is full; connections without a row share one.
     Retrans(Box<RetransArgs>),
-    /// RSTs that are sent and received, and why.
+    /// Show RSTs sent and received, and why.
     Reset(Box<TraceArgs>),
-    /// The senders' recovery states, and how long each lasted (tcpcong).
+    /// Show congestion state changes and the time in each (tcpcong).
     ///
-    /// With --by the time in each is added up in the kernel, and no change is printed, for each connection that changed,
-    /// peer, port …: a connection's from its beginning to its end or to the reading. Of a state that a connection was in
-    /// when the trace began it is not known how long it has been in it: that is counted as unknown and in no sum. By interval
-    /// there are rows of those that changed or were not Open. Options of printed events are refused with it: --count,
-    /// --rate, --rate-per-conn, --fields, --all-fields, --transport, --buffer-size.
+    /// With --by, adds up the time in each state in the kernel and prints one row per key instead of events. A connection's time
+    /// runs from its start to its end or to the printed interval. If it was open before the trace, the time in its first state
+    /// is unknown: it is counted in UNKN and not in the sums. With --interval, rows are printed only for connections that
+    /// changed or were not Open. The options --count, --rate, --rate-per-conn, --fields, --all-fields, --format, --transport
+    /// and --buffer-size cannot be used with --by.
     Cong(Box<CongArgs>),
-    /// Histograms of round-trip times, counted in the kernel, with percentiles.
+    /// Print histograms of round-trip times, with percentiles (tcprtt).
     ///
-    /// Of the samples that `probe` would print, with its filters and limits. With --interval each one shows what came since
-    /// the one before. Memory: 3.7 kB a row, 8192 rows where there may be many (connections, ports, peers), else 256 for
-    /// each CPU. Of the many, those that were idle for an interval make room; what finds none is counted in a row for all
-    /// others.
-    /// Options of printed events are refused: --count, --fields, --all-fields, --transport, --buffer-size.
+    /// Counts in the kernel the samples that `probe` would print, with the same filters and limits. With --interval, each
+    /// histogram covers one interval. The options --count, --fields, --all-fields, --format, --transport and --buffer-size
+    /// cannot be used. A row takes 3.7 kB; there are 8192 for --by conn, ports and peers, else 256 per CPU. Rows that were idle
+    /// for one interval are evicted when the map is full; connections without a row share one.
     Rtt(Box<RttArgs>),
-    /// Which connections move how much: received and acknowledged bytes of each interval.
+    /// Show the busiest connections in each interval (tcptop).
     ///
-    /// As the kernel counts them (ss: bytes_received, bytes_acked), of the sockets of all processes in all network
-    /// namespaces, and of those that came and went in the interval. Each table is of its interval only. A connection that
-    /// was there before begins with its first reading. On a terminal a table takes the place of the one before.
-    /// Options of printed events are refused: --count, --rate, --rate-per-conn, --fields, --all-fields.
+    /// Byte counts are the kernel's bytes_received and bytes_acked, as in ss, for all processes and network namespaces. They
+    /// include connections that opened and closed within the interval. On a terminal, each table replaces the one before. The
+    /// options --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Top(Box<TopArgs>),
-    /// Listening sockets: whose accept queue is full, and who drops how much.
+    /// Show listening sockets: accept queues, SYN queues, drops.
     ///
-    /// Of the sockets of all processes in all network namespaces, at the end of each interval: the accept queue and its limit,
-    /// the SYN queue, SYN cookies in use, and what the socket has dropped in the interval (sk_drops, as ss -m shows it). The
-    /// event `listen_drop` reports the same where something is dropped. On a terminal a table takes the place of the one
-    /// before. Options of printed events are refused: --count, --rate, --rate-per-conn, --fields, --all-fields.
+    /// Covers all processes and network namespaces. Shows, at the end of each interval, the accept queue and its limit, the SYN
+    /// queue, whether SYN cookies are in use, and the drops of the interval (sk_drops, as in ss -m). The event `listen_drop`
+    /// reports the same as drops occur. On a terminal, each table replaces the one before. The options --count, --rate,
+    /// --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Listeners(Box<ListenersArgs>),
-    /// Connections from state to state, and how long they were in each.
+    /// Show TCP state changes and the time in each state (tcpstates).
     States(Box<TraceArgs>),
-    /// Active opens: who connects where, how long it took, and why it failed.
+    /// Show active opens: latency, outcome, error (tcpconnect).
     Connect(Box<ConnectArgs>),
-    /// Passive opens: who accepts from whom, and how long that waited.
+    /// Show passive opens: handshake and queueing time (tcpaccept).
     Accept(Box<TraceArgs>),
-    /// Connections as they end, with their totals, and those that are open at the start.
+    /// Show connections as they end, with totals (tcplife).
+    ///
+    /// Connections that are already open are listed at the start.
     Life(Box<LifeArgs>),
-    /// How long opening took: connect() on the client's side, handshake and queue on the server's.
+    /// Show how long opening a connection takes (tcpconnlat).
     ///
-    /// With --histogram, or --by, connections are counted in the kernel and not printed: how many took how long, with
-    /// percentiles. What failed has a histogram of its own. Options of printed events are refused with it: --count,
-    /// --fields, --all-fields, --transport, --buffer-size. Memory: 3.7 kB a row, 8192 rows with --by.
+    /// On the client's side: connect(). On the server's side: the handshake and the time in the accept queue. With --histogram
+    /// or --by, counts connections in the kernel and prints histograms with percentiles instead of events; failed opens have
+    /// their own. The options --count, --fields, --all-fields, --format, --transport and --buffer-size cannot be used then. A
+    /// row takes 3.7 kB; with --by there are 8192.
     Connlat(Box<ConnlatArgs>),
-    /// TCP packets that the kernel drops: why, where in its code, and whose they were.
+    /// Show TCP packets dropped by the kernel, and why (tcpdrop).
     Drop(Box<DropArgs>),
-    /// Packets between TCP and the network card: how long each waited, in which queue of which interface.
+    /// Show how long packets wait between TCP and the driver.
     ///
-    /// Of the packets that an open connection's own socket sends, each time that one is handed to a device's driver: once on
-    /// its way through a VLAN, a tunnel or a bond, and again at the device below. Not of SYN-ACKs, of what is sent without a
-    /// socket (RSTs to nobody, ACKs in TIME_WAIT), or of what is forwarded.
+    /// Covers packets sent by the sockets of open connections, each time one is handed to a device driver: once for a VLAN,
+    /// tunnel or bond, and again for the device below. SYN-ACKs, packets sent without a socket (RSTs, ACKs in TIME_WAIT) and
+    /// forwarded packets are not included.
     Queue(Box<QueueArgs>),
-    /// Say what this kernel, these rights and this binary can do, and what would fix the rest.
+    /// Show what works on this machine and how to fix the rest.
     Check(CheckArgs),
-    /// Print the JSON Schema of the records.
+    /// Print the JSON Schema of the output.
     Schema(SchemaArgs),
-    /// Print a completion script for a shell.
+    /// Print a shell completion script.
     Completions {
-        /// Which shell.
+        /// Shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
+    /// Print the manual page: tcc-trace man | man -l -.
     Man,
+    /// Print help on a command, or on the shared options.
+    Help {
+        /// A command, or `options` for the options shared by all tracing commands.
+        #[arg(value_parser = PossibleValuesParser::new(help::topics()), hide_possible_values = true)]
+        topic: Option<String>,
+    },
     /// Print the reference page.
     #[command(hide = true)]
     Reference,
@@ -147,36 +169,38 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ReportFormat::Text)]
     pub output: ReportFormat,
-    /// Types of the kernel, where it has none of its own.
+    /// Read kernel types from this BTF file, for kernels without their own.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
+    /// Text, for people.
     Text,
+    /// One JSON document.
     Json,
 }
 
 #[derive(Args, Debug)]
 pub struct SchemaArgs {
-    /// Only this type of record: an event type, stats or end.
+    /// Print only this record: an event type, a summary command, `stats` or `end`.
     pub event_type: Option<String>,
 }
 
 fn event_types() -> String {
     let names: Vec<&str> = EVENT_TYPES.iter().map(|event_type| event_type.name).collect();
-    format!("Event types, or `all` for every one that this kernel has: {}", names.join(", "))
+    format!("Event types, or `all` for those that this kernel has: {}", names.join(", "))
 }
 
 #[derive(Args, Debug)]
 pub struct EventsArgs {
     #[arg(required = true, value_name = "EVENT_TYPES", value_delimiter = ',', help = event_types())]
     pub event_types: Vec<String>,
-    /// Of `drop`: the way through the kernel's code, too.
+    /// Include the kernel stack (`drop` only).
     #[arg(long, help_heading = "Output")]
     pub stack: bool,
     #[command(flatten)]
@@ -185,7 +209,7 @@ pub struct EventsArgs {
 
 #[derive(Args, Debug)]
 pub struct DropArgs {
-    /// The way through the kernel's code, too.
+    /// Include the kernel stack.
     #[arg(long, help_heading = "Output")]
     pub stack: bool,
     #[command(flatten)]
@@ -194,7 +218,7 @@ pub struct DropArgs {
 
 #[derive(Args, Debug)]
 pub struct QueueArgs {
-    /// Only what waited at least so long, and what it is not known of: 1ms.
+    /// Show only waits of at least this time, or of unknown time: 1ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min: Option<Duration>,
     #[command(flatten)]
@@ -203,7 +227,7 @@ pub struct QueueArgs {
 
 #[derive(Args, Debug)]
 pub struct ConnectArgs {
-    /// Only those that failed.
+    /// Show only failed opens.
     #[arg(long)]
     pub failed: bool,
     #[command(flatten)]
@@ -212,7 +236,7 @@ pub struct ConnectArgs {
 
 #[derive(Args, Debug)]
 pub struct LifeArgs {
-    /// Only those that were established for so long, and those of which it is not known: 10ms.
+    /// Show only connections established for at least this time, or for an unknown time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min_duration: Option<Duration>,
     #[command(flatten)]
@@ -221,6 +245,7 @@ pub struct LifeArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Side {
+    /// Both.
     Both,
     /// Active opens (`connect`).
     Client,

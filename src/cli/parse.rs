@@ -1,9 +1,11 @@
-//! Values of options: each a function that clap calls, with an error that says what would be right.
+//! Parsers of option values. Errors do not repeat the value: the caller prints `--option value: ` before them.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,7 +18,7 @@ use crate::escape;
 pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let port = |text: &str| {
         let text = text.trim();
-        text.parse::<u16>().map_err(|_| format!("`{text}` is no port (0 to 65535)"))
+        text.parse::<u16>().map_err(|_| format!("`{text}` is not a port (0 to 65535)"))
     };
     let Some((first, last)) = text.split_once('-') else {
         let only = port(text)?;
@@ -24,7 +26,7 @@ pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     };
     let (first, last) = (port(first)?, port(last)?);
     if first > last {
-        return Err(format!("the range ends before it begins; is it {last}-{first}?"));
+        return Err(format!("the range ends before it starts; did you mean {last}-{first}?"));
     }
     Ok(first..=last)
 }
@@ -40,12 +42,10 @@ fn bare_net(text: &str) -> Result<IpNet, String> {
         return Ok(IpNet::from(addr.to_canonical()));
     }
     let net: IpNet = text.parse().map_err(|_| {
-        format!(
-            "`{text}` is neither an address nor a network (10.0.0.1, 10.0.0.0/8, 2001:db8::/32)"
-        )
+        "not an address or network; use 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32".to_owned()
     })?;
     if net.addr() != net.network() {
-        return Err(format!("it has host bits set; the network is {}", net.trunc()));
+        return Err(format!("the network has host bits set; did you mean {}?", net.trunc()));
     }
     if let IpNet::V6(v6) = net
         && let Some(v4) = v6.addr().to_ipv4_mapped()
@@ -69,68 +69,71 @@ pub enum Follow {
 pub fn follow(text: &str) -> Result<Follow, String> {
     let Some((one, other)) = zone::split_ends(text) else {
         let Ok(number) = number64(text) else {
-            return Err(format!(
-                "`{text}` is neither a cookie nor two ends (10.0.0.1:80-10.0.0.2:4321, [::1]:80-[::1]:4321)"
-            ));
+            return Err(
+                "not a cookie or two ends; use 0x2a, 10.0.0.1:80-10.0.0.2:4321 or [::1]:80-[::1]:4321"
+                    .to_owned(),
+            );
         };
-        return cookie_number(text, number).map(Follow::Cookie);
+        return cookie_number(number).map(Follow::Cookie);
     };
     let bare_end = |text: &str| {
-        let end: SocketAddr = text
-            .parse()
-            .map_err(|_| format!("`{text}` is no ADDRESS:PORT (10.0.0.1:80, [2001:db8::1]:80)"))?;
+        let end: SocketAddr = text.parse().map_err(|_| {
+            format!("`{text}` is not ADDRESS:PORT; use 10.0.0.1:80 or [2001:db8::1]:80")
+        })?;
         if end.ip().is_unspecified() || end.port() == 0 {
-            return Err(format!("`{text}` is not an end of any connection"));
+            return Err(format!("`{text}` cannot be an end of a connection"));
         }
         Ok(SocketAddr::new(end.ip().to_canonical(), end.port()))
     };
     let end = |text: &str| zone::parse(text.trim(), bare_end);
     let ends = [end(one)?, end(other)?];
     if ends[0].value.is_ipv4() != ends[1].value.is_ipv4() {
-        return Err("one end is IPv4 and the other IPv6".into());
+        return Err("one end is IPv4, the other IPv6".into());
     }
     Ok(Follow::Ends(ends))
 }
 
 /// A connection's cookie.
 pub fn cookie(text: &str) -> Result<u64, String> {
-    cookie_number(text, number64(text)?)
+    cookie_number(number64(text)?)
 }
 
-fn cookie_number(text: &str, number: u64) -> Result<u64, String> {
+fn cookie_number(number: u64) -> Result<u64, String> {
     match number {
-        0 => Err(format!("no connection has the cookie {text}; the kernel begins at 1")),
+        0 => Err("not a cookie; the kernel starts at 1".into()),
         _ => Ok(number),
     }
 }
 
-/// A user, by number: names are the host's, or the container's.
+/// A user, by number: the same name may have another number in a container.
 pub fn uid(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "not a number (`id -u NAME` tells it)".into())
+    text.parse().map_err(|_| "not a number; `id -u NAME` prints it".into())
 }
 
 /// A process or algorithm name as it is printed: the kernel keeps 15 bytes and a NUL.
 pub fn comm(text: &str) -> Result<[u8; 16], String> {
     let (name, mut kept) = (escape::unescape(text), [0; 16]);
     if name.is_empty() || name.contains(&0) {
-        return Err("the name is empty, or has a NUL".into());
+        return Err("the name is empty or has a NUL byte".into());
     }
     match kept[..15].get_mut(..name.len()) {
         Some(start) => start.copy_from_slice(&name),
         None => {
             let kept = escape::path(OsStr::from_bytes(&name[..15]));
-            return Err(format!("the kernel keeps 15 bytes of a name; is it `{kept}`?"));
+            return Err(format!(
+                "the kernel keeps only 15 bytes of a name; did you mean `{kept}`?"
+            ));
         }
     }
     Ok(kept)
 }
 
-/// `10s`, `250ms`; not nothing.
+/// `10s`, `250ms`; greater than zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let duration =
-        humantime::parse_duration(text).map_err(|error| format!("{error} (10s, 250ms, 5min)"))?;
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "not a time; use 10s, 250ms or 5min".to_owned())?;
     if duration.is_zero() {
-        return Err("it must be longer than nothing".into());
+        return Err("must be greater than zero".into());
     }
     Ok(duration)
 }
@@ -142,12 +145,12 @@ pub fn rate(text: &str) -> Result<Rate, String> {
         "s" | "sec" => 1,
         "m" | "min" => 60,
         "h" => 3600,
-        _ => return Err(format!("`{per}` is no unit of time here (200/s, 6000/min)")),
+        _ => return Err(format!("`{per}` is not a unit of time; use 200/s or 6000/min")),
     };
     match count.parse::<u64>() {
-        Ok(0) => Err("it must let something through".into()),
+        Ok(0) => Err("must be greater than zero".into()),
         Ok(count) => Ok(Rate::new(count, Duration::from_secs(per))),
-        Err(_) => Err(format!("`{count}` is no number of events (200/s)")),
+        Err(_) => Err("not a rate; use 200/s or 6000/min".into()),
     }
 }
 
@@ -159,14 +162,13 @@ pub fn size(text: &str) -> Result<u32, String> {
         "K" | "KB" | "KIB" => 10,
         "M" | "MB" | "MIB" => 20,
         "G" | "GB" | "GIB" => 30,
-        unit => return Err(format!("`{unit}` is no unit of size (65536, 512K, 8M)")),
+        unit => return Err(format!("`{unit}` is not a unit of size; use 65536, 512K or 8M")),
     };
-    let number: u64 =
-        digits.parse().map_err(|_| format!("`{text}` is no size (65536, 512K, 8M)"))?;
+    let number: u64 = digits.parse().map_err(|_| "not a size; use 65536, 512K or 8M".to_owned())?;
     match number.checked_mul(1 << shift) {
-        Some(0) => Err("a buffer needs a size".into()),
+        Some(0) => Err("must be greater than zero".into()),
         Some(bytes) if bytes <= 1 << 30 => Ok(bytes as u32),
-        _ => Err("a buffer has at most 1G".into()),
+        _ => Err("must be at most 1G".into()),
     }
 }
 
@@ -176,12 +178,31 @@ pub fn number64(text: &str) -> Result<u64, String> {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    parsed.map_err(|_| format!("`{text}` is no number (77, 0x4d)"))
+    parsed.map_err(|_| "not a number; use 77 or 0x4d".to_owned())
 }
 
 /// The same, of 32 bits.
 pub fn number32(text: &str) -> Result<u32, String> {
-    u32::try_from(number64(text)?).map_err(|_| format!("`{text}` has more than 32 bits"))
+    u32::try_from(number64(text)?).map_err(|_| "does not fit into 32 bits".to_owned())
+}
+
+/// A number greater than zero.
+pub fn positive<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(number) if number == T::default() => Err("must be greater than zero".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("not a positive number, or too large".into()),
+    }
+}
+
+/// A number of a range.
+pub fn within<T: FromStr + Display + PartialOrd + Clone + Send + Sync + 'static>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("must be a number from {} to {}", range.start(), range.end()))
+    }
 }
 
 #[cfg(test)]
@@ -218,10 +239,12 @@ mod tests {
         assert_eq!(number32("0x4d"), Ok(77));
         assert!(number32("0x100000000").is_err());
         assert!(duration("0s").is_err() && duration("10").is_err());
+        assert_eq!((positive("7"), within(-20..=19)("-20")), (Ok(7_u32), Ok(-20)));
+        assert!(positive::<u32>("0").is_err() && within(1..=9_u8)("10").is_err());
     }
 
     #[test]
-    fn a_name_is_what_was_printed_of_it() {
+    fn a_printed_name_is_parsed_back() {
         assert_eq!(
             comm("a-name-that-is-too-long").unwrap_err().split('`').nth(1),
             Some("a-name-that-is-")
@@ -240,7 +263,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_is_parsed(first in any::<u16>(), more in any::<u16>()) {
+        fn a_printed_range_is_parsed_back(first in any::<u16>(), more in any::<u16>()) {
             let last = first.saturating_add(more);
             prop_assert_eq!(ports(&format!("{first}-{last}")), Ok(first..=last));
         }

@@ -1,4 +1,4 @@
-//! What a caller may not decide where the program has rights that the caller has not.
+//! Options that are refused where tcc-trace has privileges that its caller does not have (set-user-ID, file capabilities).
 
 use anyhow::{Result, bail};
 use clap::ArgMatches;
@@ -6,25 +6,26 @@ use clap::parser::ValueSource;
 
 use crate::privilege;
 
-/// Options that decide which kernel memory is read, and by what.
-const OPTIONS: &[(&str, &str)] = &[("btf", "a BTF file decides which kernel memory is read")];
+/// Options that decide which kernel memory is read.
+const OPTIONS: &[(&str, &str)] = &[("btf", "it decides which kernel memory is read")];
 
-/// Before anything is opened. Afterwards an elevated process is its caller, with the capabilities for tracing.
+/// Must run before anything is opened. Afterwards, a privileged process runs as its caller with the capabilities for tracing.
 pub fn check(matches: &ArgMatches) -> Result<()> {
     if !privilege::elevated() {
         return Ok(());
     }
-    const WHY: &str = "refused, as tcc-trace has rights here that its caller does not have";
+    const WHY: &str =
+        "refused, because tcc-trace has privileges here that its caller does not have";
     if let Some((option, why)) = OPTIONS.iter().find(|(option, _)| given(matches, option)) {
-        bail!("--{option}: {WHY}: {why}");
+        bail!("--{option}: {WHY}, and {why}; run it as root");
     }
     if let Some(variable) = privilege::refused_variable() {
-        bail!("{variable} in the environment: {WHY}");
+        bail!("{variable} in the environment: {WHY}; unset it");
     }
     privilege::become_caller()
 }
 
-/// Is it there, before or behind a command's name?
+/// Was the option given, with or without a command?
 fn given(matches: &ArgMatches, option: &str) -> bool {
     let here = matches.try_contains_id(option).is_ok()
         && matches.value_source(option) == Some(ValueSource::CommandLine);

@@ -1,4 +1,4 @@
-//! The commands that count in the kernel: their options, and which of the common ones are about printed events only.
+//! Commands that count in the kernel: their options, and the shared options that they refuse.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::table::summary::Scale;
 
 #[derive(Args, Debug)]
 pub struct RttArgs {
-    /// What has a histogram of its own: one of these, or several together (raddr,rport).
+    /// Group by these keys: raddr,rport.
     #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', default_value = "all", help_heading = HEADING)]
     pub by: Vec<ByArg>,
     #[command(flatten)]
     pub rows: RowArgs,
-    /// Which time is counted.
+    /// Time to count.
     #[arg(long, value_enum, default_value_t = FieldArg::Srtt, help_heading = HEADING)]
     pub field: FieldArg,
-    /// The unit of the text format's bars and values; jsonl and csv have microseconds.
+    /// Unit of text output, us by default; jsonl and csv use microseconds.
     #[arg(long, value_enum, help_heading = HEADING)]
     pub unit: Option<UnitArg>,
     #[command(flatten)]
@@ -33,40 +33,39 @@ pub struct RttArgs {
 
 pub(super) const HEADING: &str = "Summary";
 
-/// Of what is counted by keys.
 #[derive(Args, Debug)]
 pub struct RowArgs {
-    /// Put IPv4 addresses together by the first N bits: 24.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=32), help_heading = HEADING)]
+    /// Group IPv4 addresses by their first N bits: 24.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
     pub prefix: Option<u8>,
-    /// Put IPv6 addresses together by the first N bits: 64.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=128), help_heading = HEADING)]
+    /// Group IPv6 addresses by their first N bits: 64.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=128_u8), help_heading = HEADING)]
     pub prefix6: Option<u8>,
-    /// Print this often what came since the last time; else all of it at the end.
+    /// Print a summary of each interval, instead of one at the end: 5s.
     #[arg(short, long, value_name = "TIME", value_parser = parse::duration, help_heading = HEADING)]
     pub interval: Option<Duration>,
-    /// Room for so many rows; what finds none is counted together.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = HEADING)]
+    /// Maximum number of rows; the rest is counted in one row.
+    #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), help_heading = HEADING)]
     pub max_rows: Option<u32>,
 }
 
 #[derive(Args, Debug)]
 pub struct ConnlatArgs {
-    /// Only what took at least so long, on the server's side the handshake or the wait: 10ms.
+    /// Show only opens that took at least this time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min: Option<Duration>,
-    /// Whose side.
+    /// Side of the connection.
     #[arg(long, value_enum, default_value_t = Side::Both)]
     pub side: Side,
-    /// Count, and print how often which time was seen.
+    /// Print histograms instead of events.
     #[arg(long, help_heading = HEADING)]
     pub histogram: bool,
-    /// The same for each of these: one, or several together (raddr,rport).
+    /// Print a histogram for each group by these keys: raddr,rport.
     #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', help_heading = HEADING)]
     pub by: Vec<ByArg>,
     #[command(flatten)]
     pub rows: RowArgs,
-    /// The unit of the text format's bars and values; jsonl and csv have microseconds.
+    /// Unit of text output, us by default; jsonl and csv use microseconds.
     #[arg(long, value_enum, help_heading = HEADING)]
     pub unit: Option<UnitArg>,
     #[command(flatten)]
@@ -75,7 +74,7 @@ pub struct ConnlatArgs {
 
 #[derive(Args, Debug)]
 pub struct RetransArgs {
-    /// Count, and print sums for each of these: one, or several together (raddr,rport).
+    /// Count instead of printing events, grouped by these keys: raddr,rport.
     #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', help_heading = HEADING)]
     pub by: Vec<ByArg>,
     #[command(flatten)]
@@ -92,12 +91,12 @@ impl RetransArgs {
 
 #[derive(Args, Debug)]
 pub struct CongArgs {
-    /// Add up the time in each state, for each of these: one, or several together (raddr,rport).
+    /// Add up the time in each state, grouped by these keys: raddr,rport.
     #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', help_heading = HEADING)]
     pub by: Vec<ByArg>,
     #[command(flatten)]
     pub rows: RowArgs,
-    /// As on kernels without tcp:tcp_cong_state_set.
+    /// Infer changes of state from packets, as on kernels without tcp:tcp_cong_state_set.
     #[arg(long, hide = true)]
     pub inferred: bool,
     #[command(flatten)]
@@ -115,7 +114,7 @@ impl CongArgs {
     }
 }
 
-/// Options that leave out events.
+/// Options that limit the rate of events.
 pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     [
         ("--rate", trace.limits.rate.is_some()),
@@ -123,7 +122,7 @@ pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     ]
 }
 
-/// Rows of sums, if there is something that they are of; else events.
+/// Sums with --by, else events.
 fn into_sums(
     by: Vec<ByArg>,
     rows: &RowArgs,
@@ -133,14 +132,14 @@ fn into_sums(
 ) -> Result<Config> {
     if by.is_empty() {
         return match rows.given() {
-            Some(option) => bail!("{option} is about sums: it needs --by"),
+            Some(option) => bail!("{option} needs --by"),
             None => trace.into_config(),
         };
     }
     let command = format!("{command} --by");
     refuse(&command, &of_records(&trace))?;
     let mut keys = rows.keys(&by)?;
-    // The last segments of a connection, and its first ones on some kernels, are sent again without a cookie.
+    // A connection's last segments, and on some kernels its first, are retransmitted without a cookie.
     keys.by.iter_mut().filter(|by| **by == By::Conn).for_each(|by| *by = By::Ends);
     let sums = Sums { keys, max_rows: rows.max_rows.unwrap_or(ROWS) };
     let summarise = SummaryOptions { interval: rows.interval, what: what(sums) };
@@ -149,11 +148,11 @@ fn into_sums(
     Ok(config)
 }
 
-/// Rows of sums that there is room for, if nobody says.
+/// Default number of rows of sums.
 const ROWS: u32 = 8192;
 
 impl RowArgs {
-    /// One of them that was given.
+    /// The first of these options that was given.
     fn given(&self) -> Option<&'static str> {
         let options = [
             ("--prefix", self.prefix.is_some()),
@@ -166,15 +165,15 @@ impl RowArgs {
 
     fn keys(&self, by: &[ByArg]) -> Result<Keys> {
         if by.contains(&ByArg::All) && by.len() > 1 {
-            bail!("--by all has one row: it does not go with others");
+            bail!("--by all cannot be combined with other keys");
         }
         let by: Vec<By> = by.iter().filter_map(|by| key(*by)).collect();
         if by.contains(&By::Conn) && by.len() > 1 {
-            bail!("--by conn has all that tells connections apart: it does not go with others");
+            bail!("--by conn cannot be combined with other keys");
         }
         let networks = by.contains(&By::Laddr) || by.contains(&By::Raddr);
         if (self.prefix.is_some() || self.prefix6.is_some()) && !networks {
-            bail!("--prefix and --prefix6 are of addresses: they need --by laddr or raddr");
+            bail!("--prefix and --prefix6 need --by laddr or --by raddr");
         }
         Ok(Keys { by, prefix: self.prefix.unwrap_or(32), prefix6: self.prefix6.unwrap_or(128) })
     }
@@ -182,16 +181,16 @@ impl RowArgs {
 
 #[derive(Args, Debug)]
 pub struct TopArgs {
-    /// Read this often.
+    /// Time between two tables.
     #[arg(short, long, value_name = "TIME", value_parser = parse::duration, default_value = "1s", help_heading = HEADING)]
     pub interval: Duration,
-    /// What stands first.
+    /// Sort key.
     #[arg(long, value_enum, default_value_t = SortArg::All, help_heading = HEADING)]
     pub sort: SortArg,
-    /// At most so many connections an interval: 20 in the text format, else all.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = HEADING)]
+    /// Maximum number of connections per table; in text, 20 by default.
+    #[arg(long, value_name = "N", value_parser = parse::positive::<u32>, help_heading = HEADING)]
     pub rows: Option<u32>,
-    /// On a terminal, too, one table below the other.
+    /// Do not clear the screen between tables.
     #[arg(long, help_heading = HEADING)]
     pub no_clear: bool,
     #[command(flatten)]
@@ -200,13 +199,13 @@ pub struct TopArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SortArg {
-    /// Bytes both ways.
+    /// Bytes in both directions.
     All,
     /// Bytes sent and acknowledged.
     Tx,
     /// Bytes received.
     Rx,
-    /// Segments sent again.
+    /// Retransmitted segments.
     Retrans,
     /// Round-trip time.
     Rtt,
@@ -233,12 +232,12 @@ impl TopArgs {
     }
 }
 
-/// Rows that fit most terminals.
+/// Rows that fit on most terminals.
 pub(super) const SCREEN: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ByArg {
-    /// One row.
+    /// Everything in one row.
     All,
     /// Each connection.
     Conn,
@@ -260,23 +259,25 @@ pub enum ByArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FieldArg {
-    /// Smoothed.
+    /// Smoothed RTT.
     #[value(name = "srtt_us")]
     Srtt,
-    /// Smallest in the window of tcp_min_rtt_wlen.
+    /// Minimum RTT in the window of tcp_min_rtt_wlen.
     #[value(name = "min_rtt_us")]
     MinRtt,
-    /// The kernel's variation, for the timeout.
+    /// RTT variation, used for the retransmission timeout.
     #[value(name = "rttvar_us")]
     Rttvar,
-    /// Mean deviation, which ss calls rttvar.
+    /// Mean deviation (rttvar in ss).
     #[value(name = "mdev_us")]
     Mdev,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum UnitArg {
+    /// Microseconds.
     Us,
+    /// Milliseconds.
     Ms,
 }
 
@@ -303,17 +304,17 @@ impl ConnlatArgs {
     pub fn into_config(self) -> Result<Config> {
         if !self.histogram && self.by.is_empty() {
             return match self.rows.given().or(self.unit.map(|_| "--unit")) {
-                Some(option) => bail!("{option} is about histograms: it needs --histogram or --by"),
+                Some(option) => bail!("{option} needs --histogram or --by"),
                 None => self.trace.into_config(),
             };
         }
         if self.by.contains(&ByArg::Conn) {
             bail!(
-                "--by conn: a connection opens once, and without --histogram and --by each is printed"
+                "--by conn: a connection opens only once; omit --histogram and --by to print each"
             );
         }
         let histograms = Histograms {
-            // Of the sides that this kernel has.
+            // Filled in by the command, for the sides that this kernel supports.
             fields: Vec::new(),
             busy: false,
             keys: self.rows.keys(&self.by)?,
@@ -327,7 +328,7 @@ impl ConnlatArgs {
 
 fn scale(unit: Option<UnitArg>, trace: &TraceArgs) -> Result<Scale> {
     if unit.is_some() && trace.output.output != OutputFormat::Text {
-        bail!("--unit is of the text format: jsonl and csv have microseconds");
+        bail!("--unit can only be used with text output; jsonl and csv use microseconds");
     }
     Ok(match unit {
         Some(UnitArg::Ms) => Scale::Milliseconds,
@@ -361,7 +362,7 @@ fn key(by: ByArg) -> Option<By> {
     })
 }
 
-/// Options about how records come.
+/// Options of the transport.
 fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     [
         ("--transport", trace.kernel_options.transport != TransportArg::Auto),
@@ -369,7 +370,7 @@ fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     ]
 }
 
-/// No record comes from there.
+/// No event is sent through the buffer.
 const SMALLEST_BUFFER: u32 = 4096;
 
 pub(super) fn aggregated(
@@ -392,7 +393,7 @@ pub(super) fn aggregated(
 pub(super) fn refuse(command: &str, options: &[(&str, bool)]) -> Result<()> {
     match options.iter().find(|(_, given)| *given) {
         Some((option, _)) => {
-            bail!("{option} is about printed events, of which `{command}` has none")
+            bail!("{option} cannot be used with `{command}`, which counts and prints no events")
         }
         None => Ok(()),
     }

@@ -2,12 +2,12 @@
 
 use crate::sink::template::{Align, Piece};
 
-/// What `--format` holds; a type of its own, as clap takes a bare list for an option that may be given again.
+/// The value of `--format`; not a bare list, which clap would take for a repeatable option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineTemplate(pub Vec<Piece>);
 
 impl LineTemplate {
-    /// The names of the columns, each once.
+    /// The names of the fields, without duplicates.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for piece in &self.0 {
@@ -21,7 +21,7 @@ impl LineTemplate {
     }
 }
 
-/// Text and columns. Braces double for themselves; `\t`, `\n` and `\\` are what they are in C.
+/// Parses text and fields. Doubled braces are literal; `\t`, `\n` and `\\` are as in C.
 pub fn template(text: &str) -> Result<LineTemplate, String> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
@@ -35,7 +35,7 @@ pub fn template(text: &str) -> Result<LineTemplate, String> {
                     match rest.next() {
                         Some('}') => break,
                         Some(c) => inner.push(c),
-                        None => return Err(format!("`{{{inner}` has no `}}`")),
+                        None => return Err(format!("`{{{inner}` has no closing `}}`")),
                     }
                 }
                 if !plain.is_empty() {
@@ -43,12 +43,12 @@ pub fn template(text: &str) -> Result<LineTemplate, String> {
                 }
                 pieces.push(column(&inner)?);
             }
-            '}' => return Err("a lone `}`; for the character itself: `}}`".into()),
+            '}' => return Err("a single `}`; write `}}` for a literal one".into()),
             '\\' => plain.push(match rest.next() {
                 Some('t') => '\t',
                 Some('n') => '\n',
                 Some('\\') => '\\',
-                _ => return Err("a lone `\\`; there are: \\t, \\n, \\\\".into()),
+                _ => return Err("unknown escape after `\\`; use \\t, \\n or \\\\".into()),
             }),
             c => plain.push(c),
         }
@@ -57,7 +57,7 @@ pub fn template(text: &str) -> Result<LineTemplate, String> {
         pieces.push(Piece::Text(plain));
     }
     if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) {
-        return Err("it names no column ({time}, {saddr} …)".into());
+        return Err("no field named; use {time}, {saddr} and so on".into());
     }
     Ok(LineTemplate(pieces))
 }
@@ -73,13 +73,13 @@ fn column(text: &str) -> Result<Piece, String> {
         },
     };
     if name.is_empty() {
-        return Err(format!("`{{{text}}}` names no column"));
+        return Err(format!("`{{{text}}}` names no field"));
     }
     let width = match width {
         "" if !text.contains(':') => 0,
         width => width
             .parse::<u8>()
-            .map_err(|_| format!("`{{{text}}}`: a width is a number up to 255"))?
+            .map_err(|_| format!("`{{{text}}}`: the width must be a number up to 255"))?
             .into(),
     };
     Ok(Piece::Column { name: name.to_owned(), align, width })
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_in_braces() {
+    fn fields_are_in_braces() {
         let pieces = template(r"{{{saddr}:{sport:>5}}}\t{a:<3}{b:9}").unwrap().0;
         let expected = [
             text("{"),
@@ -114,19 +114,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn errors_say_what_is_wrong() {
         for (wrong, words) in [
-            ("{time", "`{time` has no `}`"),
-            ("time}", "lone `}`"),
-            ("{}", "names no column"),
+            ("{time", "`{time` has no closing `}`"),
+            ("time}", "single `}`"),
+            ("{}", "field"),
             ("{time:}", "up to 255"),
             ("{time:<999}", "up to 255"),
             (r"{time}\x", r"\t"),
-            ("time", "names no column"),
-            ("", "names no column"),
+            ("time", "field"),
+            ("", "field"),
         ] {
-            let told = template(wrong).unwrap_err();
-            assert!(told.contains(words), "{wrong}: {told}");
+            let error = template(wrong).unwrap_err();
+            assert!(error.contains(words), "{wrong}: {error}");
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
         #[test]
         fn any_text_is_a_template_or_an_error(text in "[{}\\\\:<>a-z0-9]{0,24}|\\PC{0,24}") {
             if let Ok(LineTemplate(pieces)) = template(&text) {
-                // No two texts in a row, and none empty.
+                // No text follows another, and none is empty.
                 let texts: Vec<bool> = pieces.iter().map(|p| matches!(p, Piece::Text(_))).collect();
                 prop_assert!(!texts.windows(2).any(|pair| pair[0] && pair[1]));
                 prop_assert!(!pieces.contains(&Piece::Text(String::new())));
@@ -142,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn plain_text_stands_for_itself(plain in "[^{}\\\\]{1,24}") {
+        fn plain_text_is_literal(plain in "[^{}\\\\]{1,24}") {
             let template = template(&format!("{plain}{{time}}")).unwrap();
             prop_assert_eq!(template.0.first(), Some(&Piece::Text(plain)));
         }

@@ -1,4 +1,4 @@
-//! Link-local addresses with the interface that they belong to: `fe80::1%eth0`.
+//! Link-local addresses with their interface: `fe80::1%eth0`.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -8,14 +8,14 @@ use ipnet::IpNet;
 use super::resolve::{self, Netns};
 use crate::config::zone::Net;
 
-/// What was given, and the name or number of its interface.
+/// A value, and the name or number of its interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zoned<T> {
     pub value: T,
     pub zone: Option<String>,
 }
 
-/// Takes the zone out of `fe80::1%eth0`, `fe80::%eth0/64` or `[fe80::1%eth0]:80`, and parses the rest.
+/// Removes the zone from `fe80::1%eth0`, `fe80::%eth0/64` or `[fe80::1%eth0]:80`, and parses the rest.
 pub fn parse<T>(
     text: &str,
     rest: impl FnOnce(&str) -> Result<T, String>,
@@ -27,15 +27,15 @@ pub fn parse<T>(
     let value = rest(&format!("{address}{behind}"))?;
     let ip: Option<Ipv6Addr> = address.trim_start_matches('[').parse().ok();
     if !ip.is_some_and(|ip| ip.is_unicast_link_local()) {
-        return Err("only a link-local address (fe80::/10) has a zone; use --iface".into());
+        return Err("only link-local addresses (fe80::/10) have a zone; use --iface".into());
     }
     if zone.is_empty() {
-        return Err("the zone is empty; name an interface (fe80::1%eth0)".into());
+        return Err("the zone is empty; name an interface, as in fe80::1%eth0".into());
     }
     Ok(Zoned { value, zone: Some(zone.to_owned()) })
 }
 
-/// The two parts around the `-` between two ends, which interface names may have as well.
+/// Splits two ends at the `-` between them; interface names within brackets may contain one too.
 pub fn split_ends(text: &str) -> Option<(&str, &str)> {
     let mut inside = false;
     let dash = text.find(|c| {
@@ -45,7 +45,7 @@ pub fn split_ends(text: &str) -> Option<(&str, &str)> {
     Some((&text[..dash], &text[dash + 1..]))
 }
 
-/// Looks the interfaces up, as `--iface` does.
+/// Looks up the interfaces, as for `--iface`.
 pub fn nets(option: &str, nets: Vec<Zoned<IpNet>>, netns: &mut Vec<Netns>) -> Result<Vec<Net>> {
     let net = |Zoned { value, zone }| {
         let ifindex = index(option, zone, netns)?;
@@ -54,7 +54,7 @@ pub fn nets(option: &str, nets: Vec<Zoned<IpNet>>, netns: &mut Vec<Netns>) -> Re
     nets.into_iter().map(net).collect()
 }
 
-/// The same of the two ends of a connection.
+/// The same for the two ends of a connection.
 pub fn ends(
     [one, other]: [Zoned<SocketAddr>; 2],
     netns: &mut Vec<Netns>,
@@ -75,7 +75,7 @@ fn index(option: &str, zone: Option<String>, netns: &mut Vec<Netns>) -> Result<u
         .with_context(|| format!("{option}: zone {zone}"))?;
     match found[..] {
         [ifindex] if ifindex > 0 => Ok(ifindex),
-        _ => bail!("{option}: zone {zone}: no interface has that number"),
+        _ => bail!("{option}: zone {zone}: not an interface number"),
     }
 }
 

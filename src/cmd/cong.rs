@@ -1,4 +1,4 @@
-//! `cong`: the senders' recovery states, and how long each lasted; or the sums of that.
+//! `cong`: changes of congestion state and the time in each; as events or sums.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::events::cong_state;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: &Config) -> Result<u8> {
     session::run(config, &[&cong_state::EVENT_TYPE])
 }

@@ -1,4 +1,4 @@
-//! `connect`: active opens and how they ended.
+//! `connect`: active opens and their outcome.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::config::{Config, EventFilters};
 use crate::events::connect;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: Config, failed: bool) -> Result<u8> {
     let config =
         Config { event_filters: EventFilters { failed, ..config.event_filters }, ..config };

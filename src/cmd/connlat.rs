@@ -1,4 +1,4 @@
-//! `connlat`: how long opening took, on either side; each, or how often how long, counted.
+//! `connlat`: how long opening a connection takes, on both sides; as events or histograms.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::events::{EventType, accept, connect};
 use crate::kernel::Kernel;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: Config, side: Side, min_duration: Option<Duration>) -> Result<u8> {
     let mut config =
         Config { event_filters: EventFilters { min_duration, ..config.event_filters }, ..config };
@@ -25,7 +25,7 @@ pub fn run(config: Config, side: Side, min_duration: Option<Duration>) -> Result
     session::run(&config, &event_types)
 }
 
-/// What is counted of that event type.
+/// The times counted for an event type.
 fn fields(event_type: &EventType) -> &'static [TimeField] {
     if event_type.number == accept::EVENT_TYPE.number {
         &[TimeField::Handshake, TimeField::Wait]
@@ -34,7 +34,7 @@ fn fields(event_type: &EventType) -> &'static [TimeField] {
     }
 }
 
-/// The server's side is left out, and said, where it cannot be had and was not asked for alone.
+/// Both sides fall back to the client's, with a note, where the kernel does not support the server's.
 fn event_types(config: &Config, side: Side) -> Vec<&'static EventType> {
     match side {
         Side::Client => return vec![&connect::EVENT_TYPE],
@@ -45,7 +45,9 @@ fn event_types(config: &Config, side: Side) -> Vec<&'static EventType> {
         None => vec![&connect::EVENT_TYPE, &accept::EVENT_TYPE],
         Some(why) => {
             if !config.output.quiet {
-                session::output::print_line(&format!("note: the server's side is left out: {why}"));
+                session::output::print_line(&format!(
+                    "note: the server's side is not traced: {why}"
+                ));
             }
             vec![&connect::EVENT_TYPE]
         }

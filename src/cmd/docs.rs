@@ -1,4 +1,4 @@
-//! `completions`, `man` and `reference`, generated from the command line's definition and the column tables.
+//! `completions` and `reference`, generated from the command line's definition and the column tables.
 
 use anyhow::Result;
 use clap::CommandFactory;
@@ -7,18 +7,10 @@ use clap_complete::Shell;
 use super::reference::pages;
 use crate::cli::Cli;
 
-/// Prints the completion script of a shell.
+/// Prints a shell's completion script.
 pub fn completions(shell: Shell) -> Result<u8> {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "tcc-trace", &mut out);
-    super::print(&out)?;
-    Ok(0)
-}
-
-/// Prints the manual page.
-pub fn man() -> Result<u8> {
-    let mut out = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut out)?;
     super::print(&out)?;
     Ok(0)
 }

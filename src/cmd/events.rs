@@ -1,4 +1,4 @@
-//! `events`: any event types in one stream, as they happened.
+//! `events`: any event types in one stream, in order of time.
 
 use anyhow::{Result, bail};
 
@@ -6,27 +6,30 @@ use crate::config::{Config, Usage};
 use crate::events::{EVENT_TYPES, EventType, drop};
 use crate::kernel::Kernel;
 use crate::session;
+use crate::suggest;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(mut config: Config, names: &[String], stack: bool) -> Result<u8> {
     let event_types = event_types(&config, names)?;
     if stack && !event_types.iter().any(|event_type| event_type.number == drop::EVENT_TYPE.number) {
-        bail!(Usage("--stack is of `drop`, which is not asked for".into()));
+        bail!(Usage("--stack needs the event type `drop`; add it to the list".into()));
     }
     config.output.stack = stack;
     session::run(&config, &event_types)
 }
 
-/// By number, each once. `all` is what this kernel has, and what it lacks is said.
+/// By number, each once. `all` means those that this kernel has; a note names the others.
 fn event_types(config: &Config, names: &[String]) -> Result<Vec<&'static EventType>> {
     for name in names {
         if name != "all" && crate::events::event_type(name).is_none() {
             let known: Vec<&str> = EVENT_TYPES.iter().map(|event_type| event_type.name).collect();
-            bail!(Usage(format!("no event `{name}`; there are: all, {}", known.join(", "))));
+            let list = format!("use all, {}", known.join(", "));
+            let hint = suggest::did_you_mean(name, known, &list);
+            bail!(Usage(format!("unknown event type `{name}`; {hint}")));
         }
     }
     let all = names.iter().any(|name| name == "all");
-    // Where its types cannot be read, that is what is said of it.
+    // If its types cannot be read, that error is reported later.
     let kernel = all.then(|| Kernel::new(config.kernel_options.btf.as_deref()));
     let kernel = kernel.filter(|kernel| kernel.btf().is_ok());
     let missing =
@@ -38,7 +41,7 @@ fn event_types(config: &Config, names: &[String]) -> Result<Vec<&'static EventTy
         if let Some(why) = missing_events {
             if !config.output.quiet {
                 session::output::print_line(&format!(
-                    "note: {} is left out: {why}",
+                    "note: {} is not traced: {why}",
                     event_type.name
                 ));
             }

@@ -1,4 +1,4 @@
-//! `life`: connections as they end, and those that are open at the start.
+//! `life`: connections as they end, and those open at the start.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::config::{Config, EventFilters};
 use crate::events::life;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: Config, min_duration: Option<Duration>) -> Result<u8> {
     let config = Config {
         event_filters: EventFilters { min_duration, list_open: true, ..config.event_filters },

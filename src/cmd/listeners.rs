@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::events::listen_drop;
 use crate::session;
 
-/// Counts until the end; the exit status.
+/// Counts until the end; returns the exit status.
 pub fn run(config: &Config) -> Result<u8> {
     session::run(config, &[&listen_drop::EVENT_TYPE])
 }

@@ -10,6 +10,7 @@ pub mod drop;
 pub mod events;
 pub mod life;
 pub mod listeners;
+pub mod man;
 pub mod probe;
 pub mod queue;
 pub mod reference;
@@ -23,18 +24,18 @@ pub mod top;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::Result;
+use clap::builder::StyledStr;
 
 use crate::stdio::Stdout;
 
-/// Prints the requested help or version; styled on a terminal.
-pub fn print_help(requested: &clap::Error) -> Result<()> {
-    let text = requested.render();
+/// Prints help or the version; in bold on a terminal, as clap does.
+pub fn print_help(text: &StyledStr) -> Result<()> {
     let bold = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = if bold { text.ansi().to_string() } else { text.to_string() };
     print(text.as_bytes())
 }
 
-/// Prints a text. A closed pipe is not an error: the reader has seen enough.
+/// Prints a text; a closed pipe is not an error.
 pub fn print(bytes: &[u8]) -> Result<()> {
     match Stdout::new().and_then(|mut out| out.write_all(bytes)) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -1,4 +1,4 @@
-//! `probe`: samples of the congestion control of every connection.
+//! `probe`: samples of each connection's congestion control.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::events::tcp_probe;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: &Config) -> Result<u8> {
     session::run(config, &[&tcp_probe::EVENT_TYPE])
 }

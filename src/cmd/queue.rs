@@ -8,7 +8,7 @@ use crate::config::{Config, EventFilters};
 use crate::events::queue;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: Config, min_duration: Option<Duration>) -> Result<u8> {
     let config =
         Config { event_filters: EventFilters { min_duration, ..config.event_filters }, ..config };

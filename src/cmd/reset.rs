@@ -1,4 +1,4 @@
-//! `reset`: RSTs that were sent and received, with their reasons.
+//! `reset`: RSTs sent and received, with their reasons.
 
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ const VIEW: View = &[
     ("REASON", "reason", 10),
 ];
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(mut config: Config) -> Result<u8> {
     config.output.view = Some(VIEW);
     session::run(&config, EVENT_TYPES)

@@ -1,4 +1,4 @@
-//! `retrans`: what is sent again and why, in the columns of bcc's tcpretrans and a few more; or how much of it, counted.
+//! `retrans`: retransmissions and their class, in the columns of bcc's tcpretrans and a few more; as events or sums.
 
 use anyhow::Result;
 
@@ -21,7 +21,7 @@ const VIEW: View = &[
     ("cwnd", "snd_cwnd", 4),
 ];
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(mut config: Config) -> Result<u8> {
     config.output.view = Some(VIEW);
     session::run(&config, EVENT_TYPES)

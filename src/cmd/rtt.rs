@@ -1,4 +1,4 @@
-//! `rtt`: how often which round-trip time was seen, counted in the kernel.
+//! `rtt`: histograms of round-trip times, counted in the kernel.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::events::tcp_probe;
 use crate::session;
 
-/// Counts until the end; the exit status.
+/// Counts until the end; returns the exit status.
 pub fn run(config: &Config) -> Result<u8> {
     session::run(config, &[&tcp_probe::EVENT_TYPE])
 }

@@ -1,4 +1,4 @@
-//! `states`: connections from state to state.
+//! `states`: TCP state changes.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::events::state;
 use crate::session;
 
-/// Traces until the end; the exit status.
+/// Traces until the end; returns the exit status.
 pub fn run(config: &Config) -> Result<u8> {
     session::run(config, &[&state::EVENT_TYPE])
 }

@@ -1,4 +1,4 @@
-//! `top`: which connections move how much.
+//! `top`: the busiest connections.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::events::destroy;
 use crate::session;
 
-/// Counts until the end; the exit status.
+/// Counts until the end; returns the exit status.
 pub fn run(config: &Config) -> Result<u8> {
     session::run(config, &[&destroy::EVENT_TYPE])
 }

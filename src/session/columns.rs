@@ -1,4 +1,4 @@
-//! Which columns are printed.
+//! Selects the columns to print.
 
 use anyhow::{Result, bail};
 
@@ -6,29 +6,30 @@ use crate::config::{Fields, Format, Output, Usage};
 use crate::events::EventType;
 use crate::events::life::SAMPLED;
 use crate::sink::template::EVENT_TYPE;
+use crate::suggest;
 use crate::table::{Column, ColumnSet, Member, Selected, Set};
 
 /// The columns of each event type, in output order.
 #[derive(Clone)]
 pub struct Selection {
     pub tables: Vec<(&'static EventType, ColumnSet)>,
-    /// One of `probe`'s needs more than the standard record.
+    /// A column of `probe` needs more than the tracepoint's record.
     pub full: bool,
-    /// One of them tells the owner's process.
+    /// A column shows the owning process.
     pub owner: bool,
-    /// One of them names kernel code.
+    /// A column names kernel code.
     pub code: bool,
-    /// One of `life`'s tells of samples.
+    /// A column of `life` needs samples.
     pub samples: bool,
 }
 
-/// Columns that need the owner to be known.
+/// Columns that need the owning process.
 const OWNER: &[&str] = &["pid", "comm"];
-/// Columns that name kernel code; the second is there only if it is asked for by its own option.
+/// Columns that name kernel code; the second is printed only on request.
 const CODE: &[&str] = &["location", STACK];
 const STACK: &str = "stack";
 
-/// Chooses and checks; an unknown name is refused with the nearest one. `has` says whether the kernel has that member.
+/// Selects the columns and checks names; an unknown one is an error. `has` tests whether the kernel has a member.
 pub fn select(
     event_types: &[&'static EventType],
     output: &Output,
@@ -53,7 +54,7 @@ pub fn select(
     Ok(Selection { tables, full, owner, code, samples })
 }
 
-/// Does the text format choose what is shown? Of the standard columns it has those of the event types' views only.
+/// Does the event types' view choose the columns? Text output shows only those of the standard columns.
 fn by_view(output: &Output) -> bool {
     output.format == Format::Text && output.fields == Fields::Standard
 }
@@ -64,7 +65,7 @@ fn table(
     has: &impl Fn(Member) -> bool,
 ) -> ColumnSet {
     let all = (event_type.columns)();
-    // The columns of the command's view are its standard ones too.
+    // The columns of the command's view are standard columns too.
     let view =
         |name: &str| output.view.is_some_and(|view| view.iter().any(|(_, of, _)| *of == name));
     let standard = |column: &Column| column.set == Set::Standard || view(column.name);
@@ -88,7 +89,7 @@ fn table(
     ColumnSet { event_type: event_type.number.into(), name: event_type.name, columns }
 }
 
-/// Every name must be one of at least one of the event types; in a line template, of one column.
+/// Each name must be a field of at least one event type; in a line template, a single field.
 fn check_names(event_types: &[&'static EventType], names: &[String], in_line: bool) -> Result<()> {
     let all: Vec<&'static Column> =
         event_types.iter().flat_map(|event_type| (event_type.columns)()).collect();
@@ -97,30 +98,17 @@ fn check_names(event_types: &[&'static EventType], names: &[String], in_line: bo
         if in_line && known.len() > 1 && all.iter().all(|column| column.name != name) {
             let first = all[known[0]].name;
             bail!(Usage(format!(
-                "--format: `{name}` is several fields; name one, such as {first}"
+                "--format: `{name}` is a group of fields; name one of them, such as `{first}`"
             )));
         }
         if !known.is_empty() || (in_line && name == EVENT_TYPE) {
             continue;
         }
-        // Of equals the first in output order, so backwards: max_by takes the last.
-        let near = all
-            .iter()
-            .rev()
-            .map(|column| (likeness(name, column.name), column.name))
-            .filter(|(score, _)| *score > 0.8)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = near.map_or_else(String::new, |(_, near)| format!(" (is it {near}?)"));
-        let of =
-            event_types.iter().map(|event_type| event_type.name).collect::<Vec<_>>().join(", ");
-        let where_ = if let [event_type] = event_types {
-            format!(" {}", event_type.name)
-        } else {
-            String::new()
-        };
-        bail!(Usage(format!(
-            "no field `{name}` in {of}{hint}; all fields: tcc-trace schema{where_}"
-        )));
+        let of: Vec<&str> = event_types.iter().map(|event_type| event_type.name).collect();
+        let only = if let [only] = of[..] { format!(" {only}") } else { String::new() };
+        let list = format!("tcc-trace schema{only} lists them");
+        let hint = suggest::did_you_mean(name, all.iter().map(|column| column.name), &list);
+        bail!(Usage(format!("unknown field `{name}` of {}; {hint}", of.join(", "))));
     }
     Ok(())
 }
@@ -128,10 +116,4 @@ fn check_names(event_types: &[&'static EventType], names: &[String], in_line: bo
 /// A column, or all of a group (`bbr`).
 fn named(all: &[&'static Column], name: &str) -> Vec<usize> {
     (0..all.len()).filter(|&i| all[i].name == name || all[i].group() == Some(name)).collect()
-}
-
-/// A part of a name (`cwnd`) is as good as a slip of the pen.
-fn likeness(asked: &str, name: &str) -> f64 {
-    let slip = strsim::jaro_winkler(asked, name);
-    if name.ends_with(&format!("_{asked}")) { slip.max(0.9) } else { slip }
 }

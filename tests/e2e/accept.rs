@@ -144,9 +144,9 @@ fn without_tracefs_it_is_refused_by_name() {
     let note = trace
         .stderr
         .lines()
-        .find(|line| line.contains("note: accept is left out"))
+        .find(|line| line.contains("note: accept is not traced"))
         .expect("a note");
-    assert!(note.contains("left out: tracefs is not mounted"), "{note}");
+    assert!(note.contains("not traced: tracefs is not mounted"), "{note}");
 
     let report = Tracer::spawn(&launch, &["check", "-o", "json"]).wait_raw();
     let report: Value = serde_json::from_str(&report.stdout).expect("JSON");

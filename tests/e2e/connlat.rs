@@ -175,7 +175,7 @@ fn without_tracefs_it_is_the_clients_side() {
     tracer.wait_ready();
     let trace = tracer.stop();
     trace.check_accounts(&["connect"]);
-    assert!(trace.stderr.contains("the server's side is left out: tracefs"), "{}", trace.stderr);
+    assert!(trace.stderr.contains("the server's side is not traced: tracefs"), "{}", trace.stderr);
     let output = Tracer::spawn(&launch, &["connlat", "--side", "server"]).wait_raw();
     assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
     assert!(output.stderr.contains("accept: tracefs is not mounted"), "{}", output.stderr);

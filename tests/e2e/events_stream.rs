@@ -35,13 +35,13 @@ fn all_is_what_this_kernel_has() {
     let has = event_types();
     trace.check_accounts(&[&["probe"], &has[..], DERIVED].concat());
     let notes: Vec<&str> =
-        trace.stderr.lines().filter(|line| line.contains(" is left out: ")).collect();
+        trace.stderr.lines().filter(|line| line.contains(" is not traced: ")).collect();
     let lacking: Vec<&&str> =
         EVENTS.iter().filter(|event_type| !has.contains(event_type)).collect();
     assert_eq!(notes.len(), lacking.len(), "{}", trace.stderr);
     for (note, event_type) in notes.iter().zip(&lacking) {
         let (left_out, lacks) = (
-            format!("note: {event_type} is left out: "),
+            format!("note: {event_type} is not traced: "),
             format!(" {}", hook(event_type).replace('/', ":")),
         );
         assert!(note.contains(&left_out) && note.ends_with(&lacks), "{note}");

@@ -149,7 +149,7 @@ fn check_depth(reader: &str) {
     let args = ["-d", "1s", "--reader", reader, "--cgroup", &too_deep.name()];
     let refused = Tracer::spawn(&Launch::here(), &args).wait_raw();
     assert_eq!((refused.status.code(), refused.stderr.lines().count()), (Some(2), 1));
-    assert!(refused.stderr.contains("32 groups deep"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("32 levels deep"), "{}", refused.stderr);
 
     turns(|| {
         let server = Server::start("127.0.0.1:0", None);
@@ -181,7 +181,7 @@ fn a_thread_is_no_process() {
         let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
         let output = Tracer::spawn(&Launch::here(), &["--pid", &thread]).wait_raw();
         let words =
-            format!("--pid {thread}: that is a thread; its process is {}", std::process::id());
+            format!("--pid {thread}: this is a thread; use its process, {}", std::process::id());
         assert_eq!(output.stderr, format!("tcc-trace: {words}\n"));
         assert_eq!(output.status.code(), Some(2));
     };

@@ -124,7 +124,7 @@ fn a_process_that_has_ended_is_refused() {
         let pids = format!("{},{pid}", std::process::id());
         let output = Command::new(tcc_trace()).args(["-p", &pids]).output().expect("it runs");
         let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(text, format!("tcc-trace: --pid {pid}: there is no such process\n"));
+        assert_eq!(text, format!("tcc-trace: --pid {pid}: no such process\n"));
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
     }
 }
