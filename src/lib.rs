@@ -7,9 +7,10 @@
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!
-//! Kernel bytes become a typed event once, in [`decode`]; above it there are rows and columns ([`table`]) only. A module
-//! names only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest, symbols, table, accounting, btf, skel, privilege,
-//! events, kernel, decode, sink, config, pipeline, loader, summary, session, check, cli, cmd.
+//! Kernel bytes become a typed event once, in [`decode`]. Above it there are only rows and columns ([`table`]). A
+//! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
+//! symbols, table, accounting, skel, btf, privilege, events, kernel, decode, sink, config, pipeline, loader, summary,
+//! session, check, cli, cmd.
 
 #![deny(unsafe_code)]
 

@@ -133,7 +133,7 @@ fn other_namespaces_are_refused_by_number() {
 
 /// A status is what scripts go by, and nobody may be there to be told why.
 #[test]
-fn an_error_that_cannot_be_told_keeps_its_status() {
+fn an_error_that_cannot_be_printed_keeps_its_status() {
     let mistakes: [&[&str]; 4] =
         [&["--no-such-option"], &["--cgroup", "/no/such"], &["--fields", "x"], &["tpo"]];
     for args in mistakes {
@@ -235,7 +235,7 @@ fn unknown_words_are_refused_with_a_hint() {
     refused(&["completions"], &["SHELL"]);
     refused(&["completions", "csh"], &["csh", "bash"]);
     refused(&["check", "-o", "xml"], &["xml"]);
-    refused(&["schema", "no-such-kind"], &["no-such-kind", "probe, state, ", ", stats, end"]);
+    refused(&["schema", "no-such-type"], &["no-such-type", "probe, state, ", ", stats, end"]);
 }
 
 #[test]
@@ -331,8 +331,8 @@ fn paths_are_shown_byte_by_byte() {
             .expect("it runs");
         let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
         let types = report["system"].as_array().expect("items").iter();
-        let told = types.filter_map(|item| item["detail"].as_str()).any(|d| d.contains(shown));
-        assert!(told, "{report}");
+        let reported = types.filter_map(|item| item["detail"].as_str()).any(|d| d.contains(shown));
+        assert!(reported, "{report}");
     }
 }
 

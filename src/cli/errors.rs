@@ -50,7 +50,7 @@ pub fn one_line(error: &Error, args: &[OsString]) -> String {
             format!("missing argument {missing}; see tcc-trace{own} -h")
         }
         ErrorKind::TooManyValues => format!("{option} takes no value; see tcc-trace{own} --help"),
-        kind => format!("{kind}; see tcc-trace{own} --help"),
+        other => format!("{other}; see tcc-trace{own} --help"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::accounting::{Accounting, Counts, Evicted};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
+use crate::suggest;
 use crate::summary::{cong, connlat, key, listeners, retrans, rtt, top};
 use crate::table::summary::BUCKET;
 use crate::table::{Column, Set, Type};
@@ -68,11 +69,10 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
             .chain(SUMMARIES.iter().map(|record| record.command))
             .chain(ACCOUNTS.iter().map(|(name, _)| *name))
             .collect();
-        bail!(Usage(format!(
-            "no record type `{}`; there are: {}",
-            args.event_type.as_deref().unwrap_or_default(),
-            known.join(", ")
-        )));
+        let name = args.event_type.as_deref().unwrap_or_default();
+        let list = format!("use {}", known.join(", "));
+        let hint = suggest::did_you_mean(name, known.iter().copied(), &list);
+        bail!(Usage(format!("unknown record type `{name}`; {hint}")));
     }
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -165,7 +165,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         None => Transport::PerfBuf,
     };
     if request.traced_pids && !features.iterators {
-        let text = "-- COMMAND needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
+        let text = "-- CMD needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
         return Err(Refusal::Kernel(text.into()));
     }
     if (request.conn_snapshots || request.listeners) && !features.iterators {

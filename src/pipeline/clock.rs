@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn other_modes_do_not_look_at_the_wall() {
+    fn other_modes_do_not_read_the_wall_clock() {
         let clock = Clock { mode: TimeMode::Relative, start_ns: 10, ..wall(0) };
         assert_eq!(clock.moment(15), Moment::Elapsed(5));
         assert_eq!(clock.moment(5), Moment::Elapsed(-5));

@@ -200,7 +200,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
     } else {
         "--fields"
     });
-    let by_command = (!config.command.is_empty()).then_some("-- COMMAND");
+    let by_command = (!config.command.is_empty()).then_some("-- CMD");
     let by_summary = config.summary.is_some().then_some("a summary");
     let by_change = config.limits.on_change.then_some("--on-change");
     Request {

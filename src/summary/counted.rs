@@ -183,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_near_the_truth(
+        fn quantiles_are_near_the_truth(
             mut values in proptest::collection::vec(prop_oneof![0..100_u32, any::<u32>()], 1..50),
             thousandths in 1..=1000_u64,
         ) {

@@ -43,10 +43,10 @@ fn check_waiting(reader: &str) {
     wait_until("the queue", || queue(&fixture)[0] == FAMILIES.len() as u64);
     let mut accepted = Vec::new();
     for i in 0..FAMILIES.len() {
-        let asked = mono_ns();
+        let requested = mono_ns();
         let call = if i == 1 { AcceptCall::Accept } else { AcceptCall::Accept4 };
         fixture.server.accept_by(call, &format!("c{i}"));
-        accepted.push((asked, mono_ns(), queue(&fixture)));
+        accepted.push((requested, mono_ns(), queue(&fixture)));
     }
     // Nothing has been sent: the only RTT sample is that of the handshake.
     let port = fixture.port;
@@ -61,7 +61,7 @@ fn check_waiting(reader: &str) {
     assert_eq!(trace.events.len(), FAMILIES.len(), "{:#?}", trace.events);
     for (i, event) in trace.events.iter().enumerate() {
         let (client, before, connected) = expected[i];
-        let (asked, done, [waiting, most]) = accepted[i];
+        let (requested, done, [waiting, most]) = accepted[i];
         assert_eq!(event["dport"], client.local.port(), "{event}");
         assert_eq!(event["pid"], fixture.server.pid, "{event}");
         assert_eq!(
@@ -72,9 +72,12 @@ fn check_waiting(reader: &str) {
         let wait = u64_of(event, "wait_us");
         assert!(wait <= (done - before) / 1000, "{event}");
         // Not quite so long as the last connect() is the server's, whose ACK may come later.
-        assert!(i + 1 == FAMILIES.len() || wait >= (asked - expected[i + 1].2) / 1000, "{event}");
+        assert!(
+            i + 1 == FAMILIES.len() || wait >= (requested - expected[i + 1].2) / 1000,
+            "{event}"
+        );
         let now = u64_of(event, "mono_ns");
-        assert!((asked..=done).contains(&now), "{event}");
+        assert!((requested..=done).contains(&now), "{event}");
         assert!(connected < now);
         assert_eq!(u64_of(event, "handshake_us"), (rtt[i] * 1000.0).round() as u64, "{event}");
     }

@@ -71,11 +71,11 @@ fn size_of_buffers(tracer: &Tracer, transport: &str) -> u64 {
 
 /// Both in the first line, and where it is not what was asked for.
 #[test]
-fn the_buffers_size_is_said_as_it_is() {
+fn the_buffers_real_size_is_printed() {
     need!(is_root(), "not root");
     for transport in ["ringbuf", "perfbuf"] {
-        for (asked, bytes) in [("5000", 5_000), ("3M", 3 << 20), ("4M", 4 << 20)] {
-            let args = ["-P", "1", "--transport", transport, "--buffer-size", asked];
+        for (requested, bytes) in [("5000", 5_000), ("3M", 3 << 20), ("4M", 4 << 20)] {
+            let args = ["-P", "1", "--transport", transport, "--buffer-size", requested];
             let tracer = Tracer::start(&args);
             let size = size_of_buffers(&tracer, transport);
             let stderr = tracer.stop_raw().stderr;
@@ -141,12 +141,12 @@ fn seen_is_how_often_the_kernel_ran_the_program() {
         let launch = Launch::here().with_tracefs();
         // Nothing gets through, so nothing is on its way when the books are told.
         let tracer = Tracer::start_in(&launch, &["-P", "1", "--reader", reader]);
-        for told in 1..=5 {
+        for reported in 1..=5 {
             let before = wait_for("some runs", || {
-                Some(counts.of(&tracer, event_type)).filter(|&runs| runs > 100 * told)
+                Some(counts.of(&tracer, event_type)).filter(|&runs| runs > 100 * reported)
             });
             tracer.signal(Signal::USR1);
-            wait_until("the books", || tracer.stats().len() as u64 == told);
+            wait_until("the books", || tracer.stats().len() as u64 == reported);
             let after = counts.of(&tracer, event_type);
             let seen = u64_of(tracer.stats().last().expect("the books"), "seen");
             assert!((before..=after).contains(&seen), "{reader}: {before} {seen} {after}");

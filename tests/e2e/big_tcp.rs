@@ -106,11 +106,11 @@ fn check(listen: &str, to: &str, since: (u32, u32)) {
 }
 
 #[test]
-fn the_whole_length_is_told_for_ipv4() {
+fn the_whole_length_is_shown_for_ipv4() {
     check("127.0.0.1:0", "127.0.0.1", (6, 3));
 }
 
 #[test]
-fn the_whole_length_is_told_for_ipv6() {
+fn the_whole_length_is_shown_for_ipv6() {
     check("[::1]:0", "[::1]", (5, 19));
 }

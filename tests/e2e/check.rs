@@ -135,7 +135,7 @@ fn is_not_loaded(algorithm: &Value) -> bool {
 
 /// What the kernel's own trace of the event does not tell, we do not have either.
 #[test]
-fn fields_are_available_where_the_kernel_tells_them() {
+fn fields_are_available_where_the_kernel_has_them() {
     need!(is_root(), "not root");
     let (_, report) = &*CHECKED;
     for (event_type, name) in [("retransmit", "err"), ("reset_sent", "reason"), ("drop", "reason")]

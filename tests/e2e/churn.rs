@@ -37,7 +37,7 @@ fn by_ends<'e>(
 }
 
 #[test]
-fn thousands_of_connections_are_each_told_once() {
+fn thousands_of_connections_are_each_reported_once() {
     need!(is_root(), "not root");
     need!(kernel() >= (5, 12), "not every record has a cookie", legitimate: true);
     let seconds = std::env::var("TCC_CHURN_SECONDS").ok().and_then(|text| text.parse().ok());

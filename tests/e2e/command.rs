@@ -1,4 +1,4 @@
-//! `-- COMMAND`: its connections and its children's, nobody else's, and its status.
+//! `-- CMD`: its connections and its children's, nobody else's, and its status.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -9,17 +9,17 @@ use rustix::process::{Pid, Signal, test_kill_process};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Running, Server, Sides, TempDir, Trace, Tracer, flooding, is_root, tcc_trace, traffic,
-    traffic_program, u64_of, unique_port, wait_until,
+    FilteredTracers, Launch, Running, Server, TempDir, Trace, Tracer, flooding, is_root, tcc_trace,
+    traffic, traffic_program, u64_of, unique_port, wait_until,
 };
 
-/// Starts `tcc-trace … -- COMMAND`.
+/// Starts `tcc-trace … -- CMD`.
 fn start(options: &[&str], command: &[&str]) -> Tracer {
     Tracer::spawn(&Launch::here(), &[&["-o", "jsonl"], options, &["--"], command].concat())
 }
 
 /// What `traffic` tells of its connections, which is on our standard error.
-fn told(stderr: &str) -> BTreeSet<u64> {
+fn reported(stderr: &str) -> BTreeSet<u64> {
     let lines = stderr.lines().filter(|line| line.starts_with('{'));
     let cookie = |line| u64_of(&serde_json::from_str(line).expect("JSON"), "cookie");
     lines.map(cookie).collect()
@@ -49,7 +49,7 @@ fn check_children(reader: &str, transport: &str) {
     let server = Server::start("127.0.0.1:0", None);
     let (port, to) = (server.port_text(), server.addr.to_string());
     let others = Others::start(&to);
-    let sides = Sides::start(&port, reader, &[]);
+    let sides = FilteredTracers::start(&port, reader, &[]);
     wait_until("the others' events", || !sides.reference().is_empty());
     let script = "\
         \"$0\" pingpong --to \"$1\" --count 20 --interval 1ms & \
@@ -63,16 +63,16 @@ fn check_children(reader: &str, transport: &str) {
     );
     let trace = tracer.wait();
     trace.check_account();
-    let told = told(&trace.stderr);
-    assert_eq!(told.len(), 3, "{}", trace.stderr);
-    assert_eq!(cookies(&trace), told);
+    let reported = reported(&trace.stderr);
+    assert_eq!(reported.len(), 3, "{}", trace.stderr);
+    assert_eq!(cookies(&trace), reported);
     // From the first to the last of each.
     let calls = |cookie: u64, events: &[Value]| {
         let of = events.iter().filter(|event| event["cookie"] == cookie);
         of.map(|event| (u64_of(event, "snd_nxt"), u64_of(event, "snd_una"))).collect::<Vec<_>>()
     };
     let all = &sides.stop()[0];
-    for cookie in told {
+    for cookie in reported {
         let (wanted, found) = (calls(cookie, &all.events), calls(cookie, &trace.events));
         assert!(!wanted.is_empty());
         assert_eq!(found, wanted);
@@ -95,7 +95,7 @@ fn check_server(reader: &str) {
     need!(is_root(), "not root");
     let port = unique_port();
     let to = format!("127.0.0.1:{port}");
-    let sides = Sides::start(&port.to_string(), reader, &[]);
+    let sides = FilteredTracers::start(&port.to_string(), reader, &[]);
     let program = traffic_program();
     let program = program.to_str().expect("UTF-8");
     let mut tracer = start(
@@ -120,7 +120,7 @@ fn check_server(reader: &str) {
     // Ctrl-C ends the trace, the trace its command, and says so.
     assert!(output.stderr.contains("note: sent SIGTERM to "), "{}", output.stderr);
     assert_eq!(output.status.code(), Some(128 + Signal::TERM.as_raw()), "{}", output.stderr);
-    let trace = output.books();
+    let trace = output.counts();
     trace.check_account();
     assert_eq!(of_server(&trace.events), trace.events.len());
     sides.stop();
@@ -144,7 +144,7 @@ fn the_status_is_the_commands() {
     {
         let output = start(&["-P", "1"], &["sh", "-c", script]).wait_raw();
         assert_eq!(output.status.code(), Some(status), "{script}: {}", output.stderr);
-        output.books().check_account();
+        output.counts().check_account();
     }
 }
 
@@ -191,7 +191,7 @@ fn what_cannot_be_started_has_the_shells_status() {
         assert!(account.starts_with("tcc-trace: probe: "), "{account}");
         assert!(error.starts_with("tcc-trace: ") && error.contains(command), "{error}");
         // The programs ran before it, and what they saw is in the books.
-        output.books().check_account();
+        output.counts().check_account();
     }
 }
 
@@ -216,7 +216,7 @@ fn the_command_ends_with_the_trace() {
         assert!(test_kill_process(pid).is_err(), "it still runs");
         let warning = "warning: the trace ended before sh exited; SIGTERM was sent to it";
         assert!(output.stderr.contains(warning), "{}", output.stderr);
-        output.books().check_account();
+        output.counts().check_account();
     }
 
     let mut tracer = start(&["-P", "1"], &["sh", "-c", LASTS]);
@@ -225,7 +225,7 @@ fn the_command_ends_with_the_trace() {
     tracer.signal(Signal::INT);
     let output = tracer.wait_raw();
     assert!(test_kill_process(pid).is_err(), "it still runs");
-    output.books().check_account();
+    output.counts().check_account();
 }
 
 /// One that does not want to end keeps us, but not against a second request.
@@ -260,7 +260,7 @@ fn the_end_is_noticed_in_a_flood() {
     let (status, stderr) = tracer.wait();
     assert!(status.success(), "{stderr}");
     assert!(start.elapsed() >= Duration::from_millis(500));
-    assert_eq!(told(&stderr).len(), 4, "{stderr}");
+    assert_eq!(reported(&stderr).len(), 4, "{stderr}");
 }
 
 /// Its children are told by what they are outside of all pid namespaces.
@@ -273,13 +273,13 @@ fn in_a_pid_namespace_too_its_connections_are_traced() {
     let launch = Launch::here().within(&["unshare", "-p", "-f"]);
     let command = [program.to_str().expect("UTF-8"), "pingpong", "--to", &to, "--count", "5"];
     let trace = Tracer::spawn(&launch, &[&["-o", "jsonl", "--"], &command[..]].concat()).wait();
-    assert_eq!(cookies(&trace), told(&trace.stderr), "{}", trace.stderr);
+    assert_eq!(cookies(&trace), reported(&trace.stderr), "{}", trace.stderr);
     assert!(!trace.events.is_empty(), "{}", trace.end);
 }
 
 /// No moment is so far away.
 #[test]
-fn a_trace_may_be_asked_to_last_for_ever() {
+fn a_trace_may_last_for_ever() {
     need!(is_root(), "not root");
     let ages = ["--duration", "300000000000years", "--stats", "300000000000years", "-P", "1"];
     assert_eq!(start(&ages, &["true"]).wait_raw().status.code(), Some(0));

@@ -24,7 +24,7 @@ fn lossy(fixture: &mut Fixture) {
 }
 
 /// The lines of events; others are titles, and begin otherwise.
-fn told(text: &str) -> impl Iterator<Item = &str> {
+fn reported(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
 }
 
@@ -46,7 +46,7 @@ fn check_same(
     fixture.settle();
     let events = events.stop().events;
     wait_until("as many events", || json.events().len() >= events.len());
-    wait_until("as many lines", || told(&lines.stdout()).count() >= events.len());
+    wait_until("as many lines", || reported(&lines.stdout()).count() >= events.len());
     let json = json.stop();
     json.check_account();
     // Each tracer reads the clock for itself, learns in its own time who holds a socket, and sees the two ends of a
@@ -73,7 +73,7 @@ fn check_same(
     let header = output.stdout.lines().next();
     let header: Vec<&str> = header.expect("titles").split_whitespace().collect();
     assert_eq!(header, titles);
-    assert_eq!(told(&output.stdout).count(), events.len(), "{}", output.stdout);
+    assert_eq!(reported(&output.stdout).count(), events.len(), "{}", output.stdout);
     // What stands last, such as a reason's name, may stick out.
     let without_last =
         |line: &str| line.trim_end().rsplit_once(' ').map_or(0, |(rest, _)| rest.chars().count());
@@ -100,7 +100,7 @@ fn reset_is_both_directions() {
 
 /// The time in a state is the time between the events, and what was before a reduction is what the socket remembers.
 #[test]
-fn cong_tells_how_long_and_from_what() {
+fn cong_shows_how_long_and_from_what() {
     need!(is_root(), "not root");
     need!(has_tracepoint("cong_state"), "no tcp_cong_state_set (5.19)", legitimate: true);
     let titles = ["TIME", "LOCAL", "PEER", "PID", "OLD", "NEW", "us", "cwnd", "ssthr", "flight"];

@@ -61,7 +61,7 @@ fn check_among(real: &[&Value], inferred: &[&Value]) -> usize {
     inferred.len()
 }
 
-fn check_derived(reader: &str) {
+fn check_inferred(reader: &str) {
     need!(is_root(), "not root");
     let _quiet = flooding();
     // See events_counters.rs: there are hosts that skip programs.
@@ -84,14 +84,14 @@ fn check_derived(reader: &str) {
         if let Some(real) = real {
             let real = real.stop();
             assert!(real.events.iter().all(|event| event["inferred"] == false));
-            let told: usize = inferred
+            let reported: usize = inferred
                 .by_cookie()
                 .into_iter()
                 .map(|(cookie, events)| check_among(&real.of_cookie(cookie), &events))
                 .sum();
             // How many are over before the next packet is left to chance: of a few it may be all.
             let all = real.events.len();
-            assert!(all < 12 || told * 4 >= all, "{told} of {all}");
+            assert!(all < 12 || reported * 4 >= all, "{reported} of {all}");
         }
         let grew = |name: &str| after[name] - before[name];
         let segs: u64 = retransmits.events.iter().map(|event| u64_of(event, "segs")).sum();
@@ -115,12 +115,12 @@ fn check_derived(reader: &str) {
 }
 
 by_sock_and_raw! {
-    check_derived: states_are_worked_out_by_sock states_are_worked_out_by_raw;
+    check_inferred: states_are_inferred_by_sock states_are_inferred_by_raw;
 }
 
 /// Which of the two there is says the record, and `check`.
 #[test]
-fn without_the_tracepoint_states_are_worked_out() {
+fn without_the_tracepoint_states_are_inferred() {
     need!(is_root(), "not root");
     let mut fixture = Fixture::new();
     let port = fixture.port.to_string();

@@ -48,14 +48,14 @@ impl CaStateTimes {
     }
 
     /// What rows say, together.
-    fn told<'r>(rows: impl IntoIterator<Item = &'r Value>) -> CaStateTimes {
-        let mut told = CaStateTimes::default();
+    fn reported<'r>(rows: impl IntoIterator<Item = &'r Value>) -> CaStateTimes {
+        let mut reported = CaStateTimes::default();
         for row in rows {
-            told.us.iter_mut().zip(COLUMNS).for_each(|(us, column)| *us += u64_of(row, column));
-            told.changes += u64_of(row, "changes");
-            told.unknown += u64_of(row, "unknown");
+            reported.us.iter_mut().zip(COLUMNS).for_each(|(us, column)| *us += u64_of(row, column));
+            reported.changes += u64_of(row, "changes");
+            reported.unknown += u64_of(row, "unknown");
         }
-        told
+        reported
     }
 
     /// As many changes, and times that are no farther apart than `apart`; else what is wrong.
@@ -70,7 +70,7 @@ impl CaStateTimes {
         let said = format!("{row}: {self:?}, wanted {wanted:?}");
         assert_eq!((self.changes, self.unknown), (wanted.changes, wanted.unknown), "{said}");
         let mut both = self.us.iter().zip(&wanted.us).skip(usize::from(!open_too));
-        let near = both.all(|(told, wanted)| told.abs_diff(*wanted) <= apart + wanted / 50);
+        let near = both.all(|(reported, wanted)| reported.abs_diff(*wanted) <= apart + wanted / 50);
         if near { Ok(()) } else { Err(said) }
     }
 }
@@ -170,10 +170,10 @@ fn try_time_in_states(reader: &str) -> Result<(), String> {
     let all = all.expect("the clients' row");
     let rows = traces[0].events.iter().filter(|row| row["key"]["dport"] == fixture.port);
     let apart = APART_US * 5 + 2 * (stopped - stopping) / 1000;
-    CaStateTimes::told([all]).check(&CaStateTimes::told(rows), true, apart, all)?;
+    CaStateTimes::reported([all]).check(&CaStateTimes::reported(rows), true, apart, all)?;
     let rest = traces[3].events.iter().filter(|row| row["key"].is_null());
     assert_eq!((traces[3].events.len(), rest.count()), (3, 1), "{:?}", traces[3].events);
-    let changes = |trace: &Trace| CaStateTimes::told(&trace.events).changes;
+    let changes = |trace: &Trace| CaStateTimes::reported(&trace.events).changes;
     assert_eq!(changes(&traces[3]), changes(&traces[0]));
     Ok(())
 }
@@ -189,14 +189,14 @@ fn check_connections(traces: &[Trace], events: &Trace, stop: (u64, u64)) -> Resu
         let ended = of.iter().find(|event| event["type"] == "destroy");
         let living = ended.is_none();
         let apart = APART_US + if living { (stop.1 - stop.0) / 1000 } else { 0 };
-        CaStateTimes::told([row]).check(&wanted, true, apart, row)?;
+        CaStateTimes::reported([row]).check(&wanted, true, apart, row)?;
         let rows = intervals.events.iter().filter(|other| other["key"] == row["key"]);
-        CaStateTimes::told(rows).check(&wanted, false, apart, row)?;
+        CaStateTimes::reported(rows).check(&wanted, false, apart, row)?;
         recovery += u64_of(row, "recovery_us") + u64_of(row, "loss_us");
         if let Some(begun) = begun(&of) {
             assert_eq!(row["unknown"], 0, "{row}");
             let age = (ended.map_or(stop.1, |event| u64_of(event, "mono_ns")) - begun) / 1000;
-            let total: u64 = CaStateTimes::told([row]).us.iter().sum();
+            let total: u64 = CaStateTimes::reported([row]).us.iter().sum();
             assert!(total.abs_diff(age) <= 5 * apart + age / 50, "{age}: {row}");
         }
     }
@@ -217,7 +217,7 @@ by_sock_and_raw! {
 }
 
 #[test]
-fn time_in_states_is_told_in_a_table() {
+fn time_in_states_is_shown_in_a_table() {
     need!(is_root(), "not root");
     let fixture = Fixture::new();
     let port = fixture.port.to_string();

@@ -182,7 +182,7 @@ const CASES: [Case; 6] = [
 #[track_caller]
 fn check_case(trace: &Trace, list: &[Value], (by, keys, prefix, fields): Case) {
     check_schema(trace);
-    let mut told = 0;
+    let mut reported = 0;
     for field in fields {
         let rows = expected(list, field, keys, prefix);
         for (key, (values, unset)) in &rows {
@@ -197,10 +197,10 @@ fn check_case(trace: &Trace, list: &[Value], (by, keys, prefix, fields): Case) {
                 [row] if *field == "handshake_us" => check_row(row, values, *unset),
                 _ => check_near(&found, values),
             }
-            told += found.len();
+            reported += found.len();
         }
     }
-    assert_eq!(told, trace.events.len(), "{by:?}: {:#?}", trace.events);
+    assert_eq!(reported, trace.events.len(), "{by:?}: {:#?}", trace.events);
 }
 
 fn check_histograms(reader: &str) {
@@ -221,11 +221,11 @@ fn check_histograms(reader: &str) {
             (of(&"latency_us", connects) + of(&"wait_us", accepts)) as u64
         };
         // An event that was hidden, or whose program was skipped, makes it another turn.
-        let told = others.iter().zip(CASES).all(|(trace, case)| {
+        let reported = others.iter().zip(CASES).all(|(trace, case)| {
             u64_of(&trace.end, "lost") == 0 && trace.aggregated() == counted(case.3)
         });
         let whole = ESTABLISHED + REFUSED + 1 == connects && ESTABLISHED + 2 == accepts;
-        let Some(opened) = play.states.opened().filter(|_| told && whole) else { return false };
+        let Some(opened) = play.states.opened().filter(|_| reported && whole) else { return false };
         for (trace, case) in others.iter().zip(CASES) {
             check_case(trace, &list.events, case);
         }

@@ -144,11 +144,11 @@ fn check_counters(reader: &str) {
         let own: Vec<&Value> = trace.events.iter().filter(of_port).collect();
         let (reason, counter) = (mishap.reason, mishap.counter);
         // Before 5.17 tcp_drop() frees a packet past the tracepoint.
-        let told = if seen(mishap) { after - before } else { 0 };
+        let reported = if seen(mishap) { after - before } else { 0 };
         // A sandbox's kernel hides some drops of a timer's retransmissions, and its own trace tells which.
-        let hidden = told.saturating_sub(own.len() as u64);
-        assert!(hidden <= truth.hidden(reason), "{hidden} of {told} {counter:?}: {own:#?}");
-        assert!(own.len() as u64 <= told, "{reason} {counter:?} {told}: {own:#?}");
+        let hidden = reported.saturating_sub(own.len() as u64);
+        assert!(hidden <= truth.hidden(reason), "{hidden} of {reported} {counter:?}: {own:#?}");
+        assert!(own.len() as u64 <= reported, "{reason} {counter:?} {reported}: {own:#?}");
         for event in own {
             assert_eq!(event["direction"], "in", "{event}");
             if truth.knows(reason) {

@@ -37,9 +37,9 @@ impl Account {
         let after = fixture.ns.counters();
         let trace = tracer.stop();
         trace.check_accounts(EVENT_TYPES);
-        let told = tells("retransmit", "err");
+        let reported = tells("retransmit", "err");
         for event in trace.of_type("retransmit") {
-            assert_eq!(event["err"].is_null(), !told, "{event}");
+            assert_eq!(event["err"].is_null(), !reported, "{event}");
         }
         Account { trace, before, after }
     }
@@ -52,8 +52,8 @@ impl Account {
             if is_whole(&account.trace) && account.sent_again() == account.grew("RetransSegs") {
                 return account;
             }
-            let told = format!("{} of {}", account.sent_again(), account.grew("RetransSegs"));
-            let _ = writeln!(std::io::stderr(), "segments sent again that were seen: {told}");
+            let reported = format!("{} of {}", account.sent_again(), account.grew("RetransSegs"));
+            let _ = writeln!(std::io::stderr(), "segments sent again that were seen: {reported}");
         }
         panic!("events are missing in each of the accounts");
     }

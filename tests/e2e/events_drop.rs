@@ -213,17 +213,18 @@ fn check_queue(reader: &str) {
         traffic_in(&pair.left.launch(), &["bulk", "--to", &to, "--bytes", "60000"]);
     }
     server.settle();
-    let told = pair.left.run(&["tc", "-s", "qdisc", "show", "dev", "eth0"]);
+    let reported = pair.left.run(&["tc", "-s", "qdisc", "show", "dev", "eth0"]);
     let trace = tracer.stop();
     trace.check_accounts(&["drop"]);
     assert_eq!(trace.end["lost"], 0, "{}", trace.end);
     truth.compare(&trace);
-    let dropped = told.split_once("(dropped ").and_then(|(_, rest)| rest.split(',').next());
-    let dropped: usize = dropped.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{told}"));
-    assert!(dropped > 0, "{told}");
+    let dropped = reported.split_once("(dropped ").and_then(|(_, rest)| rest.split(',').next());
+    let dropped: usize =
+        dropped.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{reported}"));
+    assert!(dropped > 0, "{reported}");
     // Not what comes in and is old.
     let out: Vec<_> = trace.events.iter().filter(|event| event["direction"] == "out").collect();
-    assert!(enough(out.len(), dropped, 80), "{told}\n{out:#?}");
+    assert!(enough(out.len(), dropped, 80), "{reported}\n{out:#?}");
     for event in &out {
         assert_eq!(event["segs"], 1, "{event}");
         assert!(event["cookie"].is_u64() && event["ifindex"] == 2, "{event}");

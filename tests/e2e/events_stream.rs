@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::{
-    DERIVED, EVENTS, FAMILIES, Fixture, Launch, Output, Trace, Tracer, drive, has_tracepoint, hook,
-    invalid, is_root, kernel, record, schema, text, u64_of, wait_until,
+    EVENTS, FAMILIES, Fixture, INFERRED, Launch, Output, Trace, Tracer, drive, has_tracepoint,
+    hook, invalid, is_root, kernel, record, schema, text, u64_of, wait_until,
 };
 
 /// Those that this kernel has; one of them it may do without.
@@ -33,7 +33,7 @@ fn all_is_what_this_kernel_has() {
     need!(is_root(), "not root");
     let trace = Tracer::events_in(&here(), "all", &["--port", "1"]).stop();
     let has = event_types();
-    trace.check_accounts(&[&["probe"], &has[..], DERIVED].concat());
+    trace.check_accounts(&[&["probe"], &has[..], INFERRED].concat());
     let notes: Vec<&str> =
         trace.stderr.lines().filter(|line| line.contains(" is not traced: ")).collect();
     let lacking: Vec<&&str> =
@@ -74,7 +74,7 @@ fn what_makes_no_sense_is_refused() {
         assert!(says && output.stdout.is_empty(), "{args:?}: {}", output.stderr);
         if words.len() > 1 {
             assert!(
-                EVENTS.iter().chain(DERIVED).all(|event_type| output.stderr.contains(event_type))
+                EVENTS.iter().chain(INFERRED).all(|event_type| output.stderr.contains(event_type))
             );
         }
     }
@@ -147,7 +147,7 @@ fn every_record_is_what_the_schema_says() {
             seen.insert(text(&value, "type").to_owned());
         }
     }
-    let all = [&["probe", "stats", "end"], &event_types()[..], DERIVED].concat();
+    let all = [&["probe", "stats", "end"], &event_types()[..], INFERRED].concat();
     // These come only where something went wrong.
     let sure = |event_type: &&str| !["zero_window", "spurious", "listen_drop"].contains(event_type);
     assert!(all.into_iter().filter(sure).all(|event_type| seen.contains(event_type)), "{seen:?}");
@@ -204,7 +204,7 @@ fn sketch(event: &Value) -> String {
 fn check_pid(reader: &str) {
     need!(is_root(), "not root");
     let event_types = event_types();
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
         if !event_types.contains(&drive_of) {
             continue;
@@ -246,12 +246,12 @@ fn check_pid(reader: &str) {
             assert!(missing.len() as u64 <= lost(&trace), "{drive_of} {is_ours}: {missing:#?}");
             assert!(more.len() as u64 <= lost(&reference), "{drive_of} {is_ours}: {more:#?}");
             assert!(!wanted.is_empty());
-            told.extend(trace.events.iter().map(|event| text(event, "type").to_owned()));
+            reported.extend(trace.events.iter().map(|event| text(event, "type").to_owned()));
         }
     }
     // Drops are nobody's before 6.11, where kfree_skb does not tell whose they were.
     let mut all = event_types.into_iter().filter(|event_type| *event_type != "drop");
-    assert!(all.all(|event_type| told.contains(event_type)), "{told:?}");
+    assert!(all.all(|event_type| reported.contains(event_type)), "{reported:?}");
 }
 
 /// Two scenes at once: `--port` tells of one.
@@ -259,7 +259,7 @@ fn check_pid(reader: &str) {
 fn a_port_lets_only_its_own_through() {
     need!(is_root(), "not root");
     let event_types = event_types();
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
         if !event_types.contains(&drive_of) {
             continue;
@@ -277,11 +277,11 @@ fn a_port_lets_only_its_own_through() {
             for event in &trace.events {
                 let ends = [u64_of(event, "sport"), u64_of(event, "dport")];
                 assert!(ends.iter().any(|port| ours.contains(port)), "{event}");
-                told.insert(text(event, "type").to_owned());
+                reported.insert(text(event, "type").to_owned());
             }
         }
     }
-    assert_eq!(told, event_types.iter().map(|event_type| (*event_type).to_owned()).collect());
+    assert_eq!(reported, event_types.iter().map(|event_type| (*event_type).to_owned()).collect());
 }
 
 /// FIN and ACK are handled in whoever is interrupted, here mostly the other end.

@@ -163,7 +163,7 @@ fn trace_and_compare(event_types: &[&str], drive_of: &str, options: &[&str]) -> 
     let mut complete = true;
     for event_type in event_types {
         let compared = ftrace.compare(&trace, event_type);
-        assert!(compared.told > 0 || *event_type != drive_of, "no {event_type}");
+        assert!(compared.reported > 0 || *event_type != drive_of, "no {event_type}");
         complete &= compared.unseen == 0;
     }
     (trace, complete)

@@ -28,8 +28,8 @@ fn check(trace: &Trace, what: &str, all: u64, room: u64) {
     // What a nested run would have put in is in the books as lost.
     let least = all.saturating_sub(room).saturating_sub(u64_of(&trace.end, "recursion_misses"));
     assert!(if least > 0 { evicted >= least } else { evicted == 0 }, "{}", trace.end);
-    let told = trace.stderr.contains("evicted from full maps (raise --max-conns): ");
-    assert_eq!(told, least > 0, "{}", trace.stderr);
+    let reported = trace.stderr.contains("evicted from full maps (raise --max-conns): ");
+    assert_eq!(reported, least > 0, "{}", trace.stderr);
 }
 
 fn connect(fixture: &mut Fixture, count: u64) -> Vec<(Socket, Socket)> {
@@ -195,9 +195,10 @@ fn packets_in_queues_are_counted() {
         client.send(&format!("c{i}"), 1000);
     }
     let backlog = || {
-        let told = pair.left.run(&["tc", "-s", "-j", "qdisc", "show", "dev", &pair.dev, "root"]);
-        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
-        u64_of(&told[0], "qlen")
+        let reported =
+            pair.left.run(&["tc", "-s", "-j", "qdisc", "show", "dev", &pair.dev, "root"]);
+        let reported: serde_json::Value = serde_json::from_str(&reported).expect("JSON");
+        u64_of(&reported[0], "qlen")
     };
     let queued = backlog();
     assert!(queued > CONNECTIONS / 2, "{queued}");

@@ -7,23 +7,24 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::support::{
-    Netns, Server, Sides, TestProcess, is_root, text, traffic_in, turns, u64_of, unique_port,
+    FilteredTracers, Netns, Server, TestProcess, is_root, text, traffic_in, turns, u64_of,
+    unique_port,
 };
 
 /// Two servers in a namespace, and one client of every event type.
-struct World {
+struct FilterFixture {
     ns: Netns,
     any: Server,
     v4: Server,
 }
 
-impl World {
+impl FilterFixture {
     fn new() -> Self {
         let ns = Netns::new();
         ns.run(&["ip", "addr", "add", "2001:db8::1/64", "dev", "lo", "nodad"]);
         let any = Server::start_in(&ns.launch(), &format!("[::]:{}", unique_port()), None);
         let v4 = Server::start_in(&ns.launch(), &format!("0.0.0.0:{}", unique_port()), None);
-        World { ns, any, v4 }
+        FilterFixture { ns, any, v4 }
     }
 
     fn ports(&self) -> String {
@@ -62,11 +63,11 @@ fn check_ports(reader: &str) {
 }
 
 fn ports(reader: &str) -> Result<(), String> {
-    let world = World::new();
-    let (any, v4) = (u64::from(world.any.port()), u64::from(world.v4.port()));
+    let fixture = FilterFixture::new();
+    let (any, v4) = (u64::from(fixture.any.port()), u64::from(fixture.v4.port()));
     let (low, high) = (any.min(v4), any.max(v4));
-    let sides = Sides::start(
-        &world.ports(),
+    let sides = FilteredTracers::start(
+        &fixture.ports(),
         reader,
         &[
             format!("-P 1-2,{}-{high}", low + 1),
@@ -76,7 +77,7 @@ fn ports(reader: &str) -> Result<(), String> {
             format!("--lport {v4} --rport {v4}"),
         ],
     );
-    world.traffic();
+    fixture.traffic();
     let traces = sides.finish(|sides| {
         sides.expect(0, |e| port(e, "sport", high..=high) || port(e, "dport", high..=high))?;
         sides.expect(1, |e| port(e, "sport", any..=any))?;
@@ -97,10 +98,10 @@ fn check_addresses(reader: &str) {
 }
 
 fn addresses(reader: &str) -> Result<(), String> {
-    let world = World::new();
-    let ports = world.ports();
-    let (any, v4) = (world.any.port(), world.v4.port());
-    let sides = Sides::start(
+    let fixture = FilterFixture::new();
+    let ports = fixture.ports();
+    let (any, v4) = (fixture.any.port(), fixture.v4.port());
+    let sides = FilteredTracers::start(
         &ports,
         reader,
         &[
@@ -113,7 +114,7 @@ fn addresses(reader: &str) -> Result<(), String> {
             format!("-P {v4} --laddr 127.1.0.0/16 --raddr 127.0.0.1/32"),
         ],
     );
-    world.traffic();
+    fixture.traffic();
     let either = |e: &Value, nets: &[&str]| addr(e, "saddr", nets) || addr(e, "daddr", nets);
     sides.finish(|sides| {
         sides.expect(0, |e| either(e, &["127.0.0.4/30", "2001:db8::/32"]))?;
@@ -147,7 +148,7 @@ fn connections(reader: &str) -> Result<(), String> {
     let ((a, at_a), (b, at_b)) = (sockets[0], sockets[1]);
     // Hexadecimal is how ss prints them.
     let list = format!("{},{:#x}", a.cookie, b.cookie);
-    let sides = Sides::start(
+    let sides = FilteredTracers::start(
         &ports,
         reader,
         &[

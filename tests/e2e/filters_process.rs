@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::support::{
-    Cgroup, Launch, Server, Sides, TempDir, TestProcess, Tracer, cgroup2, is_one_of, is_root,
-    named, pingpong, traffic_program, turns, unique,
+    Cgroup, FilteredTracers, Launch, Server, TempDir, TestProcess, Tracer, cgroup2, is_one_of,
+    is_root, named, pingpong, traffic_program, turns, unique,
 };
 
 fn check_processes(reader: &str) {
@@ -25,7 +25,7 @@ fn processes(reader: &str) -> Result<(), String> {
     process.accept("other");
 
     let ports = format!("{},{},{}", one.port(), two.port(), to.port());
-    let sides = Sides::start(
+    let sides = FilteredTracers::start(
         &ports,
         reader,
         &[
@@ -73,7 +73,7 @@ fn users(reader: &str) -> Result<(), String> {
     let port = server.port();
     let filters =
         ["--uid 4242", "--uid 4242,4243", "--uid 0"].map(|uid| format!("-P {port} {uid}"));
-    let sides = Sides::start(&server.port_text(), reader, &filters);
+    let sides = FilteredTracers::start(&server.port_text(), reader, &filters);
     let run = |uid: &str| {
         let launch = Launch::here().within(&["setpriv", "--reuid", uid, "--clear-groups"]);
         pingpong(&launch, &program, server.addr, &[])
@@ -106,7 +106,7 @@ fn cgroups(reader: &str, mount: &Path) -> Result<(), String> {
     let sibling = Cgroup::new(mount.join(format!("{name}-2")));
     let server = Server::start("127.0.0.1:0", None);
     let port = server.port();
-    let sides = Sides::start(
+    let sides = FilteredTracers::start(
         &server.port_text(),
         reader,
         &[
@@ -155,7 +155,7 @@ fn check_depth(reader: &str) {
         let server = Server::start("127.0.0.1:0", None);
         let port = server.port();
         let option = format!("-P {port} --cgroup {}", deepest.name());
-        let sides = Sides::start(&server.port_text(), reader, &[option]);
+        let sides = FilteredTracers::start(&server.port_text(), reader, &[option]);
         let launch = deepest.launch(Launch::here());
         let inside = pingpong(&launch, &traffic_program(), server.addr, &[]);
         pingpong(&Launch::here(), &traffic_program(), server.addr, &[]);

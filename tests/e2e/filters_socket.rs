@@ -8,8 +8,9 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::{
-    Cgroup, Launch, Netns, Pair, QUICK, Running, Server, Sides, TempDir, cgroup2, is_one_of,
-    is_root, named, pingpong, text, traffic_in, traffic_program, turns, unique, unique_port,
+    Cgroup, FilteredTracers, Launch, Netns, Pair, QUICK, Running, Server, TempDir, cgroup2,
+    is_one_of, is_root, named, pingpong, text, traffic_in, traffic_program, turns, unique,
+    unique_port,
 };
 
 fn interface(ns: &Netns, name: &str) -> u64 {
@@ -30,7 +31,7 @@ fn places(reader: &str) -> Result<(), String> {
     let ports = format!("{},{}", server.port(), here.port());
     let (left, right) = (&pair.left.name, &pair.right.name);
     let number = interface(&pair.right, "eth0");
-    let sides = Sides::start(
+    let sides = FilteredTracers::start(
         &ports,
         reader,
         &[
@@ -87,7 +88,7 @@ fn marks_and_algorithms(reader: &str) -> Result<(), String> {
     let port = server.port();
     let filters = ["--mark 5,0x4d", "--cc reno", "--cc bic,cubic", "--cc cubic --mark 0x4d"];
     let filters = filters.map(|filter| format!("-P {port} {filter}"));
-    let sides = Sides::start(&server.port_text(), reader, &filters);
+    let sides = FilteredTracers::start(&server.port_text(), reader, &filters);
     let here = Launch::here();
     let reno = pingpong(&here, &traffic_program(), server.addr, &["--cc", "reno"]);
     pingpong(&here, &traffic_program(), server.addr, &["--cc", "cubic"]);
@@ -186,7 +187,7 @@ fn all_at_once(reader: &str, mount: &Path) -> Result<(), String> {
     let all: Vec<String> = std::iter::once(format!("{} -a", filter(None)))
         .chain(changed.clone().map(|i| filter(Some(i))))
         .collect();
-    let sides = Sides::start(&server.port_text(), reader, &all);
+    let sides = FilteredTracers::start(&server.port_text(), reader, &all);
     client.child().stdin.take().expect("piped").write_all(b"go\n").expect("write");
     let (status, stderr) = client.wait();
     assert!(status.success(), "{stderr}");

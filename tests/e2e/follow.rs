@@ -28,8 +28,10 @@ fn ends(event: &Value) -> Ends {
 }
 
 /// The events of each end in their order, in a form in which equal is equal: without what each tracer measures by itself.
-fn told<'e>(events: impl IntoIterator<Item = &'e Value>) -> BTreeMap<(Ends, String), Vec<String>> {
-    let mut told: BTreeMap<_, Vec<String>> = BTreeMap::new();
+fn reported<'e>(
+    events: impl IntoIterator<Item = &'e Value>,
+) -> BTreeMap<(Ends, String), Vec<String>> {
+    let mut reported: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for event in events {
         let mut values = event.as_object().expect("an object").clone();
         values.retain(|name, _| {
@@ -39,9 +41,9 @@ fn told<'e>(events: impl IntoIterator<Item = &'e Value>) -> BTreeMap<(Ends, Stri
         let event_type = text(event, "type");
         let group = if APART.contains(&event_type) { event_type } else { "" };
         let line = Value::Object(values).to_string();
-        told.entry((ends(event), group.to_owned())).or_default().push(line);
+        reported.entry((ends(event), group.to_owned())).or_default().push(line);
     }
-    told
+    reported
 }
 
 /// A loss by silence, after which all goes on, and the end; of all at once.
@@ -76,8 +78,8 @@ fn play(fixture: &mut Fixture, tracer: &Tracer, names: &[String], clients: &[Soc
 /// What the other tracer has of it, which is not everything.
 #[track_caller]
 fn check_follower(what: &str, found: &Trace, reference: &Trace, keep: impl Fn(&Value) -> bool) {
-    let wanted = told(reference.events.iter().filter(|event| keep(event)));
-    let found = told(&found.events);
+    let wanted = reported(reference.events.iter().filter(|event| keep(event)));
+    let found = reported(&found.events);
     assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "{what}");
     for (of, wanted) in wanted {
         let found = &found[&of];

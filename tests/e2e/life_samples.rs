@@ -91,7 +91,7 @@ by_sock_and_raw! {
 
 /// Where they are not shown packets cost nothing.
 #[test]
-fn no_program_sees_packets_where_nobody_asked_for_samples() {
+fn no_program_sees_packets_unless_samples_are_requested() {
     need!(is_root(), "not root");
     let programs = |args: &[&str]| {
         let output = start(&[&["-v", "--port", "1"], args].concat()).stop_raw();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Server, Sides, TestProcess, Trace, Tracer, flooding, is_root, traffic, traffic_in,
-    turns, u64_of,
+    FilteredTracers, Launch, Server, TestProcess, Trace, Tracer, flooding, is_root, traffic,
+    traffic_in, turns, u64_of,
 };
 
 const TRANSPORTS: [&str; 2] = ["ringbuf", "perfbuf"];
@@ -68,7 +68,7 @@ fn sampling(reader: &str, transport: &str) -> Result<(), String> {
         limits.push(format!("{common} --on-change"));
         limits.push(format!("{common} --on-change --sample 3 -a"));
     }
-    let sides = Sides::start(&server.port_text(), reader, &limits);
+    let sides = FilteredTracers::start(&server.port_text(), reader, &limits);
     some_traffic(&server);
     let traces = sides.finish(|sides| {
         sides.expect_of(0, |events| of_each(events, |n, _, _| n % 7 == 0), true)?;
@@ -242,8 +242,8 @@ fn a_busy_connection_does_not_cost_others() {
             trace.end
         );
         for end in ends.as_flattened() {
-            let told = trace.of_cookie(end.cookie).len() as f64;
-            assert!(told > 0.5 * due, "{told} of {due}: {}", trace.end);
+            let reported = trace.of_cookie(end.cookie).len() as f64;
+            assert!(reported > 0.5 * due, "{reported} of {due}: {}", trace.end);
         }
     }
 }

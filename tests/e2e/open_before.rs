@@ -10,7 +10,7 @@ use crate::support::{Launch, Tracer, is_root, kernel, u64_of};
 
 /// Of all that is told of either end, by `life` and `top`.
 #[test]
-fn their_cookies_are_made_at_the_first_look() {
+fn their_cookies_are_made_at_the_first_scan() {
     need!(is_root(), "not root");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let addr = listener.local_addr().expect("its address");

@@ -237,7 +237,7 @@ fn a_key_stands_once_in_an_object() {
 }
 
 /// What the books on stderr have of an event type, by name.
-fn books(stderr: &str) -> BTreeMap<&str, u64> {
+fn counts(stderr: &str) -> BTreeMap<&str, u64> {
     let line = stderr.lines().find_map(|line| line.strip_prefix("tcc-trace: probe: "));
     let line = line.unwrap_or_else(|| panic!("{stderr}")).split(';').next().unwrap_or_default();
     let parts = line.split(['=', '+']).map(|part| part.trim().split_once(' ').expect("two words"));
@@ -247,7 +247,7 @@ fn books(stderr: &str) -> BTreeMap<&str, u64> {
 /// The reason is said in one line, and only what is in the file counts as emitted: of a device that takes nothing, and of
 /// one that has room for so much, where the last write is a part of a piece and of a line.
 #[test]
-fn a_full_disk_is_said_and_what_it_did_not_take_is_lost() {
+fn a_full_disk_is_reported_and_what_it_did_not_take_is_lost() {
     need!(is_root(), "not root");
     let server = Server::start("127.0.0.1:0", None);
     let _traffic = steady(&server.addr.to_string());
@@ -272,7 +272,7 @@ fn a_full_disk_is_said_and_what_it_did_not_take_is_lost() {
                 "{format}: {stderr}"
             );
             assert_eq!(stderr.matches("cannot write").count(), 1, "{format}: {stderr}");
-            let mut books = books(&stderr);
+            let mut books = counts(&stderr);
             let (seen, emitted) = (books.remove("seen"), books["emitted"]);
             assert_eq!(seen, Some(books.values().sum()), "{format}: {stderr}");
             if full {

@@ -205,11 +205,11 @@ fn tcpstates_has_the_same_states_and_times() {
     same(ours.keys().collect(), theirs.keys().collect());
     for (key, event) in ours {
         // What it has not seen the beginning of is 0 there.
-        let (told, known) = (theirs[&key], event["old_state_us"].as_f64());
+        let (reported, known) = (theirs[&key], event["old_state_us"].as_f64());
         if let Some(us) = known
-            && told > 0.0
+            && reported > 0.0
         {
-            assert!((us / 1000.0 - told).abs() < LATE_MS, "{told}: {event}");
+            assert!((us / 1000.0 - reported).abs() < LATE_MS, "{reported}: {event}");
         }
     }
 }

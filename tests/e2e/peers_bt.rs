@@ -105,7 +105,7 @@ impl Both {
 }
 
 #[test]
-fn scripts_of_bpftrace_tell_the_same() {
+fn scripts_of_bpftrace_show_the_same() {
     need!(is_root(), "not root");
     need!(guest(), "they need kprobes", legitimate: true);
     need!(installed("tcplife.bt"), "bpftrace's scripts are not there", legitimate: true);

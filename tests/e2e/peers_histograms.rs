@@ -138,9 +138,10 @@ fn tcprtt_has_the_same_times() {
 fn same_addresses(ours: &Trace, theirs: &[(String, Slots)]) {
     let mut by_address: BTreeMap<String, Slots> = BTreeMap::new();
     for (heading, slots) in theirs {
-        let told = heading.strip_prefix("Remote Address = ").unwrap_or_else(|| panic!("{heading}"));
-        let told = if told == "0.0.0.0" { "::1".into() } else { address(told) };
-        let sums = by_address.entry(told).or_default();
+        let reported =
+            heading.strip_prefix("Remote Address = ").unwrap_or_else(|| panic!("{heading}"));
+        let reported = if reported == "0.0.0.0" { "::1".into() } else { address(reported) };
+        let sums = by_address.entry(reported).or_default();
         slots.iter().for_each(|(slot, count)| *sums.entry(*slot).or_default() += count);
     }
     let rows = ours.events.iter().map(|row| (text(&row["key"], "daddr").to_owned(), in_slots(row)));
@@ -161,8 +162,11 @@ fn same_in_ms(row: &Value, theirs: &Slots) {
     assert_eq!(theirs.values().sum::<u64>(), u64_of(row, "count") + u64_of(row, "unset"), "{row}");
     let of = |slots: &Slots, slot| slots.get(&slot).copied().unwrap_or(0);
     for slot in theirs.keys().chain(least.keys()) {
-        let told = of(theirs, *slot);
-        assert!((of(&least, *slot)..=of(&most, *slot)).contains(&told), "{slot} {told}: {row}");
+        let reported = of(theirs, *slot);
+        assert!(
+            (of(&least, *slot)..=of(&most, *slot)).contains(&reported),
+            "{slot} {reported}: {row}"
+        );
     }
     assert!(theirs.len() > 1, "{theirs:?}");
 }

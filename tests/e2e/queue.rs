@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::support::{
-    FAMILIES, Fixture, Launch, Link, RIGHT, TestProcess, Told, Trace, Tracer, again, has_qdisc,
-    invalid, is_root, pairs, record, schema, tc_counted, text, time_us, u64_of,
+    FAMILIES, Fixture, Launch, Link, LinkPacket, RIGHT, TestProcess, Trace, Tracer, again,
+    has_qdisc, invalid, is_root, pairs, record, schema, tc_counted, text, time_us, u64_of,
 };
 
 const EVENT_TYPE: &str = "queue";
@@ -21,19 +21,25 @@ const ETHERNET: u64 = 14;
 /// Every event with the kernel's own account of it: of as many bytes, and nearest in time. What is missing was hidden, or
 /// stood still on its way from one account to the other.
 #[track_caller]
-fn compared<'a>(ours: &'a [Value], told: &'a [Told]) -> Vec<(&'a Value, &'a Told)> {
+fn compared<'a>(ours: &'a [Value], reported: &'a [LinkPacket]) -> Vec<(&'a Value, &'a LinkPacket)> {
     let mut both: BTreeMap<usize, &Value> = BTreeMap::new();
-    let off = |event: &Value, told: &Told| (u64_of(event, "mono_ns") / 1000).abs_diff(told.at);
+    let off = |event: &Value, reported: &LinkPacket| {
+        (u64_of(event, "mono_ns") / 1000).abs_diff(reported.at)
+    };
     for event in ours {
-        let same = |(_, told): &(usize, &Told)| told.len == u64_of(event, "skb_len");
-        let nearest = told.iter().enumerate().filter(same).min_by_key(|(_, told)| off(event, told));
-        let near = nearest.filter(|(_, told)| off(event, told) < 20_000);
+        let same = |(_, reported): &(usize, &LinkPacket)| reported.len == u64_of(event, "skb_len");
+        let nearest = reported
+            .iter()
+            .enumerate()
+            .filter(same)
+            .min_by_key(|(_, reported)| off(event, reported));
+        let near = nearest.filter(|(_, reported)| off(event, reported) < 20_000);
         let (at, _) = near.unwrap_or_else(|| panic!("not as the kernel tells it: {event}"));
         both.insert(at, event);
     }
-    let enough = |part: usize| part * 5 >= told.len().max(ours.len()) * 4;
-    assert!(enough(both.len()), "{} of {} and {}", both.len(), ours.len(), told.len());
-    let both: Vec<_> = both.into_iter().map(|(at, event)| (event, &told[at])).collect();
+    let enough = |part: usize| part * 5 >= reported.len().max(ours.len()) * 4;
+    assert!(enough(both.len()), "{} of {} and {}", both.len(), ours.len(), reported.len());
+    let both: Vec<_> = both.into_iter().map(|(at, event)| (event, &reported[at])).collect();
     // Nor is what was not seen as it came.
     let known = both.iter().filter(|(event, _)| event["queue_us"].is_u64());
     let known: Vec<_> = known.copied().collect();
@@ -64,16 +70,19 @@ fn check_each(reader: &str) {
     let mut link = Link::new(reader, SLOW, true, &[]);
     link.transfer(&RIGHT, 60_000);
     let (pid, port) = (link.client.pid, link.port);
-    let (trace, ours, told, pair) = link.stop();
+    let (trace, ours, reported, pair) = link.stop();
     check_schema(&trace);
-    let mut both = compared(&ours, &told);
+    let mut both = compared(&ours, &reported);
     // Of some the kernel's own trace has but the end.
     let all = both.len();
-    both.retain(|(_, told)| told.queued_at.is_some());
+    both.retain(|(_, reported)| reported.queued_at.is_some());
     assert!(both.len() * 20 >= all * 19, "{} of {all}", both.len());
-    let times = |ours: &str, theirs: &dyn Fn(&Told) -> Option<u64>| -> Vec<(u64, u64)> {
-        let times = both.iter().map(|(event, told)| {
-            (u64_of(event, ours), theirs(told).unwrap_or_else(|| panic!("{told:?} {event}")))
+    let times = |ours: &str, theirs: &dyn Fn(&LinkPacket) -> Option<u64>| -> Vec<(u64, u64)> {
+        let times = both.iter().map(|(event, reported)| {
+            (
+                u64_of(event, ours),
+                theirs(reported).unwrap_or_else(|| panic!("{reported:?} {event}")),
+            )
         });
         times.collect()
     };
@@ -89,13 +98,13 @@ fn check_each(reader: &str) {
         }),
     );
     let mut off = 0;
-    for (event, told) in &both {
-        let (qlen, backlog) = told.qlen.expect("its way");
+    for (event, reported) in &both {
+        let (qlen, backlog) = reported.qlen.expect("its way");
         let near = u64_of(event, "qlen").abs_diff(qlen) <= 1
             && u64_of(event, "backlog_bytes").abs_diff(backlog) <= 1600;
         // Another CPU's packets have their lines in another order.
         off += u64::from(!near);
-        assert_eq!(u64_of(event, "segs"), told.segs, "{event}");
+        assert_eq!(u64_of(event, "segs"), reported.segs, "{event}");
         assert_eq!((text(event, "qdisc"), &event["queue_mapping"]), ("tbf", &0.into()), "{event}");
         assert_eq!((&event["ifindex"], &event["dport"]), (&port.into(), &port.into()), "{event}");
         assert_eq!(event["dev_netns"], event["netns"], "{event}");
@@ -109,9 +118,9 @@ fn check_each(reader: &str) {
     // SYN-ACKs are not of it, and those have the other side.
     let [bytes, packets, dropped] = tc_counted(&pair);
     assert_eq!(dropped, 0);
-    let segs: u64 = told.iter().map(|told| told.segs).sum();
+    let segs: u64 = reported.iter().map(|reported| reported.segs).sum();
     assert_eq!(segs, packets, "the kernel's trace is not complete");
-    if ours.len() == told.len() {
+    if ours.len() == reported.len() {
         // Of several segments it counts the headers that each will have.
         let wire = ours.iter().map(|event| {
             let (len, data) = (u64_of(event, "skb_len"), u64_of(event, "data_len"));
@@ -155,17 +164,17 @@ fn check_cut(reader: &str) {
         let end = wholes.last().map_or(0, |(end, _)| *end) + if syn { 0 } else { data };
         wholes.push((end, time_us(head).expect("a time")));
     }
-    let (trace, ours, told, _pair) = link.stop();
+    let (trace, ours, reported, _pair) = link.stop();
     check_schema(&trace);
-    let both = compared(&ours, &told);
+    let both = compared(&ours, &reported);
     let first = ours.iter().find(|event| event["flags"] == "SYN").expect("the SYN");
     let first = u64_of(first, "seq") as u32;
     let (mut times, mut cut) = (Vec::new(), 0);
-    for (event, told) in both.iter().filter(|(event, _)| u64_of(event, "data_len") > 0) {
+    for (event, reported) in both.iter().filter(|(event, _)| u64_of(event, "data_len") > 0) {
         let at = u64::from((u64_of(event, "seq") as u32).wrapping_sub(first).wrapping_sub(1));
         let (_, queued_at) = wholes.iter().find(|(end, _)| *end > at).expect("its whole");
-        cut += u64::from(told.queued_at.is_none());
-        times.push((u64_of(event, "queue_us"), told.at - queued_at));
+        cut += u64::from(reported.queued_at.is_none());
+        times.push((u64_of(event, "queue_us"), reported.at - queued_at));
         assert!(event["qdisc_us"].is_u64() && event["qlen"].is_u64(), "{event}");
         assert!(u64_of(event, "qdisc_us") <= u64_of(event, "queue_us"), "{event}");
     }
@@ -179,29 +188,29 @@ fn check_dropped(reader: &str) {
     need!(has_qdisc(SHORT), "this kernel has no tbf", legitimate: true);
     let mut link = Link::new(reader, SHORT, true, &["--min", &format!("{MIN_US}us")]);
     link.transfer_at_once(RIGHT[1], 5, 40_000);
-    let (trace, mut ours, told, pair) = link.stop();
+    let (trace, mut ours, reported, pair) = link.stop();
     assert!(tc_counted(&pair)[2] > 0, "nothing was dropped");
     let all = ours.len();
     ours.retain(|event| event["queue_us"].is_u64());
     assert!(ours.len() * 20 >= all * 19, "{} of {all}", ours.len());
     // Only those that waited so long; the others are in the books.
-    let told: Vec<Told> = told
+    let reported: Vec<LinkPacket> = reported
         .into_iter()
-        .filter(|told| {
-            let Some(waited) = told.queued_at.map(|at| told.at - at) else { return false };
+        .filter(|reported| {
+            let Some(waited) = reported.queued_at.map(|at| reported.at - at) else { return false };
             let seen = ours.iter().any(|event| {
-                u64_of(event, "skb_len") == told.len
-                    && (u64_of(event, "mono_ns") / 1000).abs_diff(told.at) < 200
+                u64_of(event, "skb_len") == reported.len
+                    && (u64_of(event, "mono_ns") / 1000).abs_diff(reported.at) < 200
             });
             // At the limit either may be.
             waited >= MIN_US && (seen || waited > MIN_US + 200)
         })
         .collect();
-    let both = compared(&ours, &told);
+    let both = compared(&ours, &reported);
     assert!(both.len() > 20 && u64_of(&trace.end, "filtered") > 20, "{}", trace.end);
-    let times = both.iter().map(|(event, told)| {
-        let queued_at = told.queued_at.expect("its way");
-        (u64_of(event, "queue_us"), told.at - queued_at)
+    let times = both.iter().map(|(event, reported)| {
+        let queued_at = reported.queued_at.expect("its way");
+        (u64_of(event, "queue_us"), reported.at - queued_at)
     });
     check_times("queue_us", &times.collect::<Vec<_>>());
     assert!(ours.iter().all(|event| u64_of(event, "queue_us") >= MIN_US), "{ours:#?}");

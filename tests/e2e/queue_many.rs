@@ -14,18 +14,22 @@ const QUEUES: u64 = 4;
 const CONNECTIONS: usize = 12;
 
 /// A packet as the kernel's own trace has it handed to the driver: when, its length, its queue.
-struct Told {
+struct SentPacket {
     at: u64,
     len: u64,
     queue: u64,
 }
 
 #[track_caller]
-fn told(lines: &[String]) -> Vec<Told> {
+fn sent_packets(lines: &[String]) -> Vec<SentPacket> {
     let of_line = |line: &String| {
         let (head, fields) = line.split_once(": net_dev_start_xmit: ")?;
         let number = |key: &str| pairs(fields).find(|(name, _)| *name == key)?.1.parse().ok();
-        Some(Told { at: time_us(head)?, len: number("len")?, queue: number("queue_mapping")? })
+        Some(SentPacket {
+            at: time_us(head)?,
+            len: number("len")?,
+            queue: number("queue_mapping")?,
+        })
     };
     lines.iter().filter_map(of_line).collect()
 }
@@ -140,7 +144,7 @@ fn check_queues(reader: &str) {
             open.len() == CONNECTIONS && open.iter().all(|entry| entry.tx_queue == 0)
         });
         let after = counted(sender, dev);
-        let (trace, told) = (tracer.stop(), told(&kernel.lines()));
+        let (trace, reported) = (tracer.stop(), sent_packets(&kernel.lines()));
         trace.check_accounts(&["queue"]);
         if !is_whole(&trace) {
             return false;
@@ -152,8 +156,9 @@ fn check_queues(reader: &str) {
         let mut queues: BTreeMap<u64, u64> = BTreeMap::new();
         for event in &inner {
             let at = u64_of(event, "mono_ns") / 1000;
-            let same = told.iter().filter(|told| told.len == u64_of(event, "skb_len"));
-            let nearest = same.min_by_key(|told| told.at.abs_diff(at)).expect("the kernel's");
+            let same = reported.iter().filter(|reported| reported.len == u64_of(event, "skb_len"));
+            let nearest =
+                same.min_by_key(|reported| reported.at.abs_diff(at)).expect("the kernel's");
             assert_eq!(u64_of(event, "queue_mapping"), nearest.queue, "{event}");
             assert_eq!(event["ifindex"], link["ifindex"], "{event}");
             assert_eq!(text(event, "qdisc"), "pfifo", "{event}");

@@ -36,7 +36,7 @@ fn keys(trace: &Trace) -> BTreeSet<Key> {
 
 /// Clients of two listeners, and of a port where nobody listens, on the right: from the left by the device, from the right
 /// by the loopback interface.
-struct World {
+struct RequestFixture {
     pair: Pair,
     /// Bound to the device, of the mark of its own.
     bound: (TestProcess, u16),
@@ -46,7 +46,7 @@ struct World {
     right: TestProcess,
 }
 
-impl World {
+impl RequestFixture {
     #[track_caller]
     fn new() -> Self {
         let pair = Pair::new();
@@ -74,7 +74,7 @@ impl World {
                 "tcp flags & (syn | ack | rst) == ack drop",
             ],
         );
-        World { pair, bound, free, closed, left, right }
+        RequestFixture { pair, bound, free, closed, left, right }
     }
 
     fn ports(&self) -> String {
@@ -93,8 +93,8 @@ impl World {
 fn check_filters(reader: &str) {
     need!(is_root(), "not root");
     some_turn(|| {
-        let mut world = World::new();
-        let netns = world.pair.right.name.clone();
+        let mut fixture = RequestFixture::new();
+        let netns = fixture.pair.right.name.clone();
         let [own, four, six] = MARKS;
         let filters = [
             vec![],
@@ -105,14 +105,14 @@ fn check_filters(reader: &str) {
             vec!["--iface", "lo"],
             vec!["--iface", "eth0", "--mark", six],
         ];
-        let ports = world.ports();
+        let ports = fixture.ports();
         let tracers = filters.clone().map(|filter| {
             let common = ["--port", &ports, "--netns", &netns, "--reader", reader];
             let args = [&common[..], &filter].concat();
             Tracer::events_in(&Launch::here().with_tracefs(), "synack_retransmit,reset_sent", &args)
         });
-        let before = world.pair.right.counters();
-        let (bound, free, closed) = (world.bound.1, world.free.1, world.closed);
+        let before = fixture.pair.right.counters();
+        let (bound, free, closed) = (fixture.bound.1, fixture.free.1, fixture.closed);
         let mut expected: [BTreeSet<Key>; 7] = Default::default();
         // Whence, whether by the device, and by IPv4.
         let ways =
@@ -123,7 +123,7 @@ fn check_filters(reader: &str) {
                     continue;
                 }
                 let socket =
-                    world.knock(&format!("c{i}-{port}"), by_device, &format!("{addr}:{port}"));
+                    fixture.knock(&format!("c{i}-{port}"), by_device, &format!("{addr}:{port}"));
                 let synack = port != closed;
                 if !synack && !has_bare_resets() {
                     continue;
@@ -153,10 +153,10 @@ fn check_filters(reader: &str) {
             }
         }
         tracers[0].wait_events("all of them", |events| {
-            let told = |key: &Key| events.iter().any(|event| event["dport"] == key.2);
-            expected[0].iter().all(told)
+            let reported = |key: &Key| events.iter().any(|event| event["dport"] == key.2);
+            expected[0].iter().all(reported)
         });
-        let grew = |name: &str| world.pair.right.counters()[name] - before[name];
+        let grew = |name: &str| fixture.pair.right.counters()[name] - before[name];
         let (traces, synacks) = (tracers.map(Tracer::stop), grew("TCPSynRetrans"));
         if !traces.iter().all(is_whole) {
             return false;
@@ -166,9 +166,9 @@ fn check_filters(reader: &str) {
             // In the last but these few there is nothing before 6.10.
             assert_eq!(&keys(trace), expected, "{filter:?}");
         }
-        let told = traces[0].of_type("synack_retransmit").len() as u64;
+        let reported = traces[0].of_type("synack_retransmit").len() as u64;
         // More may come between the two.
-        assert!((1..=synacks).contains(&told), "{told} of {synacks}");
+        assert!((1..=synacks).contains(&reported), "{reported} of {synacks}");
         true
     });
 }
@@ -204,8 +204,8 @@ fn check_attempts(reader: &str) {
         let (sent, ss, timeouts, syns) = wait_for("all accounts to be of one moment", || {
             let sent = || pair.right.counters()["TCPSynRetrans"];
             let before = sent();
-            let told = (before, retransmits(&pair, port), timeouts(), syns());
-            (before == sent()).then_some(told)
+            let reported = (before, retransmits(&pair, port), timeouts(), syns());
+            (before == sent()).then_some(reported)
         });
         let trace = tracer.stop();
         trace.check_accounts(&["synack_retransmit"]);
@@ -263,13 +263,13 @@ fn check_cookies(reader: &str) {
         fixture.settle();
         let trace = tracer.stop();
         trace.check_accounts(&["reset_sent"]);
-        let told = trace.events.iter().filter(|event| event["sk_state"] == "TIME_WAIT");
-        let told: BTreeSet<(u64, u64)> =
-            told.map(|event| (u64_of(event, "cookie"), u64_of(event, "dport"))).collect();
+        let reported = trace.events.iter().filter(|event| event["sk_state"] == "TIME_WAIT");
+        let reported: BTreeSet<(u64, u64)> =
+            reported.map(|event| (u64_of(event, "cookie"), u64_of(event, "dport"))).collect();
         if !is_whole(&trace) {
             return false;
         }
-        assert_eq!(told, expected, "{:#?}", trace.events);
+        assert_eq!(reported, expected, "{:#?}", trace.events);
         true
     });
 }

@@ -54,7 +54,7 @@ fn expected(events: &[Value], netns: u64, key: &[&str], prefix: Option<(u8, u8)>
 
 /// What was printed, of several intervals together.
 #[track_caller]
-fn told(trace: &Trace) -> Rows {
+fn reported(trace: &Trace) -> Rows {
     let (schema, mut rows) = (schema(), Rows::new());
     for row in &trace.events {
         invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
@@ -71,7 +71,7 @@ fn told(trace: &Trace) -> Rows {
     rows
 }
 
-/// Losses of data and ACKs, of SYNs, and of the last ACK of a handshake.
+/// Losses of data and ACKs (not at random: of so few packets all might come), of SYNs, and of the last ACK of a handshake.
 fn lose(fixture: &mut Fixture, tracer: &Tracer) {
     let port = fixture.port;
     fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
@@ -79,13 +79,12 @@ fn lose(fixture: &mut Fixture, tracer: &Tracer) {
     let server = Server::start_in(&fixture.ns.launch(), &listen, Some("reno"));
     fixture.rule(&format!("tcp dport {port} tcp flags syn numgen inc mod 2 == 0 drop"));
     for side in ["dport", "sport"] {
-        fixture.rule(&format!(
-            "tcp {side} {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"
-        ));
+        fixture
+            .rule(&format!("tcp {side} {port} tcp flags & syn == 0 numgen inc mod 20 == 7 drop"));
     }
     for family in FAMILIES {
         let to = fixture.addr(family).to_string();
-        let args = ["bulk", "--to", &to, "--bytes", "1000000", "--cc", "reno"];
+        let args = ["bulk", "--to", &to, "--bytes", "3000000", "--cc", "reno"];
         traffic_in(&fixture.ns.launch(), &args);
     }
     fixture.speak();
@@ -136,9 +135,9 @@ fn check_sums(reader: &str) {
         for ((by, key, prefix), trace) in cases.iter().zip(&traces) {
             assert_eq!(trace.aggregated(), events.events.len() as u64, "--by {by}");
             let wanted = expected(&events.events, fixture.ns.inode(), key, *prefix);
-            let told = told(trace);
+            let reported = reported(trace);
             if !by.contains("max-rows") {
-                assert_eq!(told, wanted, "--by {by}");
+                assert_eq!(reported, wanted, "--by {by}");
                 continue;
             }
             let all = |rows: &Rows| {
@@ -148,14 +147,17 @@ fn check_sums(reader: &str) {
                     sum
                 })
             };
-            assert!(wanted.len() > 3 && told.len() == 3 && told.contains_key("others"), "{told:?}");
-            assert_eq!(all(&told), all(&wanted), "--by {by}");
+            assert!(
+                wanted.len() > 3 && reported.len() == 3 && reported.contains_key("others"),
+                "{reported:?}"
+            );
+            assert_eq!(all(&reported), all(&wanted), "--by {by}");
         }
         let rows = &traces[0].events;
         check_cookies(rows, &events);
         let segs: Vec<u64> = rows.iter().map(|row| u64_of(row, "segs")).collect();
         assert!(segs.is_sorted_by(|a, b| a >= b), "most first: {segs:?}");
-        let all = &told(&traces[3])["{}"];
+        let all = &reported(&traces[3])["{}"];
         for (class, segs) in CLASSES.iter().zip(all.1) {
             let some = ["fast", "syn", "synack"].contains(class);
             assert!(!some || segs > 0, "no {class}: {all:?}");

@@ -54,7 +54,7 @@ fn missing_rights_are_named() {
 
 /// What is wrong with the options is said to anybody.
 #[test]
-fn mistakes_are_told_before_missing_rights() {
+fn mistakes_are_reported_before_missing_rights() {
     need!(is_root(), "not root");
     check_refused(&run(&nobody(&[]), &["--fields", "cwnd"]), 2, &["`cwnd`", "snd_cwnd"]);
     check_refused(&run(&nobody(&[]), &["--reader", "record", "-a"]), 2, &["--reader sock"]);
@@ -80,7 +80,7 @@ fn where_no_thread_can_be_made_that_is_the_error() {
     for (option, value) in
         [("--iface", "lo"), ("--addr", "fe80::1%lo"), ("--netns", "/proc/self/ns/net")]
     {
-        let words = ["it takes a thread: Resource temporarily unavailable"];
+        let words = ["cannot start a thread: Resource temporarily unavailable"];
         check_refused(&run(&launch, &[option, value]), 2, &words);
     }
 }
@@ -192,7 +192,7 @@ fn types_that_are_no_types_are_refused() {
 
 /// A kernel that was built without its types; and one that does not let us see them.
 #[test]
-fn a_kernel_without_types_is_told_and_can_be_helped() {
+fn a_kernel_without_types_is_reported_and_can_be_helped() {
     need!(is_root(), "not root");
     let dir = TempDir::new();
     let copy = dir.path().join("copy");
@@ -261,7 +261,7 @@ fn a_priority_that_may_not_be_had_is_refused() {
 
 /// In confidentiality mode no program may read kernel memory: what needs that is refused, and said why in one line.
 #[test]
-fn a_locked_down_kernel_is_told() {
+fn a_locked_down_kernel_is_reported() {
     need!(is_root(), "not root");
     let mount = ["-t", "securityfs", "none", "/sys/kernel/security"];
     let _ = std::process::Command::new("mount").args(mount).output();

@@ -237,8 +237,8 @@ fn idle_rows_make_room() {
         });
     }
     let trace = tracer.stop();
-    let told: u64 = trace.events.iter().map(|r| u64_of(r, "count") + u64_of(r, "unset")).sum();
-    assert_eq!(trace.aggregated(), told);
+    let reported: u64 = trace.events.iter().map(|r| u64_of(r, "count") + u64_of(r, "unset")).sum();
+    assert_eq!(trace.aggregated(), reported);
     assert!(trace.events.iter().all(|row| row["key"].is_object()), "{:?}", trace.events);
 }
 

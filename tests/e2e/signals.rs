@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Flood, Launch, Running, Server, Sides, Tracer, guest, is_root, tcc_trace, traffic, turns,
-    u64_of, wait_until,
+    FilteredTracers, Flood, Launch, Running, Server, Tracer, guest, is_root, tcc_trace, traffic,
+    turns, u64_of, wait_until,
 };
 
 #[test]
@@ -136,16 +136,16 @@ fn a_signal_while_it_starts_ends_it() {
 }
 
 #[test]
-fn the_books_are_told_when_asked() {
+fn counters_are_printed_on_request() {
     need!(is_root(), "not root");
     let server = Server::start("127.0.0.1:0", None);
     let port = server.port_text();
     let tracer = Tracer::start(&["-P", &port]);
     traffic(&["pingpong", "--to", &server.addr.to_string(), "--count", "20", "--interval", "0ms"]);
     tracer.wait_events("the last reply", |events| events.len() >= 40);
-    for asked in 1..=3 {
+    for requested in 1..=3 {
         tracer.signal(Signal::USR1);
-        wait_until("the books", || tracer.stats().len() == asked);
+        wait_until("the books", || tracer.stats().len() == requested);
     }
     let trace = tracer.stop();
     trace.check_account();
@@ -173,7 +173,7 @@ fn check_stats(stats: &[Value], end: &Value) {
 }
 
 #[test]
-fn the_books_are_told_regularly() {
+fn counters_are_printed_regularly() {
     need!(is_root(), "not root");
     for transport in ["ringbuf", "perfbuf"] {
         let tracer = Tracer::start(&["-P", "1", "--stats", "100ms", "--transport", transport]);
@@ -197,7 +197,7 @@ fn two_tracers_see_the_same() {
         ["ringbuf", "perfbuf", "perfbuf -a"].map(|way| format!("-P {port} --transport {way}"));
     for reader in ["sock", "raw"] {
         turns(|| {
-            let sides = Sides::start(&server.port_text(), reader, &ways);
+            let sides = FilteredTracers::start(&server.port_text(), reader, &ways);
             let to = server.addr.to_string();
             traffic(&["bulk", "--to", &to, "--bytes", "3000000", "--parallel", "2"]);
             let traces = sides.finish(|sides| {

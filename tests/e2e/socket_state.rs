@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 /// A connection within a namespace, and a tracer of its client's end.
-struct Fixture {
+struct SocketFixture {
     ns: Netns,
     client: TestProcess,
     server: TestProcess,
@@ -16,7 +16,7 @@ struct Fixture {
     cookie: u64,
 }
 
-impl Fixture {
+impl SocketFixture {
     #[track_caller]
     fn new() -> Self {
         let ns = Netns::new();
@@ -27,7 +27,13 @@ impl Fixture {
         let addr = server.listen("127.0.0.1:0");
         let ours = client.connect("a", addr);
         server.accept("a");
-        Fixture { ns, client, server, ports: (ours.local.port(), addr.port()), cookie: ours.cookie }
+        SocketFixture {
+            ns,
+            client,
+            server,
+            ports: (ours.local.port(), addr.port()),
+            cookie: ours.cookie,
+        }
     }
 
     /// Traces the client's end from now on.
@@ -118,7 +124,7 @@ fn mono_us() -> u64 {
 
 fn check_options(reader: &str) {
     need!(is_root(), "not root");
-    let mut fixture = Fixture::new();
+    let mut fixture = SocketFixture::new();
     // The kernel derives the priority from the type of service: low delay is TC_PRIO_INTERACTIVE.
     fixture.client.set("a", SocketOption::Mark(77));
     fixture.client.set("a", SocketOption::Tos(16));
@@ -131,7 +137,7 @@ fn check_options(reader: &str) {
 
 fn check_retransmit_timer(reader: &str) {
     need!(is_root(), "not root");
-    let mut fixture = Fixture::new();
+    let mut fixture = SocketFixture::new();
     fixture.silence();
     fixture.client.send("a", 100);
     fixture.check_timer(reader, &[RETRANSMIT]);
@@ -139,7 +145,7 @@ fn check_retransmit_timer(reader: &str) {
 
 fn check_zero_window_timer(reader: &str) {
     need!(is_root(), "not root");
-    let mut fixture = Fixture::new();
+    let mut fixture = SocketFixture::new();
     fixture.client.fill("a");
     // Where the last data was dropped it is sent again, in place of probes; into a closed window that does not count
     // (tcp_retransmit_timer()).

@@ -90,8 +90,8 @@ impl Account {
             let events = account.trace.of_type("retransmit").into_iter();
             let sent = events.map(|event| u64_of(event, "segs")).sum::<u64>()
                 + account.trace.of_type("synack_retransmit").len() as u64;
-            let told = account.grew("RetransSegs").expect("a counter");
-            let whole = sent == told && account.has_undos() && account.trace.end["lost"] == 0;
+            let reported = account.grew("RetransSegs").expect("a counter");
+            let whole = sent == reported && account.has_undos() && account.trace.end["lost"] == 0;
             if whole && fits(&account) {
                 return account;
             }
@@ -99,7 +99,7 @@ impl Account {
                 Err(reason) if !whole => again(&reason),
                 _ if account.trace.end["lost"] != 0 => again("events were lost to recursion"),
                 _ if whole => again("what it is for did not happen"),
-                _ => panic!("{sent} of {told} were seen: {account}"),
+                _ => panic!("{sent} of {reported} were seen: {account}"),
             };
         }
         panic!("no account is complete");
@@ -124,9 +124,9 @@ impl Account {
         // Without that tracepoint one that is followed by the next loss at once is not seen.
         let some = !has_tracepoint("cong_state");
         UNDOS.into_iter().all(|(undo, counter)| {
-            let (told, grew) =
+            let (reported, grew) =
                 (self.undos(undo).len() as u64, self.grew(counter).expect("a counter"));
-            told >= if some { grew - grew / 2 } else { grew }
+            reported >= if some { grew - grew / 2 } else { grew }
         })
     }
 
@@ -166,22 +166,23 @@ impl Account {
     #[track_caller]
     fn check_dsacks(&self) {
         let seen = sacks(&self.listed);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for event in self.of_evidence("dsack") {
             // After the FIN its packets are not seen.
             if event["seq"].is_null() {
                 continue;
             }
             let [seq, end_seq] = ["seq", "end_seq"].map(|name| u64_of(event, name));
-            told.push((seq, end_seq));
+            reported.push((seq, end_seq));
             let again = self.again(event);
             let len: u64 = again.iter().map(|e| u64_of(e, "data_len")).sum();
             assert!(len >= end_seq.wrapping_sub(seq) & 0xffff_ffff, "{event} {again:#?}");
         }
-        assert!(told.iter().all(|range| seen.iter().any(|(sack, _)| sack == range)), "{self}");
+        assert!(reported.iter().all(|range| seen.iter().any(|(sack, _)| sack == range)), "{self}");
         let dsacks: Vec<_> = seen.iter().filter(|(_, below)| *below).collect();
-        let missing: Vec<_> = dsacks.iter().filter(|(range, _)| !told.contains(range)).collect();
-        let nameless = self.of_evidence("dsack").len() - told.len();
+        let missing: Vec<_> =
+            dsacks.iter().filter(|(range, _)| !reported.contains(range)).collect();
+        let nameless = self.of_evidence("dsack").len() - reported.len();
         let named = (dsacks.len() - missing.len() + nameless).min(dsacks.len());
         assert!(enough(named, dsacks.len(), 60), "{missing:?} {self}");
     }

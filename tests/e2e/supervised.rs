@@ -17,7 +17,7 @@ use crate::support::{
     traffic_program, u64_of, wait_until,
 };
 
-/// Starts `tcc-trace … -- COMMAND`.
+/// Starts `tcc-trace … -- CMD`.
 fn start_in(launch: &Launch, options: &[&str], command: &[&str]) -> Tracer {
     Tracer::spawn(launch, &[&["-o", "jsonl"], options, &["--"], command].concat())
 }
@@ -75,7 +75,7 @@ fn an_ignored_sigchld_costs_nothing_and_is_handed_on() {
     for (launch, ignored) in [(ignoring, both), (Launch::here(), 0)] {
         let output = start_in(&launch, &["-P", "1"], &["sh", "-c", "exit 7"]).wait_raw();
         assert_eq!(output.status.code(), Some(7), "{}", output.stderr);
-        output.books().check_account();
+        output.counts().check_account();
         assert_eq!(mask_of_command(&launch, "SigIgn:") & both, ignored);
     }
 }
@@ -120,7 +120,7 @@ fn a_second_request_kills_the_command_and_accounts_for_all() {
         let output = tracer.wait_raw();
         assert_eq!(output.status.code(), Some(128 + signal.as_raw()), "{}", output.stderr);
         assert!(output.stderr.contains("sh did not exit: sent SIGKILL"), "{}", output.stderr);
-        output.books().check_account();
+        output.counts().check_account();
     }
 }
 
@@ -135,7 +135,7 @@ fn a_command_that_is_stopped_ends_at_the_first_request() {
     let output = tracer.wait_raw();
     assert_eq!(output.status.code(), Some(128 + Signal::TERM.as_raw()), "{}", output.stderr);
     assert!(!output.stderr.contains("sent SIGKILL"), "{}", output.stderr);
-    output.books().check_account();
+    output.counts().check_account();
 }
 
 /// The command was told to end when the trace did: a supervisor that asks once, asks for the second time.
@@ -154,13 +154,13 @@ fn after_the_trace_the_first_request_kills_the_command() {
         let output = tracer.wait_raw();
         assert!(test_kill_process(pid).is_err(), "the command goes on");
         assert_eq!(output.status.code(), Some(128 + signal.as_raw()), "{}", output.stderr);
-        output.books().check_account();
+        output.counts().check_account();
     }
 }
 
 /// What it does about SIGTERM belongs to what it does.
 #[test]
-fn a_command_that_is_asked_to_end_is_traced_until_it_has() {
+fn a_command_that_receives_sigterm_is_traced_until_it_ends() {
     need!(is_root(), "not root");
     let server = Server::start("127.0.0.1:0", None);
     let (port, to) = (server.port_text(), server.addr.to_string());
@@ -175,15 +175,16 @@ fn a_command_that_is_asked_to_end_is_traced_until_it_has() {
     tracer.signal(Signal::TERM);
     let output = tracer.wait_raw();
     assert_eq!(output.status.code(), Some(5), "{}", output.stderr);
-    let told = output.stderr.lines().find(|line| line.starts_with('{')).expect("its connection");
-    let cookie = u64_of(&serde_json::from_str(told).expect("JSON"), "cookie");
-    let trace = output.books();
+    let reported =
+        output.stderr.lines().find(|line| line.starts_with('{')).expect("its connection");
+    let cookie = u64_of(&serde_json::from_str(reported).expect("JSON"), "cookie");
+    let trace = output.counts();
     trace.check_account();
     assert!(trace.of_cookie(cookie).len() >= 3, "{:?}", trace.events);
 }
 
 #[test]
-fn what_the_command_leaves_behind_is_told() {
+fn a_note_counts_what_the_command_leaves_behind() {
     need!(is_root(), "not root");
     // They do not keep the tracer's output open.
     let sleep = "sleep 300 >/dev/null 2>&1 &";
@@ -364,7 +365,7 @@ fn few_open_files_are_enough_or_named() {
 
 /// The kernel interrupts its verifier for a pending signal, and libbpf gives up at the fifth time.
 #[test]
-fn the_accounting_may_be_asked_for_while_it_starts() {
+fn counters_may_be_requested_while_it_starts() {
     need!(is_root(), "not root");
     let tracer = Tracer::spawn(&Launch::here(), &["events", "all", "-o", "jsonl", "-P", "1"]);
     let caught = || {
@@ -373,13 +374,13 @@ fn the_accounting_may_be_asked_for_while_it_starts() {
         bits.and_then(|bits| u64::from_str_radix(&bits, 16).ok()).unwrap_or(0)
     };
     wait_until("a handler", || caught() & bit(Number::SIGUSR1) != 0);
-    let mut asked = 0;
+    let mut requested = 0;
     wait_until("the trace", || {
         tracer.signal(Signal::USR1);
-        asked += 1;
+        requested += 1;
         tracer.stderr().contains("tcc-trace: tracing ")
     });
-    assert!(asked > 5, "{asked}");
+    assert!(requested > 5, "{requested}");
     wait_until("the accounting", || !tracer.stats().is_empty());
     tracer.stop().check_account();
 }

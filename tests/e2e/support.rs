@@ -24,7 +24,7 @@ mod role;
 pub mod run;
 mod schema;
 #[macro_use]
-mod side;
+mod filtered;
 mod socket_options;
 mod sockets;
 mod ss;
@@ -50,18 +50,20 @@ pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
-pub use self::ftrace_events::{DERIVED, EVENTS, FtraceEvents, has_tracepoint, hook, tells};
+pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, has_tracepoint, hook, tells};
 pub use self::hidden::{Hidden, OF_CONNECTIONS};
 pub use self::launch::{Launch, Program};
-pub use self::link::{Link, Told, tc_counted};
+pub use self::link::{Link, LinkPacket, tc_counted};
 
+pub use self::filtered::{
+    FilteredTracers, Flood, QUICK, flooding, is_one_of, named, pingpong, unique_port,
+};
 pub use self::fixture::{FAMILIES, Fixture};
 pub use self::netns::{Counters, MACS, Netns, Pair};
 pub use self::one_cpu::OneCpu;
 pub use self::orders::{AcceptCall, Socket, SocketOption};
 pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::schema::{columns, invalid, record, schema};
-pub use self::side::{Flood, QUICK, Sides, flooding, is_one_of, named, pingpong, unique_port};
 pub use self::sockets::{CLOSE_WAIT, ESTABLISHED, FIN_WAIT2, LAST_ACK, SYN_RECV, SocketEntry};
 pub use self::ss::Ss;
 pub use self::tcc::{Reader, Tcc};

@@ -58,8 +58,8 @@ fn times_are_the_hosts_in_any_time_namespace() {
             let trace = tracer.wait();
             trace.check_account();
             assert_eq!(u64_of(&trace.end, "late"), 0, "{}", trace.end);
-            let told = trace.stderr.contains("in this time namespace");
-            assert_eq!(told, note.is_some(), "{}", trace.stderr);
+            let reported = trace.stderr.contains("in this time namespace");
+            assert_eq!(reported, note.is_some(), "{}", trace.stderr);
             assert!(trace.stderr.contains(note.unwrap_or_default()), "{}", trace.stderr);
         }
     }

@@ -114,12 +114,16 @@ fn check_ss(reader: &str) {
     let after = read(&fixture, &all);
     let trace = tracer.stop();
     check(&trace);
-    let told = sums(&trace.events);
+    let reported = sums(&trace.events);
     for (ends, (rx, tx)) in &after {
         let (rx_before, tx_before) = before.get(ends).copied().unwrap_or_default();
-        assert_eq!(told.get(ends), Some(&(rx - rx_before, tx - tx_before)), "{ends:?}: {told:?}");
+        assert_eq!(
+            reported.get(ends),
+            Some(&(rx - rx_before, tx - tx_before)),
+            "{ends:?}: {reported:?}"
+        );
     }
-    assert_eq!(told.len(), after.len());
+    assert_eq!(reported.len(), after.len());
     for row in &trace.events {
         let ours = u64_of(&row["key"], "sport") == u64::from(port);
         let holder = if ours { &fixture.server } else { &fixture.client };
@@ -229,13 +233,13 @@ fn intervals_sum_to_what_was_sent() {
     check(&trace);
     // Where the kernel skipped the program (nested runs, from 6.1 on) an end is missing, and the books say so.
     need!(u64_of(&trace.end, "lost") == 0, "the kernel skipped an end", legitimate: true);
-    let told = received(&trace.events);
-    assert_eq!(told.keys().collect::<Vec<_>>(), sent.keys().collect::<Vec<_>>());
+    let reported = received(&trace.events);
+    assert_eq!(reported.keys().collect::<Vec<_>>(), sent.keys().collect::<Vec<_>>());
     // Beside the data a SYN counts, and FINs that came or were acknowledged before the end.
     let clients = sums(trace.events.iter().filter(|row| u64_of(&row["key"], "dport") == port));
     assert_eq!(clients.len(), sent.len(), "{clients:?}");
     for ((local, ..), (_, tx)) in &clients {
-        let (bytes, rx) = (sent[local], told[local]);
+        let (bytes, rx) = (sent[local], reported[local]);
         let connections = bytes / 3_000_000;
         assert!((bytes..=bytes + connections).contains(&rx), "{local}: {rx} of {bytes}");
         let tx_range = bytes + connections..=bytes + 2 * connections;
@@ -356,8 +360,8 @@ fn the_first_row_has_most() {
         assert_eq!(same(&rows), same(&unsorted), "{sort}");
         let ports: Vec<u16> = rows.iter().map(|row| u64_of(&row["key"], "sport") as u16).collect();
         // The time is what ss has, whatever a slow machine made of it; of the others, that one was made to be the first.
-        let told: Vec<f64> = ports.iter().map(|port| said[port][i]).collect();
-        assert!(told.is_sorted_by(|a, b| a >= b), "{sort}: {told:?}: {rows:#?}");
+        let reported: Vec<f64> = ports.iter().map(|port| said[port][i]).collect();
+        assert!(reported.is_sorted_by(|a, b| a >= b), "{sort}: {reported:?}: {rows:#?}");
         if i < 3 {
             assert_eq!(ports[0], local[i], "{sort}: {rows:#?}");
         }
@@ -365,7 +369,7 @@ fn the_first_row_has_most() {
         if sort == "all" {
             assert_eq!(keys(&rows), keys(&unsorted));
         }
-        assert_eq!(keys(&few), keys(&rows[..2]), "{sort}: {told:?}");
+        assert_eq!(keys(&few), keys(&rows[..2]), "{sort}: {reported:?}");
     }
 }
 
@@ -381,8 +385,8 @@ fn a_command_has_its_connections_counted() {
     ];
     let trace = Tracer::spawn(&Launch::here().with_tracefs(), &args).wait();
     check(&trace);
-    let told = sums(&trace.events);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told.keys().all(|ends| ends.1 == u64::from(server.port())), "{told:?}");
-    assert!(told.values().all(|(_, tx)| (70_001..70_100).contains(tx)), "{told:?}");
+    let reported = sums(&trace.events);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(reported.keys().all(|ends| ends.1 == u64::from(server.port())), "{reported:?}");
+    assert!(reported.values().all(|(_, tx)| (70_001..70_100).contains(tx)), "{reported:?}");
 }

@@ -8,7 +8,7 @@ use crate::support::{
 
 /// More connections at a time than are remembered.
 #[test]
-fn events_of_forgotten_owners_are_lost_and_not_filtered() {
+fn events_of_evicted_owners_are_lost_and_not_filtered() {
     need!(is_root(), "not root");
     let program = traffic_program();
     let program = program.to_str().expect("UTF-8");
@@ -29,8 +29,8 @@ fn events_of_forgotten_owners_are_lost_and_not_filtered() {
             let undecided = u64_of(&trace.end, "lost_undecided");
             assert_eq!(undecided == 0, enough, "{}", trace.end);
             assert_eq!(trace.events.len() as u64 + undecided, all.events.len() as u64);
-            let told = trace.stderr.contains("could not be filtered");
-            assert_eq!(told, !enough, "{}", trace.stderr);
+            let reported = trace.stderr.contains("could not be filtered");
+            assert_eq!(reported, !enough, "{}", trace.stderr);
             assert_eq!(trace.stderr.contains("raise --max-conns"), !enough, "{}", trace.stderr);
         }
     }
@@ -52,7 +52,7 @@ fn the_room_is_the_commands_alone() {
 
 /// Said also of a command that has ended before anybody looks.
 #[test]
-fn processes_without_room_are_told_of_however_short_they_are() {
+fn a_warning_counts_processes_without_room_however_short_they_are() {
     need!(is_root(), "not root");
     for script in ["true & wait", "true & true & true & wait", "sleep 0.3 & wait"] {
         let args = ["-o", "jsonl", "-P", "1", "--max-conns", "1", "-q", "--", "sh", "-c", script];
@@ -90,7 +90,7 @@ fn connections_of_a_shared_address_are_nobodys_until_accepted() {
 
 /// More processes at a time than are remembered: said at once, and counted.
 #[test]
-fn processes_without_room_are_told_of_at_once() {
+fn a_warning_counts_processes_without_room_at_once() {
     need!(is_root(), "not root");
     let server = Server::start("127.0.0.1:0", None);
     let (port, to) = (server.port_text(), server.addr.to_string());

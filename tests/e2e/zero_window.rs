@@ -143,13 +143,14 @@ fn closed_and_opened(reader: &str) -> Result<(), String> {
             probes += u64_of(&peer.1, "probes");
         }
         // While it was closed for good nothing moved.
-        let (waiting, told) = (&peer[peer.len() - 1].1["notsent_bytes"], sender.number("notsent"));
-        assert_eq!(waiting.as_f64(), told, "{}", sender.text);
-        let (rcvbuf, told) = (&local[local.len() - 1].0["rcvbuf"], receiver.number("skmem.rb"));
-        assert_eq!(rcvbuf.as_f64(), told, "{}", receiver.text);
+        let (waiting, reported) =
+            (&peer[peer.len() - 1].1["notsent_bytes"], sender.number("notsent"));
+        assert_eq!(waiting.as_f64(), reported, "{}", sender.text);
+        let (rcvbuf, reported) = (&local[local.len() - 1].0["rcvbuf"], receiver.number("skmem.rb"));
+        assert_eq!(rcvbuf.as_f64(), reported, "{}", receiver.text);
         let used = u64_of(&local[local.len() - 1].0, "rmem_alloc") as f64;
-        let told = receiver.number("skmem.r").expect("skmem");
-        assert!(used > told / 2.0 && used <= told * 1.1, "{used}: {}", receiver.text);
+        let reported = receiver.number("skmem.r").expect("skmem");
+        assert!(used > reported / 2.0 && used <= reported * 1.1, "{used}: {}", receiver.text);
     }
     let said = format!("{before:?} {after:?}");
     // One that data without room closes (6.1; tcp_select_window(), ICSK_ACK_NOMEM) is not in that counter.

@@ -23,7 +23,7 @@ fn order(plan: &Plan) -> Vec<Reader> {
 }
 
 #[test]
-fn the_record_is_used_only_where_nothing_more_is_asked() {
+fn the_record_is_used_only_if_nothing_more_is_requested() {
     let plain = plan(&request(), &modern()).unwrap();
     assert_eq!(order(&plain), [Reader::Sock, Reader::Record, Reader::Raw]);
     assert!(!plain.track_conn);
@@ -71,7 +71,7 @@ fn what_cannot_be_had_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn other_events_come_from_typed_programs_and_the_end_before_it_is_forgotten() {
+fn other_events_come_from_typed_programs_and_the_end_before_it_is_deleted() {
     let event_types = EVENT_TYPES
         .iter()
         .filter(|event_type| ["destroy", "state"].contains(&event_type.name))
@@ -85,7 +85,7 @@ fn other_events_come_from_typed_programs_and_the_end_before_it_is_forgotten() {
 }
 
 #[test]
-fn connections_are_read_by_the_iterator_and_their_end_before_they_are_forgotten() {
+fn connections_are_read_by_the_iterator_and_their_end_before_they_are_deleted() {
     let event_types =
         EVENT_TYPES.iter().filter(|event_type| event_type.name == "destroy").collect();
     let request = Request { event_types, owner: true, conn_snapshots: true, ..Request::default() };
@@ -131,7 +131,7 @@ fn without_io_uring_accepts_are_seen_by_use() {
 }
 
 #[test]
-fn packets_are_looked_at_only_for_columns_that_tell_of_them() {
+fn packets_are_sampled_only_for_columns_that_need_them() {
     let event_types = EVENT_TYPES.iter().filter(|event_type| event_type.name == "life").collect();
     let request = Request { event_types, ..Request::default() };
     let sampling = |request: &Request| {
@@ -163,7 +163,7 @@ fn an_event_type_may_have_several_programs() {
 }
 
 #[test]
-fn what_is_missing_without_a_tracepoint_is_said() {
+fn a_note_names_what_is_missing_without_a_tracepoint() {
     let event_types: Vec<_> =
         EVENT_TYPES.iter().filter(|event_type| event_type.name == "queue").collect();
     let request = Request { event_types, ..Request::default() };
@@ -176,7 +176,7 @@ fn what_is_missing_without_a_tracepoint_is_said() {
 }
 
 #[test]
-fn without_tracefs_the_missing_cookies_are_said() {
+fn without_tracefs_a_note_names_the_missing_cookies() {
     let features =
         KernelFeatures { cookie_helper: false, tracefs: Err("not mounted".into()), ..modern() };
     let request = Request { reader: Some(Reader::Sock), ..request() };

@@ -46,8 +46,8 @@ pub fn network(event: &Value, name: &str, prefix: Option<(u8, u8)>) -> Value {
 pub fn check_row(row: &Value, values: &[u64], unset: u64) {
     assert_eq!(printed(row), buckets(values), "{row}");
     let (count, sum) = (values.len() as u64, values.iter().sum::<u64>());
-    let told = ["count", "unset", "sum_us"].map(|name| u64_of(row, name));
-    assert_eq!(told, [count, unset, sum], "{row}");
+    let reported = ["count", "unset", "sum_us"].map(|name| u64_of(row, name));
+    assert_eq!(reported, [count, unset, sum], "{row}");
     if values.is_empty() {
         assert!(["avg_us", "min_us", "p50_us", "max_us"].iter().all(|name| row[name].is_null()));
         return;

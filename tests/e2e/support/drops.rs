@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::filtered::unique_port;
 use super::ftrace::{Instance, maybe_unseen, time_us};
 use super::launch::Launch;
 use super::netns::{Netns, Pair};
 use super::orders::Socket;
-use super::side::unique_port;
 use super::test_process::TestProcess;
 use super::times::compared;
 use super::tracer::{Trace, text, u64_of};
@@ -145,7 +145,7 @@ fn counted_by(ns: &Netns, family: &str) -> (u64, u64) {
 
 /// One call of the tracepoint, as the kernel prints it.
 #[derive(Debug)]
-pub struct Told {
+pub struct DropCall {
     time_us: u64,
     /// See [`maybe_unseen`].
     maybe_unseen: bool,
@@ -158,7 +158,7 @@ pub struct Told {
     pub stack: Vec<String>,
 }
 
-impl Told {
+impl DropCall {
     fn is(&self, event: &Value) -> bool {
         let protocol = if event["family"] == "ipv4" { 0x0800 } else { 0x86dd };
         let reason = event["reason"].as_str();
@@ -213,16 +213,16 @@ impl Truth {
     }
 
     #[track_caller]
-    fn told(&self) -> Vec<Told> {
-        let mut all: Vec<Told> = Vec::new();
+    fn reported(&self) -> Vec<DropCall> {
+        let mut all: Vec<DropCall> = Vec::new();
         // Those of several CPUs stand between one another, and on each a softirq may put its own between an event and the
         // event's stack.
         let mut open_of_cpu: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut stack_of = None;
         for line in self.0.lines() {
             if let Some(frame) = line.strip_prefix(" => ") {
-                let told = stack_of.and_then(|i: usize| all.get_mut(i));
-                told.into_iter().for_each(|told| told.stack.push(bare(frame)));
+                let reported = stack_of.and_then(|i: usize| all.get_mut(i));
+                reported.into_iter().for_each(|reported| reported.stack.push(bare(frame)));
                 continue;
             }
             let cpu = line.split_once(" [").and_then(|(_, rest)| rest.split(']').next());
@@ -232,7 +232,7 @@ impl Truth {
             let Some((head, fields)) = line.split_once(": kfree_skb: ") else { continue };
             let after = |key: &str| fields.split_once(key).map(|(_, rest)| rest);
             let location = bare(after("location=").expect("a location"));
-            all.push(Told {
+            all.push(DropCall {
                 time_us: time_us(head).unwrap_or_else(|| panic!("not understood: {line}")),
                 maybe_unseen: maybe_unseen(head),
                 protocol: after("protocol=")
@@ -250,8 +250,8 @@ impl Truth {
     /// How many packets dropped for that reason may have been hidden from us.
     #[track_caller]
     pub fn hidden(&self, reason: &str) -> u64 {
-        let all = self.told().into_iter().filter(|told| told.maybe_unseen);
-        all.filter(|told| told.reason.as_deref() == Some(reason)).count() as u64
+        let all = self.reported().into_iter().filter(|reported| reported.maybe_unseen);
+        all.filter(|reported| reported.reason.as_deref() == Some(reason)).count() as u64
     }
 
     /// Each of ours is one of theirs at that moment with the same reason at the same place, by the same way if ours
@@ -261,19 +261,19 @@ impl Truth {
         // Time, protocol, reason, location.
         compared(trace.events.len(), 4 * trace.events.len());
         let mut ways = 0;
-        let mut told = self.told();
-        told.sort_by_key(|told| told.time_us);
+        let mut reported = self.reported();
+        reported.sort_by_key(|reported| reported.time_us);
         let mut ours: Vec<&Value> = trace.events.iter().collect();
         ours.sort_by_key(|event| u64_of(event, "mono_ns"));
         for event in ours {
             let now = u64_of(event, "mono_ns") / 1000;
-            let then = |told: &Told| told.time_us.abs_diff(now) < SLACK_US;
+            let then = |reported: &DropCall| reported.time_us.abs_diff(now) < SLACK_US;
             // Of several the earliest, so that those that are left are for those that come.
-            match told.iter().position(|told| then(told) && told.is(event)) {
-                Some(i) => ways += usize::from(!told.remove(i).stack.is_empty()),
+            match reported.iter().position(|reported| then(reported) && reported.is(event)) {
+                Some(i) => ways += usize::from(!reported.remove(i).stack.is_empty()),
                 None => {
-                    told.retain(then);
-                    panic!("the kernel does not tell {event}\nthen it told {told:#?}");
+                    reported.retain(then);
+                    panic!("the kernel does not tell {event}\nthen it told {reported:#?}");
                 }
             }
         }

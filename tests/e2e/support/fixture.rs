@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use super::Netns;
+use super::filtered::unique_port;
 use super::orders::Socket;
-use super::side::unique_port;
 use super::sockets::CLOSE_WAIT;
 use super::test_process::TestProcess;
 

@@ -63,7 +63,7 @@ pub const EVENTS: &[&str] = &[
 const ERASED: &[&str] = &["destroy", "error"];
 
 /// Those that need not be one event for each call of their tracepoint.
-pub const DERIVED: &[&str] =
+pub const INFERRED: &[&str] =
     &["connect", "life", "accept", "listen_drop", "zero_window", "spurious", "queue"];
 
 /// An event type's tracepoint, as tracefs has it.
@@ -108,7 +108,7 @@ pub struct Fact {
 #[derive(Clone, Copy, Default)]
 pub struct Compared {
     /// Events that the kernel told.
-    pub told: usize,
+    pub reported: usize,
     /// Those of them that were hidden from us.
     pub unseen: usize,
 }
@@ -258,7 +258,7 @@ impl FtraceEvents {
         // The ends are two more.
         compared(ours.len(), ours.iter().map(|fact| 2 + fact.values.len()).sum());
         let theirs = self.all_facts(event_type);
-        let mut taken = told_with_ends(&ours, &theirs);
+        let mut taken = reported_with_ends(&ours, &theirs);
         let theirs = theirs.into_iter();
         let theirs =
             by_connection(theirs.filter_map(|fact| self.restored(fact, &ours, &mut taken)));
@@ -293,14 +293,14 @@ impl FtraceEvents {
             "{event_type}: {missing} are missing, {lost} accounted for as lost"
         );
         // Where this happens at all it is rare, among the events of the whole machine.
-        let told: usize = theirs.values().map(Vec::len).sum();
+        let reported: usize = theirs.values().map(Vec::len).sum();
         assert!(lost <= 1 + u64_of(books, "seen") / 20, "{event_type}: {books}");
-        Compared { told, unseen }
+        Compared { reported, unseen }
     }
 }
 
 /// Which of ours the kernel tells with both ends: no fact without ends is one of these.
-fn told_with_ends(ours: &[Fact], theirs: &[Fact]) -> BTreeSet<usize> {
+fn reported_with_ends(ours: &[Fact], theirs: &[Fact]) -> BTreeSet<usize> {
     let mut taken = BTreeSet::new();
     for fact in theirs.iter().filter(|fact| fact.peer.port() != 0) {
         let same = ours.iter().enumerate().find(|(i, our)| !taken.contains(i) && *our == fact);

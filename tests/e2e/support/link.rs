@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::filtered::unique_port;
 use super::ftrace::{Instance, pairs, time_us};
-use super::side::unique_port;
 use super::tracer::{Trace, Tracer};
 use super::{Launch, Pair, TestProcess, unique, wait_until};
 
 /// A packet as the kernel's own trace has it handed to the driver; times in µs.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct LinkPacket {
     pub at: u64,
     pub len: u64,
     pub segs: u64,
@@ -131,21 +131,21 @@ impl Link {
 
     /// Its trace, the events of the left device, and what the kernel tells of it.
     #[track_caller]
-    pub fn stop(self) -> (Trace, Vec<Value>, Vec<Told>, Pair) {
-        let told = told(&self.kernel.lines(), self.has_enqueue);
+    pub fn stop(self) -> (Trace, Vec<Value>, Vec<LinkPacket>, Pair) {
+        let reported = reported(&self.kernel.lines(), self.has_enqueue);
         let trace = self.tracer.stop();
         trace.check_accounts(&["queue"]);
         assert_eq!(trace.end["lost"], 0, "{}", trace.end);
         let ours = trace.events.iter().filter(|e| e["dev"] == self.pair.dev.as_str());
         let ours = ours.cloned().collect();
-        (trace, ours, told, self.pair)
+        (trace, ours, reported, self.pair)
     }
 }
 
 #[track_caller]
-fn told(lines: &[String], has_enqueue: bool) -> Vec<Told> {
+fn reported(lines: &[String], has_enqueue: bool) -> Vec<LinkPacket> {
     let mut ways: HashMap<String, Way> = HashMap::new();
-    let (mut told, mut qlen, mut bulk_at) = (Vec::new(), (0_u64, 0_u64), None);
+    let (mut reported, mut qlen, mut bulk_at) = (Vec::new(), (0_u64, 0_u64), None);
     for line in lines.iter().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let (head, rest) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
         let at = time_us(head).unwrap_or_else(|| panic!("{line}"));
@@ -187,7 +187,7 @@ fn told(lines: &[String], has_enqueue: bool) -> Vec<Told> {
                     way.dequeued_at = bulk_at;
                     qlen = leaves(way.len, qlen);
                 }
-                told.push(Told {
+                reported.push(LinkPacket {
                     at,
                     len,
                     segs: number("gso_segs").max(1),
@@ -199,7 +199,7 @@ fn told(lines: &[String], has_enqueue: bool) -> Vec<Told> {
             }
         }
     }
-    told
+    reported
 }
 
 #[track_caller]

@@ -196,12 +196,12 @@ impl Output {
     #[track_caller]
     pub fn trace(self) -> Trace {
         assert!(self.status.success(), "{:?}: {}", self.status, self.stderr);
-        self.books()
+        self.counts()
     }
 
     /// The JSON lines, whatever the status.
     #[track_caller]
-    pub fn books(self) -> Trace {
+    pub fn counts(self) -> Trace {
         let mut lines: Vec<Value> = self.stdout.lines().map(parse).collect();
         let end = lines.pop().unwrap_or_else(|| panic!("no output: {}", self.stderr));
         assert_eq!(end["type"], "end", "the last line is the account: {end}");
@@ -245,7 +245,7 @@ impl Trace {
     /// Every event that the hook saw is accounted for, and what is printed is what was emitted.
     #[track_caller]
     pub fn check_account(&self) {
-        check_books(&self.end, self.events.len());
+        check_counts(&self.end, self.events.len());
     }
 
     /// The same for each of these event types, of which there are books and of no others.
@@ -253,17 +253,17 @@ impl Trace {
     pub fn check_accounts(&self, event_types: &[&str]) {
         self.check_account();
         let books = self.end["event_types"].as_object().unwrap_or_else(|| panic!("{}", self.end));
-        let told: BTreeSet<&str> = books.keys().map(String::as_str).collect();
-        assert_eq!(told, event_types.iter().copied().collect(), "{}", self.end);
+        let reported: BTreeSet<&str> = books.keys().map(String::as_str).collect();
+        assert_eq!(reported, event_types.iter().copied().collect(), "{}", self.end);
         for (event_type, books) in books {
-            check_books(books, self.of_type(event_type).len());
+            check_counts(books, self.of_type(event_type).len());
         }
     }
 
     /// Of a command that counts: every event that the hook saw is accounted for, and none was printed; those counted.
     #[track_caller]
     pub fn aggregated(&self) -> u64 {
-        check_books(&self.end, 0);
+        check_counts(&self.end, 0);
         assert!(!self.stderr.contains("the summaries show"), "{}", self.stderr);
         u64_of(&self.end, "aggregated")
     }
@@ -287,7 +287,7 @@ fn check_order(events: &[Value], end: &Value) {
 }
 
 #[track_caller]
-fn check_books(books: &Value, printed: usize) {
+fn check_counts(books: &Value, printed: usize) {
     let n = |key: &str| u64_of(books, key);
     let parts =
         ["emitted", "aggregated", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];

@@ -47,7 +47,7 @@ pub fn calls<'e>(events: impl IntoIterator<Item = &'e Value>) -> BTreeMap<Connec
 }
 
 /// A reference on these ports, and others with a filter each.
-pub struct Sides {
+pub struct FilteredTracers {
     reference: Tracer,
     others: Vec<(String, Tracer)>,
     _quiet: RwLockReadGuard<'static, ()>,
@@ -57,7 +57,7 @@ pub struct Sides {
 /// there is none: who makes one takes this for writing.
 static FLOOD: RwLock<()> = RwLock::new(());
 
-/// While it lives no `Sides` compare.
+/// While it lives no `FilteredTracers` compare.
 pub fn flooding() -> RwLockWriteGuard<'static, ()> {
     FLOOD.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -68,7 +68,7 @@ fn in_order(mut events: Vec<Value>) -> Vec<Value> {
     events
 }
 
-impl Sides {
+impl FilteredTracers {
     /// All of them trace when this returns. A filter's words stand with blanks between.
     #[track_caller]
     pub fn start(ports: &str, reader: &str, filters: &[String]) -> Self {
@@ -86,7 +86,7 @@ impl Sides {
         };
         let mut others: Vec<_> = filters.iter().map(spawn).collect();
         others.iter_mut().for_each(|(_, tracer)| tracer.wait_ready());
-        Sides { reference, others, _quiet: quiet }
+        FilteredTracers { reference, others, _quiet: quiet }
     }
 
     pub fn reference(&self) -> Vec<Value> {
