@@ -57,12 +57,13 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> 
             (view(of_command, tables), details, false)
         }
         (several, _) => {
-            let common = several.first().map_or(&[][..], |(event_type, _)| common(event_type));
+            let common = several.iter().map(|(event_type, _)| common(event_type));
+            let common = common.max_by_key(|view| view.len()).unwrap_or_default();
             let mut cells = view(common, tables);
             let event_type = Cell { title: "EVENT".into(), part: CellPart::EventType, width: 14 };
             cells.insert(cells.len().min(1), event_type);
             let details =
-                several.iter().map(|(event_type, table)| rest(event_type, table, output)).collect();
+                several.iter().map(|(of, table)| rest(of, common, table, output)).collect();
             (cells, details, true)
         }
     };
@@ -76,11 +77,11 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> 
     }
 }
 
-/// Cells at the start of every view: time and the two ends.
-const COMMON: usize = 3;
-
+/// The cells at the start of a view that others have too: time and the two ends. A listener has no peer.
 fn common(event_type: &EventType) -> View {
-    event_type.view.get(..COMMON).unwrap_or_default()
+    const COMMON: [&str; 3] = ["time", "saddr:sport", "daddr:dport"];
+    let is_common = |(_, column, _): &&(_, &str, _)| COMMON.contains(column);
+    &event_type.view[..event_type.view.iter().take_while(is_common).count()]
 }
 
 fn view(view: View, tables: &[ColumnSet]) -> Vec<Cell> {
@@ -106,9 +107,9 @@ fn beyond(table: &ColumnSet, view: View, output: &Output) -> ColumnSet {
 }
 
 /// The columns after the common cells.
-fn rest(event_type: &EventType, table: &ColumnSet, output: &Output) -> ColumnSet {
+fn rest(event_type: &EventType, common: View, table: &ColumnSet, output: &Output) -> ColumnSet {
     let shown = |s: &&Selected| {
-        !shows(common(event_type), s.column.name)
+        !shows(common, s.column.name)
             && (output.fields != Fields::Standard
                 || shows(event_type.view, s.column.name)
                 || is_list(s))

@@ -19,7 +19,7 @@ use tcc_trace::session::columns::{Selection, select};
 use tcc_trace::session::output::sink_into;
 use tcc_trace::skel::{Head, ProbeRecord, ProbeStd, bytes};
 use tcc_trace::symbols::Symbols;
-use tcc_trace::table::{Moment, Row, Type, Value};
+use tcc_trace::table::{Column, Moment, Row, Type, Value};
 
 const FORMATS: [(Format, &str); 3] =
     [(Format::Text, "txt"), (Format::Jsonl, "jsonl"), (Format::Csv, "csv")];
@@ -162,42 +162,47 @@ fn a_sample_is_a_line_of_a_terminal() {
     assert!(lines[3].contains(" 192.168.100.255:65535 9999 99999 999999 9999999 "), "{text}");
 }
 
-/// With all fields every value of a record is on the terminal: in a cell of the view, or behind its name; of one event type, and
-/// of several in one stream.
+/// Every value is on the terminal, in a cell or behind its name: of one event type and of several in one stream, the values of
+/// the view with the standard fields, and all values with all fields.
 #[test]
-fn all_fields_are_all_in_text() {
+fn every_value_is_in_text() {
     let types = types();
     for (i, event_type) in EVENT_TYPES.iter().enumerate() {
         let other = &EVENT_TYPES[(i + 1) % EVENT_TYPES.len()];
-        for (event_types, cells) in
-            [(&[event_type][..], event_type.view.len()), (&[event_type, other], 3)]
-        {
-            let output = output(Format::Text, Fields::All);
-            let selection = select(event_types, &output, |_| true).expect("no field was named");
-            for record in records(event_type) {
-                let written = Written::default();
-                let mut sink = sink_into(written.clone(), &output, &selection);
-                let event = decode(&record, &types);
-                sink.event(&event).unwrap();
-                sink.flush().unwrap();
-                let text = String::from_utf8(written.0.take()).expect("UTF-8");
-                let in_cell = |name: &str| {
-                    event_type.view[..cells]
-                        .iter()
-                        .any(|(_, of, _)| of.split(':').any(|of| of == name))
-                };
-                for (index, column) in (event_type.columns)().iter().enumerate() {
-                    let behind = format!(" {}:", column.name);
-                    let shown = in_cell(column.name) || text.contains(&behind);
-                    let nothing = event.value(index) == Value::Null;
+        let in_view = |column: &str| {
+            event_type.view.iter().any(|(_, of, _)| of.split(':').any(|of| of == column))
+        };
+        for event_types in [&[event_type][..], &[event_type, other], &[other, event_type]] {
+            let is_common =
+                |column: &str| ["time", "saddr", "sport", "daddr", "dport"].contains(&column);
+            let in_cell = |column: &str| {
+                if event_types.len() == 1 { in_view(column) } else { is_common(column) }
+            };
+            for fields in [Fields::Standard, Fields::All] {
+                let output = output(Format::Text, fields.clone());
+                let selection = select(event_types, &output, |_| true).expect("no field was named");
+                let wanted = |column: &Column| {
                     // A list has lines of its own.
-                    let list = column.ty == Type::TextList;
-                    assert!(
-                        shown || nothing || list,
-                        "{}: {}:\n{text}",
-                        event_type.name,
-                        column.name
-                    );
+                    column.ty != Type::TextList && (fields == Fields::All || in_view(column.name))
+                };
+                for record in records(event_type) {
+                    let written = Written::default();
+                    let mut sink = sink_into(written.clone(), &output, &selection);
+                    let event = decode(&record, &types);
+                    sink.event(&event).unwrap();
+                    sink.flush().unwrap();
+                    let text = String::from_utf8(written.0.take()).expect("UTF-8");
+                    let columns = (event_type.columns)();
+                    for (index, column) in columns.iter().enumerate().filter(|(_, c)| wanted(c)) {
+                        let behind = text.contains(&format!(" {}:", column.name));
+                        let nothing = event.value(index) == Value::Null;
+                        assert!(
+                            in_cell(column.name) || behind || nothing,
+                            "{}: {}:\n{text}",
+                            event_type.name,
+                            column.name
+                        );
+                    }
                 }
             }
         }
