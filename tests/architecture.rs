@@ -110,3 +110,21 @@ fn every_event_type_has_its_parts() {
         assert!(event_type.view.iter().all(|(title, ..)| title.len() <= 15));
     }
 }
+
+/// A test that was renamed would run on no kernel: script/vm would find out, but late.
+#[test]
+fn the_list_of_kernels_names_tests_that_exist() {
+    let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels.list"));
+    let list = list.unwrap();
+    let rows = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for row in rows {
+        let name = row.split_whitespace().nth(1).expect("a name");
+        let (module, test) = name.split_once("::").expect("module::test");
+        let path = format!("{}/tests/e2e/{module}.rs", env!("CARGO_MANIFEST_DIR"));
+        let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let (start, end) = test.split_once('*').unwrap_or((test, ""));
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let mut words = source.split(|c| !is_word(c));
+        assert!(words.any(|word| word.starts_with(start) && word.contains(end)), "{row}");
+    }
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel's CLOCK_MONOTONIC. In a time namespace the reader has another one, of which /proc/self/timens_offsets need not
- * tell: it is that of a process's children.
+ * The kernel's CLOCK_MONOTONIC. In a time namespace the reader has another one, which /proc/self/timens_offsets need not
+ * show: that file is about the process's children.
  */
 #ifndef __TCC_CLOCK_BPF_H__
 #define __TCC_CLOCK_BPF_H__

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the Rust side tells the BPF programs: how to wait, what to let through, how to emit. Rules as in event.h. */
+/* Settings that the Rust side gives the BPF programs: waiting, filters, output. Rules as in event.h. */
 #ifndef __TCC_CONFIG_H__
 #define __TCC_CONFIG_H__
 
@@ -47,7 +47,7 @@ struct tcc_addr_key {
 	__u8 addr[16];
 };
 
-/* Read-only for the programs: the verifier sees constants and drops the code of what is not asked for. */
+/* Read-only for the programs: the verifier sees constants and drops the code that is not needed. */
 struct tcc_config {
 	__u64 every_ns;
 	__u64 rate_interval_ns;

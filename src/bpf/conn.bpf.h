@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is remembered per connection, above all its owner.
+ * State kept per connection, above all its owner.
  *
  * In softirq the current task is whoever was interrupted, and even who holds the socket's lock may be a bystander (ss
  * reads struct tcp_info under it, and works off the backlog when it lets go). So an owner is learnt only where a process
- * does something with its socket: connects, listens, sends, receives. That it is a process is told by sk_lock.owned,
- * which lock_sock() alone sets; kernel users of the same functions run in softirq or as kernel threads.
- * What no hook saw (a socket that only sends, before 6.16) is asked for: the reader then runs the task_file iterator.
+ * does something with its socket: connects, listens, sends, receives. sk_lock.owned shows that it is a process,
+ * as only lock_sock() sets it; kernel users of the same functions run in softirq or as kernel threads.
+ * For a socket that no hook saw (one that only sends, before 6.16), the reader is requested to run the task_file iterator.
  */
 #ifndef __TCC_CONN_BPF_H__
 #define __TCC_CONN_BPF_H__

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The D-SACK (RFC 2883) of a packet: which data the peer got twice. The kernel counts it (tcp_check_dsack(), with whose rule
- * it is told from a SACK here) and keeps no range, so it is read from the packet.
+ * The D-SACK (RFC 2883) of a packet: which data the peer got twice. The kernel counts it and keeps no range, so it is
+ * read from the packet, and distinguished from a SACK by the rule of tcp_check_dsack().
  */
 #ifndef __TCC_DSACK_BPF_H__
 #define __TCC_DSACK_BPF_H__

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A record's way out, and the books on it. */
+/* Submit records and update counters. */
 #ifndef __TCC_EMIT_BPF_H__
 #define __TCC_EMIT_BPF_H__
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is remembered between events. These maps are LRU: when one is full what was idle for longest is evicted, and the
- * books tell how much that was.
+ * Maps that keep state between events. They are LRU: when one is full, the kernel evicts the entry that was idle for longest.
+ * Insertions and deletions are counted, so that the reader can compute how many entries were evicted.
  */
 #ifndef __TCC_ENTRIES_BPF_H__
 #define __TCC_ENTRIES_BPF_H__

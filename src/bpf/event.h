@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The contract between the BPF programs and the Rust side: record event types and layouts. Configuration: config.h.
+ * The contract between the BPF programs and the Rust side: event types and record layouts. Configuration: config.h.
  *
  * Rust sees these types through the skeleton (BTF), so a layout is written here and nowhere else.
  * Rules: fixed-width integers only, fields from large to small, no hidden padding (checked below): every byte of a
@@ -337,8 +337,8 @@ union tcc_record {
 };
 
 /*
- * What became of the events of one event type, on one CPU. `seen` is counted on entry and every other field on the way out,
- * apart from each other, so that their sum is a check and not a definition.
+ * Counters of one event type, on one CPU. `seen` is counted on entry and every other field on the way out, independently,
+ * so that their sum is a check and not a definition.
  */
 struct tcc_counters {
 	__u64 seen;
@@ -349,7 +349,7 @@ struct tcc_counters {
 	__u64 submitted;
 	__u64 caught; /* of the seen: by the second program, as the kernel had skipped the first */
 	__u64 aggregated; /* counted in a summary, in place of a record */
-	__u64 undecided; /* the owner, whom a filter asks for, is not known */
+	__u64 undecided; /* a filter needs the owner, which is not known */
 };
 
 #define TCC_NO_PADDING(type, last) \

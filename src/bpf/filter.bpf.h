@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The filters: AND across options, OR within a list. Each stage is compiled in only where it is asked for, cheapest
+ * The filters: AND across options, OR within a list. A stage is compiled in only if an option needs it. The cheapest come
  * first: ports are bit sets, addresses a trie, all else a hash of (filter, value).
  */
 #ifndef __TCC_FILTER_BPF_H__
@@ -105,7 +105,7 @@ static __always_inline bool filter_head(const struct tcc_head *h, __u32 ifindex)
 	return true;
 }
 
-/* A cgroup filter takes the group and all below it, so the socket's group is asked for each of its ancestors. */
+/* A cgroup filter takes the group and all below it, so each ancestor of the socket's group is looked up. */
 static __always_inline bool filter_cgroup(struct sock *sk)
 {
 	struct cgroup *cg = sock_cgroup(sk);

@@ -54,7 +54,7 @@ static __always_inline __u32 bucket_of(__u32 value)
 
 /*
  * Atomic adds: a nested run on the same CPU (see `scratch`) or, where CPUs share the rows, another CPU may be at the same
- * one. Of two that find a new extreme at the same time one may be evicted; the reader holds it against the buckets.
+ * one. If two find a new extreme at the same time, one may be lost; the reader compares it with the buckets.
  */
 static __always_inline bool histogram_count(const struct tcc_key *key, bool known, __u32 value)
 {

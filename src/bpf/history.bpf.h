@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A connection's beginning, and its resets: for the event types whose records tell how long something took, or
+ * A connection's beginning, and its resets: for the event types whose records show how long something took, or
  * who did it. These hooks run before the programs that make the records.
  */
 #ifndef __TCC_HISTORY_BPF_H__
@@ -32,7 +32,7 @@ static __always_inline void history_established(struct conn *conn, struct sock *
 {
 	__u64 now = bpf_ktime_get_ns(), syn_ns;
 
-	/* Whoever tells of it later may not be able to make one. */
+	/* The program that reports it later may not be able to make one. */
 	if (typed && cfg.cookie_helper)
 		bpf_get_socket_cookie(sk);
 	conn->established_ns = now;
@@ -54,7 +54,7 @@ static __always_inline int on_conn_state(struct sock *sk, int oldstate, int news
 {
 	struct conn *conn;
 
-	/* At its end what is remembered is read. */
+	/* At its end the state is read. */
 	if (newstate == TCP_CLOSE || newstate == TCP_LISTEN || !is_tcp(sk))
 		return 0;
 	conn = conn_of((__u64)sk);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records of event types that no tracepoint is for: they are worked out from several. A part of event.h, whose rules hold. */
+/* Records of event types without a tracepoint of their own: inferred at several others. Part of event.h, whose rules hold. */
 #ifndef __TCC_INFERRED_H__
 #define __TCC_INFERRED_H__
 
@@ -36,16 +36,16 @@ enum tcc_undo {
 	TCC_UNDO_SYN,
 };
 
-/* What was sent again was not needed: spurious.bpf.h */
+/* Retransmissions were unnecessary: spurious.bpf.h */
 struct tcc_spurious {
 	struct tcc_event event;
-	__u64 packet_ns; /* since the packet that told it; TCC_UNKNOWN_NS */
+	__u64 packet_ns; /* since the packet with the evidence; TCC_UNKNOWN_NS */
 	__u64 retrans_ns; /* undo: since the first retransmission that it is about; TCC_UNKNOWN_NS */
-	__u32 seq; /* of what need not have been sent again */
+	__u32 seq; /* of the unnecessary retransmissions */
 	__u32 end_seq;
 	__u32 segs;
 	__u32 dsack_dups;
-	__u32 old_snd_cwnd; /* at the last look */
+	__u32 old_snd_cwnd; /* at the last comparison */
 	__u32 old_snd_ssthresh;
 	__u32 prior_cwnd;
 	__u32 prior_ssthresh;

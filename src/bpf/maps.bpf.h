@@ -108,7 +108,7 @@ struct {
 /*
  * A row for each key; inserted by its first event, read by the reader at any time, and removed by it when it has been idle.
  * The reader makes it a per-CPU one where all CPUs would work on few rows. Not LRU: that one throws rows away long before
- * it is full where there are many CPUs (before 6.16, d4adf1c9ee77), and tells nobody.
+ * it is full where there are many CPUs (before 6.16, d4adf1c9ee77), and does not count them.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH); /* * */
@@ -200,7 +200,7 @@ enum {
 	CONN_ACTIVE = 8, /* it connected, and was not accepted */
 	CONN_RESET = 16, /* the peer reset it */
 	CONN_RESET_SENT = 32, /* we sent the peer a RST */
-	CONN_LISTED = 128, /* told of as open when the trace began */
+	CONN_LISTED = 128, /* reported as open when the trace began */
 };
 
 enum {
@@ -208,9 +208,9 @@ enum {
 	OPENING_ACCEPTED = 2, /* reported by `accept` */
 };
 
-/* What is remembered of a connection between its events: its owner, and the state of the per-connection limits. */
+/* State kept between the events of a connection: its owner, and that of the per-connection limits. */
 struct conn {
-	__u64 owner_jiffies; /* when the owner was learnt, or asked for */
+	__u64 owner_jiffies; /* when the owner was updated, or a scan was requested */
 	__u64 emitted_ns;
 	__u64 bucket_ns;
 	__u64 state_ns; /* when it came into its state; 0: not seen */
@@ -260,7 +260,7 @@ struct {
 enum {
 	ZERO_PEER = 1,
 	ZERO_LOCAL = 2,
-	ZERO_PEER_MAYBE = 4, /* told so at peer_ns; the next look says whether the kernel took it */
+	ZERO_PEER_MAYBE = 4, /* the packet at peer_ns said so; the next hook shows whether the kernel took it */
 };
 
 /* A connection with a window that is zero, whichever side's. */
@@ -293,13 +293,13 @@ struct {
 	__type(value, struct zero_watch);
 } zero_watches SEC(".maps");
 
-/* What a spurious is found by: a connection at the last look. */
+/* A connection at its last comparison, for `spurious`. */
 struct spurious_state {
 	__u64 packet_ns; /* of the last packet */
 	__u64 retrans_ns; /* the first retransmission since the marker was set; 0: none was seen */
 	__u32 undo_marker;
 	__u32 base_retrans; /* total_retrans when it was set */
-	__u32 undo_retrans; /* tp->undo_retrans: retransmissions since then that no DSACK has told of */
+	__u32 undo_retrans; /* tp->undo_retrans: retransmissions since then that no DSACK has reported */
 	__u32 dsack_dups;
 	__u32 total_retrans;
 	__u32 high_seq;
@@ -314,7 +314,7 @@ struct spurious_state {
 };
 
 /*
- * Key: the socket's address. Inserted by a connection's first retransmission, or first look in or after another state than
+ * Key: the socket's address. Inserted by a connection's first retransmission, or by the first comparison in or after another state than
  * Open; removed by tcp_destroy_sock.
  */
 struct {

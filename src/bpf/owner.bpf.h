@@ -29,7 +29,7 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 	struct listener fresh = { .tgid = owner->tgid, .flags = owner->flags & CONN_TREE };
 	struct listener *known;
 
-	/* listen() without bind() tells of the state before it chooses the port: a scan finds that one later. */
+	/* listen() without bind() reports the state before it chooses the port: a scan finds such a listener later. */
 	if (!key.sport)
 		return;
 	known = bpf_map_lookup_elem(&listeners, &key);
@@ -274,7 +274,7 @@ static __always_inline struct sock *stream_of_file(struct task_struct *task, str
 	return sk && (is_tcp(sk) || is_mptcp(sk)) ? sk : NULL;
 }
 
-/* Whom nobody has asked for its cookie has none; behind its address the verifier does not know a socket, in its file it does. */
+/* A socket has no cookie until somebody requests it. The verifier accepts a socket from its file, not from its address. */
 static __always_inline void cookie_of_file(struct file *file)
 {
 	struct socket *socket;
@@ -287,9 +287,9 @@ static __always_inline void cookie_of_file(struct file *file)
 }
 
 /*
- * What is remembered of a TCP socket of an open file, its owner among that. Of several holders the first in pid order is
+ * The state kept for the TCP socket of an open file, its owner included. Of several holders the first in pid order is
  * taken until one of them is seen using the socket. The file is held while the iterator runs, so the socket cannot go and
- * its address cannot be another's; a subflow may, and is then another connection's for one look at the most.
+ * its address cannot be another's; a subflow may, and is then another connection's until the next scan.
  */
 static __always_inline struct conn *owner_found(struct task_struct *task, struct sock *sk)
 {
@@ -302,7 +302,7 @@ static __always_inline struct conn *owner_found(struct task_struct *task, struct
 
 /*
  * Every open file of every process: who holds which TCP socket. Run once at the start for the connections that were
- * there before, and again when a sample's owner was asked for.
+ * there before, and again when the owner of a sample is unknown.
  */
 SEC("iter/task_file")
 int owner_iter(struct bpf_iter__task_file *ctx)

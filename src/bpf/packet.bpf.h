@@ -177,9 +177,9 @@ static __always_inline enum parse_result packet_parse(struct packet *p, struct s
 }
 
 /*
- * Which way it goes, seen from the socket if there is one: its port tells. Where that does not (none, both, or an address
+ * The direction of a packet, seen from the socket if there is one: its port shows it. If it does not (none, both, or an address
  * translation is at work), a packet whose socket the tracepoint names has most likely come in (7.2 names it for some that
- * go out, too); else the way so far tells. What came in has its interface, but not before the core has it; what goes
+ * go out, too); else the path so far shows it. What came in has its interface, but not before the core has it; what goes
  * out has a route until it is queued, and most links' header from then on, which the other has lost.
  */
 static __always_inline void packet_direct(struct packet *p, struct sk_buff *skb, struct sock *sk, bool named)
@@ -225,7 +225,7 @@ static __always_inline void packet_ends(struct tcc_head *head, const struct pack
 
 /*
  * Makes the cookie of its socket, in a typed program. Newer verifiers take skb->sk for a pointer that only RCU protects,
- * which the helper does not accept; by way of the file's half of the socket it is one of the old kind. Where there is no
+ * which the helper does not accept; reached through struct socket of its file, the pointer is of the type that the helper accepts. Where there is no
  * such half (not accepted yet, or closed) the cookie is there or not.
  */
 static __always_inline void packet_cookie(struct sk_buff *skb)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What `queue` remembers of packets on their way; a part of maps.bpf.h. */
+/* State that `queue` keeps for packets on their way; a part of maps.bpf.h. */
 #ifndef __TCC_QUEUE_MAPS_BPF_H__
 #define __TCC_QUEUE_MAPS_BPF_H__
 

@@ -88,8 +88,8 @@ struct tcc_ca_state_time {
 /* A connection at one moment. */
 struct tcc_conn_snapshot {
 	struct tcc_event event;
-	__u64 sk; /* which tells those that live at a time apart */
-	__u8 born; /* begun since we look: its counters began at zero */
+	__u64 sk; /* distinguishes connections that exist at the same time */
+	__u8 born; /* begun during the trace: its counters began at zero */
 	__u8 closed; /* this is its end */
 	__u8 unused[2];
 	__u32 generation; /* of connections of one socket, which have one cookie */
@@ -107,7 +107,7 @@ struct tcc_entries {
 	__u64 removed;
 };
 
-/* Of the maps of these names, which remember something between events: see entries.bpf.h. */
+/* Of the maps of these names, which keep state between events: see entries.bpf.h. */
 struct tcc_entry_counts {
 	struct tcc_entries conns;
 	struct tcc_entries listeners;

@@ -192,8 +192,8 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
                 request.event_types.iter().any(|event_type| event_type.is_probe()).then(|| {
                     match reader {
                         Reader::Record => None,
-                        Reader::Sock => Some("probe_sock_second".to_owned()),
-                        Reader::Raw => Some("probe_raw_second".to_owned()),
+                        Reader::Sock => Some("probe_sock_fallback".to_owned()),
+                        Reader::Raw => Some("probe_raw_fallback".to_owned()),
                     }
                 });
             let recursion_fallbacks = second.flatten().into_iter().collect();

@@ -124,5 +124,5 @@ fn exists_here(section: &str) -> bool {
 
 /// Loaded only where the kernel skips nested runs, or has no tcp_cong_state_set.
 fn is_fallback(name: &str) -> bool {
-    name.ends_with("_second") || name.starts_with("cong_seen")
+    name.ends_with("_fallback") || name.starts_with("cong_seen")
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A process takes an established connection from its listener. No tracepoint of TCP's tells that, so it is the system
- * calls accept and accept4, by classic tracepoints, and for io_uring, which makes no call, the end of its request. Who
+ * A process takes an established connection from its listener. TCP has no tracepoint for that, so the system
+ * calls accept and accept4 are traced, by classic tracepoints, and for io_uring, which makes no call, the end of its request. Who
  * accepts by neither (a 32-bit process, a direct descriptor of io_uring) is seen when the connection is read from, or ends.
  */
 #ifndef __TCC_ACCEPT_BPF_H__

@@ -3,8 +3,8 @@
  * tcp:tcp_cong_state_set (5.19, 9ad084d66619): the sender's recovery state changes. The socket still holds the old one.
  * It also fires where nothing changes: as a passive socket is made, and in tcp_disconnect(), whose connection is over.
  *
- * Without it the state is compared with what it was at the last look: for each packet, and at each retransmission. Such a
- * change is told when it is over, and one that is undone before the next look is not seen.
+ * Without it the state is compared with the previous one at each packet and at each retransmission. A change is then
+ * reported after it happened, and one that is undone before the next of these is missed.
  */
 #ifndef __TCC_CONG_STATE_BPF_H__
 #define __TCC_CONG_STATE_BPF_H__

@@ -61,7 +61,7 @@ static __always_inline bool error_is_fetched(struct event *e)
 
 /*
  * What the network did stands before the change to CLOSE: tcp_receive_reset, the RST that a timer sends, the error in the
- * socket. An error that is older than the end (of an ICMP message that nobody asked for) does not make it one.
+ * socket. An error that is older than the end (of an ICMP message that was ignored) does not make it one.
  */
 static __always_inline __u8 life_reason(struct event *e, int oldstate, __u32 err)
 {

@@ -126,7 +126,7 @@ static __always_inline bool taken_before(__u32 slot, struct sk_buff *skb, __u32 
 }
 
 /*
- * The counters of an event that is this program's to take. `slot` and `end_seq` are what tells it from another: of the
+ * The counters of an event that is this program's to take. `slot` and `end_seq` distinguish it from others: of the
  * connection, and of the packet; where a load is cheap.
  */
 static __always_inline struct tcc_counters *take(__u32 slot, struct sk_buff *skb, __u32 end_seq, const bool second)
@@ -180,7 +180,7 @@ int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
 }
 
 SEC("tp_btf/tcp_probe")
-int BPF_PROG(probe_sock_second, struct sock *sk, struct sk_buff *skb)
+int BPF_PROG(probe_sock_fallback, struct sock *sk, struct sk_buff *skb)
 {
 	return on_probe_sock(ctx, sk, skb, true);
 }
@@ -209,7 +209,7 @@ int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
 }
 
 SEC("raw_tp/tcp_probe")
-int BPF_PROG(probe_raw_second, struct sock *sk, struct sk_buff *skb)
+int BPF_PROG(probe_raw_fallback, struct sock *sk, struct sk_buff *skb)
 {
 	return on_probe_raw(ctx, sk, skb, true);
 }

@@ -120,7 +120,7 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struc
 }
 
 /*
- * Is the event wanted, and can it be had? Else it is in the books. `real` must be a full socket. Where the event is about a
+ * Is the event wanted, and can it be recorded? Else it is counted here. `real` must be a full socket. Where the event is about a
  * packet, that one's ends stand in for those of a socket without a peer (a listener).
  */
 static __always_inline bool event_filter(struct event *e, struct tcc_head *head, struct sock *real,
@@ -188,7 +188,7 @@ static __always_inline int event_summed(struct event *e, bool done)
 	return 0;
 }
 
-/* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL where the event is in the books already. */
+/* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL if the event is already counted. */
 static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 event_type,
 					    const __u16 size, const bool typed)
 {
@@ -219,7 +219,7 @@ static __always_inline void *event_begin(struct event *e, struct sock *real, __u
 	return event_begin_by(e, real, NULL, event_type, size, typed);
 }
 
-/* One that could not even be looked at. */
+/* Counts an event that could not be read at all. */
 static __always_inline void event_lost(__u8 event_type)
 {
 	struct tcc_counters *n = counters_of(event_type);
@@ -230,7 +230,7 @@ static __always_inline void event_lost(__u8 event_type)
 	}
 }
 
-/* One that a filter of its event type's own does not want. */
+/* Counts an event that a filter of its own type rejects. */
 static __always_inline void event_filtered(__u8 event_type)
 {
 	struct tcc_counters *n = counters_of(event_type);

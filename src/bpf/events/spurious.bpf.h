@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Spurious retransmissions: what the kernel finds out about retransmissions that were not needed.
+ * Spurious retransmissions: the kernel finds that retransmissions were unnecessary.
  *
- * dsack  the peer says that it had got the data already: tp->dsack_dups has grown (tcp_dsack_seen())
+ * dsack  the peer reports that it already had the data: tp->dsack_dups has grown (tcp_dsack_seen())
  * undo   the kernel takes back what it did to the window for a loss (tcp_undo_cwnd_reduction()): tp->undo_marker, set
  *        where Recovery or Loss begins, is 0
  *
- * No tracepoint tells of either, so the connection is compared with what it was at the last look: for each packet, at each
+ * No tracepoint reports either, so the connection is compared with its previous state: at each packet, at each
  * retransmission, at its end, and (5.19) at each change of its recovery state, which most undos bring about. The marker
- * goes without an undo in two ways, which the state tells: into CWR (tcp_enter_cwr()), and into Loss from another state
+ * is cleared without an undo in two cases, which the state shows: into CWR (tcp_enter_cwr()), and into Loss from another state
  * (tcp_simple_retransmit()).
  */
 #ifndef __TCC_SPURIOUS_BPF_H__
@@ -77,7 +77,7 @@ static __always_inline __u8 spurious_undo(const struct spurious_ctx *c)
 
 	if (!was->undo_marker)
 		return TCC_UNDO_NONE;
-	/* One packet may tell of the last one that was not needed, and of the next loss: the marker is set anew. */
+	/* One packet may report the last unnecessary one and the next loss: the marker is set anew. */
 	if (c->certain && was->ca_state < TCP_CA_CWR && (__s32)was->undo_retrans > 0 &&
 	    (__s32)(is->dsack_dups - was->dsack_dups) >= (__s32)was->undo_retrans)
 		return TCC_UNDO_DSACK;
@@ -132,11 +132,11 @@ static __always_inline void spurious_compare(struct spurious_ctx *c, const bool 
 	if (undo || is->undo_marker != was->undo_marker) {
 		was->undo_marker = is->undo_marker;
 		was->retrans_ns = 0;
-		/* Each retransmission is a look, so this is the first one after it was set, or there was none yet. */
+		/* Each retransmission is compared, so this is the first one after the marker was set, or there was none yet. */
 		was->base_retrans = is->total_retrans - c->sent;
 		was->has_base = 1;
 	}
-	/* What it told is in the counters at the first look after the packet. */
+	/* The counters have what the packet reported from the next comparison on. */
 	was->dsack_seq = 0;
 	was->dsack_end_seq = 0;
 	was->undo_retrans = is->undo_retrans;

@@ -4,8 +4,8 @@
 #define __TCC_STATE_BPF_H__
 
 /*
- * Time in the old state, where its beginning was seen; from now on the new one's. What a socket leaves first it came into
- * when it was made, which nobody sees: all that could be remembered under its address there is an earlier socket's.
+ * Time in the old state, where its beginning was seen; from now on the new one's. A socket enters its first state when
+ * it is created, which no hook sees: an entry under its address would be an earlier socket's.
  */
 static __always_inline __u64 state_time(struct conn *conn, int oldstate, int newstate, __u64 now)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Zero windows: from where the peer (tp->snd_wnd) or we (tp->rcv_wnd) close the window to where it is open again.
+ * Zero windows: from the moment at which the peer (tp->snd_wnd) or we (tp->rcv_wnd) close the window until it is open again.
  *
- * No tracepoint tells of either, so four are looked from: tcp_probe for each packet, tcp_rcv_space_adjust where the
+ * No tracepoint reports either, so the window is compared at four of them: tcp_probe for each packet, tcp_rcv_space_adjust where the
  * application takes data, inet_sock_set_state and tcp_destroy_sock for what never opens again.
  *
  * The peer's window comes in the packet itself: tcp_probe fires before it is processed, so what the kernel will make of it
  * is worked out here by the kernel's own rule. Where the rule is not plain (newer kernels also take a zero window that
- * comes with no new ACK and nothing new besides) the next look at tp->snd_wnd tells. Our own window moves where an ACK is sent, at which nothing fires: it is seen from the next hook, and when it
- * moved is known from the socket's clock, which is set where a socket receives or sends (tp->tcp_clock_cache).
+ * comes with no new ACK and nothing new besides) tp->snd_wnd at the next hook shows what the kernel did. Our own window moves when an ACK is sent,
+ * which fires nothing: the next hook sees it, and the time is that of the socket's clock, which is set where a socket receives or sends (tp->tcp_clock_cache).
  */
 #ifndef __TCC_ZERO_WINDOW_BPF_H__
 #define __TCC_ZERO_WINDOW_BPF_H__
