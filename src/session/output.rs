@@ -36,32 +36,39 @@ pub fn sink_into<W: Write + 'static>(
     }
 }
 
-/// For one event type: the columns of its view, or the command's, and other requested fields on the lines below; or the named
-/// fields in order. For several: the common columns, followed on the same line by the rest of each one's view, or by the
-/// requested fields.
+/// The named fields in their order. Else for one event type: the columns of its view, or the command's, and other requested
+/// fields on the lines below. For several: the common columns, followed on the same line by the rest of each one's view, or by
+/// all fields.
 fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> Layout {
-    let named = matches!(output.fields, Fields::Named(_));
-    let (cells, details, inline) = match (&selection.tables[..], output.view) {
-        ([], _) => Default::default(),
-        ([(_, table)], _) if named => {
-            let names = table.columns.iter().filter(|s| !is_list(s)).map(|s| s.column.name);
-            let cells = names.filter_map(|name| cell(tables, name, name, 0)).collect();
-            let lists = table.columns.iter().filter(|s| is_list(s)).copied().collect();
-            (cells, vec![ColumnSet { columns: lists, ..table.clone() }], false)
+    let (cells, details, inline) = match (&selection.tables[..], output.view, &output.fields) {
+        ([], ..) => Default::default(),
+        (several, _, Fields::Named(names)) => {
+            let mut cells: Vec<Cell> = names
+                .iter()
+                .flat_map(|name| named(name, tables))
+                .filter_map(|name| cell(tables, name, name, 0))
+                .collect();
+            if several.len() > 1 {
+                cells.insert(cells.len().min(1), event_cell());
+            }
+            let lists = |table: &ColumnSet| ColumnSet {
+                columns: table.columns.iter().filter(|s| is_list(s)).copied().collect(),
+                ..table.clone()
+            };
+            (cells, tables.iter().map(lists).collect(), false)
         }
-        ([(event_type, table)], None) => {
+        ([(event_type, table)], None, _) => {
             (view(event_type.view, tables), vec![beyond(table, event_type.view, output)], false)
         }
-        (_, Some(of_command)) if !named => {
+        (_, Some(of_command), _) => {
             let details = tables.iter().map(|table| beyond(table, of_command, output)).collect();
             (view(of_command, tables), details, false)
         }
-        (several, _) => {
+        (several, ..) => {
             let common = several.iter().map(|(event_type, _)| common(event_type));
             let common = common.max_by_key(|view| view.len()).unwrap_or_default();
             let mut cells = view(common, tables);
-            let event_type = Cell { title: "EVENT".into(), part: CellPart::EventType, width: 14 };
-            cells.insert(cells.len().min(1), event_type);
+            cells.insert(cells.len().min(1), event_cell());
             let details =
                 several.iter().map(|(of, table)| rest(of, common, table, output)).collect();
             (cells, details, true)
@@ -75,6 +82,23 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> 
         color: output.color,
         redraw: output.redraw,
     }
+}
+
+fn event_cell() -> Cell {
+    Cell { title: "EVENT".into(), part: CellPart::EventType, width: 14 }
+}
+
+/// The columns of that name, or of that group, which any of the event types has; lists are printed elsewhere.
+fn named(name: &str, tables: &[ColumnSet]) -> Vec<&'static str> {
+    let mut found: Vec<&str> = Vec::new();
+    for selected in tables.iter().flat_map(|table| &table.columns).filter(|s| !is_list(s)) {
+        let column = selected.column;
+        let is_named = column.name == name || column.group() == Some(name);
+        if is_named && !found.contains(&column.name) {
+            found.push(column.name);
+        }
+    }
+    found
 }
 
 /// The cells at the start of a view that others have too: time and the two ends. A listener has no peer.

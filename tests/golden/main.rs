@@ -209,6 +209,32 @@ fn every_value_is_in_text() {
     }
 }
 
+/// Fields that are named are columns in that order, of several event types, too; those that a type does not have are empty.
+#[test]
+fn named_fields_of_several_types_are_a_table() {
+    let types = types();
+    let named = ["sport", "class", "old_state", "pid"].map(str::to_owned);
+    let output = output(Format::Text, Fields::Named(named.into()));
+    let event_types =
+        ["retransmit", "state"].map(|name| tcc_trace::events::event_type(name).unwrap());
+    let selection = select(&event_types, &output, |_| true).expect("these fields");
+    let written = Written::default();
+    let mut sink = sink_into(written.clone(), &output, &selection);
+    sink.begin().unwrap();
+    for event_type in event_types {
+        sink.event(&decode(&records(event_type)[0], &types)).unwrap();
+    }
+    sink.flush().unwrap();
+    let text = String::from_utf8(written.0.take()).expect("UTF-8");
+    let cells: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(cells[0], ["sport", "EVENT", "class", "old_state", "pid"], "{text}");
+    let [retransmit, state] = &cells[1..] else { panic!("{text}") };
+    assert_eq!((retransmit[1], retransmit[3]), ("retransmit", "-"), "{text}");
+    assert_eq!((state[1], state[2]), ("state", "-"), "{text}");
+    assert_eq!((retransmit.len(), state.len()), (5, 5), "{text}");
+}
+
 /// What is null in every record would not be noticed when it changes.
 #[test]
 fn every_column_has_a_value_in_a_record() {
