@@ -138,7 +138,7 @@ documented! {
 pub struct Accounting {
     /// Time since the start of the trace.
     pub duration_ns: u64,
-    /// Events that arrived too late to be ordered by time. They follow younger ones.
+    /// Events that arrived too late to be ordered by time. They are printed after newer events.
     pub late: u64,
     /// Entries evicted from full maps (raise `--max-conns`), idle ones first. Values that depend on them are null.
     pub evicted: Evicted,
@@ -156,6 +156,14 @@ impl Accounting {
             total.add(counts);
         }
         total
+    }
+
+    /// What even `--quiet` prints: losses are never hidden.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let total = self.total();
+        (total.lost > 0)
+            .then(|| format!("warning: {} of {} events were lost", total.lost, total.seen))
     }
 
     /// Text form: one line per event type, then notes.

@@ -70,6 +70,9 @@ impl Trace<'_, '_> {
         pipeline.account(stage, &accounting);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::print_line(line));
+        } else if stage == Stage::End && pipeline.error().is_none() {
+            // Not if the output ended first: what `| head` does not read counts as lost, too.
+            accounting.warning().iter().for_each(|line| output::print_line(line));
         }
         let reported =
             self.aggregate.as_ref().map(|aggregate| aggregate.borrow().events_reported());
