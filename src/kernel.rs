@@ -70,7 +70,7 @@ impl Kernel {
             if none && self.btf_path == Path::new(KERNEL_BTF) {
                 format!("no BTF: {path}: {error}; this kernel was built without CONFIG_DEBUG_INFO_BTF: pass its BTF with --btf FILE")
             } else {
-                format!("no BTF: {path}: {error}")
+                format!("cannot read BTF from {path}: {error}")
             }
         })
     }

@@ -30,7 +30,9 @@ pub struct TraceArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Filters (options are ANDed, the values of a list ORed)")]
+#[command(
+    next_help_heading = "Filters (a connection must match every option, and one value of each list)"
+)]
 pub struct FilterArgs {
     /// Match either port: 80,443,8000-8999.
     #[arg(short = 'P', long, value_name = "PORTS", value_delimiter = ',', value_parser = parse::ports)]
@@ -58,10 +60,10 @@ pub struct FilterArgs {
     /// IPv6 only.
     #[arg(short = '6', long = "ipv6")]
     pub ipv6: bool,
-    /// Match the owning process, which must exist at the start.
+    /// Match the owning process, which must already be running.
     #[arg(short, long, value_name = "PIDS", value_delimiter = ',', value_parser = parse::positive::<u32>)]
     pub pid: Vec<u32>,
-    /// Match the owning user's number: 1000.
+    /// Match the UID of the socket's owner: 1000.
     #[arg(long, value_name = "UIDS", value_delimiter = ',', value_parser = parse::uid)]
     pub uid: Vec<u32>,
     /// Match the owning process's name: nginx; `\xNN` is the byte NN.
@@ -103,10 +105,10 @@ pub struct LimitArgs {
     /// Stop after this many events.
     #[arg(short, long, value_name = "N", value_parser = parse::positive::<u64>)]
     pub count: Option<u64>,
-    /// Print one of every N samples (`probe`) of each connection.
+    /// Print one in N samples of each connection (`probe` only).
     #[arg(long, value_name = "N", value_parser = parse::positive::<u32>)]
     pub sample: Option<u32>,
-    /// Print one sample per connection in this time: 10ms.
+    /// Print at most one sample of each connection in this time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub every: Option<Duration>,
     /// Print a sample only if snd_cwnd, snd_ssthresh or ca_state changed since the last one.
@@ -172,7 +174,7 @@ pub struct KernelArgs {
     /// Size of the event buffer: 8M; rounded up to a power of two (perf buffers: per CPU).
     #[arg(long, value_name = "BYTES", value_parser = parse::size)]
     pub buffer_size: Option<u32>,
-    /// Connections to keep state for, 65536 by default; with -- CMD, also its processes, 16384 by default.
+    /// Connections to keep state for, 65536 by default; with -- CMD, also the maximum number of its processes, 16384 by default.
     ///
     /// When the map is full, the connection that was idle longest is evicted. Processes beyond the limit are not traced, and a
     /// warning is printed.

@@ -10,7 +10,7 @@ Examples:
 /// Of `tcc-trace help options`.
 pub const OPTIONS: &str = "\
 Examples:
-  One server's IPv4 clients, 100 samples per second and connection, for a minute:
+  One server's IPv4 clients, 100 samples per second per connection, for a minute:
     tcc-trace -4 -L 443 --every 10ms -d 1min
   Congestion windows as they change, as CSV:
     tcc-trace --cc bbr --on-change -o csv --fields time,cookie,snd_cwnd,bbr.bw
@@ -155,7 +155,7 @@ time             dport dev  qdisc skb_len   qlen queue_us
         "top",
         "\
 $ sudo tcc-trace top --rows 2
-07:04:28.346031 2 connections moved, RX 0 kB, TX 2303 kB, 12 retransmitted in 1.003 s
+07:04:28.346031 2 active connections, RX 0 kB, TX 2303 kB, 12 retransmitted in 1.003 s
    PID COMM       LADDR:LPORT        RADDR:RPORT           RX_KB    TX_KB  CWND SRTT_US RETR
  26698 traffic    192.0.2.1:36264    192.0.2.2:443             0     1366    16   13185    9
  26697 traffic    192.0.2.1:36254    192.0.2.2:443             0      938    11   13859    3",
@@ -164,7 +164,7 @@ $ sudo tcc-trace top --rows 2
         "listeners",
         "\
 $ sudo tcc-trace listeners
-19:44:48.587798 2 listening sockets, 33 drops in 1.001 s
+19:44:48.587798 Listening sockets: 2, drops: 33 in 1.001 s
    PID COMM       ADDR:PORT          QUEUE   MAX  SYNQ COOKIES  DROPS  TOTAL
    658 python3    10.9.0.2:8500          6     5     0   false     33     34
    658 python3    10.9.0.2:9100          0   128     0   false      0      0",
@@ -172,11 +172,13 @@ $ sudo tcc-trace listeners
     (
         "check",
         "\
-$ sudo tcc-trace check
+$ tcc-trace check
 tcc-trace 0.1.0 on Linux 6.18.44: ready
-…
-  ok   binary: libbpf 1.7 built in, static; features: static
-  ok   rights: enough to load and attach programs",
+
+System
+  ok   binary               libbpf 1.7, static binary; features: static
+  ok   privileges           sufficient to load and attach BPF programs
+  ok   btf                  /sys/kernel/btf/vmlinux",
     ),
     ("schema", "$ tcc-trace schema probe | jq '.oneOf[0].properties.srtt_us'"),
     ("completions", "$ tcc-trace completions bash > /etc/bash_completion.d/tcc-trace"),

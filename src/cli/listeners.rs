@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::args::{OutputFormat, TraceArgs};
+use super::conflicts::{of_limits, refuse};
 use super::parse;
-use super::summary::{HEADING, SCREEN, aggregated, of_limits, refuse};
+use super::summary::{HEADING, SCREEN, aggregated};
 use crate::config::Config;
 use crate::config::summary::{Listeners, SummaryCommand, SummaryOptions};
 

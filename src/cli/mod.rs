@@ -2,6 +2,7 @@
 //! rest of the program sees [`Config`](crate::config::Config) only.
 
 mod args;
+mod conflicts;
 mod convert;
 pub mod errors;
 pub mod examples;
@@ -87,17 +88,17 @@ pub enum Command {
     ///
     /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events. The
     /// options --count, --fields, --all-fields, --format, --transport and --buffer-size cannot be used then. A row takes 0.2 kB;
-    /// there are 8192 unless --max-rows says otherwise. With --interval, rows that were idle for one interval are evicted when
-    /// the map is full; connections without a row share one.
+    /// there are 8192 unless --max-rows says otherwise. With --interval, rows that were idle for one interval are removed once
+    /// half of the rows are in use. Keys that find no row share one.
     Retrans(Box<RetransArgs>),
     /// Show RSTs sent and received, and why.
     Reset(Box<TraceArgs>),
     /// Show congestion state changes and the time in each (tcpcong).
     ///
     /// With --by, adds up the time in each state in the kernel and prints one row per key instead of events. A connection's time
-    /// runs from its start to its end or to the printed interval. If it was open before the trace, the time in its first state
+    /// runs from its start to its end, or to the end of the interval printed. If it was open before the trace, the time in its first state
     /// is unknown: it is counted in UNKN and not in the sums. With --interval, rows are printed only for connections that
-    /// changed or were not Open. The options --count, --rate, --rate-per-conn, --fields, --all-fields, --format, --transport
+    /// changed state or were not in Open. The options --count, --rate, --rate-per-conn, --fields, --all-fields, --format, --transport
     /// and --buffer-size cannot be used with --by.
     Cong(Box<CongArgs>),
     /// Print histograms of round-trip times, with percentiles (tcprtt).
@@ -105,7 +106,7 @@ pub enum Command {
     /// Counts in the kernel the samples that `probe` would print, with the same filters and limits. With --interval, each
     /// histogram covers one interval. The options --count, --fields, --all-fields, --format, --transport and --buffer-size
     /// cannot be used. A row takes 3.7 kB; there are 8192 for --by conn, ports and peers, else 256 per CPU. Rows that were idle
-    /// for one interval are evicted when the map is full; connections without a row share one.
+    /// for one interval are removed once half of the rows are in use. Keys that find no row share one.
     Rtt(Box<RttArgs>),
     /// Show the busiest connections in each interval (tcptop).
     ///
@@ -132,7 +133,7 @@ pub enum Command {
     Life(Box<LifeArgs>),
     /// Show how long opening a connection takes (tcpconnlat).
     ///
-    /// On the client's side: connect(). On the server's side: the handshake and the time in the accept queue. With --histogram
+    /// Measures connect() on the client, and the handshake and the wait in the accept queue on the server. With --histogram
     /// or --by, counts connections in the kernel and prints histograms with percentiles instead of events; failed opens have
     /// their own. The options --count, --fields, --all-fields, --format, --transport and --buffer-size cannot be used then. A
     /// row takes 3.7 kB; with --by there are 8192.
@@ -218,7 +219,7 @@ pub struct DropArgs {
 
 #[derive(Args, Debug)]
 pub struct QueueArgs {
-    /// Show only waits of at least this time, or of unknown time: 1ms.
+    /// Show only packets that waited at least this long (1ms), or for an unknown time.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min: Option<Duration>,
     #[command(flatten)]
@@ -236,7 +237,7 @@ pub struct ConnectArgs {
 
 #[derive(Args, Debug)]
 pub struct LifeArgs {
-    /// Show only connections established for at least this time, or for an unknown time: 10ms.
+    /// Show only connections that were established at least this long (10ms), or for an unknown time.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min_duration: Option<Duration>,
     #[command(flatten)]

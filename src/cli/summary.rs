@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::args::{OutputFormat, TraceArgs, TransportArg};
+use super::args::{OutputFormat, TraceArgs};
+use super::conflicts::{of_limits, of_records, refuse};
 use super::{Side, parse};
 use crate::config::Config;
 use crate::config::summary::{
@@ -51,7 +52,7 @@ pub struct RowArgs {
 
 #[derive(Args, Debug)]
 pub struct ConnlatArgs {
-    /// Show only opens that took at least this time: 10ms.
+    /// Show only opens that took at least this long: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min: Option<Duration>,
     /// Side of the connection.
@@ -114,14 +115,6 @@ impl CongArgs {
     }
 }
 
-/// Options that limit the rate of events.
-pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
-    [
-        ("--rate", trace.limits.rate.is_some()),
-        ("--rate-per-conn", trace.limits.rate_per_conn.is_some()),
-    ]
-}
-
 /// Sums with --by, else events.
 fn into_sums(
     by: Vec<ByArg>,
@@ -132,6 +125,9 @@ fn into_sums(
 ) -> Result<Config> {
     if by.is_empty() {
         return match rows.given() {
+            Some(option @ ("--prefix" | "--prefix6")) => {
+                bail!("{option} needs --by laddr or --by raddr")
+            }
             Some(option) => bail!("{option} needs --by"),
             None => trace.into_config(),
         };
@@ -362,14 +358,6 @@ fn key(by: ByArg) -> Option<By> {
     })
 }
 
-/// Options of the transport.
-fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
-    [
-        ("--transport", trace.kernel_options.transport != TransportArg::Auto),
-        ("--buffer-size", trace.kernel_options.buffer_size.is_some()),
-    ]
-}
-
 /// No event is sent through the buffer.
 const SMALLEST_BUFFER: u32 = 4096;
 
@@ -388,13 +376,4 @@ pub(super) fn aggregated(
     let mut config = trace.into_config()?;
     config.summary = Some(summary);
     Ok(config)
-}
-
-pub(super) fn refuse(command: &str, options: &[(&str, bool)]) -> Result<()> {
-    match options.iter().find(|(_, given)| *given) {
-        Some((option, _)) => {
-            bail!("{option} cannot be used with `{command}`, which counts and prints no events")
-        }
-        None => Ok(()),
-    }
 }

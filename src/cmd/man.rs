@@ -17,7 +17,8 @@ const STATUS: &[(&str, &str)] = &[
     ("2", "The command line is wrong."),
     (
         "other",
-        "With -- CMD, the status of the command; 128 and the signal's number if a signal ended it.",
+        "With -- CMD, the status of the command: 128 plus the number of the signal that ended it; 126 if it cannot be run, 127 if \
+         it does not exist.",
     ),
 ];
 

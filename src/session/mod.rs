@@ -64,7 +64,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
         && size != requested as usize
     {
         let why = match plan.transport {
-            Transport::RingBuf => "a power of two",
+            Transport::RingBuf => "a power of two of at least one page",
             Transport::PerfBuf => "a power of two of pages for each CPU",
         };
         output::print_line(&format!("note: --buffer-size {requested} rounded to {size} ({why})"));

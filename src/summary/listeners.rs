@@ -133,7 +133,7 @@ impl Aggregate for Sockets {
             self.closed.iter().chain(self.open.values()).collect();
         let drops: u64 = rows.iter().map(|row| u64::from(row.drops)).sum();
         let title = format!(
-            "{} listening sockets, {drops} drops in {:.3} s",
+            "Listening sockets: {}, drops: {drops} in {:.3} s",
             rows.len(),
             span.interval_ns as f64 / 1e9
         );
