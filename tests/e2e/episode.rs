@@ -199,7 +199,10 @@ fn check(episode: &Episode) {
     let retransmit = episode.position(&event!(retransmit {}));
     let open = episode.position(&event!(cong_state { old_ca_state: "Recovery" }));
     let dropped = events[episode.position(&event!(drop { data_len: 1.. }))];
-    let before = events[..recovery].iter().rfind(|event| event["type"] == "probe");
+    // An inferred change comes after the probe of the packet by which it is seen.
+    let before = events[..recovery]
+        .iter()
+        .rfind(|event| event["type"] == "probe" && event["ca_state"] != "Recovery");
     let loss = Loss {
         seq: u64_of(dropped, "seq") as u32,
         len: u64_of(dropped, "data_len") as u32,
@@ -280,7 +283,9 @@ fn check_probes(episode: &Episode, loss: &Loss, recovery: usize, open: usize) {
     let [Some(&first), Some(&last)] = [in_recovery.first(), in_recovery.last()] else {
         panic!("no probe in Recovery{episode}")
     };
-    assert!(recovery < first && last < open, "{episode}");
+    // The retransmission may be late: a full local queue holds it back. Then the next packet shows the change first.
+    let inferred = events[open]["inferred"] == true;
+    assert!((inferred || recovery < first) && last < open, "{episode}");
     let high_seq = u64_of(events[first], "high_seq");
     let recovered = beyond(events[first], "high_seq", loss.seq);
     assert!(recovered >= loss.len.cast_signed(), "{episode}");
