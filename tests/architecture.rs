@@ -1,6 +1,8 @@
 //! The structure of the tree: dependencies between modules, length of files, place of `unsafe`, and the parts of every event
 //! type.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,18 +33,7 @@ const ORDER: &[&str] = &[
 const LONGEST_FILE: usize = 400;
 
 fn files(dir: &str, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
+    let found = support::files(&support::root().join(dir), extension);
     assert!(!found.is_empty(), "no .{extension} in {dir}");
     found
 }
