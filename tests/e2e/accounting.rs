@@ -41,6 +41,19 @@ fn tiny_perf_buffers_lose_and_say_so() {
     check_tiny_buffer("perfbuf");
 }
 
+#[test]
+fn quiet_hides_no_loss() {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let port = flood.server.port_text();
+    let args = ["-q", "-a", "-o", "jsonl", "-P", &port, "--buffer-size", "4096", "-d", "1s"];
+    let trace = Tracer::spawn(&Launch::here(), &args).wait();
+    trace.check_account();
+    let [lost, seen] = ["lost", "seen"].map(|count| u64_of(&trace.end, count));
+    assert!(lost > 0, "{}", trace.end);
+    assert_eq!(trace.stderr, format!("tcc-trace: warning: {lost} of {seen} events were lost\n"));
+}
+
 /// A line of a file in /proc/PID/fdinfo.
 fn value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
