@@ -134,13 +134,7 @@ fn start(command: &str, fixture: &Fixture) -> Tracer {
 
 /// Connections in all families that move some, one that waits a bit, and one that is refused.
 fn talk(fixture: &mut Fixture) {
-    for (i, family) in FAMILIES.into_iter().enumerate() {
-        fixture.connect("a", family);
-        fixture.client.transfer("a", &mut fixture.server, 150_000 * (1 + i as u64));
-        fixture.server.transfer("a", &mut fixture.client, 20_000 * (1 + i as u64));
-        fixture.client.close("a");
-        fixture.server.close("a");
-    }
+    fixture.exchange();
     fixture.refused(FAMILIES[0]);
     fixture.settle();
 }

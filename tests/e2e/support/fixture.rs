@@ -76,6 +76,18 @@ impl Fixture {
         second.close(name);
     }
 
+    /// A connection in each family, each with another amount of data in both directions.
+    #[track_caller]
+    pub fn exchange(&mut self) {
+        for (i, family) in FAMILIES.into_iter().enumerate() {
+            self.connect("a", family);
+            self.client.transfer("a", &mut self.server, 150_000 * (1 + i as u64));
+            self.server.transfer("a", &mut self.client, 20_000 * (1 + i as u64));
+            self.client.close("a");
+            self.server.close("a");
+        }
+    }
+
     /// A connection that is refused.
     #[track_caller]
     pub fn refused(&mut self, family: &str) {
