@@ -18,6 +18,6 @@ socket_event_type!(
     TCC_EVENT_SYNACK_RETRANSMIT,
     "synack_retransmit",
     "tcp:tcp_retransmit_synack",
-    "A SYN-ACK is retransmitted. There is no connection yet, so the cookie is the listener's.",
+    "A SYN-ACK is retransmitted. The connection does not exist yet, so the cookie is that of the listener.",
     view![("ATTEMPT", "attempt", 7)]
 );
