@@ -175,6 +175,8 @@ impl Role {
     fn socket(&self, to: SocketAddr) -> std::io::Result<socket2::Socket> {
         let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, None)?;
         self.use_cc(SockRef::from(&socket))?;
+        // Made now, as before 5.12 no BPF program can make it: an event may be over before the test has asked for it.
+        sockopt::socket_cookie(&socket)?;
         Ok(socket)
     }
 
