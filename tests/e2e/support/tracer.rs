@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
 
 use rustix::process::Signal;
+use rustix::thread::{MembarrierCommand, membarrier};
 use serde_json::Value;
 
 use super::launch::Launch;
@@ -142,6 +143,7 @@ impl Tracer {
     /// Ctrl-C.
     #[track_caller]
     pub fn stop_raw(self) -> Output {
+        finish_softirqs();
         self.signal(Signal::INT);
         self.wait_raw()
     }
@@ -157,6 +159,13 @@ impl Tracer {
     pub fn stop(self) -> Trace {
         self.stop_raw().trace()
     }
+}
+
+/// Waits for what the kernel is in the middle of: it shows a connection as ended, in /proc/net/tcp and to its peer, before the
+/// hooks of that end run, and another CPU may be slow. The barrier is a grace period of RCU, which no softirq outlasts.
+fn finish_softirqs() {
+    // Refused on a kernel with nohz_full only.
+    let _ = membarrier(MembarrierCommand::Global);
 }
 
 /// What a tracer has printed as JSON lines: each line is read once, however often a test asks.
