@@ -82,8 +82,8 @@ static __always_inline void conn_set_owner(struct conn *conn, struct task_struct
 	__u8 comm[TCC_COMM_LEN] = {};
 
 	if (is_traced_pid(tgid))
-		conn->flags |= CONN_TREE;
-	conn->flags &= ~CONN_LISTENER;
+		conn->traced = 1;
+	conn->is_listeners = 0;
 	conn->owner_jiffies = bpf_jiffies64();
 	conn->tgid = tgid;
 	/* As a string: on 5.10 the end of a longer, older name stands behind the NUL, and the filter compares all bytes. */
@@ -118,7 +118,7 @@ static __always_inline void update_owner(struct conn *conn)
 {
 	struct task_struct *task;
 
-	if (conn->tgid == (__u32)(bpf_get_current_pid_tgid() >> 32) && !(conn->flags & CONN_LISTENER) &&
+	if (conn->tgid == (__u32)(bpf_get_current_pid_tgid() >> 32) && !conn->is_listeners &&
 	    bpf_jiffies64() - conn->owner_jiffies < OWNER_FRESH)
 		return;
 	task = (void *)bpf_get_current_task();
@@ -129,7 +129,17 @@ static __always_inline void update_owner(struct conn *conn)
 
 static __always_inline bool owner_known(const struct conn *conn)
 {
-	return conn->tgid && !(conn->flags & CONN_LISTENER);
+	return conn->tgid && !conn->is_listeners;
+}
+
+static __always_inline void copy_owner(struct conn *conn, const struct conn *known)
+{
+	conn->is_listeners = 0;
+	if (known->traced)
+		conn->traced = 1;
+	conn->owner_jiffies = bpf_jiffies64();
+	conn->tgid = known->tgid;
+	__builtin_memcpy(conn->comm, known->comm, TCC_COMM_LEN);
 }
 
 /*
@@ -141,12 +151,8 @@ static __always_inline void owner_of_subflow(struct conn *conn, struct mptcp_sub
 	__u64 first = (__u64)first_subflow(subflow);
 	const struct conn *known = first ? bpf_map_lookup_elem(&conns, &first) : NULL;
 
-	if (!known || known == conn || !owner_known(known))
-		return;
-	conn->flags = (conn->flags & ~CONN_LISTENER) | (known->flags & CONN_TREE);
-	conn->owner_jiffies = bpf_jiffies64();
-	conn->tgid = known->tgid;
-	__builtin_memcpy(conn->comm, known->comm, TCC_COMM_LEN);
+	if (known && known != conn && owner_known(known))
+		copy_owner(conn, known);
 }
 
 /*

@@ -12,7 +12,7 @@
 static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapshot, struct sock *real, const struct conn *conn, bool closed)
 {
 	snapshot->sk = (__u64)real;
-	snapshot->born = conn && (conn->flags & CONN_BORN);
+	snapshot->born = conn && conn->born;
 	snapshot->closed = closed;
 	snapshot->generation = conn ? conn->generation : 0;
 	__builtin_memset(snapshot->unused, 0, sizeof(snapshot->unused));
@@ -61,7 +61,7 @@ static __always_inline int on_conn_snapshot_born(void *ctx, struct sock *sk, int
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (conn)
-		conn->flags |= CONN_BORN;
+		conn->born = 1;
 	if (newstate == TCP_ESTABLISHED && typed && cfg.cookie_helper)
 		bpf_get_socket_cookie(sk);
 	return 0;

@@ -169,7 +169,7 @@ static __always_inline bool filter_owner(const struct conn *conn)
 		return true;
 	if (!conn)
 		return false;
-	if (ON(TCC_FILTER_TRACED_PIDS) && !(conn->flags & CONN_TREE))
+	if (ON(TCC_FILTER_TRACED_PIDS) && !conn->traced)
 		return false;
 	if (ON(TCC_FILTER_PID) && !value_in(TCC_FILTER_PID, conn->tgid))
 		return false;
@@ -183,7 +183,7 @@ static __always_inline bool owner_undecided(const struct conn *conn)
 {
 	__u32 zero = 0, *refused;
 
-	if (!conn || (!conn->tgid && !(conn->flags & CONN_LISTENER)))
+	if (!conn || (!conn->tgid && !conn->is_listeners))
 		return true;
 	if (!ON(TCC_FILTER_TRACED_PIDS))
 		return false;

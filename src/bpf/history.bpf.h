@@ -6,8 +6,6 @@
 #ifndef __TCC_HISTORY_BPF_H__
 #define __TCC_HISTORY_BPF_H__
 
-#define CONN_HISTORY (CONN_ACTIVE | CONN_RESET | CONN_RESET_SENT | CONN_LISTED)
-
 /* A connection begins, perhaps under the address of an earlier socket, or of one that connects again. */
 static __always_inline void history_begin(struct conn *conn, struct sock *sk, int newstate)
 {
@@ -15,7 +13,8 @@ static __always_inline void history_begin(struct conn *conn, struct sock *sk, in
 	conn->established_ns = 0;
 	conn->syn_ns = 0;
 	conn->handshake_us = 0;
-	conn->opening = newstate == TCP_SYN_RECV ? opening_of_listener(sk) : 0;
+	conn->deferred = newstate == TCP_SYN_RECV && listener_defers(sk);
+	conn->accepted = 0;
 	conn->ca_seen = 0;
 	conn->srtt_sum_us = 0;
 	conn->srtt_samples = 0;
@@ -23,9 +22,10 @@ static __always_inline void history_begin(struct conn *conn, struct sock *sk, in
 	conn->snd_cwnd_max = 0;
 	conn->stale_err_soft = BPF_CORE_READ(sk, sk_err_soft);
 	conn->stale_error = (__u64)BPF_CORE_READ(sk, sk_error_queue.prev);
-	conn->flags &= ~CONN_HISTORY;
-	if (newstate == TCP_SYN_SENT)
-		conn->flags |= CONN_ACTIVE;
+	conn->active = newstate == TCP_SYN_SENT;
+	conn->reset_received = 0;
+	conn->reset_sent = 0;
+	conn->listed = 0;
 }
 
 static __always_inline void history_established(struct conn *conn, struct sock *sk, const bool typed)
@@ -37,11 +37,11 @@ static __always_inline void history_established(struct conn *conn, struct sock *
 		bpf_get_socket_cookie(sk);
 	conn->established_ns = now;
 	/* One that answers a bad SYN-ACK ends nothing. */
-	conn->flags &= ~CONN_RESET_SENT;
+	conn->reset_sent = 0;
 	/* Under TCP_REPAIR there is no handshake. */
 	if (BPF_CORE_READ_BITFIELD_PROBED((struct tcp_sock *)sk, repair))
 		return;
-	if (!(conn->flags & CONN_ACTIVE)) {
+	if (!conn->active) {
 		conn->handshake_us = passive_handshake_us(conn, sk, now);
 		return;
 	}
@@ -75,7 +75,7 @@ static __always_inline int on_conn_reset(struct sock *sk, const bool typed)
 	struct conn *conn = conn_of((__u64)sk);
 
 	if (conn)
-		conn->flags |= CONN_RESET;
+		conn->reset_received = 1;
 	return 0;
 }
 
@@ -87,7 +87,7 @@ static __always_inline int on_conn_reset_sent(__u64 key)
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
 
 	if (conn)
-		conn->flags |= CONN_RESET_SENT;
+		conn->reset_sent = 1;
 	return 0;
 }
 

@@ -193,22 +193,11 @@ struct {
 	__type(value, __u8);
 } filter_addrs SEC(".maps");
 
-enum {
-	CONN_TREE = 1, /* belongs to the command that we started */
-	CONN_LISTENER = 2, /* tgid is that of the listener: not accepted yet, as far as we saw */
-	CONN_BORN = 4, /* its beginning was seen */
-	CONN_ACTIVE = 8, /* it connected, and was not accepted */
-	CONN_RESET = 16, /* the peer reset it */
-	CONN_RESET_SENT = 32, /* we sent the peer a RST */
-	CONN_LISTED = 128, /* reported as open when the trace began */
-};
-
-enum {
-	OPENING_DEFERRED = 1, /* its listener has TCP_DEFER_ACCEPT, and drops an ACK without data; or may have */
-	OPENING_ACCEPTED = 2, /* reported by `accept` */
-};
-
-/* State kept between the events of a connection: its owner, and that of the per-connection limits. */
+/*
+ * State kept between the events of a connection: its owner, and that of the per-connection limits. Two CPUs may work on one
+ * entry: a process that uses the socket, or the iterator over files, beside a softirq. So each flag is a byte of its own: of
+ * bits in one word a write would undo the other CPU's, and atomic operations on bits exist since 5.12 only.
+ */
 struct conn {
 	__u64 owner_jiffies; /* when the owner was updated, or a scan was requested */
 	__u64 emitted_ns;
@@ -229,12 +218,20 @@ struct conn {
 	__u32 tgid; /* 0: not known */
 	__u8 comm[TCC_COMM_LEN];
 	__u8 ca_state;
-	__u8 flags;
 	__u8 asks;
+	__u8 traced; /* belongs to the command that we started */
+	__u8 is_listeners; /* tgid is that of the listener: not accepted yet, as far as we saw */
+	__u8 born; /* its beginning was seen */
+	__u8 active; /* it connected, and was not accepted */
+	__u8 reset_received;
+	__u8 reset_sent;
+	__u8 listed; /* reported as open when the trace began */
+	__u8 deferred; /* its listener has TCP_DEFER_ACCEPT, and drops an ACK without data; or may have */
+	__u8 accepted; /* reported by `accept` */
 	__u8 ca_seen; /* its recovery state at the last look, and 1; 0: none was taken */
-	__u32 opening; /* OPENING_…: how it was opened */
 	__u32 generation; /* grows with each connection of the socket after the first, where `top` needs it */
 	__u32 stale_err_soft; /* what the socket had when it began to connect: the errors of an earlier connection */
+	__u32 unused;
 	__u64 stale_error; /* the youngest message in its error queue */
 };
 
@@ -334,7 +331,7 @@ struct listener_key {
 
 struct listener {
 	__u32 tgid; /* 0: several processes listen there (SO_REUSEPORT) */
-	__u32 flags;
+	__u32 traced;
 	__u8 comm[TCC_COMM_LEN]; /* none where there are several */
 };
 

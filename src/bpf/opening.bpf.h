@@ -53,13 +53,11 @@ static __always_inline struct sock *copied_from(struct sock *sk)
 }
 
 /* Where the listener is not found it may be one that waits for data. */
-static __always_inline __u32 opening_of_listener(struct sock *sk)
+static __always_inline bool listener_defers(struct sock *sk)
 {
 	struct inet_connection_sock *listener = (void *)copied_from(sk);
 
-	if (!listener || BPF_CORE_READ(listener, icsk_accept_queue.rskq_defer_accept))
-		return OPENING_DEFERRED;
-	return 0;
+	return !listener || BPF_CORE_READ(listener, icsk_accept_queue.rskq_defer_accept);
 }
 
 /*
@@ -96,21 +94,20 @@ static __always_inline __u32 first_rtt_us(struct sock *sk)
  */
 static __always_inline __u32 passive_handshake_us(const struct conn *conn, struct sock *sk, __u64 now)
 {
-	bool deferred = conn->opening & OPENING_DEFERRED;
 	struct tcp_sock *tp = (void *)sk;
 	struct synack_key key;
 	__u64 *sent_us;
 	__u32 took_us;
 
 	if (!BPF_CORE_READ(tp, total_retrans))
-		return deferred ? 0 : first_rtt_us(sk);
+		return conn->deferred ? 0 : first_rtt_us(sk);
 	key = synack_key(sk);
 	sent_us = bpf_map_lookup_elem(&synacks, &key);
 	if (!sent_us)
 		return 0;
 	took_us = now / 1000 - *sent_us;
 	entry_delete(synacks, &key);
-	return deferred ? 0 : took_us;
+	return conn->deferred ? 0 : took_us;
 }
 
 /*

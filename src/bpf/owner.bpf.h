@@ -26,7 +26,7 @@ static __always_inline struct listener_key listener_key(struct sock *sk)
 static __always_inline void listener_add(struct sock *sk, const struct conn *owner)
 {
 	struct listener_key key = listener_key(sk);
-	struct listener fresh = { .tgid = owner->tgid, .flags = owner->flags & CONN_TREE };
+	struct listener fresh = { .tgid = owner->tgid, .traced = owner->traced };
 	struct listener *known;
 
 	/* listen() without bind() reports the state before it chooses the port: a scan finds such a listener later. */
@@ -42,7 +42,8 @@ static __always_inline void listener_add(struct sock *sk, const struct conn *own
 		known->tgid = 0;
 		__builtin_memset(known->comm, 0, TCC_COMM_LEN);
 	}
-	known->flags &= fresh.flags;
+	if (!fresh.traced)
+		known->traced = 0;
 }
 
 /* Where several listen (SO_REUSEPORT) the others still do. */
@@ -76,7 +77,8 @@ static __always_inline struct listener *listener_of(struct sock *sk)
 static __always_inline void conn_disown(struct conn *conn)
 {
 	conn->tgid = 0;
-	conn->flags &= ~(CONN_TREE | CONN_LISTENER);
+	conn->traced = 0;
+	conn->is_listeners = 0;
 }
 
 /*
@@ -96,7 +98,8 @@ static __always_inline void conn_from_listener(struct sock *sk)
 		return;
 	}
 	conn->tgid = listener->tgid;
-	conn->flags = listener->flags | CONN_LISTENER;
+	conn->traced = listener->traced;
+	conn->is_listeners = 1;
 	__builtin_memcpy(conn->comm, listener->comm, TCC_COMM_LEN);
 }
 
@@ -132,36 +135,78 @@ static __always_inline bool shows_owner(struct sock *sk, struct mptcp_subflow_co
 	return !subflow || (!owner_known(conn) && first_subflow(subflow) == sk);
 }
 
-SEC("raw_tp/inet_sock_set_state")
-int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
+/*
+ * The connection forgets its first subflow when it closes that, often before the others: after that nothing leads from them
+ * to the owner.
+ */
+static __always_inline void owner_to_subflows(struct sock *first, struct mptcp_subflow_context *subflow)
 {
-	struct mptcp_subflow_context *subflow;
+	__u64 key = (__u64)first;
+	const struct conn *known = bpf_map_lookup_elem(&conns, &key);
+	struct sockets all;
 	struct conn *conn;
 
-	if (!is_tcp(sk))
-		return 0;
-	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV) {
-		conn_from_listener(sk);
-		return 0;
+	if (!known || !owner_known(known))
+		return;
+	all = sockets_of(BPF_CORE_READ(subflow, conn));
+	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
+		key = (__u64)all.sk;
+		conn = all.sk == first ? NULL : conn_of(key);
+		if (conn && !owner_known(conn))
+			copy_owner(conn, known);
+		sockets_next(&all);
 	}
-	if (oldstate == TCP_LISTEN) {
-		listener_remove(sk);
+}
+
+static __always_inline void subflow_changes(struct sock *sk, int newstate)
+{
+	struct mptcp_subflow_context *subflow = subflow_of_real(sk);
+	struct sock *first = first_subflow(subflow);
+	struct conn *conn;
+
+	if (!first)
+		return;
+	if (first != sk) {
+		conn = newstate == TCP_ESTABLISHED ? conn_of((__u64)sk) : NULL;
+		if (conn && !owner_known(conn))
+			owner_of_subflow(conn, subflow);
+	} else if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK || newstate == TCP_CLOSE) {
+		owner_to_subflows(sk, subflow);
 	}
-	/* Who connects, listens, sends the FIN or resets owns it; else who makes it CLOSE need not. */
-	if (!(by_owner(newstate) || reset_by_owner(sk, oldstate, newstate)) || !held_by_process(sk, false))
-		return 0;
-	conn = conn_of((__u64)sk);
+}
+
+/* Who connects, listens, sends the FIN or resets owns it; else who makes it CLOSE need not. */
+static __always_inline void owner_changes_state(struct sock *sk, int newstate)
+{
+	struct mptcp_subflow_context *subflow = subflow_of_real(sk);
+	struct conn *conn = conn_of((__u64)sk);
+
 	if (!conn)
-		return 0;
+		return;
 	if (newstate == TCP_SYN_SENT)
 		conn_disown(conn);
-	subflow = subflow_of_real(sk);
 	if (shows_owner(sk, subflow, conn))
 		update_owner(conn);
 	else if (!owner_known(conn))
 		owner_of_subflow(conn, subflow);
 	if (newstate == TCP_LISTEN && conn->tgid)
 		listener_add(sk, conn);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
+{
+	if (!is_tcp(sk))
+		return 0;
+	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV) {
+		conn_from_listener(sk);
+		return 0;
+	}
+	if (oldstate == TCP_LISTEN)
+		listener_remove(sk);
+	if ((by_owner(newstate) || reset_by_owner(sk, oldstate, newstate)) && held_by_process(sk, false))
+		owner_changes_state(sk, newstate);
+	subflow_changes(sk, newstate);
 	return 0;
 }
 
@@ -295,7 +340,7 @@ static __always_inline struct conn *owner_found(struct task_struct *task, struct
 {
 	struct conn *conn = conn_of((__u64)sk);
 
-	if (conn && (!conn->tgid || (conn->flags & CONN_LISTENER)))
+	if (conn && (!conn->tgid || conn->is_listeners))
 		conn_set_owner(conn, task);
 	return conn;
 }

@@ -94,7 +94,7 @@ static __always_inline int accepted(void *ctx, struct sock *sk, struct sock *lis
 
 	conn = conn_of((__u64)sk);
 	if (conn)
-		conn->opening |= OPENING_ACCEPTED;
+		conn->accepted = 1;
 	if (conn && cfg.track_owner && !late)
 		update_owner(conn);
 	if (accepted_soon(conn, late)) {
@@ -155,7 +155,7 @@ static __always_inline bool is_taken(struct sock *sk)
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
 	struct sock *first;
 
-	if (!conn || !conn->established_ns || (conn->flags & CONN_ACTIVE) || (conn->opening & OPENING_ACCEPTED))
+	if (!conn || !conn->established_ns || conn->active || conn->accepted)
 		return false;
 	if (!BPF_CORE_READ(sk, sk_socket, file))
 		return false;
@@ -171,7 +171,7 @@ static __always_inline bool is_from(struct sock *sk, struct sock *listener)
 
 	if (!listener || BPF_CORE_READ(sk, __sk_common.skc_num) != BPF_CORE_READ(listener, __sk_common.skc_num))
 		return false;
-	return !conn || (!owner_known(conn) && !(conn->opening & OPENING_ACCEPTED));
+	return !conn || (!owner_known(conn) && !conn->accepted);
 }
 
 /*

@@ -88,7 +88,7 @@ static __always_inline bool connect_ends(const struct conn *conn, int oldstate, 
 {
 	if (newstate != TCP_ESTABLISHED && newstate != TCP_CLOSE)
 		return false;
-	return oldstate == TCP_SYN_SENT || (oldstate == TCP_SYN_RECV && conn && (conn->flags & CONN_ACTIVE));
+	return oldstate == TCP_SYN_SENT || (oldstate == TCP_SYN_RECV && conn && conn->active);
 }
 
 /* Counted, and no record. */

@@ -65,10 +65,9 @@ static __always_inline bool error_is_fetched(struct event *e)
  */
 static __always_inline __u8 life_reason(struct event *e, int oldstate, __u32 err)
 {
-	__u8 flags = e->conn ? e->conn->flags : 0;
 	bool orderly = ends_orderly(e, oldstate);
 
-	if (flags & CONN_RESET)
+	if (e->conn && e->conn->reset_received)
 		return TCC_END_RESET_RECEIVED;
 	if (orderly && (oldstate != TCP_FIN_WAIT2 || (e->sk->__sk_common.skc_flags & SOCK_DONE)))
 		return TCC_END_FIN;
@@ -76,7 +75,7 @@ static __always_inline __u8 life_reason(struct event *e, int oldstate, __u32 err
 		return TCC_END_TIMEOUT;
 	if (err)
 		return TCC_END_ERROR;
-	if (flags & CONN_RESET_SENT)
+	if (e->conn && e->conn->reset_sent)
 		return TCC_END_RESET_SENT;
 	if (orderly)
 		return TCC_END_FIN;
@@ -166,9 +165,9 @@ static __always_inline int life_list(struct bpf_iter__task_file *ctx, struct soc
 	if (!(1 << (BPF_CORE_READ(sk, __sk_common.skc_state) & 31) & TCPF_OPEN))
 		return 0;
 	conn = conn_of((__u64)sk);
-	if (!conn || conn->established_ns || (conn->flags & CONN_LISTED))
+	if (!conn || conn->established_ns || conn->listed)
 		return 0;
-	conn->flags |= CONN_LISTED;
+	conn->listed = 1;
 	if (!subflow_of_real(sk))
 		cookie_of_file(ctx->file);
 	rec = event_begin(&e, sk, TCC_EVENT_LIFE, sizeof(*rec), false);
