@@ -286,13 +286,7 @@ fn reader(
     ReaderStatus {
         name: variant.reader.name(),
         description: variant.description,
-        programs: variant
-            .helpers
-            .iter()
-            .chain(variant.programs.iter().map(|(_, name)| name))
-            .chain(&variant.recursion_fallbacks)
-            .cloned()
-            .collect(),
+        programs: variant.program_names().map(str::to_owned).collect(),
         notes: variant.notes.clone(),
         loads: tried.as_ref().map(Result::is_ok),
         error: tried.and_then(Result::err).map(|error| format!("{error:#}")),

@@ -131,6 +131,13 @@ impl Kernel {
         self.query(|btf| btf.has_func("bpf_get_socket_ptr_cookie"))
     }
 
+    /// Raw and typed tracepoint programs are not run where they have interrupted themselves on the same CPU: Linux 6.1
+    /// (05b24ff9b2cf), which gave this function its name.
+    #[must_use]
+    pub fn skips_nested(&self) -> bool {
+        self.query(|btf| btf.has_func("bpf_prog_inc_misses_counter"))
+    }
+
     /// Checks that the tcp_probe record has a known layout, and may be read.
     pub fn record(&self) -> Result<(), String> {
         self.record_layout()?;

@@ -9,21 +9,9 @@
 /*
  * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types
  * (tp_btf), and NAME_raw (raw_tp), in which it does not. Many members are loaded from a copy of the struct, which is the
- * same in both; a few by FOLLOW, which is a plain load or a probe read. `typed` is a constant when inlined. Parameters
- * and arguments each stand in parentheses.
+ * same in both; a few by FOLLOW, which is a plain load or a probe read. The verifier knows `typed`, also where it is passed to
+ * a function, and never looks at the other branch.
  */
-#define TRACEPOINT(tracepoint, name, handler, parameters, arguments)                                    \
-	SEC("tp_btf/" #tracepoint)                                                                       \
-	int BPF_PROG(name##_btf, ___unwrap parameters)                                                   \
-	{                                                                                                \
-		return handler(___unwrap arguments, true);                                               \
-	}                                                                                                \
-	SEC("raw_tp/" #tracepoint)                                                                       \
-	int BPF_PROG(name##_raw, ___unwrap parameters)                                                   \
-	{                                                                                                \
-		return handler(___unwrap arguments, false);                                              \
-	}
-#define ___unwrap(...) __VA_ARGS__
 #define FOLLOW(typed, ...) ((typed) ? ___arrow(__VA_ARGS__) : BPF_CORE_READ(__VA_ARGS__))
 /* 0 where this kernel's struct has no such member; the column then says null. */
 #define LOAD_IF(ptr, member) (bpf_core_field_exists((ptr)->member) ? (ptr)->member : 0)

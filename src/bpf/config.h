@@ -10,6 +10,51 @@ enum tcc_sleep {
 	TCC_SLEEP = 2, /* has none: the next record wakes it */
 };
 
+struct tcc_reader {
+	enum tcc_sleep sleep;
+	__u32 started; /* it reads: events are reported from now on */
+};
+
+/* What is done with the events of a type; several bits. */
+enum tcc_action {
+	TCC_RECORD = 1 << 0, /* each is a record to the reader */
+	TCC_AGGREGATE = 1 << 1, /* they are counted, or added up, in the kernel */
+};
+
+/* What is kept of connections between events, for those that need it. */
+enum tcc_tracker {
+	TCC_TRACK_OWNER = 1 << 0,
+	TCC_TRACK_HISTORY = 1 << 1, /* when it began, and how long its handshake took */
+	TCC_TRACK_RESETS = 1 << 2, /* who reset it */
+	TCC_TRACK_SYNACK_TIME = 1 << 3, /* when a SYN-ACK that is sent again was first sent */
+	TCC_TRACK_SYN_AGAIN = 1 << 4, /* the same of a SYN, with TCP_FASTOPEN_CONNECT */
+	TCC_TRACK_SAMPLES = 1 << 5, /* RTT and window at each packet */
+	TCC_TRACK_CLOSED = 1 << 6, /* ends and totals of closed connections */
+	TCC_TRACK_SNAPSHOTS = 1 << 7, /* beginnings and ends, beside snapshots of all connections */
+	TCC_TRACK_CA_STATE_TIME = 1 << 8, /* the time in congestion control states */
+};
+
+/* Tracepoints whose programs have a fallback: see marks.bpf.h. */
+enum tcc_hook {
+	TCC_HOOK_tcp_probe,
+	TCC_HOOK_inet_sock_set_state,
+	TCC_HOOK_tcp_destroy_sock,
+	TCC_HOOKS,
+};
+
+#define MARKS 256
+
+struct tcc_mark {
+	__u64 key; /* of the packet or the socket: see marks.bpf.h */
+	__u32 event; /* another event of the same packet's or socket's address has another one */
+	__u32 slot;
+};
+
+struct tcc_marks {
+	struct tcc_mark mark[MARKS];
+	__u64 caught; /* runs that the second program has taken */
+};
+
 /* What a hash filter's value means; the key of `filter_values`. */
 enum tcc_filter {
 	TCC_FILTER_PID = 1 << 0,
@@ -67,9 +112,15 @@ struct tcc_config {
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_event_type event_types; /* never read, as the next two: makes the enum part of the object's BTF */
+	enum tcc_event_type event_types; /* never read, as the next five: makes the enum part of the object's BTF */
+	enum tcc_action action_names;
+	enum tcc_tracker tracker_names;
+	enum tcc_hook hook_names;
 	enum tcc_retrans_sum retrans_sums;
 	enum tcc_cong_sum cong_sums;
+	__u32 trackers; /* of enum tcc_tracker: which are on */
+	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
+	__u8 actions[TCC_EVENT_MAX]; /* of enum tcc_action */
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
 	__u8 full; /* emit all fields */
 	__u8 on_change;
@@ -80,10 +131,11 @@ struct tcc_config {
 	__u8 failed_only; /* of connect */
 	__u8 stack; /* `drop` with the kernel's stack */
 	__u8 sums; /* events are added up, and are no records */
-	__u8 keep_closed; /* keep ends and totals of closed connections: see closed.bpf.h */
 	__u8 keep_gone; /* and the owner of the last one that is gone, for the RST that comes after that */
 	__u8 listeners; /* every listening socket is a row of a summary */
 	__u8 sees_returns; /* of `connect`: what the system call returns */
+	__u8 skips_nested; /* no program runs where it has interrupted itself: since 6.1 (05b24ff9b2cf) */
+	__u8 inferred; /* `cong_state` is inferred at other tracepoints */
 	__u8 unused[6];
 };
 

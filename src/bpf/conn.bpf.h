@@ -53,11 +53,10 @@ static __always_inline __u64 conn_key(struct sock *sk, __u64 cookie)
 static __always_inline struct conn *conn_of(__u64 key)
 {
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
-	struct conn fresh = {};
 
 	if (conn)
 		return conn;
-	entry_insert(conns, &key, &fresh);
+	entry_insert(conns, &key, (const void *)&no_conn);
 	return bpf_map_lookup_elem(&conns, &key);
 }
 

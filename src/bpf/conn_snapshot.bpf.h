@@ -18,7 +18,7 @@ static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapsho
 	__builtin_memset(snapshot->unused, 0, sizeof(snapshot->unused));
 }
 
-static __always_inline int on_conn_snapshot_end(void *ctx, struct sock *sk, const bool typed)
+static __noinline int on_conn_snapshot_end(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_conn_snapshot *snapshot;
 	struct event e;
@@ -29,8 +29,6 @@ static __always_inline int on_conn_snapshot_end(void *ctx, struct sock *sk, cons
 	load_conn_snapshot(snapshot, sk, e.conn, true);
 	return event_end(ctx, &e, snapshot, sizeof(*snapshot));
 }
-
-TRACEPOINT(tcp_destroy_sock, conn_snapshot_end, on_conn_snapshot_end, (struct sock *sk), (ctx, sk))
 
 /* tcp_disconnect() has ended one connection of that socket, which now begins another: its last reading is what it had. */
 static __always_inline void conn_snapshot_again(void *ctx, struct sock *sk, const bool typed)
@@ -51,13 +49,13 @@ static __always_inline void conn_snapshot_again(void *ctx, struct sock *sk, cons
  * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see `scratch`). The
  * cookie is made for those whom nobody else asks for it, not before it is the connection's own and no listener's.
  */
-static __always_inline int on_conn_snapshot_born(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_conn_snapshot_born(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	struct conn *conn;
 
 	if (oldstate == TCP_CLOSE && (newstate == TCP_SYN_SENT || newstate == TCP_LISTEN))
 		conn_snapshot_again(ctx, sk, typed);
-	if ((newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV) || !is_tcp(sk))
+	if (newstate != TCP_ESTABLISHED && newstate != TCP_SYN_SENT && newstate != TCP_SYN_RECV)
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (conn)
@@ -66,9 +64,6 @@ static __always_inline int on_conn_snapshot_born(void *ctx, struct sock *sk, int
 		bpf_get_socket_cookie(sk);
 	return 0;
 }
-
-TRACEPOINT(inet_sock_set_state, conn_snapshot_born, on_conn_snapshot_born, (struct sock *sk, int oldstate, int newstate),
-	   (ctx, sk, oldstate, newstate))
 
 static __always_inline int conn_snapshot_write(struct seq_file *seq, struct task_struct *task, struct conn_snapshot_copy *copy,
 				      struct sock *real)

@@ -8,83 +8,119 @@
  * between load and store. Its result is not used: fetching atomics exist from 5.12 only.
  */
 #define COUNT(counters, field) __sync_fetch_and_add(&(counters)->field, 1)
+/* The same where only this program counts there. */
+#define COUNT_ALONE(counters, field)              \
+	({                                        \
+		if (cfg.skips_nested)             \
+			(counters)->field += 1;   \
+		else                              \
+			COUNT(counters, field);   \
+	})
+
+static __always_inline struct tcc_cpu *this_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&cpus, &zero);
+}
 
 static __always_inline struct tcc_counters *counters_of(__u32 event_type)
 {
-	return bpf_map_lookup_elem(&counters, &event_type);
+	struct tcc_cpu *cpu = this_cpu();
+
+	return cpu && event_type < TCC_EVENT_MAX ? &cpu->counters[event_type] : NULL;
 }
 
 /* A free slot of a per-CPU map, by the depth of nesting; NULL where it is deeper than anybody thought. */
-static __always_inline void *slot_claim(void *slots, void *depths)
+static __always_inline void *slot_claim(void *slots, __u32 *depth)
 {
-	__u32 zero = 0, slot;
-	__u32 *depth = bpf_map_lookup_elem(depths, &zero);
+	__u32 slot = *depth;
 
-	if (!depth || *depth >= SCRATCH_DEPTH)
+	if (slot >= SCRATCH_DEPTH)
 		return NULL;
-	slot = *depth;
 	*depth = slot + 1;
 	return bpf_map_lookup_elem(slots, &slot);
 }
 
-static __always_inline void slot_release(void *depths)
+static __always_inline void slot_release(__u32 *depth)
 {
-	__u32 zero = 0;
-	__u32 *depth = bpf_map_lookup_elem(depths, &zero);
-
-	if (depth && *depth)
+	if (*depth)
 		*depth -= 1;
 }
 
 static __always_inline struct copies *copies_claim(void)
 {
-	return slot_claim(&copies, &copies_depth);
+	struct tcc_cpu *cpu = this_cpu();
+
+	return cpu ? slot_claim(&copies, &cpu->copies_depth) : NULL;
 }
 
 static __always_inline void copies_release(void)
 {
-	slot_release(&copies_depth);
+	struct tcc_cpu *cpu = this_cpu();
+
+	if (cpu)
+		slot_release(&cpu->copies_depth);
 }
 
 /* `size` must be a constant where this is inlined. */
 static __always_inline void *emit_begin(__u64 size)
 {
+	struct tcc_cpu *cpu;
+
 	if (cfg.ringbuf)
 		return bpf_ringbuf_reserve(&events_ring, size, 0);
-	return slot_claim(&scratch, &scratch_depth);
+	cpu = this_cpu();
+	return cpu ? slot_claim(&scratch, &cpu->scratch_depth) : NULL;
 }
 
 /*
  * Waking the reader costs more than the rest of an event, so it is done once per sleep: for the first record when it
- * sleeps without a timer, for a filling buffer when it naps with one, never while it is awake.
+ * sleeps without a timer, for a filling buffer when it naps with one, never while it is awake. Looking at the buffer costs as
+ * well, so a large one is looked at every few records.
  */
-static __always_inline __u64 wake_flags(void)
+static __always_inline __u64 wake_flags(__u64 submitted)
 {
-	__u32 zero = 0;
-	enum tcc_sleep *sleep = bpf_map_lookup_elem(&reader_sleep, &zero);
+	enum tcc_sleep sleep = reader.sleep;
 
-	if (!sleep || *sleep == TCC_AWAKE)
+	if (sleep == TCC_AWAKE)
 		return BPF_RB_NO_WAKEUP;
-	if (*sleep == TCC_NAP && bpf_ringbuf_query(&events_ring, BPF_RB_AVAIL_DATA) < cfg.wake_bytes)
+	if (sleep == TCC_NAP && (submitted & cfg.wake_mask ||
+				 bpf_ringbuf_query(&events_ring, BPF_RB_AVAIL_DATA) < cfg.wake_bytes))
 		return BPF_RB_NO_WAKEUP;
-	*sleep = TCC_AWAKE;
+	reader.sleep = TCC_AWAKE;
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-static __always_inline void emit_end(void *ctx, struct tcc_counters *n, void *rec, __u64 size)
+static __always_inline void scratch_release(void)
+{
+	struct tcc_cpu *cpu = this_cpu();
+
+	if (cpu)
+		slot_release(&cpu->scratch_depth);
+}
+
+static __always_inline void emit_submit(void *ctx, struct tcc_counters *n, void *rec, __u64 size, const bool alone)
 {
 	long err = 0;
 
 	if (cfg.ringbuf) {
-		bpf_ringbuf_submit(rec, wake_flags());
+		bpf_ringbuf_submit(rec, wake_flags(n->submitted));
 	} else {
 		err = bpf_perf_event_output(ctx, &events_perf, BPF_F_CURRENT_CPU, rec, size);
-		slot_release(&scratch_depth);
+		scratch_release();
 	}
 	if (err)
 		COUNT(n, lost);
+	else if (alone)
+		COUNT_ALONE(n, submitted);
 	else
 		COUNT(n, submitted);
+}
+
+static __always_inline void emit_end(void *ctx, struct tcc_counters *n, void *rec, __u64 size)
+{
+	emit_submit(ctx, n, rec, size, false);
 }
 
 /* Gives a record back that is not sent on. */
@@ -93,7 +129,7 @@ static __always_inline void emit_discard(void *rec)
 	if (cfg.ringbuf)
 		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
 	else
-		slot_release(&scratch_depth);
+		scratch_release();
 }
 
 #endif

@@ -347,7 +347,6 @@ struct tcc_counters {
 	__u64 rate_limited;
 	__u64 lost;
 	__u64 submitted;
-	__u64 caught; /* of the seen: by the second program, as the kernel had skipped the first */
 	__u64 aggregated; /* counted in a summary, in place of a record */
 	__u64 undecided; /* a filter needs the owner, which is not known */
 };

@@ -50,12 +50,12 @@ static __always_inline void history_established(struct conn *conn, struct sock *
 		conn->handshake_us = (now - syn_ns) / 1000;
 }
 
-static __always_inline int on_conn_state(struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_conn_state(struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	struct conn *conn;
 
 	/* At its end the state is read. */
-	if (newstate == TCP_CLOSE || newstate == TCP_LISTEN || !is_tcp(sk))
+	if (newstate == TCP_CLOSE || newstate == TCP_LISTEN)
 		return 0;
 	conn = conn_of((__u64)sk);
 	if (!conn)
@@ -67,10 +67,7 @@ static __always_inline int on_conn_state(struct sock *sk, int oldstate, int news
 	return 0;
 }
 
-TRACEPOINT(inet_sock_set_state, conn_state, on_conn_state, (struct sock *sk, int oldstate, int newstate),
-	   (sk, oldstate, newstate))
-
-static __always_inline int on_conn_reset(struct sock *sk, const bool typed)
+static __always_inline int on_conn_reset(struct sock *sk)
 {
 	struct conn *conn = conn_of((__u64)sk);
 
@@ -78,8 +75,6 @@ static __always_inline int on_conn_reset(struct sock *sk, const bool typed)
 		conn->reset_received = 1;
 	return 0;
 }
-
-TRACEPOINT(tcp_receive_reset, conn_reset, on_conn_reset, (struct sock *sk), (sk))
 
 /* What close() sends follows the change to CLOSE; what a timer or `ss --kill` sends comes before it. */
 static __always_inline int on_conn_reset_sent(__u64 key)
@@ -89,18 +84,6 @@ static __always_inline int on_conn_reset_sent(__u64 key)
 	if (conn)
 		conn->reset_sent = 1;
 	return 0;
-}
-
-SEC("tp_btf/tcp_send_reset")
-int conn_reset_sent_btf(unsigned long long *args)
-{
-	return on_conn_reset_sent(args[0]);
-}
-
-SEC("raw_tp/tcp_send_reset")
-int conn_reset_sent_raw(unsigned long long *args)
-{
-	return on_conn_reset_sent(args[0]);
 }
 
 /* One sample; before the first RTT there is only the window. */
@@ -129,7 +112,5 @@ static __always_inline int on_conn_sample(struct sock *sk, const bool typed)
 		conn_sampled(conn, FOLLOW(typed, tp, srtt_us) >> 3, FOLLOW(typed, tp, snd_cwnd));
 	return 0;
 }
-
-TRACEPOINT(tcp_probe, conn_sample, on_conn_sample, (struct sock *sk), (sk))
 
 #endif

@@ -35,13 +35,6 @@ struct {
 	__type(value, union tcc_record);
 } scratch SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} scratch_depth SEC(".maps");
-
 /* Copies of the socket and the packet (see copy_sock()); a slot per depth as above. The sizes leave room to grow. */
 struct copies {
 	__u8 sock[4096];
@@ -55,47 +48,26 @@ struct {
 	__type(value, struct copies);
 } copies SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} copies_depth SEC(".maps");
-
-/* Written here, summed by the reader at any time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, TCC_EVENT_MAX);
-	__type(key, __u32); /* enum tcc_event_type; an array's key must be an integer to BTF */
-	__type(value, struct tcc_counters);
-} counters SEC(".maps");
-
-/* Packets that the first program of `probe` has taken and the second has not come to yet; see mark_taken(). */
-#define MARKS 256
-
-struct mark {
-	__u64 skb;
-	__u64 end_seq; /* another packet in the same memory has another one */
-};
-
-struct marks {
-	struct mark mark[MARKS];
+/*
+ * What every program needs, behind one look-up. The counters are read by the reader at any time, and summed over all CPUs and
+ * over the two rows that `probe` has: see probe_counters().
+ */
+struct tcc_cpu {
+	struct tcc_counters counters[TCC_EVENT_MAX + 1];
+	struct tcc_marks marks[TCC_HOOKS];
+	__u32 copies_depth;
+	__u32 scratch_depth;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct marks);
-} marks SEC(".maps");
+	__type(value, struct tcc_cpu);
+} cpus SEC(".maps");
 
-/* Written by the reader before it waits, cleared here by the record that wakes it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, enum tcc_sleep);
-} reader_sleep SEC(".maps");
+/* Written by the reader: the whole before it waits. `sleep` is cleared here by the record that wakes it. */
+volatile struct tcc_reader reader = {};
 
 /* The token bucket of --rate, of all CPUs. */
 struct {
@@ -234,6 +206,9 @@ struct conn {
 	__u32 unused;
 	__u64 stale_error; /* the youngest message in its error queue */
 };
+
+/* What an entry begins as: too large for the stack. */
+const volatile struct conn no_conn = {};
 
 /*
  * Key: the socket's address (the record reader: its cookie). Inserted by the first event that needs it, where

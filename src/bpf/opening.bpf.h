@@ -24,7 +24,7 @@ static __always_inline struct synack_key synack_key(struct sock *sk)
 	return key;
 }
 
-static __always_inline int on_synack_time(struct sock *listener, struct request_sock *req, const bool typed)
+static __always_inline int on_synack_time(struct request_sock *req)
 {
 	struct synack_key key = synack_key((void *)req);
 	__u64 sent_us = BPF_CORE_READ((struct tcp_request_sock *)req, snt_synack);
@@ -33,9 +33,6 @@ static __always_inline int on_synack_time(struct sock *listener, struct request_
 		entry_replace(synacks, &key, &sent_us);
 	return 0;
 }
-
-TRACEPOINT(tcp_retransmit_synack, synack_time, on_synack_time, (struct sock *listener, struct request_sock *req),
-	   (listener, req))
 
 /*
  * A new connection is a copy of its listener. As it enters its first state its queue of sent packets has not been made anew
@@ -136,7 +133,7 @@ static __always_inline bool has_usec_ts(struct tcp_sock *tp)
 }
 
 /* The kernel keeps when it sent the first SYN (retrans_stamp) until that is acknowledged: as a timestamp, so in ms. */
-static __always_inline int on_syn_again(struct sock *sk, const bool typed)
+static __noinline int on_syn_again(struct sock *sk, const bool typed)
 {
 	__u64 key = (__u64)sk, now = bpf_ktime_get_ns(), ago_ns;
 	struct tcp_sock *tp = (void *)sk;
@@ -157,7 +154,5 @@ static __always_inline int on_syn_again(struct sock *sk, const bool typed)
 	conn->syn_ns = now - ago_ns > conn->opened_ns ? now - ago_ns : conn->opened_ns;
 	return 0;
 }
-
-TRACEPOINT(tcp_retransmit_skb, syn_again, on_syn_again, (struct sock *sk), (sk))
 
 #endif

@@ -193,11 +193,8 @@ static __always_inline void owner_changes_state(struct sock *sk, int newstate)
 		listener_add(sk, conn);
 }
 
-SEC("raw_tp/inet_sock_set_state")
-int BPF_PROG(owner_set_state, struct sock *sk, int oldstate, int newstate)
+static __noinline int owner_set_state(struct sock *sk, int oldstate, int newstate)
 {
-	if (!is_tcp(sk))
-		return 0;
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV) {
 		conn_from_listener(sk);
 		return 0;
@@ -223,12 +220,6 @@ static __always_inline int on_use(struct sock *sk, const bool typed)
 	return 0;
 }
 
-/* Fires where a process takes received data. */
-TRACEPOINT(tcp_rcv_space_adjust, owner_receive, on_use, (struct sock *sk), (sk))
-
-/* Fires where a process hands data to send over; since 6.16 (a 2025 addition), before that see request_owner_scan(). */
-TRACEPOINT(tcp_sendmsg_locked, owner_send, on_use, (struct sock *sk), (sk))
-
 static __always_inline void conn_gone(__u64 key)
 {
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);
@@ -243,8 +234,7 @@ static __always_inline void conn_gone(__u64 key)
 		gone->conn = *conn;
 }
 
-SEC("raw_tp/tcp_destroy_sock")
-int BPF_PROG(conn_destroy, struct sock *sk)
+static __noinline int conn_destroy(struct sock *sk)
 {
 	__u64 key = conn_key(sk, BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
 	__u64 addr = (__u64)sk;
@@ -252,13 +242,13 @@ int BPF_PROG(conn_destroy, struct sock *sk)
 	if (cfg.keep_gone)
 		conn_gone(key);
 	entry_delete(conns, &key);
-	if (cfg.keep_closed)
+	if (cfg.trackers & TCC_TRACK_CLOSED)
 		entry_delete(closed_conns, &addr);
 	return 0;
 }
 
 SEC("raw_tp/sched_process_fork")
-int BPF_PROG(traced_pids_fork, struct task_struct *parent, struct task_struct *child)
+int BPF_PROG(sched_process_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
 	__u32 zero = 0, *refused;
@@ -274,7 +264,7 @@ int BPF_PROG(traced_pids_fork, struct task_struct *parent, struct task_struct *c
 
 /* Only with a process's last thread; its connections keep their mark. */
 SEC("raw_tp/sched_process_exit")
-int BPF_PROG(traced_pids_exit, struct task_struct *task)
+int BPF_PROG(sched_process_exit, struct task_struct *task)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 

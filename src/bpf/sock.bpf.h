@@ -78,10 +78,9 @@ static __always_inline bool copy_skb(struct copies *copy, struct sk_buff *skb)
 static __always_inline void load_head(struct tcc_head *h, struct sock *sk, __u8 event_type, __u16 len, const bool typed)
 {
 	h->mono_ns = bpf_ktime_get_ns();
-	if (typed && cfg.cookie_helper)
+	h->cookie = sk->__sk_common.skc_cookie.counter;
+	if (typed && !h->cookie && cfg.cookie_helper)
 		h->cookie = bpf_get_socket_cookie(sk);
-	else
-		h->cookie = sk->__sk_common.skc_cookie.counter;
 	load_addrs(sk, h->saddr, h->daddr);
 	h->sport = sk->__sk_common.skc_num;
 	h->dport = bpf_ntohs(sk->__sk_common.skc_dport);

@@ -53,6 +53,9 @@
 #include "events/spurious.bpf.h"
 #include "events/queue.bpf.h"
 
+#include "marks.bpf.h"
+#include "hooks.bpf.h"
+
 #include "code.bpf.h"
 
 /* The helpers that read kernel memory are for GPL-compatible programs. */

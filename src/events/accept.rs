@@ -1,9 +1,9 @@
 //! `accept`: the system calls accept and accept4.
 
-use super::Hook;
 use super::common::{Field, std};
 use super::connect::us;
 use super::socket::{self, socket_event_type, view};
+use super::{Hook, Tracker};
 use crate::skel::AcceptRecord;
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{Count, Microseconds};
@@ -21,17 +21,19 @@ static FIELDS: &[Field<AcceptRecord>] = &[
     std("max_backlog", (Unsigned, Count), "listener's sk_max_ack_backlog", "Limit of the accept queue (Send-Q in `ss -l`). Null as for `backlog`.", |r| of_listener(r, r.max_backlog)),
 ];
 
-/// Hooks for accepts that are not system calls of a 64-bit process.
+/// The system calls, and hooks for accepts that are not system calls of a 64-bit process.
 const EXTRA_HOOKS: &[Hook] = &[
+    Hook { hook: "syscalls:sys_enter_accept4", without: None },
+    Hook { hook: "syscalls:sys_enter_accept", without: None },
+    Hook { hook: "syscalls:sys_exit_accept", without: None },
     Hook {
         hook: IO_URING,
-        program: "accept_uring",
         without: Some(
             "accepts by io_uring are reported at the first read from the connection, or at its end",
         ),
     },
-    Hook { hook: "tcp:tcp_rcv_space_adjust", program: "accept_receive", without: None },
-    Hook { hook: "sock:inet_sock_set_state", program: "accept_state", without: None },
+    Hook { hook: "tcp:tcp_rcv_space_adjust", without: None },
+    Hook { hook: "sock:inet_sock_set_state", without: None },
 ];
 
 /// Fires when a request completes.
@@ -54,6 +56,5 @@ socket_event_type!(
         ("max", "max_backlog", 5),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    &["conn_state", "synack_time"],
-    &["accept_enter", "accept4_enter", "accept_exit", "accept4_exit"]
+    &[Tracker::History, Tracker::SynackTime]
 );

@@ -20,8 +20,8 @@ static FIELDS: &[Field<CongStateRecord>] = &[
 ];
 
 const FALLBACK_HOOKS: &[Hook] = &[
-    Hook { hook: "tcp:tcp_probe", program: "cong_seen", without: Option::None },
-    Hook { hook: "tcp:tcp_retransmit_skb", program: "cong_seen_retransmit", without: Option::None },
+    Hook { hook: "tcp:tcp_probe", without: Option::None },
+    Hook { hook: "tcp:tcp_retransmit_skb", without: Option::None },
 ];
 
 socket_event_type!(

@@ -1,9 +1,9 @@
 //! `connect`: sock:inet_sock_set_state out of SYN_SENT.
 
-use super::Hook;
 use super::common::{self, Field, full, std};
 use super::names::{errno, name};
 use super::socket::{self, socket_event_type, view};
+use super::{Hook, Tracker};
 use crate::skel::ConnectRecord;
 use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::{Microseconds, None, Segments};
@@ -30,7 +30,6 @@ static FIELDS: &[Field<ConnectRecord>] = &[
 /// Errors that never reach the socket, from the return value of the call.
 const EXTRA_HOOKS: &[Hook] = &[Hook {
     hook: "raw_syscalls:sys_exit",
-    program: "connect_return",
     without: Some("`err` is null if connect() fails before it sends a SYN"),
 }];
 
@@ -49,5 +48,5 @@ socket_event_type!(
         ("ERROR", "err", 5),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    state_trackers: &["conn_state", "syn_again"]
+    trackers: &[Tracker::History, Tracker::SynAgain]
 );

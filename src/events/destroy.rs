@@ -1,5 +1,6 @@
 //! `destroy`: tcp:tcp_destroy_sock.
 
+use super::Tracker;
 use super::common::{Field, full, std};
 use super::socket::{self, is_known, socket_event_type, view};
 use crate::skel::{DestroyRecord, Totals};
@@ -48,6 +49,5 @@ socket_event_type!(
         ("min_rtt", "min_rtt_us", 8),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    state_trackers: &["closed_keep"],
-    programs: &[]
+    trackers: &[Tracker::Closed]
 );

@@ -96,8 +96,7 @@ pub const EVENT_TYPE: super::EventType = super::EventType {
     ],
     extra_hooks: &[],
     fallback_hooks: &[],
-    state_trackers: &[],
-    programs: &[],
+    trackers: &[],
     record: Some(super::Record {
         size: size_of::<DropRecord>(),
         longest: size_of::<DropStackRecord>(),

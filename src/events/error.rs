@@ -1,5 +1,6 @@
 //! `error`: sock:inet_sk_error_report.
 
+use super::Tracker;
 use super::common::{Field, std};
 use super::names::errno;
 use super::socket::{self, socket_event_type, view};
@@ -22,6 +23,5 @@ socket_event_type!(
     "The kernel reports a connection error to the application: sk->sk_err is set. Needs Linux 5.14.",
     view![("PID", "pid", 6), ("COMM", "comm", 15), ("ERROR", "error", 12)],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    state_trackers: &["closed_keep"],
-    programs: &[]
+    trackers: &[Tracker::Closed]
 );

@@ -1,5 +1,6 @@
 //! `life`: sock:inet_sock_set_state into CLOSE, and the connections that are open when the trace begins.
 
+use super::Tracker;
 use super::common::{Field, full, std};
 use super::connect::us;
 use super::names::{errno, name};
@@ -84,6 +85,5 @@ socket_event_type!(
         ("END", "reason", 3),
     ],
     |bytes, _, index| socket::value(FIELDS, bytes, index),
-    state_trackers: &["conn_state", "conn_reset", "conn_reset_sent", "synack_time", "syn_again"],
-    programs: &[]
+    trackers: &[Tracker::History, Tracker::Resets, Tracker::SynackTime, Tracker::SynAgain]
 );

@@ -29,10 +29,12 @@ pub mod state;
 pub mod synack_retransmit;
 pub mod tcp_columns;
 pub mod tcp_probe;
+pub mod tracker;
 pub mod zero_window;
 
 use std::collections::HashMap;
 
+pub use self::tracker::Tracker;
 use crate::symbols::Symbols;
 use crate::table::{Column, Value};
 
@@ -60,7 +62,7 @@ pub struct EventType {
     pub number: u8,
     /// One or two sentences for the schema and the reference.
     pub doc: &'static str,
-    /// The tracepoint, `group:name`. Its program has the event type's name.
+    /// The tracepoint, `group:name`.
     pub hook: &'static str,
     /// Further tracepoints.
     pub extra_hooks: &'static [Hook],
@@ -70,10 +72,8 @@ pub struct EventType {
     pub columns: fn() -> Vec<&'static Column>,
     /// Columns of the text format.
     pub view: View,
-    /// Programs that keep state between events; without their flavour.
-    pub state_trackers: &'static [&'static str],
-    /// Programs that create the events. Empty: the one with the event type's name, in its flavour.
-    pub programs: &'static [&'static str],
+    /// State that its records need from earlier events.
+    pub trackers: &'static [Tracker],
     /// The record; `None` for `probe`, which has two.
     pub record: Option<Record>,
 }
@@ -82,8 +82,6 @@ pub struct EventType {
 pub struct Hook {
     /// `group:name`.
     pub hook: &'static str,
-    /// Its program, without the flavour.
-    pub program: &'static str,
     /// The tracepoint is optional: the consequence where the kernel does not have it.
     pub without: Option<&'static str>,
 }
@@ -95,13 +93,6 @@ impl Hook {
         after_group(self.hook)
     }
 
-    /// True if all flavours share one program: system calls have no typed arguments, and the arguments of io_uring's
-    /// tracepoint differ between kernels, while its record does not.
-    #[must_use]
-    pub fn has_one_flavour(&self) -> bool {
-        self.is_of_calls() || self.hook.starts_with("io_uring:")
-    }
-
     /// True for the tracepoints of system calls.
     #[must_use]
     pub fn is_of_calls(&self) -> bool {
@@ -109,7 +100,9 @@ impl Hook {
     }
 }
 
-fn after_group(hook: &'static str) -> &'static str {
+/// The tracepoint's name without its group.
+#[must_use]
+pub fn after_group(hook: &'static str) -> &'static str {
     hook.split_once(':').map_or(hook, |(_, name)| name)
 }
 

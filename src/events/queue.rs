@@ -38,13 +38,9 @@ static FIELDS: &[Field<QueueRecord>] = &[
 ];
 
 const EXTRA_HOOKS: &[Hook] = &[
-    Hook { hook: "net:net_dev_queue", program: "queue_begin", without: Option::None },
-    Hook {
-        hook: "qdisc:qdisc_enqueue",
-        program: "queue_enter",
-        without: Some("`qdisc_us` begins at net_dev_queue"),
-    },
-    Hook { hook: "qdisc:qdisc_dequeue", program: "queue_leave", without: Option::None },
+    Hook { hook: "net:net_dev_queue", without: Option::None },
+    Hook { hook: "qdisc:qdisc_enqueue", without: Some("`qdisc_us` begins at net_dev_queue") },
+    Hook { hook: "qdisc:qdisc_dequeue", without: Option::None },
 ];
 
 socket_event_type!(

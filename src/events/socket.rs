@@ -116,26 +116,26 @@ macro_rules! socket_event_type {
     ($record:ident, $number:ident, $name:literal, $hook:literal and $extra_hooks:expr, $doc:literal, $view:expr) => {
         socket_event_type!(@ $record, $number, $name, $hook, $extra_hooks, &[], $doc, $view, |bytes, _, index| {
             crate::events::socket::value(FIELDS, bytes, index)
-        }, &[], &[]);
+        }, &[]);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal and $extra_hooks:expr, $doc:literal, $view:expr, $value:expr,
-     state_trackers: $state_trackers:expr) => {
-        socket_event_type!(@ $record, $number, $name, $hook, $extra_hooks, &[], $doc, $view, $value, $state_trackers, &[]);
+     trackers: $trackers:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, $extra_hooks, &[], $doc, $view, $value, $trackers);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal or $fallback_hooks:expr, $doc:literal, $view:expr) => {
         socket_event_type!(@ $record, $number, $name, $hook, &[], $fallback_hooks, $doc, $view, |bytes, _, index| {
             crate::events::socket::value(FIELDS, bytes, index)
-        }, &[], &[]);
+        }, &[]);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr) => {
-        socket_event_type!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, &[], &[]);
+        socket_event_type!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, &[]);
     };
     ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr, $value:expr,
-     state_trackers: $state_trackers:expr, programs: $programs:expr) => {
-        socket_event_type!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, $state_trackers, $programs);
+     trackers: $trackers:expr) => {
+        socket_event_type!(@ $record, $number, $name, $hook, &[], &[], $doc, $view, $value, $trackers);
     };
     (@ $record:ident, $number:ident, $name:literal, $hook:literal, $extra_hooks:expr, $fallback_hooks:expr, $doc:literal, $view:expr, $value:expr,
-     $state_trackers:expr, $programs:expr) => {
+     $trackers:expr) => {
         /// The event type for the registry.
         pub const EVENT_TYPE: crate::events::EventType = crate::events::EventType {
             name: $name,
@@ -146,8 +146,7 @@ macro_rules! socket_event_type {
             fallback_hooks: $fallback_hooks,
             columns: || crate::events::socket::columns(FIELDS),
             view: $view,
-            state_trackers: $state_trackers,
-            programs: $programs,
+            trackers: $trackers,
             record: Some(crate::events::Record {
                 size: size_of::<$record>(),
                 longest: size_of::<$record>(),

@@ -39,11 +39,10 @@ static FIELDS: &[Field<SpuriousRecord>] = &[
 const EXTRA_HOOKS: &[Hook] = &[
     Hook {
         hook: "tcp:tcp_cong_state_set",
-        program: "spurious_state",
         without: Some("episodes that end before the next packet are missed"),
     },
-    Hook { hook: "tcp:tcp_retransmit_skb", program: "spurious_retransmit", without: Option::None },
-    Hook { hook: "tcp:tcp_destroy_sock", program: "spurious_destroy", without: Option::None },
+    Hook { hook: "tcp:tcp_retransmit_skb", without: Option::None },
+    Hook { hook: "tcp:tcp_destroy_sock", without: Option::None },
 ];
 
 socket_event_type!(

@@ -28,8 +28,7 @@ pub const EVENT_TYPE: EventType = EventType {
         ("inflight", "bytes_in_flight", 8),
         ("len", "data_len", 5),
     ],
-    state_trackers: &[],
-    programs: &[],
+    trackers: &[],
     record: None,
 };
 

@@ -40,9 +40,9 @@ static FIELDS: &[Field<ZeroWindowRecord>] = &[
 ];
 
 const EXTRA_HOOKS: &[Hook] = &[
-    Hook { hook: "tcp:tcp_rcv_space_adjust", program: "zero_window_read", without: Option::None },
-    Hook { hook: "sock:inet_sock_set_state", program: "zero_window_state", without: Option::None },
-    Hook { hook: "tcp:tcp_destroy_sock", program: "zero_window_destroy", without: Option::None },
+    Hook { hook: "tcp:tcp_rcv_space_adjust", without: Option::None },
+    Hook { hook: "sock:inet_sock_set_state", without: Option::None },
+    Hook { hook: "tcp:tcp_destroy_sock", without: Option::None },
 ];
 
 socket_event_type!(

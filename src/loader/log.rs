@@ -61,12 +61,12 @@ mod tests {
 
     #[test]
     fn rejected_objects_are_named() {
-        let program = rejected("libbpf: prog 'probe_sock': BPF program load failed: -EACCES\n");
-        assert_eq!(program.as_deref(), Some("program probe_sock"));
+        let program = rejected("libbpf: prog 'tcp_probe_btf': BPF program load failed: -EACCES\n");
+        assert_eq!(program.as_deref(), Some("program tcp_probe_btf"));
         let map = rejected("libbpf: map 'events_ring': failed to create: -EPERM\n");
         assert_eq!(map.as_deref(), Some("map events_ring"));
         assert_eq!(
-            rejected("libbpf: prog 'probe_sock': -- BEGIN PROG LOAD LOG --\n0: R1=ctx()"),
+            rejected("libbpf: prog 'tcp_probe_btf': -- BEGIN PROG LOAD LOG --\n0: R1=ctx()"),
             None
         );
         assert_eq!(rejected("libbpf: failed to load object 'tcc_trace_bpf'\n"), None);

@@ -19,11 +19,12 @@ use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 
 pub use self::log::set_log;
-use self::plan::{Plan, Variant};
+pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
+use crate::events::Tracker;
 use crate::kernel;
-use crate::skel::{Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+use crate::skel::{Action, Cpu, Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
 
 /// Of either transport: large enough for the reader to be off the CPU for tens of ms at full loopback rate.
@@ -45,6 +46,9 @@ const QUEUED: u32 = 16_384;
 const UNCUT: u32 = 16_384;
 /// Queued packets for each connection of --max-conns.
 const PACKETS_EACH: u32 = 16;
+/// In a buffer of that size, the fill level is looked at every 16 records.
+const LOOK_RARELY: u32 = 1 << 20;
+const LOOK_MASK: u32 = 15;
 /// The smallest buffer that the kernel accepts.
 const PAGE: u32 = 4096;
 
@@ -110,15 +114,21 @@ fn open<'o>(
 }
 
 impl Loaded<'_> {
-    /// Attaches the programs in that order. Dropping a link detaches its program.
-    pub fn attach<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<Vec<Link>> {
+    /// Attaches the programs in that order, and their fallbacks behind them. Dropping a link detaches its program.
+    pub fn attach<'p>(
+        &self,
+        programs: impl IntoIterator<Item = &'p Program> + Clone,
+    ) -> Result<Vec<Link>> {
+        let fallbacks = programs.clone().into_iter();
+        let fallbacks = fallbacks.filter_map(|of| Some((of.role, of.fallback.as_deref()?)));
+        let firsts = programs.into_iter().map(|program| (program.role, &*program.name));
         let mut links = Vec::new();
-        for name in names {
+        for (role, name) in firsts.chain(fallbacks) {
             let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
             match program.attach() {
                 Ok(link) => links.push(link),
                 // Only cookies depend on it, and perf events may be forbidden even where BPF programs are not.
-                Err(error) if name == plan::COOKIE_PROGRAM => stdio::print_line(&format!(
+                Err(error) if role == Role::Cookies => stdio::print_line(&format!(
                     "note: cannot attach {name}: {error:#}; `cookie` is null for sockets without one"
                 )),
                 Err(error) => bail!(Refused(format!("cannot attach {name}: {error:#}"))),
@@ -153,8 +163,14 @@ impl Loaded<'_> {
         run(&self.skel.progs.listen_iter, plan::LISTEN_SCAN)
     }
 
-    /// How often the kernel skipped the program because it was already running on that CPU; 0 if the kernel does not count it.
-    pub fn recursion_misses(&self, name: &str) -> u64 {
+    /// How often the kernel skipped the program because it was already running on that CPU, and no fallback ran in its place;
+    /// 0 if the kernel does not count it.
+    #[must_use]
+    pub fn recursion_misses(&self, program: &Program, cpus: &[Cpu]) -> u64 {
+        self.skipped(&program.name).saturating_sub(program.caught(cpus))
+    }
+
+    fn skipped(&self, name: &str) -> u64 {
         let Some(program) = program(&self.skel, name) else {
             return 0;
         };
@@ -220,6 +236,7 @@ fn configure(
     cfg.hz = kernel::hz();
     cfg.sample = limits.sample.unwrap_or(0);
     cfg.wake_bytes = size / 4;
+    cfg.wake_mask = if size >= LOOK_RARELY { LOOK_MASK } else { 0 };
     cfg.filters = filters::mask(&config.filters);
     if !config.command.is_empty() {
         cfg.filters |= Filter::TCC_FILTER_TRACED_PIDS.0;
@@ -235,10 +252,17 @@ fn configure(
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
     summaries::set(cfg, config.summary.as_ref());
     cfg.cookie_helper = plan.cookie_helper.into();
-    cfg.keep_closed = variant.keeps_closed().into();
     cfg.keep_gone = (plan.track_owner && variant.has("reset_sent")).into();
-    cfg.sees_returns =
-        variant.programs.iter().any(|(_, program)| program == plan::RETURN_PROGRAM).into();
+    cfg.sees_returns = variant.hooks("sys_exit").into();
+    cfg.inferred = variant.inferred.into();
+    cfg.skips_nested = plan.skips_nested.into();
+    cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
+    let action = if config.summary.is_some() { Action::TCC_AGGREGATE } else { Action::TCC_RECORD };
+    for event_type in variant.event_types() {
+        if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
+            *actions = u8::try_from(action.0).unwrap_or(u8::MAX);
+        }
+    }
     cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
@@ -253,13 +277,13 @@ fn configure(
     if plan.track_conn {
         maps.conns.set_max_entries(connections)?;
     }
-    if variant.helpers.iter().any(|hook| hook.starts_with("synack_time")) {
+    if variant.tracks(Tracker::SynackTime) {
         maps.synacks.set_max_entries(SYNACKS.min(connections))?;
     }
-    if variant.keeps_closed() {
+    if variant.tracks(Tracker::Closed) {
         maps.closed_conns.set_max_entries(CLOSED.min(connections))?;
     }
-    if variant.programs.iter().any(|(_, program)| program == "accept_enter") {
+    if variant.has("accept") {
         maps.accepting.set_max_entries(PROCESSES.min(connections))?;
     }
     maps.failed_calls.set_max_entries(FAILED_CALLS)?;
@@ -291,10 +315,8 @@ fn configure(
 
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
-        let wanted = variant.programs.iter().any(|(_, program)| *program == name)
-            || variant.helpers.contains(&name)
+        let wanted = variant.program_names().any(|program| program == name)
             || name == KERNEL_CLOCK
-            || variant.recursion_fallbacks.contains(&name)
             || (plan.scan_owners && name == plan::OWNER_SCAN)
             || (plan.list_open && name == plan::OPEN_SCAN)
             || (plan.listen_snapshots && name == plan::LISTEN_SCAN)

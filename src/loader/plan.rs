@@ -4,9 +4,10 @@ mod notes;
 mod programs;
 mod readers;
 
-use self::programs::{Program, flavour, is_inferred, programs};
+pub use self::programs::{Program, Role};
+use self::programs::{is_inferred, programs};
 use crate::config::{Reader, Transport};
-use crate::events::{EVENT_TYPES, EventType, Hook, listen_drop};
+use crate::events::{EVENT_TYPES, EventType, Hook, Tracker, after_group, listen_drop};
 
 /// What the options require of the kernel side.
 #[derive(Clone, Default)]
@@ -50,6 +51,8 @@ pub struct KernelFeatures {
     pub missing_events: Vec<(&'static str, String)>,
     /// Missing tracepoints that are optional, or have a fallback.
     pub missing_hooks: Vec<&'static str>,
+    /// The kernel skips a program that it has interrupted on the same CPU.
+    pub skips_nested: bool,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
     /// Iterators, which need the kernel's own types (5.8).
@@ -63,13 +66,14 @@ pub struct KernelFeatures {
 pub struct Variant {
     /// How `probe` is read, and whether the other programs are typed.
     pub reader: Reader,
-    /// Programs that must run before those that emit events, in attach order.
-    pub helpers: Vec<String>,
-    /// The programs that emit events: the event type's number, and the program's name.
-    pub programs: Vec<(usize, String)>,
-    /// Programs that catch events for which the kernel skipped one of those. Attached after them; their names start with
-    /// theirs.
-    pub recursion_fallbacks: Vec<String>,
+    /// The event types, by number.
+    pub event_types: Vec<u8>,
+    /// The state that is kept between events.
+    pub trackers: Vec<Tracker>,
+    /// Whether `cong_state` is inferred at other tracepoints.
+    pub inferred: bool,
+    /// The programs, in attach order. Those of a command's processes are the first ones.
+    pub programs: Vec<Program>,
     /// How it reads, for -v and `check`.
     pub description: &'static str,
     /// Notes for the user.
@@ -83,34 +87,49 @@ impl Variant {
         self.event_types().any(|event_type| event_type.name == name)
     }
 
-    /// Whether it keeps the ends and totals of closed connections.
-    pub fn keeps_closed(&self) -> bool {
-        self.helpers.iter().any(|program| program.starts_with(KEEP_CLOSED))
+    /// Whether it keeps that state.
+    #[must_use]
+    pub fn tracks(&self, tracker: Tracker) -> bool {
+        self.trackers.contains(&tracker)
     }
 
-    /// The event types that it emits, each once.
+    /// Whether it has a program at that tracepoint (without the group).
+    #[must_use]
+    pub fn hooks(&self, tracepoint: &str) -> bool {
+        self.programs.iter().any(|program| program.tracepoint == tracepoint)
+    }
+
+    /// The event types that it emits.
     pub fn event_types(&self) -> impl Iterator<Item = &'static EventType> {
-        let mut numbers: Vec<usize> = self.programs.iter().map(|(number, _)| *number).collect();
-        numbers.dedup();
-        numbers.into_iter().filter_map(|number| EVENT_TYPES.get(number))
+        self.event_types.iter().filter_map(|&number| EVENT_TYPES.get(usize::from(number)))
+    }
+
+    /// The tracepoints (`group:name`) that this type's events come from.
+    pub fn hooks_of(&self, event_type: &'static EventType) -> Vec<&'static str> {
+        let fallback = self.inferred && !event_type.fallback_hooks.is_empty();
+        let hooks: Vec<&str> = if fallback {
+            event_type.fallback_hooks.iter().map(|hook| hook.hook).collect()
+        } else {
+            event_type.hooks().collect()
+        };
+        hooks.into_iter().filter(|hook| self.hooks(after_group(hook))).collect()
+    }
+
+    /// The names of all programs, in attach order.
+    pub fn program_names(&self) -> impl Iterator<Item = &str> {
+        let fallbacks = self.programs.iter().filter_map(|program| program.fallback.as_deref());
+        self.programs.iter().map(|program| &*program.name).chain(fallbacks)
     }
 }
 
-/// Creates cookies where the readers cannot. Optional.
-pub const COOKIE_PROGRAM: &str = "probe_cookie";
-
-/// Keeps the ends and totals of closed connections. Runs after the programs that read those of a reused socket.
-const KEEP_CLOSED: &str = "closed_keep";
-
-/// Event types with the time since the connection's previous event of that type.
-const TIME_SINCE_LAST: &[&str] = &["state", "cong_state"];
 /// The iterators over all open files: for owners, and for open connections.
 pub const OWNER_SCAN: &str = "owner_iter";
 pub const OPEN_SCAN: &str = "life_iter";
-/// Records the errors that connect() returns.
-pub const RETURN_PROGRAM: &str = "connect_return";
 /// The iterator that takes a snapshot of all listening sockets.
 pub const LISTEN_SCAN: &str = "listen_iter";
+
+/// Event types with the time since the connection's previous event of that type.
+const TIME_SINCE_LAST: &[&str] = &["state", "cong_state"];
 
 /// The variants to try, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +146,8 @@ pub struct Plan {
     pub listen_snapshots: bool,
     /// Programs can create cookies.
     pub cookie_helper: bool,
+    /// The kernel skips nested runs.
+    pub skips_nested: bool,
 }
 
 /// Why there is no plan.
@@ -176,29 +197,11 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
     let track_conn = track_owner
         || request.per_connection
         || request.event_types.iter().any(|event_type| {
-            TIME_SINCE_LAST.contains(&event_type.name) || !event_type.state_trackers.is_empty()
+            TIME_SINCE_LAST.contains(&event_type.name) || !event_type.trackers.is_empty()
         });
     let variants = readers::readers(request, features)?
         .into_iter()
-        .map(|(reader, description)| {
-            let mut notes = Vec::new();
-            let helpers = helpers(reader, request, features, (track_conn, track_owner), &mut notes);
-            let of_type =
-                |event_type: &&'static EventType| programs(event_type, reader, request, features);
-            let programs = request.event_types.iter().flat_map(of_type);
-            let programs = programs.map(|program| (program.event_type, program.name)).collect();
-            // Other programs run rarely, or in softirq context only.
-            let second =
-                request.event_types.iter().any(|event_type| event_type.is_probe()).then(|| {
-                    match reader {
-                        Reader::Record => None,
-                        Reader::Sock => Some("probe_sock_fallback".to_owned()),
-                        Reader::Raw => Some("probe_raw_fallback".to_owned()),
-                    }
-                });
-            let recursion_fallbacks = second.flatten().into_iter().collect();
-            Variant { reader, helpers, programs, recursion_fallbacks, description, notes }
-        })
+        .map(|(reader, description)| variant(reader, description, request, features, track_conn))
         .collect();
     let scan_owners = track_owner && features.iterators;
     let list_open = request.list_open && features.iterators;
@@ -211,99 +214,63 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         list_open,
         listen_snapshots: listens(request) && features.iterators,
         cookie_helper: features.cookie_helper,
+        skips_nested: features.skips_nested,
     })
 }
 
-fn helpers(
+fn variant(
     reader: Reader,
+    description: &'static str,
     request: &Request,
     features: &KernelFeatures,
-    (track_conn, track_owner): (bool, bool),
-    notes: &mut Vec<String>,
-) -> Vec<String> {
-    let mut helpers = Vec::new();
+    track_conn: bool,
+) -> Variant {
+    let mut notes = Vec::new();
+    let trackers = trackers(request, features);
     let needs_cookie = reader == Reader::Raw || (reader == Reader::Sock && !features.cookie_helper);
-    if needs_cookie {
-        match &features.tracefs {
-            // Before the reader: a tracepoint runs its programs in attach order.
-            Ok(()) => helpers.push(COOKIE_PROGRAM.to_owned()),
-            Err(why) => notes.push(format!(
-                "`cookie` is null for sockets without one, as reader {} cannot create cookies: {why}",
-                reader.name()
-            )),
-        }
-    }
-    for tracker in request.event_types.iter().flat_map(|event_type| event_type.state_trackers) {
-        let program = flavour(tracker, reader);
-        if *tracker != KEEP_CLOSED && !helpers.contains(&program) {
-            helpers.push(program);
-        }
-    }
-    if track_owner {
-        helpers.push("owner_set_state".to_owned());
-        helpers.push(flavour("owner_receive", reader));
-        if features.sendmsg {
-            helpers.push(flavour("owner_send", reader));
-        }
-    }
-    if request.conn_snapshots {
-        helpers.push(flavour("conn_snapshot_born", reader));
-    }
-    let keeps = request
-        .event_types
-        .iter()
-        .any(|event_type| event_type.state_trackers.contains(&KEEP_CLOSED));
-    helpers.extend(keeps.then(|| flavour(KEEP_CLOSED, reader)));
-    let infers =
-        request.event_types.iter().any(|event_type| is_inferred(event_type, request, features));
-    if request.ca_state_times || infers {
-        let program = flavour("conn_state", reader);
-        if !helpers.contains(&program) {
-            helpers.push(program);
-        }
-    }
-    if request.ca_state_times {
-        helpers
-            .extend(["ca_state_time_close", "ca_state_time_end"].map(|name| flavour(name, reader)));
-    }
-    if request.samples {
-        helpers.push(flavour("conn_sample", reader));
+    let makes_cookies = needs_cookie && features.tracefs.is_ok();
+    if let (true, Err(why)) = (needs_cookie, &features.tracefs) {
+        notes.push(format!(
+            "`cookie` is null for sockets without one, as reader {} cannot create cookies: {why}",
+            reader.name()
+        ));
     }
     if !features.iterators {
-        notes.extend(notes::without_iterators(request, track_owner, listens(request)));
-    }
-    if request.traced_pids {
-        helpers.extend(["traced_pids_fork", "traced_pids_exit"].map(str::to_owned));
+        let owner = trackers.contains(&Tracker::Owner);
+        notes.extend(notes::without_iterators(request, owner, listens(request)));
     }
     for event_type in &request.event_types {
-        if is_inferred(event_type, request, features) {
-            let from: Vec<&str> = event_type.fallback_hooks.iter().map(|hook| hook.hook).collect();
-            notes.push(format!(
-                "{} is inferred from {}, without {}: changes between two of these events are missed",
-                event_type.name,
-                from.join(" and "),
-                event_type.hook
-            ));
-        }
-        let missing = |hook: &&Hook| features.missing_hooks.contains(&hook.tracepoint());
-        notes.extend(event_type.extra_hooks.iter().filter(missing).filter_map(|hook| {
-            let without = hook.without?;
-            Some(format!("{}: this kernel has no {}, so {without}", event_type.name, hook.hook))
-        }));
+        notes.extend(notes::of_missing_hooks(event_type, request, features));
     }
-    // The event for a connection's end comes after other events that end with the connection; conn_destroy, which deletes
-    // the connection's entry, runs last.
-    let all = request
-        .event_types
-        .iter()
-        .flat_map(|event_type| programs(event_type, reader, request, features));
-    let mut last: Vec<Program> = all.filter(|p| p.tracepoint == "tcp_destroy_sock").collect();
-    last.sort_by_key(|program| program.first);
-    helpers.extend(last.into_iter().map(|program| program.name));
-    if track_conn {
-        helpers.push("conn_destroy".to_owned());
+    let mut event_types: Vec<u8> = request.event_types.iter().map(|of| of.number).collect();
+    event_types.dedup();
+    Variant {
+        reader,
+        event_types,
+        inferred: request.event_types.iter().any(|of| is_inferred(of, request, features)),
+        programs: programs(reader, request, features, &trackers, track_conn, makes_cookies),
+        trackers,
+        description,
+        notes,
     }
-    helpers
+}
+
+/// The state that the request needs, each kind once.
+fn trackers(request: &Request, features: &KernelFeatures) -> Vec<Tracker> {
+    let infers = request.event_types.iter().any(|of| is_inferred(of, request, features));
+    let wanted = [
+        (request.owner || request.traced_pids, Tracker::Owner),
+        (request.ca_state_times || infers, Tracker::History),
+        (request.samples, Tracker::Samples),
+        (request.conn_snapshots, Tracker::Snapshots),
+        (request.ca_state_times, Tracker::CaStateTime),
+    ];
+    let wanted = wanted.into_iter().filter_map(|(wanted, tracker)| wanted.then_some(tracker));
+    let of_types = request.event_types.iter().flat_map(|event_type| event_type.trackers).copied();
+    let mut trackers: Vec<Tracker> = wanted.chain(of_types).collect();
+    trackers.sort_unstable();
+    trackers.dedup();
+    trackers
 }
 
 fn listens(request: &Request) -> bool {

@@ -12,7 +12,7 @@ use super::buffer_size;
 use super::reorder::{HOLD_NS, ReorderBuffer};
 use crate::config::Transport;
 use crate::pipeline::clock::mono_ns;
-use crate::skel::{Sleep, TccTraceSkel};
+use crate::skel::{ReaderState, Sleep, TccTraceSkel, bytes};
 
 /// Records to take from a ring buffer before anything else is done.
 const BATCH: usize = 1024;
@@ -135,9 +135,18 @@ impl<'a> Source<'a> {
             Wait::Nap => Sleep::TCC_NAP,
             Wait::Sleep => Sleep::TCC_SLEEP,
         };
-        let map = &self.skel.maps.reader_sleep;
-        map.update(&ZERO, &sleep.0.to_ne_bytes(), MapFlags::ANY)
-            .context("cannot update the map reader_sleep")
+        self.set_state(sleep)
+    }
+
+    /// From now on the programs emit events.
+    pub fn start(&self) -> Result<()> {
+        self.set_state(Sleep::TCC_AWAKE)
+    }
+
+    fn set_state(&self, sleep: Sleep) -> Result<()> {
+        let state = ReaderState { sleep, started: 1 };
+        let map = &self.skel.maps.bss;
+        map.update(&ZERO, bytes(&state), MapFlags::ANY).context("cannot update the reader's state")
     }
 
     /// The ring buffer's file, to be polled edge-triggered: level-triggered, as in libbpf's own epoll, data in the buffer

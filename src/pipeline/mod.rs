@@ -45,8 +45,6 @@ pub struct KernelCounts {
     pub lost: u64,
     pub submitted: u64,
     pub aggregated: u64,
-    /// Of the seen: caught by the recursion fallback.
-    pub caught: u64,
     /// Not seen by any program: the kernel skipped it.
     pub skipped: u64,
     /// A filter could not decide, as the owner is unknown.

@@ -8,10 +8,12 @@ use anyhow::Result;
 use super::output;
 use super::trace::Trace;
 use crate::accounting::Evicted;
-use crate::events::EventType;
+use crate::events::{EventType, after_group};
+use crate::loader::Role;
 use crate::loader::source::Source;
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::sink::Stage;
+use crate::skel::Cpu;
 use crate::summary::{self, evictions};
 
 /// How often to read the counters until they are consistent.
@@ -34,10 +36,9 @@ impl Trace<'_, '_> {
         for _ in 0..50 {
             source.drain()?;
             // If they cannot be read, `account` fails.
-            let counts = self
-                .event_types()
-                .map(|event_type| summary::counters(&self.loaded.skel, event_type));
-            if !counts.flatten().any(|counts| counts.running() > 0) {
+            let cpus = summary::cpus(&self.loaded.skel).unwrap_or_default();
+            let mut counts = self.event_types().map(|of| summary::counters(&cpus, of));
+            if !counts.any(|counts| counts.running() > 0) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -53,13 +54,10 @@ impl Trace<'_, '_> {
     ) -> Result<()> {
         let evicted = evictions::evicted(&self.loaded.skel)?;
         let mut counts = Vec::new();
+        let cpus = self.settled()?;
         for event_type in self.event_types() {
-            let mut type_counts = self.settled(event_type)?;
-            let number = usize::from(event_type.number);
-            let programs =
-                self.variant.programs.iter().filter(|(event_type, _)| *event_type == number);
-            let misses: u64 = programs.map(|(_, name)| self.loaded.recursion_misses(name)).sum();
-            type_counts.skipped = misses.saturating_sub(type_counts.caught);
+            let mut type_counts = summary::counters(&cpus, event_type);
+            type_counts.skipped = self.recursion_misses(event_type, &cpus);
             self.resolve_undecided(event_type, &mut type_counts, &evicted);
             counts.push((event_type, type_counts));
         }
@@ -87,6 +85,16 @@ impl Trace<'_, '_> {
         Ok(())
     }
 
+    /// Nested runs that were skipped at the tracepoints of this type.
+    fn recursion_misses(&self, event_type: &'static EventType, cpus: &[Cpu]) -> u64 {
+        let hooks = self.variant.hooks_of(event_type);
+        let programs = self.variant.programs.iter().filter(|program| {
+            program.role == Role::Events
+                && hooks.iter().any(|hook| after_group(hook) == program.tracepoint)
+        });
+        programs.map(|program| self.loaded.recursion_misses(program, cpus)).sum()
+    }
+
     /// The owner is also unknown for connections without one (the last packets of a closed one), whose events a filter rejects.
     /// So events that were undecided before anything was evicted count as filtered.
     fn resolve_undecided(
@@ -105,14 +113,14 @@ impl Trace<'_, '_> {
     }
 
     /// The counters while no program is running, if that happens soon.
-    fn settled(&self, event_type: &'static EventType) -> Result<KernelCounts> {
-        let mut counts = summary::counters(&self.loaded.skel, event_type)?;
+    fn settled(&self) -> Result<Vec<Cpu>> {
+        let mut cpus = summary::cpus(&self.loaded.skel)?;
         for _ in 0..SETTLE_TRIES {
-            if counts.running() == 0 {
+            if self.event_types().all(|of| summary::counters(&cpus, of).running() == 0) {
                 break;
             }
-            counts = summary::counters(&self.loaded.skel, event_type)?;
+            cpus = summary::cpus(&self.loaded.skel)?;
         }
-        Ok(counts)
+        Ok(cpus)
     }
 }

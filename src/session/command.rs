@@ -12,11 +12,6 @@ use crate::pipeline::Pipeline;
 use crate::stdio::{Stdout, print_line};
 use crate::summary::evictions;
 
-/// Programs that track the command's processes until it exits.
-pub(super) fn follows_processes(program: &str) -> bool {
-    program.starts_with("traced_pids_")
-}
-
 impl Trace<'_, '_> {
     /// Starts the command, if any, unless the trace would fail or end at once.
     pub(super) fn start_command(

@@ -236,6 +236,7 @@ pub fn features(kernel: &Kernel) -> KernelFeatures {
         tp_btf: kernel.has_tp_btf(),
         cookie_helper: kernel.has_cookie_helper(),
         ringbuf: kernel.has_ringbuf(),
+        skips_nested: kernel.skips_nested(),
         missing_events: missing_events(|event_type| kernel.missing(event_type)),
         missing_hooks: missing_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),

@@ -9,18 +9,17 @@ use anyhow::{Context, Result};
 
 use super::child::Child;
 use super::columns::Selection;
-use super::command::follows_processes;
 use super::signals::{self, Signals};
 use super::wait::{Waiter, WakeReason};
 use super::{listen, output, priority};
 use crate::config::Config;
 use crate::config::summary::SummaryCommand;
 use crate::events::ca::ALGORITHMS;
-use crate::events::{EventType, Hook, Types};
+use crate::events::{EventType, Types};
 use crate::kernel::{self, Kernel};
 use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, OWNER_SCAN, Plan, Variant};
 use crate::loader::source::{Source, Wait, whole_size};
-use crate::loader::{KERNEL_CLOCK, Loaded};
+use crate::loader::{KERNEL_CLOCK, Loaded, Program, Role};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::sink::Stage;
@@ -81,12 +80,6 @@ impl Trace<'_, '_> {
         self.set_clock();
         let clock = Clock::new(output.time);
         let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
-        // Helpers first: the programs that emit events depend on their state.
-        let (processes, hooks): (Vec<&String>, Vec<&String>) =
-            self.variant.helpers.iter().partition(|hook| follows_processes(hook));
-        let processes = self.loaded.attach(processes)?;
-        let mut links = self.loaded.attach(hooks)?;
-        let scans = self.plan.scan_owners && self.scan_owners();
         let source = Source::new(
             &self.loaded.skel,
             self.plan.transport,
@@ -99,11 +92,16 @@ impl Trace<'_, '_> {
                 None => pipeline.borrow_mut().record(bytes),
             }),
         )?;
-        let programs = self.variant.programs.iter().map(|(_, name)| name);
-        links.extend(
-            self.loaded.attach(programs.filter(|name| !self.variant.helpers.contains(name)))?,
-        );
-        links.extend(self.loaded.attach(&self.variant.recursion_fallbacks)?);
+        let (processes, hooks): (Vec<&Program>, Vec<&Program>) =
+            self.variant.programs.iter().partition(|program| program.role == Role::Processes);
+        let processes = self.loaded.attach(processes)?;
+        // Until the owners of open connections are known, the programs keep state and emit no events.
+        if !self.plan.scan_owners {
+            source.start()?;
+        }
+        let links = self.loaded.attach(hooks)?;
+        let scans = self.plan.scan_owners && self.scan_owners();
+        source.start()?;
         if let Some(aggregate) = &self.aggregate {
             aggregate.borrow_mut().begin(&self.loaded)?;
         }
@@ -162,20 +160,7 @@ impl Trace<'_, '_> {
     /// Their tracepoints, each once.
     fn hooks(&self) -> Vec<&'static str> {
         let mut hooks: Vec<&str> = Vec::new();
-        let runs = |hook: &Hook| {
-            let programs = &self.variant.programs;
-            programs.iter().any(|(_, name)| name.starts_with(hook.program))
-        };
-        let of_type = |event_type: &'static EventType| -> Vec<&'static str> {
-            let fallback: Vec<&str> = event_type
-                .fallback_hooks
-                .iter()
-                .filter(|hook| runs(hook))
-                .map(|hook| hook.hook)
-                .collect();
-            if fallback.is_empty() { event_type.hooks().collect() } else { fallback }
-        };
-        for hook in self.event_types().flat_map(of_type) {
+        for hook in self.event_types().flat_map(|event_type| self.variant.hooks_of(event_type)) {
             if !hooks.contains(&hook) {
                 hooks.push(hook);
             }
@@ -223,9 +208,7 @@ impl Trace<'_, '_> {
                 "programs: {}",
                 [KERNEL_CLOCK]
                     .into_iter()
-                    .chain(self.variant.helpers.iter().map(String::as_str))
-                    .chain(self.variant.programs.iter().map(|(_, name)| name.as_str()))
-                    .chain(self.variant.recursion_fallbacks.iter().map(String::as_str))
+                    .chain(self.variant.program_names())
                     .collect::<Vec<_>>()
                     .join(" ")
             ));

@@ -21,31 +21,37 @@ use crate::events::EventType;
 use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
-use crate::skel::{Counters, TccTraceSkel};
+use crate::skel::{Cpu, TccTraceSkel};
 use crate::table::Moment;
 use crate::table::summary::Summary;
 
+/// What the programs have counted, on each CPU.
+pub fn cpus(skel: &TccTraceSkel<'_>) -> Result<Vec<Cpu>> {
+    let cpus = skel.maps.cpus.lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY);
+    let cpus = cpus.context("cannot read the counters")?.unwrap_or_default();
+    Ok(cpus.iter().filter_map(|bytes| copy(bytes)).collect())
+}
+
 /// The counters of an event type, over all CPUs.
-pub fn counters(skel: &TccTraceSkel<'_>, event_type: &EventType) -> Result<KernelCounts> {
-    let key = u32::from(event_type.number).to_ne_bytes();
-    let cpus = skel
-        .maps
-        .counters
-        .lookup_percpu(&key, MapFlags::ANY)
-        .context("cannot read the counters")?;
+#[must_use]
+pub fn counters(cpus: &[Cpu], event_type: &EventType) -> KernelCounts {
+    let number = usize::from(event_type.number);
     let mut sum = KernelCounts::default();
-    for n in cpus.unwrap_or_default().iter().filter_map(|bytes| copy::<Counters>(bytes)) {
-        sum.seen += n.seen;
-        sum.filtered += n.filtered;
-        sum.sampled_out += n.sampled_out;
-        sum.rate_limited += n.rate_limited;
-        sum.lost += n.lost;
-        sum.submitted += n.submitted;
-        sum.aggregated += n.aggregated;
-        sum.caught += n.caught;
-        sum.undecided += n.undecided;
+    for cpu in cpus {
+        // The fallback of `probe` counts in a row of its own, the last one.
+        let fallback = cpu.counters.last().filter(|_| event_type.is_probe());
+        for n in cpu.counters.get(number).into_iter().chain(fallback) {
+            sum.seen += n.seen;
+            sum.filtered += n.filtered;
+            sum.sampled_out += n.sampled_out;
+            sum.rate_limited += n.rate_limited;
+            sum.lost += n.lost;
+            sum.submitted += n.submitted;
+            sum.aggregated += n.aggregated;
+            sum.undecided += n.undecided;
+        }
     }
-    Ok(sum)
+    sum
 }
 
 /// The interval from the last summary to this one.

@@ -99,7 +99,7 @@ fn no_program_sees_packets_unless_samples_are_requested() {
         line.unwrap_or_else(|| panic!("{}", output.stderr)).to_owned()
     };
     for args in [&[][..], &["-o", "jsonl", "--fields", "time,srtt_us"]] {
-        assert!(!programs(args).contains(" conn_sample_"), "{args:?}");
+        assert!(!programs(args).contains(" tcp_probe_"), "{args:?}");
     }
     for args in [
         &["-a"][..],
@@ -108,6 +108,6 @@ fn no_program_sees_packets_unless_samples_are_requested() {
         &["--fields", "snd_cwnd_max"],
         &["--format", "{srtt_avg_us}"],
     ] {
-        assert!(programs(args).contains(" conn_sample_"), "{args:?}");
+        assert!(programs(args).contains(" tcp_probe_"), "{args:?}");
     }
 }

@@ -122,7 +122,7 @@ fn exists_here(section: &str) -> bool {
     !section.starts_with("iter/") && known
 }
 
-/// Loaded only where the kernel skips nested runs, or has no tcp_cong_state_set.
+/// Loaded only where the kernel skips nested runs.
 fn is_fallback(name: &str) -> bool {
-    name.ends_with("_fallback") || name.starts_with("cong_seen")
+    name.contains("_fallback_")
 }

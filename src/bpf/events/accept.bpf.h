@@ -74,19 +74,18 @@ static __always_inline void load_accept(struct tcc_accept *out, struct conn *con
 static __always_inline int accept_count(struct sock *sk, bool late)
 {
 	struct tcc_key key = {};
-	struct tcc_head head;
 	struct event e;
 	bool done;
 
-	if (!event_filter(&e, &head, sk, NULL, TCC_EVENT_ACCEPT, sizeof(struct tcc_accept), false))
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_ACCEPT, false))
 		return 0;
-	load_key(&key, &head, e.sk, e.tp, false, true);
-	done = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e.conn, head.mono_ns)) &&
+	load_key(&key, &e.head, e.sk, e.tp, false, true);
+	done = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e.conn, e.head.mono_ns)) &&
 	       histogram_time(&key, TCC_VALUE_HANDSHAKE, e.conn ? e.conn->handshake_us * 1000ULL : 0);
 	return event_summed(&e, done);
 }
 
-static __always_inline int accepted(void *ctx, struct sock *sk, struct sock *listener, bool late)
+static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener, bool late)
 {
 	struct tcc_accept *rec;
 	struct conn *conn;
@@ -120,30 +119,30 @@ static __always_inline int accept_ends(void *ctx, long fd)
 		listener = (void *)*entered;
 		entry_delete(accepting, &thread);
 	}
-	sk = fd < 0 ? NULL : sock_of_fd(fd);
+	sk = fd < 0 || !reader.started ? NULL : sock_of_fd(fd);
 	return sk ? accepted(ctx, sk, listener, false) : 0;
 }
 
 SEC("tp/syscalls/sys_enter_accept")
-int accept_enter(struct syscall_trace_enter *ctx)
+int sys_enter_accept(struct syscall_trace_enter *ctx)
 {
 	return accept_begins(ctx->args[0]);
 }
 
 SEC("tp/syscalls/sys_enter_accept4")
-int accept4_enter(struct syscall_trace_enter *ctx)
+int sys_enter_accept4(struct syscall_trace_enter *ctx)
 {
 	return accept_begins(ctx->args[0]);
 }
 
 SEC("tp/syscalls/sys_exit_accept")
-int accept_exit(struct syscall_trace_exit *ctx)
+int sys_exit_accept(struct syscall_trace_exit *ctx)
 {
 	return accept_ends(ctx, ctx->ret);
 }
 
 SEC("tp/syscalls/sys_exit_accept4")
-int accept4_exit(struct syscall_trace_exit *ctx)
+int sys_exit_accept4(struct syscall_trace_exit *ctx)
 {
 	return accept_ends(ctx, ctx->ret);
 }
@@ -180,7 +179,7 @@ static __always_inline bool is_from(struct sock *sk, struct sock *listener)
  * that nobody was seen to take.
  */
 SEC("tp/io_uring/io_uring_complete")
-int accept_uring(struct trace_event_raw_io_uring_complete *ctx)
+int io_uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 {
 	struct io_kiocb *req = NULL;
 	struct sock *listener = NULL, *sk;
@@ -191,7 +190,7 @@ int accept_uring(struct trace_event_raw_io_uring_complete *ctx)
 		fd = ((struct trace_event_raw_io_uring_complete___5_16 *)ctx)->res;
 	else
 		fd = ctx->res;
-	if (fd < 0)
+	if (fd < 0 || !reader.started)
 		return 0;
 	if (bpf_core_field_exists(ctx->req))
 		req = ctx->req;
@@ -207,22 +206,17 @@ int accept_uring(struct trace_event_raw_io_uring_complete *ctx)
 	return accepted(ctx, sk, listener, false);
 }
 
-static __always_inline int on_accept_used(void *ctx, struct sock *sk, const bool typed)
+static __always_inline int on_accept_used(void *ctx, struct sock *sk)
 {
 	return is_taken(sk) ? accepted(ctx, sk, NULL, true) : 0;
 }
 
-TRACEPOINT(tcp_rcv_space_adjust, accept_receive, on_accept_used, (struct sock *sk), (ctx, sk))
-
 /* Of one that was not read from before. A process closes it (a FIN, or a RST), or it has ended before that. */
-static __always_inline int on_accept_state(void *ctx, struct sock *sk, int newstate, const bool typed)
+static __always_inline int on_accept_state(void *ctx, struct sock *sk, int newstate)
 {
-	if ((newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK && newstate != TCP_CLOSE) || !is_tcp(sk))
+	if (newstate != TCP_FIN_WAIT1 && newstate != TCP_LAST_ACK && newstate != TCP_CLOSE)
 		return 0;
-	return on_accept_used(ctx, sk, typed);
+	return on_accept_used(ctx, sk);
 }
-
-TRACEPOINT(inet_sock_set_state, accept_state, on_accept_state, (struct sock *sk, int oldstate, int newstate),
-	   (ctx, sk, newstate))
 
 #endif

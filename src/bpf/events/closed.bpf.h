@@ -26,7 +26,7 @@ static __always_inline void keep_closed(struct sock *sk, struct tcp_sock *tp, __
 	entry_replace(closed_conns, &key, &closed);
 }
 
-static __always_inline int on_closed_keep(struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_closed_keep(struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	__u64 key = (__u64)sk;
 	struct copies *copy;
@@ -35,8 +35,7 @@ static __always_inline int on_closed_keep(struct sock *sk, int oldstate, int new
 		entry_delete(closed_conns, &key);
 		return 0;
 	}
-	if (newstate != TCP_CLOSE || oldstate == TCP_LISTEN || (FOLLOW(typed, sk, __sk_common.skc_flags) & SOCK_DEAD) ||
-	    !is_tcp(sk))
+	if (newstate != TCP_CLOSE || oldstate == TCP_LISTEN || (FOLLOW(typed, sk, __sk_common.skc_flags) & SOCK_DEAD))
 		return 0;
 	copy = copies_claim();
 	if (!copy)
@@ -46,8 +45,5 @@ static __always_inline int on_closed_keep(struct sock *sk, int oldstate, int new
 	copies_release();
 	return 0;
 }
-
-TRACEPOINT(inet_sock_set_state, closed_keep, on_closed_keep, (struct sock *sk, int oldstate, int newstate),
-	   (sk, oldstate, newstate))
 
 #endif

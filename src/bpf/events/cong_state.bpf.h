@@ -36,19 +36,18 @@ static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_sta
 	struct tcc_ca_state_time next = {}, *running;
 	__u64 addr = (__u64)sk, now;
 	struct tcc_sums *row;
-	struct tcc_head head;
 	struct event e;
 
-	if (!event_filter(&e, &head, sk, NULL, TCC_EVENT_CONG_STATE, sizeof(struct tcc_cong_state), typed)) {
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONG_STATE, typed)) {
 		cong_state_passed(sk);
 		return 0;
 	}
-	now = head.mono_ns;
+	now = e.head.mono_ns;
 	running = bpf_map_lookup_elem(&ca_state_times, &addr);
 	if (running) {
 		next = *running;
 	} else {
-		load_key(&next.key, &head, e.sk, e.tp, false, true);
+		load_key(&next.key, &e.head, e.sk, e.tp, false, true);
 		next.ca_state = inferred ? old : load_ca_state(e.tp);
 		if (e.conn)
 			next.since_ns = e.conn->ca_state_ns > e.conn->opened_ns ? e.conn->ca_state_ns : e.conn->opened_ns;
@@ -63,8 +62,8 @@ static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_sta
 	else
 		SUM(row, TCC_SUM_UNKNOWN, 1);
 	SUM(row, TCC_SUM_CHANGES, 1);
-	if (head.cookie)
-		row->cookie = head.cookie;
+	if (e.head.cookie)
+		row->cookie = e.head.cookie;
 	if (e.conn)
 		e.conn->ca_state_ns = now;
 	next.since_ns = now;
@@ -74,8 +73,11 @@ static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_sta
 	return event_summed(&e, true);
 }
 
-/* The last state ends with the connection. */
-static __always_inline int on_ca_state_time_end(struct sock *sk, const bool typed)
+/*
+ * The last state ends with the connection: with its change to CLOSE, as the socket may stay, and connect again; or, where
+ * that was not seen, with the socket.
+ */
+static __noinline int on_ca_state_time_end(struct sock *sk)
 {
 	struct tcc_ca_state_time *running;
 	__u64 addr = (__u64)sk;
@@ -87,17 +89,6 @@ static __always_inline int on_ca_state_time_end(struct sock *sk, const bool type
 	entry_delete(ca_state_times, &addr);
 	return 0;
 }
-
-/* With its change to CLOSE, if the program is not skipped there: the socket may stay, and connect again. */
-static __always_inline int on_ca_state_time_close(struct sock *sk, int newstate, const bool typed)
-{
-	return newstate == TCP_CLOSE ? on_ca_state_time_end(sk, typed) : 0;
-}
-
-TRACEPOINT(inet_sock_set_state, ca_state_time_close, on_ca_state_time_close, (struct sock *sk, int oldstate, int newstate),
-	   (sk, newstate))
-
-TRACEPOINT(tcp_destroy_sock, ca_state_time_end, on_ca_state_time_end, (struct sock *sk), (sk))
 
 /* `old` is of one that is inferred; else the socket still has it. */
 static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool inferred,
@@ -136,7 +127,7 @@ static __always_inline int cong_state_same(struct sock *sk, __u8 state)
 	return 0;
 }
 
-static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+static __noinline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
 	__u8 old = BPF_CORE_READ_BITFIELD_PROBED((struct inet_connection_sock *)sk, icsk_ca_state);
 	__u8 state = FOLLOW(typed, sk, __sk_common.skc_state);
@@ -146,10 +137,8 @@ static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_sta
 	return cong_state_change(ctx, sk, 0, ca_state, false, typed);
 }
 
-TRACEPOINT(tcp_cong_state_set, cong_state, on_cong_state, (struct sock *sk, __u8 ca_state), (ctx, sk, ca_state))
-
 /* A look. Before the first one it was Open, if the connection's beginning was seen, and else not known. */
-static __always_inline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
+static __noinline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	struct conn *conn = conn_of((__u64)sk);
@@ -166,8 +155,5 @@ static __always_inline int on_cong_seen(void *ctx, struct sock *sk, const bool t
 		return 0;
 	return cong_state_change(ctx, sk, was - 1, is - 1, true, typed);
 }
-
-TRACEPOINT(tcp_probe, cong_seen, on_cong_seen, (struct sock *sk), (ctx, sk))
-TRACEPOINT(tcp_retransmit_skb, cong_seen_retransmit, on_cong_seen, (struct sock *sk), (ctx, sk))
 
 #endif

@@ -96,24 +96,21 @@ static __always_inline int connect_count(struct sock *sk, int newstate, __u64 la
 {
 	__u32 which = newstate == TCP_ESTABLISHED ? TCC_VALUE_LATENCY : TCC_VALUE_FAILED;
 	struct tcc_key key = {};
-	struct tcc_head head;
 	struct event e;
 
-	if (!event_filter(&e, &head, sk, NULL, TCC_EVENT_CONNECT, sizeof(struct tcc_connect), typed))
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONNECT, typed))
 		return 0;
-	load_key(&key, &head, e.sk, e.tp, false, true);
+	load_key(&key, &e.head, e.sk, e.tp, false, true);
 	return event_summed(&e, histogram_time(&key, which, latency_ns));
 }
 
-static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	__u64 key = (__u64)sk, latency_ns = 0, syn_ns;
 	struct tcc_connect *rec;
 	struct conn *conn;
 	struct event e;
 
-	if (!is_tcp(sk))
-		return 0;
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (!connect_ends(conn, oldstate, newstate))
 		return 0;
@@ -141,8 +138,5 @@ static __always_inline int on_connect(void *ctx, struct sock *sk, int oldstate, 
 		return 0;
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(inet_sock_set_state, connect, on_connect, (struct sock *sk, int oldstate, int newstate),
-	   (ctx, sk, oldstate, newstate))
 
 #endif

@@ -108,7 +108,7 @@ static __always_inline int on_return(void *ctx, long ret)
 }
 
 SEC("raw_tp/sys_exit")
-int BPF_PROG(connect_return, void *regs, long ret)
+int BPF_PROG(sys_exit, void *regs, long ret)
 {
 	return on_return(ctx, ret);
 }

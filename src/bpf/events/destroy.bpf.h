@@ -17,7 +17,7 @@ static __always_inline void load_totals(struct tcc_totals *out, struct tcp_sock 
 	out->dsack_dups = LOAD_IF(tp, dsack_dups); /* 4.19 */
 }
 
-static __always_inline int on_destroy(void *ctx, struct sock *sk, const bool typed)
+static __noinline int on_destroy(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_destroy *rec;
 	struct event e;
@@ -31,7 +31,5 @@ static __always_inline int on_destroy(void *ctx, struct sock *sk, const bool typ
 		load_totals(&rec->totals, e.tp);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(tcp_destroy_sock, destroy, on_destroy, (struct sock *sk), (ctx, sk))
 
 #endif

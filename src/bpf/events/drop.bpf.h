@@ -106,7 +106,7 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 		head.full = cfg.full ? TCC_HEAD_FULL : 0;
 		head.cookie = state ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 		packet_ends(&head, &p);
-		rec = event_begin_bare(&e, &head, &p, size);
+		rec = event_begin_bare(&e, &head, &p, TCC_EVENT_DROP, size);
 	}
 	if (!rec)
 		return 0;
@@ -117,18 +117,6 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 	if (state && is_full(state))
 		copies_release();
 	return 0;
-}
-
-SEC("tp_btf/kfree_skb")
-int drop_btf(unsigned long long *args)
-{
-	return on_drop(args, (void *)args[0], true);
-}
-
-SEC("raw_tp/kfree_skb")
-int drop_raw(unsigned long long *args)
-{
-	return on_drop(args, (void *)args[0], false);
 }
 
 #endif

@@ -22,6 +22,4 @@ static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 
-TRACEPOINT(inet_sk_error_report, error, on_error, (struct sock *sk), (ctx, sk))
-
 #endif

@@ -129,12 +129,12 @@ static __always_inline bool too_short(struct sock *sk)
 	return conn && conn->established_ns && bpf_ktime_get_ns() - conn->established_ns < cfg.min_ns;
 }
 
-static __always_inline int on_life(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_life(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	struct tcc_life *rec;
 	struct event e;
 
-	if (newstate != TCP_CLOSE || !(1 << (oldstate & 31) & TCPF_OPEN) || !is_tcp(sk))
+	if (newstate != TCP_CLOSE || !(1 << (oldstate & 31) & TCPF_OPEN))
 		return 0;
 	if (too_short(sk)) {
 		event_filtered(TCC_EVENT_LIFE);
@@ -152,9 +152,6 @@ static __always_inline int on_life(void *ctx, struct sock *sk, int oldstate, int
 	rec->closed_by = life_closed_by(oldstate, rec->reason, rec->err);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(inet_sock_set_state, life, on_life, (struct sock *sk, int oldstate, int newstate),
-	   (ctx, sk, oldstate, newstate))
 
 static __always_inline int life_list(struct bpf_iter__task_file *ctx, struct sock *sk)
 {

@@ -125,12 +125,12 @@ static __always_inline int listen_event(void *ctx, struct sock *sk, const struct
 }
 
 /* What a listener hands on leaves LISTEN, too: the copy that it makes for a peer. */
-static __always_inline int on_listen_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_listen_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	struct listen_growth growth;
 	__u64 key = (__u64)sk;
 
-	if ((newstate != TCP_LISTEN && (oldstate != TCP_LISTEN || newstate == TCP_SYN_RECV)) || !is_tcp(sk))
+	if (newstate != TCP_LISTEN && (oldstate != TCP_LISTEN || newstate == TCP_SYN_RECV))
 		return 0;
 	growth = listen_snapshot(sk);
 	if (newstate == TCP_LISTEN)
@@ -140,9 +140,6 @@ static __always_inline int on_listen_state(void *ctx, struct sock *sk, int oldst
 		return 0;
 	return listen_event(ctx, sk, &growth, true, typed);
 }
-
-TRACEPOINT(inet_sock_set_state, listen_drop, on_listen_state, (struct sock *sk, int oldstate, int newstate),
-	   (ctx, sk, oldstate, newstate))
 
 /* A row of the summary. Not by `copies`: see conn_snapshot_iter. */
 static __always_inline int listener_row(struct bpf_iter__task_file *ctx, struct sock *real, struct conn *conn,

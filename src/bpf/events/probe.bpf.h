@@ -30,7 +30,7 @@ static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_soc
 }
 
 /* `key` is the event's socket; `sk`, `tp` and `skb` are what may be loaded from: the real ones or copies. */
-static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key, struct sock *sk, struct tcp_sock *tp,
+static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *key, struct sock *sk, struct tcp_sock *tp,
 				    struct sk_buff *skb, const bool typed)
 {
 	struct tcc_probe_full *rec;
@@ -42,25 +42,26 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 
 	load_head(&head, sk, TCC_EVENT_PROBE, size, typed);
 	ifindex = skb->skb_iif;
-	if (!filter_head(&head, zone_of(sk)) || !filter_sock(sk, tp, skb->mark, ifindex, typed)) {
-		COUNT(n, filtered);
+	if (cfg.filters &&
+	    (!filter_head(&head, zone_of(sk)) || !filter_sock(sk, tp, skb->mark, ifindex, typed))) {
+		COUNT_ALONE(n, filtered);
 		return 0;
 	}
 	if (cfg.track_conn)
 		conn = conn_of(conn_key(key, head.cookie));
 	if (cfg.track_owner && conn)
 		request_owner_scan(conn, tp);
-	if (!filter_owner(conn)) {
+	if (cfg.filters && !filter_owner(conn)) {
 		owner_refused(n, conn);
 		return 0;
 	}
 	ca_state = load_ca_state(tp);
 	if (conn && !pass_sampling(conn, head.mono_ns, tp->snd_cwnd, tp->snd_ssthresh, ca_state)) {
-		COUNT(n, sampled_out);
+		COUNT_ALONE(n, sampled_out);
 		return 0;
 	}
 	if (!pass_rate(conn, head.mono_ns)) {
-		COUNT(n, rate_limited);
+		COUNT_ALONE(n, rate_limited);
 		return 0;
 	}
 	if (conn) {
@@ -69,15 +70,15 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 	}
 	if (cfg.value) {
 		if (histogram_add(&head, sk, tp, typed))
-			COUNT(n, aggregated);
+			COUNT_ALONE(n, aggregated);
 		else
-			COUNT(n, lost);
+			COUNT_ALONE(n, lost);
 		return 0;
 	}
 
 	rec = emit_begin(size);
 	if (!rec) {
-		COUNT(n, lost);
+		COUNT_ALONE(n, lost);
 		return 0;
 	}
 	rec->head = head;
@@ -86,132 +87,51 @@ static __always_inline int on_probe(void *ctx, struct tcc_counters *n, void *key
 		load_owner(&rec->owner, sk, conn, ifindex, typed);
 		load_sock(&rec->sock, sk, tp, ca_state, typed);
 	}
-	emit_end(ctx, n, rec, size);
+	emit_submit(ctx, n, rec, size, true);
 	return 0;
 }
 
 /*
- * tcp_probe fires in process context, too (a backlog that its owner works off), where a softirq can interrupt the program
- * with an event of its own. From 6.1 (05b24ff9b2cf) the kernel skips a program that is at work on that CPU already. So a
- * second one is attached behind each, and takes what the first was skipped for: packets that it has not left a mark of.
- * The first leaves it before all else, the second takes it away. A softirq that comes between the two programs, with a
- * packet for the same slot, would have an event taken twice: that is one of some ten million where all CPUs are busy.
+ * No program but one writes to each of these two rows, and it does not run where it has interrupted itself: then counting needs
+ * no atomic operation. Before 6.1 a program may.
  */
-static __always_inline struct mark *mark_of(__u32 slot)
+static __always_inline struct tcc_counters *probe_counters(struct tcc_cpu *cpu, const bool fallback)
 {
-	__u32 zero = 0;
-	struct marks *of_cpu = bpf_map_lookup_elem(&marks, &zero);
-
-	return of_cpu ? &of_cpu->mark[slot % MARKS] : NULL;
+	return &cpu->counters[fallback ? TCC_EVENT_MAX : TCC_EVENT_PROBE];
 }
 
-static __always_inline void mark_taken(__u32 slot, struct sk_buff *skb, __u32 end_seq)
+/* Typed: the argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
+static __always_inline void on_probe(void *ctx, struct tcc_counters *n, struct sock *sk, struct sk_buff *skb, const bool typed)
 {
-	struct mark *mark = mark_of(slot);
-
-	if (mark) {
-		mark->end_seq = end_seq;
-		mark->skb = (__u64)skb;
-	}
-}
-
-static __always_inline bool taken_before(__u32 slot, struct sk_buff *skb, __u32 end_seq)
-{
-	struct mark *mark = mark_of(slot);
-
-	if (!mark || mark->skb != (__u64)skb || mark->end_seq != end_seq)
-		return false;
-	mark->skb = 0;
-	return true;
-}
-
-/*
- * The counters of an event that is this program's to take. `slot` and `end_seq` distinguish it from others: of the
- * connection, and of the packet; where a load is cheap.
- */
-static __always_inline struct tcc_counters *take(__u32 slot, struct sk_buff *skb, __u32 end_seq, const bool second)
-{
-	struct tcc_counters *n;
-
-	if (second && taken_before(slot, skb, end_seq))
-		return NULL;
-	if (!second)
-		mark_taken(slot, skb, end_seq);
-	n = counters_of(TCC_EVENT_PROBE);
-	if (!n)
-		return NULL;
-	COUNT(n, seen);
-	if (second)
-		COUNT(n, caught);
-	return n;
-}
-
-/* The argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
-static __always_inline int on_probe_sock(void *ctx, struct sock *sk, struct sk_buff *skb, const bool second)
-{
-	struct tcc_counters *n = take(sk->__sk_common.skc_hash, skb, ((struct tcp_skb_cb *)skb->cb)->end_seq, second);
 	struct copies *copy;
 	struct tcp_sock *tp;
+	bool copied;
 
-	if (!n)
-		return 0;
-	if (!cfg.full) {
+	COUNT_ALONE(n, seen);
+	if (typed && !cfg.full) {
 		tp = bpf_skc_to_tcp_sock(sk);
 		if (tp)
-			on_probe(ctx, n, sk, sk, tp, skb, true);
+			probe_event(ctx, n, sk, sk, tp, skb, true);
 		else
-			COUNT(n, lost);
-		return 0;
+			COUNT_ALONE(n, lost);
+		return;
 	}
 	copy = copies_claim();
-	if (!copy || !copy_sock(copy, sk, bpf_core_type_size(struct sock)))
-		COUNT(n, lost);
+	if (!copy) {
+		COUNT_ALONE(n, lost);
+		return;
+	}
+	if (typed)
+		copied = copy_sock(copy, sk, bpf_core_type_size(struct sock));
 	else
-		on_probe(ctx, n, sk, sk, (void *)copy->sock, skb, true);
-	if (copy)
-		copies_release();
-	return 0;
-}
-
-SEC("tp_btf/tcp_probe")
-int BPF_PROG(probe_sock, struct sock *sk, struct sk_buff *skb)
-{
-	return on_probe_sock(ctx, sk, skb, false);
-}
-
-SEC("tp_btf/tcp_probe")
-int BPF_PROG(probe_sock_fallback, struct sock *sk, struct sk_buff *skb)
-{
-	return on_probe_sock(ctx, sk, skb, true);
-}
-
-static __always_inline int on_probe_raw(void *ctx, struct sock *sk, struct sk_buff *skb, const bool second)
-{
-	struct tcc_counters *n = take((__u64)skb >> 6, skb, 0, second);
-	struct copies *copy;
-
-	if (!n)
-		return 0;
-	copy = copies_claim();
-	if (!copy || !copy_sock(copy, sk, 0) || !copy_skb(copy, skb))
-		COUNT(n, lost);
+		copied = copy_sock(copy, sk, 0) && copy_skb(copy, skb);
+	if (!copied)
+		COUNT_ALONE(n, lost);
+	else if (typed)
+		probe_event(ctx, n, sk, sk, (void *)copy->sock, skb, true);
 	else
-		on_probe(ctx, n, sk, (void *)copy->sock, (void *)copy->sock, (void *)copy->skb, false);
-	if (copy)
-		copies_release();
-	return 0;
-}
-
-SEC("raw_tp/tcp_probe")
-int BPF_PROG(probe_raw, struct sock *sk, struct sk_buff *skb)
-{
-	return on_probe_raw(ctx, sk, skb, false);
-}
-
-SEC("raw_tp/tcp_probe")
-int BPF_PROG(probe_raw_fallback, struct sock *sk, struct sk_buff *skb)
-{
-	return on_probe_raw(ctx, sk, skb, true);
+		probe_event(ctx, n, sk, (void *)copy->sock, (void *)copy->sock, (void *)copy->skb, false);
+	copies_release();
 }
 
 /* From a sockaddr of the record; the record itself says the family from 5.12 (3dd344ea84e1) only, the sockaddr always. */
@@ -224,7 +144,7 @@ static __always_inline void record_addr(__u8 out[16], const __u8 *sockaddr)
 }
 
 SEC("tp/tcp/tcp_probe")
-int probe_record(struct trace_event_raw_tcp_probe *ctx)
+int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 {
 	struct tcc_counters *n = counters_of(TCC_EVENT_PROBE);
 	struct tcc_probe *rec;
@@ -232,7 +152,7 @@ int probe_record(struct trace_event_raw_tcp_probe *ctx)
 	struct conn *conn = NULL;
 	__u8 sockaddr[28];
 
-	if (!n)
+	if (!n || !reader.started)
 		return 0;
 	COUNT(n, seen);
 
@@ -288,7 +208,7 @@ int probe_record(struct trace_event_raw_tcp_probe *ctx)
  * before 5.12): to serve a classic tracepoint the kernel fills in the record, and that generates the socket's cookie.
  */
 SEC("tp/tcp/tcp_probe")
-int probe_cookie(void *ctx)
+int tcp_probe_cookie(void *ctx)
 {
 	return 0;
 }

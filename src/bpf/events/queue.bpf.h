@@ -142,8 +142,6 @@ static __always_inline int on_queue_begin(struct sk_buff *skb, const bool typed)
 	return 0;
 }
 
-TRACEPOINT(net_dev_queue, queue_begin, on_queue_begin, (struct sk_buff *skb), (skb))
-
 static __always_inline int on_queue_enter(__u64 key)
 {
 	struct queued *packet = bpf_map_lookup_elem(&queued_packets, &key);
@@ -151,18 +149,6 @@ static __always_inline int on_queue_enter(__u64 key)
 	if (packet)
 		packet->enqueue_ns = bpf_ktime_get_ns();
 	return 0;
-}
-
-SEC("tp_btf/qdisc_enqueue")
-int queue_enter_btf(unsigned long long *args)
-{
-	return on_queue_enter(args[2]);
-}
-
-SEC("raw_tp/qdisc_enqueue")
-int queue_enter_raw(unsigned long long *args)
-{
-	return on_queue_enter(args[2]);
 }
 
 static __always_inline struct dequeued *queue_dequeued(__u32 ifindex)
@@ -183,8 +169,6 @@ static __always_inline int on_queue_leave(struct netdev_queue *txq, const bool t
 	}
 	return 0;
 }
-
-TRACEPOINT(qdisc_dequeue, queue_leave, on_queue_leave, (struct Qdisc *qdisc, struct netdev_queue *txq), (txq))
 
 /* As it was queued; of the parts of one that was cut, as that was. queue_ns is 0 where it is not known. */
 static __always_inline void queue_find(struct queued *out, __u64 address, __u64 sk, __u32 seq)
@@ -286,7 +270,5 @@ static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_d
 	load_queue_dev(rec, dev, txq);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(net_dev_start_xmit, queue, on_queue, (struct sk_buff *skb, struct net_device *dev), (ctx, skb, dev))
 
 #endif

@@ -13,7 +13,7 @@ static __always_inline void load_rcv_space(struct tcc_rcv_space *out, struct soc
 	out->rmem_alloc = sk->sk_backlog.rmem_alloc.counter;
 }
 
-static __always_inline int on_rcv_space(void *ctx, struct sock *sk, const bool typed)
+static __noinline int on_rcv_space(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_rcv_space *rec;
 	struct event e;
@@ -24,7 +24,5 @@ static __always_inline int on_rcv_space(void *ctx, struct sock *sk, const bool t
 	load_rcv_space(rec, e.sk, e.tp);
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(tcp_rcv_space_adjust, rcv_space, on_rcv_space, (struct sock *sk), (ctx, sk))
 
 #endif

@@ -38,6 +38,4 @@ static __always_inline int on_rcvbuf_grow(void *ctx, struct sock *sk, int time, 
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
 
-TRACEPOINT(tcp_rcvbuf_grow, rcvbuf_grow, on_rcvbuf_grow, (struct sock *sk, int time), (ctx, sk, time))
-
 #endif

@@ -3,7 +3,7 @@
 #ifndef __TCC_RESET_RECEIVED_BPF_H__
 #define __TCC_RESET_RECEIVED_BPF_H__
 
-static __always_inline int on_reset_received(void *ctx, struct sock *sk, const bool typed)
+static __noinline int on_reset_received(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_reset_received *rec;
 	struct event e;
@@ -13,7 +13,5 @@ static __always_inline int on_reset_received(void *ctx, struct sock *sk, const b
 		return 0;
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(tcp_receive_reset, reset_received, on_reset_received, (struct sock *sk), (ctx, sk))
 
 #endif

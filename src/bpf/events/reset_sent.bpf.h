@@ -17,7 +17,7 @@ static __always_inline void load_reset(struct tcc_reset_sent *rec, __u32 reason,
 	rec->unused[1] = 0;
 }
 
-static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *skb, __u32 reason, const bool typed)
+static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *skb, __u32 reason, const bool typed)
 {
 	struct tcc_head head = { .event_type = TCC_EVENT_RESET_SENT, .len = sizeof(struct tcc_reset_sent) };
 	struct tcc_reset_sent *rec;
@@ -47,7 +47,7 @@ static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_b
 	head.mono_ns = bpf_ktime_get_ns();
 	head.full = cfg.full ? TCC_HEAD_FULL : 0;
 	head.cookie = sk ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
-	rec = event_begin_bare(&e, &head, &p, sizeof(*rec));
+	rec = event_begin_bare(&e, &head, &p, TCC_EVENT_RESET_SENT, sizeof(*rec));
 	if (!rec)
 		return 0;
 	load_reset(rec, reason, state);
@@ -58,18 +58,6 @@ static __always_inline int on_reset_sent(void *ctx, struct sock *sk, struct sk_b
 static __always_inline __u32 reset_reason(unsigned long long *args)
 {
 	return bpf_core_field_exists(((struct trace_event_raw_tcp_send_reset *)0)->reason) ? args[2] : 0;
-}
-
-SEC("tp_btf/tcp_send_reset")
-int reset_sent_btf(unsigned long long *args)
-{
-	return on_reset_sent(args, (void *)args[0], (void *)args[1], reset_reason(args), true);
-}
-
-SEC("raw_tp/tcp_send_reset")
-int reset_sent_raw(unsigned long long *args)
-{
-	return on_reset_sent(args, (void *)args[0], (void *)args[1], reset_reason(args), false);
 }
 
 #endif

@@ -54,26 +54,25 @@ static __always_inline int retransmit_sum(struct sock *sk, struct sk_buff *skb, 
 	struct tcc_key key = {};
 	struct tcp_skb_cb *cb;
 	struct tcc_sums *row;
-	struct tcc_head head;
 	struct event e;
 	__u8 class;
 
-	if (!event_filter(&e, &head, sk, NULL, TCC_EVENT_RETRANSMIT, sizeof(struct tcc_retransmit), typed))
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_RETRANSMIT, typed))
 		return 0;
 	cb = copy_cb(e.copy, skb);
 	class = retransmit_class(e.icsk, load_ca_state(e.tp), cb->tcp_flags);
-	load_key(&key, &head, e.sk, e.tp, false, true);
+	load_key(&key, &e.head, e.sk, e.tp, false, true);
 	row = sums_of(&key);
 	if (!row || class >= TCC_SUM_SYNACK)
 		return event_summed(&e, false);
 	SUM(row, class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
 	SUM(row, TCC_SUM_EVENTS, 1);
-	if (head.cookie)
-		row->cookie = head.cookie;
+	if (e.head.cookie)
+		row->cookie = e.head.cookie;
 	return event_summed(&e, true);
 }
 
-static __always_inline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+static __noinline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
 {
 	struct tcp_skb_cb *cb;
 	struct tcc_retransmit *rec;
@@ -93,18 +92,6 @@ static __always_inline int on_retransmit(void *ctx, struct sock *sk, struct sk_b
 	rec->class = retransmit_class(e.icsk, rec->event.tcp.ca_state, cb->tcp_flags);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	return event_end(ctx, &e, rec, sizeof(*rec));
-}
-
-SEC("tp_btf/tcp_retransmit_skb")
-int retransmit_btf(unsigned long long *args)
-{
-	return on_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), true);
-}
-
-SEC("raw_tp/tcp_retransmit_skb")
-int retransmit_raw(unsigned long long *args)
-{
-	return on_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), false);
 }
 
 #endif

@@ -14,6 +14,7 @@ struct event {
 	struct inet_connection_sock *icsk;
 	struct conn *conn;
 	const struct closed_conn *closed; /* what it had when it changed to CLOSE */
+	struct tcc_head head;
 };
 
 static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock *tp)
@@ -66,7 +67,7 @@ static __always_inline const struct closed_conn *closed_of(struct sock *real, __
 {
 	__u64 key = (__u64)real;
 
-	if (!cfg.keep_closed || state != TCP_CLOSE || event_type == TCC_EVENT_STATE)
+	if (!(cfg.trackers & TCC_TRACK_CLOSED) || state != TCP_CLOSE || event_type == TCC_EVENT_STATE)
 		return NULL;
 	return bpf_map_lookup_elem(&closed_conns, &key);
 }
@@ -121,12 +122,14 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struc
 
 /*
  * Is the event wanted, and can it be recorded? Else it is counted here. `real` must be a full socket. Where the event is about a
- * packet, that one's ends stand in for those of a socket without a peer (a listener).
+ * packet, that one's ends stand in for those of a socket without a peer (a listener). One copy in each program: as are the
+ * two below, since the kernel's effort to load a program grows with the square of its size.
  */
-static __always_inline bool event_filter(struct event *e, struct tcc_head *head, struct sock *real,
-					const struct packet *by, __u8 event_type, const __u16 size, const bool typed)
+static __noinline bool event_filter(struct event *e, struct sock *real, const struct packet *by, __u32 event_type,
+				    const bool typed)
 {
 	__u32 mark = by ? by->mark : 0, ifindex = by ? by->ifindex : 0;
+	struct tcc_head *head = &e->head;
 
 	e->n = counters_of(event_type);
 	if (!e->n)
@@ -144,7 +147,7 @@ static __always_inline bool event_filter(struct event *e, struct tcc_head *head,
 	e->sk = (void *)e->copy->sock;
 	e->tp = (void *)e->copy->sock;
 	e->icsk = (void *)e->copy->sock;
-	load_head(head, e->sk, event_type, size, false);
+	load_head(head, e->sk, event_type, 0, false);
 	keep_port(head, e->tp, event_type);
 	e->closed = closed_of(real, event_type, e->sk->__sk_common.skc_state);
 	if (e->closed)
@@ -153,7 +156,7 @@ static __always_inline bool event_filter(struct event *e, struct tcc_head *head,
 		packet_ends(head, by);
 	else if (is_wiped(e->sk, e->tp, event_type))
 		head->full |= TCC_HEAD_WIPED;
-	if (typed && cfg.cookie_helper)
+	if (typed && !head->cookie && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
 	/* A packet of a listener that is bound to no interface is of the one that it came by, as the connection would be. */
 	if (!filter_head(head, zone_of(e->sk) ?: ifindex) || !filter_sock(e->sk, e->tp, mark, ifindex, false)) {
@@ -188,14 +191,25 @@ static __always_inline int event_summed(struct event *e, bool done)
 	return 0;
 }
 
+static __noinline int event_load(struct tcc_event *rec, const struct event *e, __u32 ifindex)
+{
+	rec->head = e->head;
+	load_owner(&rec->owner, e->sk, e->conn, ifindex, false);
+	load_tcp_brief(&rec->tcp, e->tp);
+	if (e->closed)
+		load_closed_tcp(&rec->tcp, e->closed);
+	else if (e->head.full & TCC_HEAD_WIPED)
+		rec->tcp.present = TCC_SOCK_WIPED;
+	return 0;
+}
+
 /* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL if the event is already counted. */
 static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 event_type,
 					    const __u16 size, const bool typed)
 {
-	struct tcc_head head;
 	struct tcc_event *rec;
 
-	if (!event_filter(e, &head, real, by, event_type, size, typed))
+	if (!event_filter(e, real, by, event_type, typed))
 		return NULL;
 	rec = emit_begin(size);
 	if (!rec) {
@@ -203,13 +217,8 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 		copies_release();
 		return NULL;
 	}
-	rec->head = head;
-	load_owner(&rec->owner, e->sk, e->conn, by ? by->ifindex : 0, false);
-	load_tcp_brief(&rec->tcp, e->tp);
-	if (e->closed)
-		load_closed_tcp(&rec->tcp, e->closed);
-	else if (is_wiped(e->sk, e->tp, event_type))
-		rec->tcp.present = TCC_SOCK_WIPED;
+	e->head.len = size;
+	event_load(rec, e, by ? by->ifindex : 0);
 	return rec;
 }
 
@@ -245,14 +254,15 @@ static __always_inline void event_filtered(__u8 event_type)
  * The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing
  * in.
  */
-static __always_inline bool event_filter_bare(struct event *e, const struct tcc_head *head, const struct packet *by)
+static __noinline bool event_filter_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
+					 __u32 event_type)
 {
 	const __u32 by_head = TCC_FILTER_IPV4 | TCC_FILTER_IPV6 | TCC_FILTER_PORT | TCC_FILTER_LPORT | TCC_FILTER_RPORT |
 			      TCC_FILTER_ADDR | TCC_FILTER_LADDR | TCC_FILTER_RADDR | TCC_FILTER_COOKIE | TCC_FILTER_FOLLOW |
 			      TCC_FILTER_ZONE;
 	const __u32 by_packet = by ? TCC_FILTER_NETNS | TCC_FILTER_MARK | TCC_FILTER_IFACE : 0;
 
-	e->n = counters_of(head->event_type);
+	e->n = counters_of(event_type);
 	if (!e->n)
 		return false;
 	COUNT(e->n, seen);
@@ -268,11 +278,11 @@ static __always_inline bool event_filter_bare(struct event *e, const struct tcc_
 }
 
 static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
-					      const __u16 size)
+					      __u32 event_type, const __u16 size)
 {
 	struct tcc_event *rec;
 
-	if (!event_filter_bare(e, head, by))
+	if (!event_filter_bare(e, head, by, event_type))
 		return NULL;
 	rec = emit_begin(size);
 	if (!rec) {
@@ -289,7 +299,7 @@ static __always_inline void *event_begin_bare(struct event *e, const struct tcc_
 	return rec;
 }
 
-static __always_inline int event_end(void *ctx, struct event *e, void *rec, const __u16 size)
+static __noinline int event_end(void *ctx, struct event *e, void *rec, __u32 size)
 {
 	emit_end(ctx, e->n, rec, size);
 	copies_release();

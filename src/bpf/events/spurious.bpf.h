@@ -149,13 +149,13 @@ static __always_inline void spurious_compare(struct spurious_ctx *c, const bool 
 	was->state = is->state;
 }
 
-static __always_inline int on_spurious(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
+static __noinline int spurious_packet(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
 {
 	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	struct spurious_ctx c = { .ctx = ctx, .sk = sk };
 	struct dsack dsack;
 
-	if (!tp || !spurious_concerns(tp, typed))
+	if (!tp)
 		return 0;
 	c.now = bpf_ktime_get_ns();
 	load_spurious_state(&c.is, sk, tp, typed);
@@ -169,10 +169,16 @@ static __always_inline int on_spurious(void *ctx, struct sock *sk, struct sk_buf
 	return 0;
 }
 
-TRACEPOINT(tcp_probe, spurious, on_spurious, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb))
+static __always_inline void on_spurious(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
+{
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+
+	if (tp && spurious_concerns(tp, typed))
+		spurious_packet(ctx, sk, skb, typed);
+}
 
 /* Of a change the socket holds the old state yet, and all else that brought it about. */
-static __always_inline int on_spurious_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+static __noinline int on_spurious_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
 	struct spurious_ctx c = { .ctx = ctx, .sk = sk };
 	__u8 old;
@@ -189,9 +195,7 @@ static __always_inline int on_spurious_state(void *ctx, struct sock *sk, __u8 ca
 	return 0;
 }
 
-TRACEPOINT(tcp_cong_state_set, spurious_state, on_spurious_state, (struct sock *sk, __u8 ca_state), (ctx, sk, ca_state))
-
-static __always_inline int on_spurious_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err,
+static __noinline int on_spurious_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err,
 						 const bool typed)
 {
 	struct spurious_ctx c = { .ctx = ctx, .sk = sk };
@@ -208,19 +212,7 @@ static __always_inline int on_spurious_retransmit(void *ctx, struct sock *sk, st
 	return 0;
 }
 
-SEC("tp_btf/tcp_retransmit_skb")
-int spurious_retransmit_btf(unsigned long long *args)
-{
-	return on_spurious_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), true);
-}
-
-SEC("raw_tp/tcp_retransmit_skb")
-int spurious_retransmit_raw(unsigned long long *args)
-{
-	return on_spurious_retransmit(args, (void *)args[0], (void *)args[1], retransmit_err(args), false);
-}
-
-static __always_inline int on_spurious_destroy(void *ctx, struct sock *sk, const bool typed)
+static __noinline int on_spurious_destroy(void *ctx, struct sock *sk, const bool typed)
 {
 	struct spurious_ctx c = { .ctx = ctx, .sk = sk };
 	__u64 key = (__u64)sk;
@@ -233,7 +225,5 @@ static __always_inline int on_spurious_destroy(void *ctx, struct sock *sk, const
 	entry_delete(spurious_states, &key);
 	return 0;
 }
-
-TRACEPOINT(tcp_destroy_sock, spurious_destroy, on_spurious_destroy, (struct sock *sk), (ctx, sk))
 
 #endif

@@ -26,13 +26,11 @@ static __always_inline void state_passed(struct sock *sk)
 		conn->state_ns = bpf_ktime_get_ns();
 }
 
-static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	struct tcc_state *rec;
 	struct event e;
 
-	if (!is_tcp(sk))
-		return 0;
 	rec = event_begin(&e, sk, TCC_EVENT_STATE, sizeof(*rec), typed);
 	if (!rec) {
 		state_passed(sk);
@@ -47,8 +45,5 @@ static __always_inline int on_state(void *ctx, struct sock *sk, int oldstate, in
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(inet_sock_set_state, state, on_state, (struct sock *sk, int oldstate, int newstate),
-	   (ctx, sk, oldstate, newstate))
 
 #endif

@@ -28,13 +28,12 @@ static __always_inline void synack_packet(struct packet *p, struct request_sock 
 static __always_inline int synack_retransmit_sum(const struct packet *p, struct sock *listener, const bool typed)
 {
 	struct tcc_key key = {};
-	struct tcc_head head;
 	struct tcc_sums *row;
 	struct event e;
 
-	if (!event_filter(&e, &head, listener, p, TCC_EVENT_SYNACK_RETRANSMIT, sizeof(struct tcc_synack_retransmit), typed))
+	if (!event_filter(&e, listener, p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
 		return 0;
-	load_key(&key, &head, e.sk, e.tp, false, true);
+	load_key(&key, &e.head, e.sk, e.tp, false, true);
 	row = sums_of(&key);
 	if (!row)
 		return event_summed(&e, false);
@@ -44,7 +43,7 @@ static __always_inline int synack_retransmit_sum(const struct packet *p, struct 
 }
 
 /* For the filters it is the listener's; who will accept it, and what will become of it, nobody knows. */
-static __always_inline int on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
+static __noinline int on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
 						const bool typed)
 {
 	struct tcc_synack_retransmit *rec;
@@ -66,8 +65,5 @@ static __always_inline int on_synack_retransmit(void *ctx, struct sock *listener
 	rec->unused = 0;
 	return event_end(ctx, &e, rec, sizeof(*rec));
 }
-
-TRACEPOINT(tcp_retransmit_synack, synack_retransmit, on_synack_retransmit,
-	   (struct sock *listener, struct request_sock *req), (ctx, listener, req))
 
 #endif

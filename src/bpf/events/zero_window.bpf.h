@@ -224,58 +224,65 @@ static __always_inline bool window_ctx_begin(struct window_ctx *w, void *ctx, st
 	return w->zero;
 }
 
-static __always_inline int on_zero_window(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
+static __noinline int zero_window_packet(void *ctx, struct sock *sk, struct sk_buff *skb, const struct header *th,
+					 const bool typed)
+{
+	struct tcp_sock *tp = (void *)sk;
+	struct window_ctx w;
+
+	window_ctx_begin(&w, ctx, sk);
+	check_peer_window(&w, BPF_CORE_READ(tp, snd_wnd), window_after(tp, skb, th), !th->window, typed);
+	check_local_window(&w, BPF_CORE_READ(tp, rcv_wnd), typed);
+	zero_window_delete(&w);
+	return 0;
+}
+
+static __always_inline void on_zero_window(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
 {
 	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	struct zero_watch *watch = zero_watch();
-	struct header th;
-	struct window_ctx w;
 	__u32 snd_wnd, rcv_wnd;
+	struct header th;
 
 	if (!tp || !watch)
-		return 0;
+		return;
 	if (!watch->since_ns)
 		watch->since_ns = bpf_ktime_get_ns();
 	snd_wnd = FOLLOW(typed, tp, snd_wnd);
 	rcv_wnd = FOLLOW(typed, tp, rcv_wnd);
 	if (bpf_probe_read_kernel(&th, sizeof(th), FOLLOW(typed, skb, data)))
-		return 0;
+		return;
 	/* The common case ends here. */
-	if (snd_wnd && rcv_wnd && th.window && watch->count <= 0)
-		return 0;
-	window_ctx_begin(&w, ctx, sk);
-	check_peer_window(&w, snd_wnd, window_after((void *)sk, skb, &th), !th.window, typed);
-	check_local_window(&w, rcv_wnd, typed);
-	zero_window_delete(&w);
-	return 0;
+	if (!snd_wnd || !rcv_wnd || !th.window || watch->count > 0)
+		zero_window_packet(ctx, sk, skb, &th, typed);
 }
-
-TRACEPOINT(tcp_probe, zero_window, on_zero_window, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb))
 
 /* Where the peer has closed its half nothing more can come, and no window is announced any more. */
-static __always_inline int on_zero_window_read(void *ctx, struct sock *sk, const bool typed)
+static __noinline int zero_window_read(void *ctx, struct sock *sk, const bool typed)
 {
-	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	struct window_ctx w;
-	__u32 rcv_wnd = BPF_CORE_READ((struct tcp_sock *)sk, rcv_wnd);
 
-	if (state != TCP_ESTABLISHED && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2)
-		return 0;
-	if (rcv_wnd && !zero_window_any())
-		return 0;
 	window_ctx_begin(&w, ctx, sk);
-	check_local_window(&w, rcv_wnd, typed);
+	check_local_window(&w, BPF_CORE_READ((struct tcp_sock *)sk, rcv_wnd), typed);
 	zero_window_delete(&w);
 	return 0;
 }
 
-TRACEPOINT(tcp_rcv_space_adjust, zero_window_read, on_zero_window_read, (struct sock *sk), (ctx, sk))
+static __always_inline void on_zero_window_read(void *ctx, struct sock *sk, const bool typed)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	if (state != TCP_ESTABLISHED && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2)
+		return;
+	if (!BPF_CORE_READ((struct tcp_sock *)sk, rcv_wnd) || zero_window_any())
+		zero_window_read(ctx, sk, typed);
+}
 
 /*
  * Of the windows that a connection in that state has no more use for: an open one has opened at a time that is not known
  * (tcp_probe is silent once either side has closed its half), a closed one will not open.
  */
-static __always_inline int zero_window_over(void *ctx, struct sock *sk, bool peer, bool local, const bool typed)
+static __noinline int zero_window_over(void *ctx, struct sock *sk, __u32 sides, const bool typed)
 {
 	struct inet_connection_sock *icsk = (void *)sk;
 	struct tcp_sock *tp = (void *)sk;
@@ -285,13 +292,13 @@ static __always_inline int zero_window_over(void *ctx, struct sock *sk, bool pee
 	if (!zero_window_any() || !window_ctx_begin(&w, ctx, sk))
 		return 0;
 	wnd = BPF_CORE_READ(tp, snd_wnd);
-	if (peer)
+	if (sides & ZERO_PEER)
 		zero_window_settle(&w, wnd, typed);
-	if (peer && (w.zero->sides & ZERO_PEER)) {
+	if (sides & w.zero->sides & ZERO_PEER) {
 		w.zero->probes += BPF_CORE_READ(icsk, icsk_probes_out);
 		zero_window_end(&w, ZERO_PEER, !wnd, wnd ? 0 : w.now, wnd, typed);
 	}
-	if (local && (w.zero->sides & ZERO_LOCAL)) {
+	if (sides & w.zero->sides & ZERO_LOCAL) {
 		wnd = BPF_CORE_READ(tp, rcv_wnd);
 		zero_window_end(&w, ZERO_LOCAL, !wnd, wnd ? 0 : w.now, wnd, typed);
 	}
@@ -299,25 +306,17 @@ static __always_inline int zero_window_over(void *ctx, struct sock *sk, bool pee
 	return 0;
 }
 
-static __always_inline int on_zero_window_state(void *ctx, struct sock *sk, int state, const bool typed)
+static __always_inline void on_zero_window_state(void *ctx, struct sock *sk, int state, const bool typed)
 {
+	__u32 sides = 0;
+
 	/* All that we sent is acknowledged; the peer's FIN has come; both are over. */
-	bool peer = state == TCP_FIN_WAIT2 || state == TCP_CLOSE;
-	bool local = state == TCP_CLOSE_WAIT || state == TCP_CLOSING || state == TCP_LAST_ACK || state == TCP_CLOSE;
-
-	if (!peer && !local)
-		return 0;
-	return zero_window_over(ctx, sk, peer, local, typed);
+	if (state == TCP_FIN_WAIT2 || state == TCP_CLOSE)
+		sides |= ZERO_PEER;
+	if (state == TCP_CLOSE_WAIT || state == TCP_CLOSING || state == TCP_LAST_ACK || state == TCP_CLOSE)
+		sides |= ZERO_LOCAL;
+	if (sides)
+		zero_window_over(ctx, sk, sides, typed);
 }
-
-TRACEPOINT(inet_sock_set_state, zero_window_state, on_zero_window_state,
-	   (struct sock *sk, int oldstate, int newstate), (ctx, sk, newstate))
-
-static __always_inline int on_zero_window_destroy(void *ctx, struct sock *sk, const bool typed)
-{
-	return zero_window_over(ctx, sk, true, true, typed);
-}
-
-TRACEPOINT(tcp_destroy_sock, zero_window_destroy, on_zero_window_destroy, (struct sock *sk), (ctx, sk))
 
 #endif

@@ -1,6 +1,8 @@
-//! Notes for kernels without BPF iterators.
+//! Notes on what this kernel lacks.
 
-use super::Request;
+use super::programs::is_inferred;
+use super::{KernelFeatures, Request};
+use crate::events::EventType;
 
 pub(super) fn without_iterators(
     request: &Request,
@@ -21,4 +23,31 @@ pub(super) fn without_iterators(
     missing.into_iter().filter(|(wanted, _)| *wanted).map(|(_, what)| {
         format!("cannot scan open files (kernel built without CONFIG_DEBUG_INFO_BTF): {what}")
     })
+}
+
+/// On an event type whose tracepoints are not all there.
+pub(super) fn of_missing_hooks(
+    event_type: &EventType,
+    request: &Request,
+    features: &KernelFeatures,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if is_inferred(event_type, request, features) {
+        let from: Vec<&str> = event_type.fallback_hooks.iter().map(|hook| hook.hook).collect();
+        notes.push(format!(
+            "{} is inferred from {}, without {}: changes between two of these events are missed",
+            event_type.name,
+            from.join(" and "),
+            event_type.hook
+        ));
+    }
+    let missing = event_type
+        .extra_hooks
+        .iter()
+        .filter(|hook| features.missing_hooks.contains(&hook.tracepoint()));
+    notes.extend(missing.filter_map(|hook| {
+        let without = hook.without?;
+        Some(format!("{}: this kernel has no {}, so {without}", event_type.name, hook.hook))
+    }));
+    notes
 }

@@ -1,41 +1,97 @@
-//! The BPF programs that emit the events of a type.
+//! The BPF programs: one for each tracepoint, which serves all event types and trackers there.
 
 use super::{KernelFeatures, Request};
 use crate::config::Reader;
-use crate::events::{EventType, Hook};
+use crate::events::{EventType, Tracker, after_group};
+use crate::skel::{Cpu, HookNumber};
 
-/// A program that emits events, and its tracepoint.
-pub(super) struct Program {
-    pub(super) event_type: usize,
-    pub(super) name: String,
-    pub(super) tracepoint: &'static str,
-    /// Whether it is the main program of the event type.
-    pub(super) first: bool,
+/// One program to attach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    pub name: String,
+    /// Without the group.
+    pub tracepoint: &'static str,
+    /// What it is there for.
+    pub role: Role,
+    /// The program that takes the runs for which the kernel skipped this one. Attached after all others.
+    pub fallback: Option<String>,
 }
 
-/// The programs that emit this type's events on this kernel.
+impl Program {
+    /// How many runs the fallback has taken.
+    #[must_use]
+    pub fn caught(&self, cpus: &[Cpu]) -> u64 {
+        let hook = WITH_FALLBACK.iter().find(|(tracepoint, _)| *tracepoint == self.tracepoint);
+        let (Some((_, hook)), true) = (hook, self.fallback.is_some()) else {
+            return 0;
+        };
+        let marks = cpus.iter().filter_map(|cpu| cpu.marks.get(hook.0 as usize));
+        marks.map(|marks| marks.caught).sum()
+    }
+}
+
+/// What a program is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Events, and state between them.
+    Events,
+    /// Creates cookies where the others cannot. Optional.
+    Cookies,
+    /// Follows the processes of a command.
+    Processes,
+}
+
+/// Tracepoints in whose programs the kernel may interrupt one run with another: see `marks.bpf.h`.
+const WITH_FALLBACK: [(&str, HookNumber); 3] = [
+    ("tcp_probe", HookNumber::TCC_HOOK_tcp_probe),
+    ("inet_sock_set_state", HookNumber::TCC_HOOK_inet_sock_set_state),
+    ("tcp_destroy_sock", HookNumber::TCC_HOOK_tcp_destroy_sock),
+];
+
+/// Groups of tracepoints whose programs have a single flavour: the arguments of system calls have no types, and those of
+/// io_uring's tracepoint differ between kernels, while its record does not.
+const UNTYPED: [&str; 3] = ["raw_syscalls:", "syscalls:", "io_uring:"];
+
+/// Since Linux 6.16.
+const SENDMSG: &str = "tcp:tcp_sendmsg_locked";
+
+/// The programs for the request on this kernel.
 pub(super) fn programs(
-    event_type: &'static EventType,
     reader: Reader,
     request: &Request,
     features: &KernelFeatures,
+    trackers: &[Tracker],
+    track_conn: bool,
+    makes_cookies: bool,
 ) -> Vec<Program> {
-    let number = event_type.number.into();
-    let own = |name| Program {
-        event_type: number,
-        name,
-        tracepoint: event_type.tracepoint(),
-        first: true,
-    };
-    let first = if is_inferred(event_type, request, features) {
-        Vec::new()
-    } else if event_type.programs.is_empty() {
-        vec![own(program(event_type, reader, request))]
-    } else {
-        event_type.programs.iter().map(|&name| own(name.to_owned())).collect()
-    };
-    let fallback =
-        event_type.fallback_hooks.iter().filter(|_| is_inferred(event_type, request, features));
+    let mut programs = Vec::new();
+    if request.traced_pids {
+        let processes = ["sched_process_fork", "sched_process_exit"];
+        programs.extend(processes.map(|name| single(name, name, Role::Processes)));
+    }
+    // Before the reader: a tracepoint runs its programs in attach order.
+    programs.extend(makes_cookies.then(|| single("tcp_probe_cookie", "tcp_probe", Role::Cookies)));
+    let of_trackers = trackers.iter().flat_map(|tracker| tracker.hooks()).copied();
+    let of_trackers = of_trackers.filter(|hook| features.sendmsg || *hook != SENDMSG);
+    let of_types = request.event_types.iter().flat_map(|of| hooks(of, request, features));
+    let of_conns = track_conn.then_some("tcp:tcp_destroy_sock");
+    for hook in of_trackers.chain(of_types).chain(of_conns) {
+        let program = program(hook, reader, features.skips_nested);
+        if !programs.contains(&program) {
+            programs.push(program);
+        }
+    }
+    programs
+}
+
+/// The tracepoints of this type's events on this kernel.
+fn hooks(
+    event_type: &'static EventType,
+    request: &Request,
+    features: &KernelFeatures,
+) -> Vec<&'static str> {
+    let inferred = is_inferred(event_type, request, features);
+    let fallback = event_type.fallback_hooks.iter().filter(|_| inferred);
     let extra = event_type
         .extra_hooks
         .iter()
@@ -43,13 +99,8 @@ pub(super) fn programs(
         // Aggregates do not include return values.
         .filter(|hook| !(request.aggregated && hook.is_of_calls()))
         .filter(|hook| !features.missing_hooks.contains(&hook.tracepoint()));
-    let extra = extra.map(|hook| Program {
-        event_type: number,
-        name: extra_program(hook, reader),
-        tracepoint: hook.tracepoint(),
-        first: false,
-    });
-    first.into_iter().chain(extra).collect()
+    let own = (!inferred).then_some(event_type.hook);
+    own.into_iter().chain(extra.map(|hook| hook.hook)).collect()
 }
 
 /// Whether its events are inferred at other tracepoints.
@@ -62,23 +113,26 @@ pub(super) fn is_inferred(
     !event_type.fallback_hooks.is_empty() && (request.inferred || missing)
 }
 
-/// The program named after the event type.
-fn program(event_type: &EventType, reader: Reader, request: &Request) -> String {
-    match reader {
-        _ if request.conn_snapshots => flavour("conn_snapshot_end", reader),
-        _ if !event_type.is_probe() => flavour(event_type.name, reader),
-        Reader::Record => "probe_record".to_owned(),
-        Reader::Sock => "probe_sock".to_owned(),
-        Reader::Raw => "probe_raw".to_owned(),
+fn single(name: &str, tracepoint: &'static str, role: Role) -> Program {
+    Program { name: name.to_owned(), tracepoint, role, fallback: None }
+}
+
+/// The program of a tracepoint, in its flavour.
+fn program(hook: &'static str, reader: Reader, skips_nested: bool) -> Program {
+    let tracepoint = after_group(hook);
+    if UNTYPED.iter().any(|group| hook.strip_suffix(tracepoint) == Some(group)) {
+        return single(tracepoint, tracepoint, Role::Events);
     }
-}
-
-/// Programs on system calls read no kernel structs, so they have a single flavour.
-fn extra_program(hook: &Hook, reader: Reader) -> String {
-    if hook.has_one_flavour() { hook.program.to_owned() } else { flavour(hook.program, reader) }
-}
-
-/// The name of a program with a typed and an untyped flavour.
-pub(super) fn flavour(name: &str, reader: Reader) -> String {
-    format!("{name}_{}", if reader == Reader::Sock { "btf" } else { "raw" })
+    if reader == Reader::Record && tracepoint == "tcp_probe" {
+        return single("tcp_probe_record", tracepoint, Role::Events);
+    }
+    let flavour = if reader == Reader::Sock { "btf" } else { "raw" };
+    let with_fallback =
+        skips_nested && WITH_FALLBACK.iter().any(|(fallible, _)| *fallible == tracepoint);
+    Program {
+        name: format!("{tracepoint}_{flavour}"),
+        tracepoint,
+        role: Role::Events,
+        fallback: with_fallback.then(|| format!("{tracepoint}_fallback_{flavour}")),
+    }
 }

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One program per tracepoint and flavour, and in each the handlers in the order in which they run: what keeps state first
+ * (trackers), then the event types, then what deletes. A handler that was not requested is a branch on a constant, which the
+ * verifier removes. A handler never ends the program.
+ *
+ * Handlers off the per-packet path are functions of their own: a compiler that inlined them all would need more than the 512
+ * bytes of stack that a program has.
+ */
+#ifndef __TCC_HOOKS_BPF_H__
+#define __TCC_HOOKS_BPF_H__
+
+#define TRACKS(tracker) (cfg.trackers & TCC_TRACK_##tracker)
+/* Not before the reader is there, and knows the owners of the connections that are open by then. */
+#define REPORTS(type) (cfg.actions[TCC_EVENT_##type] && reader.started)
+
+/*
+ * NAME_btf (tp_btf), in which the verifier knows the arguments' types, and NAME_raw (raw_tp), in which it does not: see
+ * compat.bpf.h. Parameters and arguments each stand in parentheses.
+ */
+#define PROGRAM(tracepoint, parameters, arguments)                                                       \
+	SEC("tp_btf/" #tracepoint)                                                                       \
+	int BPF_PROG(tracepoint##_btf, ___unwrap parameters)                                             \
+	{                                                                                                \
+		run_##tracepoint(___unwrap arguments, true);                                             \
+		return 0;                                                                                \
+	}                                                                                                \
+	SEC("raw_tp/" #tracepoint)                                                                       \
+	int BPF_PROG(tracepoint##_raw, ___unwrap parameters)                                             \
+	{                                                                                                \
+		run_##tracepoint(___unwrap arguments, false);                                            \
+		return 0;                                                                                \
+	}
+#define ___unwrap(...) __VA_ARGS__
+
+/* The same by the bare arguments, where their number differs between kernels, or the verifier knows that one may be NULL. */
+#define PROGRAM_BARE(tracepoint)                                                                         \
+	SEC("tp_btf/" #tracepoint)                                                                       \
+	int tracepoint##_btf(unsigned long long *args)                                                   \
+	{                                                                                                \
+		run_##tracepoint(args, true);                                                            \
+		return 0;                                                                                \
+	}                                                                                                \
+	SEC("raw_tp/" #tracepoint)                                                                       \
+	int tracepoint##_raw(unsigned long long *args)                                                   \
+	{                                                                                                \
+		run_##tracepoint(args, false);                                                           \
+		return 0;                                                                                \
+	}
+
+/*
+ * With a second program behind each, which takes the runs that the kernel has skipped the first for; see marks.bpf.h. `mark`
+ * makes what distinguishes a run from the others of its tracepoint.
+ */
+#define PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                                  \
+	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint##_btf, parameters, arguments, mark, true)                \
+	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint##_raw, parameters, arguments, mark, false)               \
+	RUN_SKIPPED("tp_btf/" #tracepoint, tracepoint, tracepoint##_fallback_btf, parameters, arguments, mark, true)     \
+	RUN_SKIPPED("raw_tp/" #tracepoint, tracepoint, tracepoint##_fallback_raw, parameters, arguments, mark, false)
+#define RUN_FIRST(section, tracepoint, name, parameters, arguments, mark, typed)                        \
+	SEC(section)                                                                                     \
+	int BPF_PROG(name, ___unwrap parameters)                                                         \
+	{                                                                                                \
+		struct tcc_cpu *cpu = this_cpu();                                                        \
+                                                                                                         \
+		if (!cpu)                                                                                \
+			return 0;                                                                        \
+		if (cfg.skips_nested)                                                                    \
+			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], mark(___unwrap arguments, typed)); \
+		run_##tracepoint(cpu, ___unwrap arguments, typed, false);                                \
+		return 0;                                                                                \
+	}
+#define RUN_SKIPPED(section, tracepoint, name, parameters, arguments, mark, typed)                      \
+	SEC(section)                                                                                     \
+	int BPF_PROG(name, ___unwrap parameters)                                                         \
+	{                                                                                                \
+		struct tcc_cpu *cpu = this_cpu();                                                        \
+                                                                                                         \
+		if (cpu && !taken_before(&cpu->marks[TCC_HOOK_##tracepoint], mark(___unwrap arguments, typed))) \
+			run_##tracepoint(cpu, ___unwrap arguments, typed, true);                         \
+		return 0;                                                                                \
+	}
+
+/* A packet enters tcp_rcv_established(), so the socket's values are those before it is processed. */
+static __always_inline void run_tcp_probe(struct tcc_cpu *cpu, void *ctx, struct sock *sk, struct sk_buff *skb,
+					  const bool typed, const bool fallback)
+{
+	if (TRACKS(SAMPLES))
+		on_conn_sample(sk, typed);
+	if (REPORTS(PROBE))
+		on_probe(ctx, probe_counters(cpu, fallback), sk, skb, typed);
+	if (REPORTS(CONG_STATE) && cfg.inferred)
+		on_cong_seen(ctx, sk, typed);
+	if (REPORTS(ZERO_WINDOW))
+		on_zero_window(ctx, sk, skb, typed);
+	if (REPORTS(SPURIOUS))
+		on_spurious(ctx, sk, skb, typed);
+}
+
+static __always_inline struct tcc_mark probe_mark(void *ctx, struct sock *sk, struct sk_buff *skb, const bool typed)
+{
+	struct tcp_skb_cb *cb = (void *)skb->cb;
+
+	if (typed)
+		return packet_mark(skb, sk->__sk_common.skc_hash, cb->end_seq);
+	return packet_mark(skb, (__u64)skb >> 6, 0);
+}
+
+PROGRAM_WITH_FALLBACK(tcp_probe, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb), probe_mark)
+
+static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *ctx, struct sock *sk, int oldstate,
+						    int newstate, const bool typed, const bool fallback)
+{
+	if (!is_tcp(sk))
+		return;
+	if (TRACKS(HISTORY))
+		on_conn_state(sk, oldstate, newstate, typed);
+	if (TRACKS(OWNER))
+		owner_set_state(sk, oldstate, newstate);
+	if (TRACKS(SNAPSHOTS))
+		on_conn_snapshot_born(ctx, sk, oldstate, newstate, typed);
+	/* After what reads the ends of a socket that is used again. */
+	if (TRACKS(CLOSED))
+		on_closed_keep(sk, oldstate, newstate, typed);
+	if (TRACKS(CA_STATE_TIME) && newstate == TCP_CLOSE)
+		on_ca_state_time_end(sk);
+	if (REPORTS(STATE))
+		on_state(ctx, sk, oldstate, newstate, typed);
+	if (REPORTS(CONNECT))
+		on_connect(ctx, sk, oldstate, newstate, typed);
+	if (REPORTS(LIFE))
+		on_life(ctx, sk, oldstate, newstate, typed);
+	if (REPORTS(ACCEPT))
+		on_accept_state(ctx, sk, newstate);
+	if (REPORTS(ZERO_WINDOW))
+		on_zero_window_state(ctx, sk, newstate, typed);
+	if (REPORTS(LISTEN_DROP))
+		on_listen_state(ctx, sk, oldstate, newstate, typed);
+}
+
+static __always_inline struct tcc_mark state_mark(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	return sock_mark(sk, (oldstate & 0xff) << 8 | (newstate & 0xff), typed);
+}
+
+PROGRAM_WITH_FALLBACK(inet_sock_set_state, (struct sock *sk, int oldstate, int newstate), (ctx, sk, oldstate, newstate),
+		      state_mark)
+
+/* A connection's last event, and then the end of all that is known of it. */
+static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx, struct sock *sk, const bool typed,
+						 const bool fallback)
+{
+	if (TRACKS(CA_STATE_TIME))
+		on_ca_state_time_end(sk);
+	if (REPORTS(ZERO_WINDOW))
+		zero_window_over(ctx, sk, ZERO_PEER | ZERO_LOCAL, typed);
+	if (REPORTS(SPURIOUS))
+		on_spurious_destroy(ctx, sk, typed);
+	if (TRACKS(SNAPSHOTS))
+		on_conn_snapshot_end(ctx, sk, typed);
+	else if (REPORTS(DESTROY))
+		on_destroy(ctx, sk, typed);
+	if (cfg.track_conn)
+		conn_destroy(sk);
+}
+
+static __always_inline struct tcc_mark destroy_mark(void *ctx, struct sock *sk, const bool typed)
+{
+	return sock_mark(sk, 0, typed);
+}
+
+PROGRAM_WITH_FALLBACK(tcp_destroy_sock, (struct sock *sk), (ctx, sk), destroy_mark)
+
+/* A process takes received data. */
+static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk, const bool typed)
+{
+	if (TRACKS(OWNER))
+		on_use(sk, typed);
+	if (REPORTS(RCV_SPACE))
+		on_rcv_space(ctx, sk, typed);
+	if (REPORTS(ACCEPT))
+		on_accept_used(ctx, sk);
+	if (REPORTS(ZERO_WINDOW))
+		on_zero_window_read(ctx, sk, typed);
+}
+
+PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk))
+
+/* A process hands data to send over; since 6.16 (a 2025 addition), before that see request_owner_scan(). */
+static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, const bool typed)
+{
+	if (TRACKS(OWNER))
+		on_use(sk, typed);
+}
+
+PROGRAM(tcp_sendmsg_locked, (struct sock *sk), (ctx, sk))
+
+static __always_inline void run_tcp_retransmit_skb(unsigned long long *args, const bool typed)
+{
+	struct sock *sk = (void *)args[0];
+	struct sk_buff *skb = (void *)args[1];
+
+	if (TRACKS(SYN_AGAIN))
+		on_syn_again(sk, typed);
+	if (REPORTS(RETRANSMIT))
+		on_retransmit(args, sk, skb, retransmit_err(args), typed);
+	if (REPORTS(CONG_STATE) && cfg.inferred)
+		on_cong_seen(args, sk, typed);
+	if (REPORTS(SPURIOUS))
+		on_spurious_retransmit(args, sk, skb, retransmit_err(args), typed);
+}
+
+PROGRAM_BARE(tcp_retransmit_skb)
+
+static __always_inline void run_tcp_retransmit_synack(void *ctx, struct sock *listener, struct request_sock *req,
+						      const bool typed)
+{
+	if (TRACKS(SYNACK_TIME))
+		on_synack_time(req);
+	if (REPORTS(SYNACK_RETRANSMIT))
+		on_synack_retransmit(ctx, listener, req, typed);
+}
+
+PROGRAM(tcp_retransmit_synack, (struct sock *listener, struct request_sock *req), (ctx, listener, req))
+
+static __always_inline void run_tcp_receive_reset(void *ctx, struct sock *sk, const bool typed)
+{
+	if (TRACKS(RESETS))
+		on_conn_reset(sk);
+	if (REPORTS(RESET_RECEIVED))
+		on_reset_received(ctx, sk, typed);
+}
+
+PROGRAM(tcp_receive_reset, (struct sock *sk), (ctx, sk))
+
+static __always_inline void run_tcp_send_reset(unsigned long long *args, const bool typed)
+{
+	if (TRACKS(RESETS))
+		on_conn_reset_sent(args[0]);
+	if (REPORTS(RESET_SENT))
+		on_reset_sent(args, (void *)args[0], (void *)args[1], reset_reason(args), typed);
+}
+
+PROGRAM_BARE(tcp_send_reset)
+
+static __always_inline void run_tcp_cong_state_set(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+{
+	if (REPORTS(CONG_STATE))
+		on_cong_state(ctx, sk, ca_state, typed);
+	if (REPORTS(SPURIOUS))
+		on_spurious_state(ctx, sk, ca_state, typed);
+}
+
+PROGRAM(tcp_cong_state_set, (struct sock *sk, __u8 ca_state), (ctx, sk, ca_state))
+
+static __always_inline void run_inet_sk_error_report(void *ctx, struct sock *sk, const bool typed)
+{
+	if (REPORTS(ERROR))
+		on_error(ctx, sk, typed);
+}
+
+PROGRAM(inet_sk_error_report, (struct sock *sk), (ctx, sk))
+
+static __always_inline void run_tcp_rcvbuf_grow(void *ctx, struct sock *sk, int time, const bool typed)
+{
+	if (REPORTS(RCVBUF_GROW))
+		on_rcvbuf_grow(ctx, sk, time, typed);
+}
+
+PROGRAM(tcp_rcvbuf_grow, (struct sock *sk, int time), (ctx, sk, time))
+
+static __always_inline void run_kfree_skb(unsigned long long *args, const bool typed)
+{
+	if (REPORTS(DROP))
+		on_drop(args, (void *)args[0], typed);
+}
+
+PROGRAM_BARE(kfree_skb)
+
+/* TCP hands a packet to the device's queue. */
+static __always_inline void run_net_dev_queue(void *ctx, struct sk_buff *skb, const bool typed)
+{
+	if (cfg.actions[TCC_EVENT_QUEUE])
+		on_queue_begin(skb, typed);
+}
+
+PROGRAM(net_dev_queue, (struct sk_buff *skb), (ctx, skb))
+
+static __always_inline void run_qdisc_enqueue(unsigned long long *args, const bool typed)
+{
+	if (cfg.actions[TCC_EVENT_QUEUE])
+		on_queue_enter(args[2]);
+}
+
+PROGRAM_BARE(qdisc_enqueue)
+
+static __always_inline void run_qdisc_dequeue(void *ctx, struct Qdisc *qdisc, struct netdev_queue *txq, const bool typed)
+{
+	if (cfg.actions[TCC_EVENT_QUEUE])
+		on_queue_leave(txq, typed);
+}
+
+PROGRAM(qdisc_dequeue, (struct Qdisc *qdisc, struct netdev_queue *txq), (ctx, qdisc, txq))
+
+/* And the device gets it. */
+static __always_inline void run_net_dev_start_xmit(void *ctx, struct sk_buff *skb, struct net_device *dev, const bool typed)
+{
+	if (REPORTS(QUEUE))
+		on_queue(ctx, skb, dev, typed);
+}
+
+PROGRAM(net_dev_start_xmit, (struct sk_buff *skb, struct net_device *dev), (ctx, skb, dev))
+
+#endif
