@@ -39,6 +39,14 @@ pub fn wait_for(file: BorrowedFd<'_>, ready: PollFlags) -> bool {
     }
 }
 
+/// Whether it is a pipe or a socket. A file has no reader, and a terminal that closes sends a signal.
+#[must_use]
+pub fn has_reader(output: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(output).is_ok_and(|stat| {
+        matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
+    })
+}
+
 /// Standard output without a line buffer, as the sinks do their own buffering.
 pub struct Stdout {
     file: File,

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
@@ -12,7 +11,7 @@ use super::buffer_size;
 use super::reorder::{HOLD_NS, ReorderBuffer};
 use crate::config::Transport;
 use crate::pipeline::clock::mono_ns;
-use crate::skel::{Sleep, TccTraceSkel};
+use crate::skel::{Sleep, TccTraceSkel, perf_buffer_fd};
 
 /// Records to take from a ring buffer before anything else is done.
 const BATCH: usize = 1024;
@@ -140,19 +139,12 @@ impl<'a> Source<'a> {
             .context("cannot update the map reader_sleep")
     }
 
-    /// The ring buffer's file, to be polled edge-triggered: level-triggered, as in libbpf's own epoll, data in the buffer
-    /// would end every nap at once.
-    pub fn ring_fd(&self) -> Option<BorrowedFd<'_>> {
+    /// Becomes readable when records arrive.
+    pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.buffer {
-            Buffer::Ring(_) => Some(self.skel.maps.events_ring.as_fd()),
-            Buffer::Perf(_) => None,
-        }
-    }
-
-    /// Waits for perf buffers. `consume` takes the records.
-    pub fn wait_perf(&self, timeout: Duration) {
-        if let Buffer::Perf(buffer) = &self.buffer {
-            let _ = buffer.poll(timeout);
+            // Not libbpf's epoll of it, which is readable for as long as there are records.
+            Buffer::Ring(_) => self.skel.maps.events_ring.as_fd(),
+            Buffer::Perf(buffer) => perf_buffer_fd(buffer),
         }
     }
 

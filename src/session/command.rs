@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::MapCore;
 
 use super::child::Child;
+use super::event_loop::{EventLoop, Interest};
+use super::follow::Token;
 use super::trace::Trace;
-use super::wait::Waiter;
 use crate::pipeline::Pipeline;
 use crate::stdio::{Stdout, print_line};
 use crate::summary::evictions;
@@ -22,7 +23,7 @@ impl Trace<'_, '_> {
     pub(super) fn start_command(
         &self,
         pipeline: &RefCell<Pipeline>,
-        waiter: &Waiter<'_>,
+        events: &mut EventLoop<Token>,
         child: &mut Option<Child>,
     ) -> Result<()> {
         let Some((program, args)) = self.config.command.split_first() else {
@@ -40,7 +41,7 @@ impl Trace<'_, '_> {
         }
         let started = Child::spawn(program, args, self.signals, self.config.output.quiet)?;
         // From here on, any failure waits for it to exit.
-        waiter.add_child(child.insert(started))
+        events.register(child.insert(started).pidfd(), Interest::Readable, Token::Child)
     }
 
     /// Waits for the command to exit, and warns of processes that continue.

@@ -1,16 +1,19 @@
 //! One trace: plans it from the options and the kernel's features, and tries the plan's variants until one runs.
 
 mod account;
+mod announce;
 pub mod child;
 pub mod columns;
 mod command;
+pub mod event_loop;
+mod follow;
 mod listen;
 pub mod output;
 pub mod priority;
+mod scan;
 pub mod signals;
 mod time;
 mod trace;
-pub mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;

@@ -1,0 +1,83 @@
+//! The notes at the start of a trace: what is traced, and how.
+
+use super::output;
+use super::trace::Trace;
+use crate::config::summary::SummaryCommand;
+use crate::events::{EventType, Hook};
+use crate::loader::KERNEL_CLOCK;
+use crate::loader::source::whole_size;
+
+impl Trace<'_, '_> {
+    /// Their tracepoints, each once.
+    fn hooks(&self) -> Vec<&'static str> {
+        let mut hooks: Vec<&str> = Vec::new();
+        let runs = |hook: &Hook| {
+            let programs = &self.variant.programs;
+            programs.iter().any(|(_, name)| name.starts_with(hook.program))
+        };
+        let of_type = |event_type: &'static EventType| -> Vec<&'static str> {
+            let fallback: Vec<&str> = event_type
+                .fallback_hooks
+                .iter()
+                .filter(|hook| runs(hook))
+                .map(|hook| hook.hook)
+                .collect();
+            if fallback.is_empty() { event_type.hooks().collect() } else { fallback }
+        };
+        for hook in self.event_types().flat_map(of_type) {
+            if !hooks.contains(&hook) {
+                hooks.push(hook);
+            }
+        }
+        hooks
+    }
+
+    pub(super) fn announce(&self) {
+        let output = &self.config.output;
+        if output.quiet {
+            return;
+        }
+        self.variant.notes.iter().for_each(|note| output::print_line(&format!("note: {note}")));
+        let size = whole_size(self.plan.transport, self.config.kernel_options.buffer_size);
+        let unit = if size.is_multiple_of(1 << 20) {
+            format!("{} MiB", size >> 20)
+        } else {
+            format!("{} KiB", size >> 10)
+        };
+        let way = match self.config.summary.as_ref().map(|summary| &summary.what) {
+            Some(
+                SummaryCommand::Rtt(_)
+                | SummaryCommand::Connlat(_)
+                | SummaryCommand::Retrans(_)
+                | SummaryCommand::Cong(_),
+            ) => "counted in the kernel".to_owned(),
+            Some(SummaryCommand::Top(_)) => "all connections read each interval".to_owned(),
+            Some(SummaryCommand::Listeners(_)) => {
+                "all listening sockets read each interval".to_owned()
+            }
+            None => format!("{} of {unit}", self.plan.transport.name()),
+        };
+        output::print_line(&format!(
+            "tracing {} (reader {}, {way}); Ctrl-C ends it",
+            self.hooks().join(", "),
+            self.variant.reader.name(),
+        ));
+        if output.verbose {
+            output::print_line(&format!(
+                "reader {}: {}",
+                self.variant.reader.name(),
+                self.variant.description
+            ));
+            output::print_line(&format!(
+                "programs: {}",
+                [KERNEL_CLOCK]
+                    .into_iter()
+                    .chain(self.variant.helpers.iter().map(String::as_str))
+                    .chain(self.variant.programs.iter().map(|(_, name)| name.as_str()))
+                    .chain(self.variant.recursion_fallbacks.iter().map(String::as_str))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ));
+        }
+    }
+}
