@@ -3,7 +3,7 @@
 //! ```text
 //!  kernel hook ── thin SEC() wrapper ── on_<probe>() ── filters, limits ── record ──► ring or perf buffer
 //!                                           └── counters ──► BPF maps ──────────────┐
-//!  loader::source ─► bytes ─► decode::decode ─► pipeline ─► sink (text, jsonl, csv)   │
+//!  loader::live ─► records ─► pipeline (reorder, decode, limit) ─► sinks            │
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!

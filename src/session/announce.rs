@@ -5,7 +5,7 @@ use super::trace::Trace;
 use crate::config::summary::SummaryCommand;
 use crate::events::{EventType, Hook};
 use crate::loader::KERNEL_CLOCK;
-use crate::loader::source::whole_size;
+use crate::loader::live::whole_size;
 
 impl Trace<'_, '_> {
     /// Their tracepoints, each once.

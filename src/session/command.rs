@@ -1,7 +1,5 @@
 //! The traced command: checks before it starts, and processes that it leaves behind.
 
-use std::cell::RefCell;
-
 use anyhow::{Context, Result, bail};
 use libbpf_rs::MapCore;
 
@@ -22,7 +20,7 @@ impl Trace<'_, '_> {
     /// Starts the command, if any, unless the trace would fail or end at once.
     pub(super) fn start_command(
         &self,
-        pipeline: &RefCell<Pipeline>,
+        pipeline: &Pipeline<'_>,
         events: &mut EventLoop<Token>,
         child: &mut Option<Child>,
     ) -> Result<()> {
@@ -32,7 +30,7 @@ impl Trace<'_, '_> {
         if self.processes().next().is_none() {
             bail!("cannot trace a command: the iterator over open files did not run");
         }
-        if let Some(error) = pipeline.borrow().error() {
+        if let Some(error) = pipeline.error() {
             bail!("cannot write the output: {error}");
         }
         Stdout::new().and_then(|out| out.check()).context("cannot write the output")?;

@@ -1,6 +1,5 @@
 //! The loop of a trace: takes records, and handles what else is ready or due.
 
-use std::cell::RefCell;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -13,15 +12,10 @@ use super::event_loop::{EventLoop, Interest};
 use super::scan::{MODULE_TICK, OWNER_TICK, missing_modules};
 use super::trace::Trace;
 use super::{listen, priority};
-use crate::loader::source::{Source, Wait};
 use crate::pipeline::Pipeline;
+use crate::pipeline::source::Source;
 use crate::sink::Stage;
 use crate::stdio;
-
-/// How long records may accumulate while many arrive.
-const NAP: Duration = Duration::from_millis(10);
-/// The longest wait without a deadline.
-const FOREVER: Duration = Duration::from_secs(60);
 
 /// What the loop waits for. At the same time, the first of these comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,9 +39,9 @@ pub(super) enum Token {
 }
 
 /// What the loop works on.
-struct Following<'f, 's> {
-    source: &'f Source<'s>,
-    pipeline: &'f RefCell<Pipeline>,
+struct Following<'f, 'a> {
+    source: &'f dyn Source,
+    pipeline: &'f mut Pipeline<'a>,
     events: EventLoop<Token>,
     child: Option<&'f mut Child>,
     /// Owner scan requests that were served.
@@ -58,10 +52,12 @@ struct Following<'f, 's> {
 
 impl Trace<'_, '_> {
     /// A loop that waits for records, signals, and the end of the output's reader.
-    pub(super) fn event_loop(&self, source: &Source<'_>) -> Result<EventLoop<Token>> {
+    pub(super) fn event_loop(&self, source: &dyn Source) -> Result<EventLoop<Token>> {
         let mut events = EventLoop::new()?;
-        // Edge-triggered: data in the buffer would otherwise end every nap at once.
-        events.register(source.fd(), Interest::BecomesReadable, Token::Records)?;
+        if let Some(fd) = source.fd() {
+            // Edge-triggered: data in the buffer would otherwise end every nap at once.
+            events.register(fd, Interest::BecomesReadable, Token::Records)?;
+        }
         events.register(self.signals.file(), Interest::Readable, Token::Signal)?;
         let stdout = io::stdout();
         if stdio::has_reader(stdout.as_fd()) {
@@ -70,11 +66,11 @@ impl Trace<'_, '_> {
         Ok(events)
     }
 
-    /// Runs the loop. Many records are taken every few ms; if they are few, the first one wakes the loop.
+    /// Runs the loop.
     pub(super) fn follow(
         &self,
-        source: &Source<'_>,
-        pipeline: &RefCell<Pipeline>,
+        source: &dyn Source,
+        pipeline: &mut Pipeline<'_>,
         mut events: EventLoop<Token>,
         scans: bool,
         child: Option<&mut Child>,
@@ -97,7 +93,7 @@ impl Trace<'_, '_> {
         if let Some(interval) = self.interval() {
             events.every(Token::Summary, interval);
         }
-        let served = source.owner_scan_requests();
+        let served = self.loaded.owner_scan_requests();
         let missing = missing_modules();
         let mut following = Following { source, pipeline, events, child, served, missing };
         self.restart_stats(&mut following);
@@ -105,17 +101,17 @@ impl Trace<'_, '_> {
     }
 
     fn run_loop(&self, following: &mut Following<'_, '_>) -> Result<()> {
-        let (source, pipeline) = (following.source, following.pipeline);
+        let source = following.source;
         let mut limit = Duration::ZERO;
-        let mut quiet_rounds = 0;
         loop {
             let tokens = following.events.wait(limit)?;
-            let before = pipeline.borrow().received();
-            pipeline.borrow_mut().clock.update();
-            let more = source.consume()?;
-            pipeline.borrow_mut().flush();
-            let busy = pipeline.borrow().received() > before || source.holds();
-            if pipeline.borrow().done() {
+            let pipeline = &mut *following.pipeline;
+            let before = pipeline.received();
+            pipeline.clock.update();
+            let more = pipeline.consume(source)?;
+            pipeline.flush();
+            let busy = pipeline.received() > before || pipeline.holds();
+            if pipeline.done() {
                 return Ok(());
             }
             for &token in &tokens {
@@ -123,24 +119,10 @@ impl Trace<'_, '_> {
                     return Ok(());
                 }
             }
-            if more {
-                limit = Duration::ZERO;
-                continue;
-            }
-            // Perhaps woken by a record behind an unfinished one, which will not wake the loop.
-            if tokens.contains(&Token::Records) {
-                quiet_rounds = 0;
-            }
-            // A record reserved before the programs saw the announcement does not wake the loop. So the first wait is short,
-            // and only if it brought nothing may the next one be long.
-            quiet_rounds = if busy { 0 } else { quiet_rounds + 1 };
-            let how;
-            (how, limit) = match quiet_rounds {
-                0 => (Wait::Nap, NAP),
-                1 => (Wait::Sleep, NAP),
-                _ => (Wait::Sleep, FOREVER),
+            limit = match more {
+                true => Duration::ZERO,
+                false => source.before_wait(busy, tokens.contains(&Token::Records))?,
             };
-            source.announce(how)?;
         }
     }
 
@@ -163,16 +145,16 @@ impl Trace<'_, '_> {
                     child.terminate();
                 }
                 if self.signals.take_stats() {
-                    self.account(Stage::Interim, source, pipeline)?;
+                    self.account(Stage::Interim, pipeline)?;
                     self.restart_stats(following);
                 }
             }
             Token::Stats => {
-                self.account(Stage::Interim, source, pipeline)?;
+                self.account(Stage::Interim, pipeline)?;
                 self.restart_stats(following);
             }
             Token::OwnerScan => {
-                events.at(token, self.serve_owner_scans(source, &mut following.served));
+                events.at(token, self.serve_owner_scans(&mut following.served));
                 self.warn_untraced_processes();
             }
             Token::ListenSnapshot => events.at(token, self.listen_snapshot()),
@@ -180,7 +162,7 @@ impl Trace<'_, '_> {
                 events.at(token, self.check_modules(pipeline, &mut following.missing));
             }
             Token::Summary => {
-                self.poll(source)?;
+                self.poll(*source, pipeline)?;
                 self.print_summary(pipeline)?;
             }
         }

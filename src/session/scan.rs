@@ -1,6 +1,5 @@
 //! Work at intervals: finds owners and layouts that were unknown.
 
-use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::output;
@@ -8,7 +7,6 @@ use super::trace::Trace;
 use crate::events::ca::ALGORITHMS;
 use crate::kernel::{self, Kernel};
 use crate::loader::plan::OWNER_SCAN;
-use crate::loader::source::Source;
 use crate::pipeline::Pipeline;
 
 /// How often to check for owner scan requests.
@@ -29,13 +27,9 @@ pub(super) fn missing_modules() -> Vec<&'static str> {
 
 impl Trace<'_, '_> {
     /// Scans open files again if the owner of a sample was unknown; returns when to check next.
-    pub(super) fn serve_owner_scans(
-        &self,
-        source: &Source<'_>,
-        handled: &mut u32,
-    ) -> Option<Instant> {
+    pub(super) fn serve_owner_scans(&self, handled: &mut u32) -> Option<Instant> {
         let started = Instant::now();
-        let requests = source.owner_scan_requests();
+        let requests = self.loaded.owner_scan_requests();
         if requests != *handled {
             *handled = requests;
             if !self.scan_owners() {
@@ -61,13 +55,13 @@ impl Trace<'_, '_> {
     /// Reads the layouts of algorithm modules loaded since the start; returns when to check next.
     pub(super) fn check_modules(
         &self,
-        pipeline: &RefCell<Pipeline>,
+        pipeline: &mut Pipeline<'_>,
         missing: &mut Vec<&'static str>,
     ) -> Option<Instant> {
         let now = missing_modules();
         if now != *missing {
             let kernel = Kernel::new(self.config.kernel_options.btf.as_deref());
-            pipeline.borrow_mut().set_layouts(kernel.ca_layouts());
+            pipeline.set_layouts(kernel.ca_layouts());
             *missing = now;
         }
         (!missing.is_empty()).then(|| Instant::now() + MODULE_TICK)

@@ -13,10 +13,11 @@ use super::signals::{self, Signals};
 use crate::config::Config;
 use crate::events::{EventType, Types};
 use crate::loader::Loaded;
+use crate::loader::live::Live;
 use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, Plan, Variant};
-use crate::loader::source::Source;
-use crate::pipeline::Pipeline;
 use crate::pipeline::clock::{Clock, mono_ns};
+use crate::pipeline::source::Source;
+use crate::pipeline::{Aggregator, Pipeline};
 use crate::summary::{Aggregate, Span};
 
 /// A running trace.
@@ -43,24 +44,22 @@ impl Trace<'_, '_> {
         let sink = output::sink(output, self.selection).context("standard output")?;
         self.set_clock();
         let clock = Clock::new(output.time);
-        let pipeline = RefCell::new(Pipeline::new(sink, types, clock, self.config.limits.count));
+        let aggregate = self.aggregate.as_ref();
+        let aggregate = aggregate.map(|aggregate| -> Aggregator<'_> {
+            Box::new(|bytes| aggregate.borrow_mut().record(bytes))
+        });
+        let mut pipeline = Pipeline::new(sink, types, clock, self.config.limits.count, aggregate);
         // Helpers first: the programs that emit events depend on their state.
         let (processes, hooks): (Vec<&String>, Vec<&String>) =
             self.variant.helpers.iter().partition(|hook| follows_processes(hook));
         let processes = self.loaded.attach(processes)?;
         let mut links = self.loaded.attach(hooks)?;
         let scans = self.plan.scan_owners && self.scan_owners();
-        let source = Source::new(
+        let source = Live::new(
             &self.loaded.skel,
             self.plan.transport,
             self.config.kernel_options.buffer_size,
-            Box::new(|bytes| match &self.aggregate {
-                Some(aggregate) => {
-                    let taken = aggregate.borrow_mut().record(bytes);
-                    pipeline.borrow_mut().taken(bytes, taken);
-                }
-                None => pipeline.borrow_mut().record(bytes),
-            }),
+            pipeline.records(),
         )?;
         let programs = self.variant.programs.iter().map(|(_, name)| name);
         links.extend(
@@ -70,15 +69,15 @@ impl Trace<'_, '_> {
         if let Some(aggregate) = &self.aggregate {
             aggregate.borrow_mut().begin(&self.loaded)?;
         }
-        pipeline.borrow_mut().begin();
+        pipeline.begin();
         if self.listen_snapshots() {
             self.loaded.scan(LISTEN_SCAN)?;
         }
         if self.plan.list_open {
             self.loaded.scan(OPEN_SCAN)?;
             // Listed before any other event.
-            source.drain()?;
-            pipeline.borrow_mut().flush();
+            pipeline.drain(&source)?;
+            pipeline.flush();
         }
         self.read_ns.set(mono_ns());
         let mut events = self.event_loop(&source)?;
@@ -86,8 +85,8 @@ impl Trace<'_, '_> {
         let mut child = None;
         let followed = self
             .start_command(&pipeline, &mut events, &mut child)
-            .and_then(|()| self.follow(&source, &pipeline, events, scans, child.as_mut()));
-        let polled = self.poll(&source);
+            .and_then(|()| self.follow(&source, &mut pipeline, events, scans, child.as_mut()));
+        let polled = self.poll(&source, &mut pipeline);
         if self.listen_snapshots() {
             self.listen_snapshot();
         }
@@ -97,10 +96,10 @@ impl Trace<'_, '_> {
         let status = self.end_command(child.as_mut());
         drop(processes);
         // Reported whatever ended the trace.
-        let finished = self.finish(&source, &pipeline);
+        let finished = self.finish(&source, &mut pipeline);
         followed.and(polled).and(finished)?;
         let status = status?;
-        match pipeline.borrow_mut().take_error() {
+        match pipeline.take_error() {
             Some(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::TimedOut) => {
                 Err(error).context("cannot write the output")
             }
@@ -123,21 +122,20 @@ impl Trace<'_, '_> {
     }
 
     /// Takes a snapshot for the aggregate, and the records from before and meanwhile.
-    pub(super) fn poll(&self, source: &Source<'_>) -> Result<()> {
+    pub(super) fn poll(&self, source: &dyn Source, pipeline: &mut Pipeline<'_>) -> Result<()> {
         let Some(aggregate) = &self.aggregate else {
             return Ok(());
         };
-        source.drain()?;
+        pipeline.drain(source)?;
         aggregate.borrow_mut().poll(&self.loaded)?;
-        source.drain()
+        pipeline.drain(source)
     }
 
     /// Prints the aggregate since the last summary.
-    pub(super) fn print_summary(&self, pipeline: &RefCell<Pipeline>) -> Result<()> {
+    pub(super) fn print_summary(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
         let Some(aggregate) = &self.aggregate else {
             return Ok(());
         };
-        let mut pipeline = pipeline.borrow_mut();
         pipeline.clock.update();
         let now = mono_ns();
         let interval_ns = now.saturating_sub(self.read_ns.replace(now));

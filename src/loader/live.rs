@@ -1,62 +1,53 @@
 //! Receives records from the kernel through the ring buffer or per-CPU perf buffers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
 
 use super::buffer_size;
-use super::reorder::{HOLD_NS, ReorderBuffer};
 use crate::config::Transport;
-use crate::pipeline::clock::mono_ns;
+use crate::pipeline::reorder::ReorderBuffer;
+use crate::pipeline::source::Source;
 use crate::skel::{Sleep, TccTraceSkel, perf_buffer_fd};
 
 /// Records to take from a ring buffer before anything else is done.
 const BATCH: usize = 1024;
 /// The one key of a one-element array map.
 const ZERO: [u8; 4] = [0; 4];
-
-/// Called with each record.
-pub type Handler<'a> = Box<dyn FnMut(&[u8]) + 'a>;
+/// How long records may accumulate while many arrive.
+const NAP: Duration = Duration::from_millis(10);
+/// The longest wait if none arrive.
+const FOREVER: Duration = Duration::from_secs(60);
 
 enum Buffer<'a> {
     Ring(RingBuffer<'a>),
     Perf(PerfBuffer<'a>),
 }
 
-/// The source of records, sorted by time.
-pub struct Source<'a> {
+/// The records of the running programs.
+pub struct Live<'a> {
     buffer: Buffer<'a>,
-    reorder: Rc<RefCell<ReorderBuffer>>,
-    handler: RefCell<Handler<'a>>,
     skel: &'a TccTraceSkel<'a>,
+    /// Waits in a row that brought no records.
+    quiet_rounds: Cell<u32>,
 }
 
-/// How the reader waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// For a limited time: woken once the buffer fills up.
-    Nap,
-    /// Woken by the next record.
-    Sleep,
-}
-
-impl<'a> Source<'a> {
+impl<'a> Live<'a> {
     pub fn new(
         skel: &'a TccTraceSkel<'a>,
         transport: Transport,
         size: Option<u32>,
-        handler: Handler<'a>,
+        records: Rc<RefCell<ReorderBuffer>>,
     ) -> Result<Self> {
-        let reorder = Rc::new(RefCell::new(ReorderBuffer::default()));
-        let held = Rc::clone(&reorder);
         let buffer = match transport {
             Transport::RingBuf => {
                 let mut builder = RingBufferBuilder::new();
                 builder.add(&skel.maps.events_ring, move |bytes| {
-                    held.borrow_mut().push(bytes);
+                    records.borrow_mut().push(bytes);
                     0
                 })?;
                 Buffer::Ring(builder.build().context("cannot open the ring buffer")?)
@@ -64,40 +55,28 @@ impl<'a> Source<'a> {
             Transport::PerfBuf => {
                 let buffer = PerfBufferBuilder::new(&skel.maps.events_perf)
                     .pages(perf_pages(size))
-                    .sample_cb(move |_, bytes: &[u8]| held.borrow_mut().push(bytes))
+                    .sample_cb(move |_, bytes: &[u8]| records.borrow_mut().push(bytes))
                     .build()
                     .context("cannot open the perf buffers")?;
                 Buffer::Perf(buffer)
             }
         };
-        Ok(Source { buffer, reorder, handler: RefCell::new(handler), skel })
+        Ok(Live { buffer, skel, quiet_rounds: Cell::new(0) })
     }
 
-    /// Takes the records that have arrived, and passes on those that are due. True: there may be more.
-    pub fn consume(&self) -> Result<bool> {
-        let now = mono_ns();
-        self.reorder.borrow_mut().set_now(now);
-        let more = self.take()?;
-        // Records still in the buffer are about as old as the newest one taken.
-        let newest = if more { self.reorder.borrow().newest_ns().min(now) } else { now };
-        self.drain_until(newest.saturating_sub(HOLD_NS));
-        Ok(more)
+    /// Announces to the programs whether the next record is to wake the reader. Perf buffers wake it with every record.
+    fn announce(&self, sleep: Sleep) -> Result<()> {
+        if matches!(self.buffer, Buffer::Perf(_)) {
+            return Ok(());
+        }
+        let map = &self.skel.maps.reader_sleep;
+        map.update(&ZERO, &sleep.0.to_ne_bytes(), MapFlags::ANY)
+            .context("cannot update the map reader_sleep")
     }
+}
 
-    /// Passes on all records that have arrived.
-    pub fn drain(&self) -> Result<()> {
-        let taken = loop {
-            match self.consume() {
-                Ok(true) => {}
-                taken => break taken,
-            }
-        };
-        // Including those from before an error.
-        self.drain_until(u64::MAX);
-        taken.map(drop)
-    }
-
-    /// Takes at most a batch from a ring buffer, as it may never be empty when records arrive fast.
+impl Source for Live<'_> {
+    /// At most a batch from a ring buffer, as it may never be empty when records arrive fast.
     fn take(&self) -> Result<bool> {
         match &self.buffer {
             Buffer::Ring(ring) => match usize::try_from(ring.consume_raw_n(BATCH)) {
@@ -111,47 +90,32 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn drain_until(&self, until_ns: u64) {
-        self.reorder.borrow_mut().drain_until(until_ns, &mut *self.handler.borrow_mut());
-    }
-
-    /// Whether records are held that were not passed on.
-    pub fn holds(&self) -> bool {
-        !self.reorder.borrow().is_empty()
-    }
-
-    /// Records that arrived too late to be sorted.
-    pub fn late(&self) -> u64 {
-        self.reorder.borrow().late()
-    }
-
-    /// Announces to the programs how the reader will wait. Perf buffers wake it with every record.
-    pub fn announce(&self, wait: Wait) -> Result<()> {
-        if matches!(self.buffer, Buffer::Perf(_)) {
-            return Ok(());
-        }
-        let sleep = match wait {
-            Wait::Nap => Sleep::TCC_NAP,
-            Wait::Sleep => Sleep::TCC_SLEEP,
-        };
-        let map = &self.skel.maps.reader_sleep;
-        map.update(&ZERO, &sleep.0.to_ne_bytes(), MapFlags::ANY)
-            .context("cannot update the map reader_sleep")
-    }
-
-    /// Becomes readable when records arrive.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        match &self.buffer {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(match &self.buffer {
             // Not libbpf's epoll of it, which is readable for as long as there are records.
             Buffer::Ring(_) => self.skel.maps.events_ring.as_fd(),
             Buffer::Perf(buffer) => perf_buffer_fd(buffer),
-        }
+        })
     }
 
-    /// How often the owner of a sample was unknown so far.
-    pub fn owner_scan_requests(&self) -> u32 {
-        let value = self.skel.maps.owner_scan_requests.lookup(&ZERO, MapFlags::ANY).ok().flatten();
-        value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
+    /// Many records are taken every few ms; if they are few, the first one ends the wait.
+    fn before_wait(&self, busy: bool, woken: bool) -> Result<Duration> {
+        // A record reserved before the programs saw the announcement does not end the wait. So the first wait is short, and only
+        // if it brought nothing may the next one be long. Perhaps it was ended by a record behind an unfinished one, which
+        // will not end the next.
+        let quiet_rounds = match (busy, woken) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => self.quiet_rounds.get().saturating_add(1),
+        };
+        self.quiet_rounds.set(quiet_rounds);
+        let (sleep, limit) = match quiet_rounds {
+            0 => (Sleep::TCC_NAP, NAP),
+            1 => (Sleep::TCC_SLEEP, NAP),
+            _ => (Sleep::TCC_SLEEP, FOREVER),
+        };
+        self.announce(sleep)?;
+        Ok(limit)
     }
 }
 
