@@ -1,13 +1,12 @@
-//! The pipeline from a source's records to output: sort, decode, limit, print.
+//! The pipeline from a source's records to the outputs: sort, decode, limit, print.
 
 pub mod clock;
 mod counts;
 pub mod reorder;
 pub mod source;
+pub mod tee;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -17,14 +16,15 @@ pub use self::counts::KernelCounts;
 use self::counts::Tally;
 use self::reorder::{HOLD_NS, ReorderBuffer};
 use self::source::Source;
+use self::tee::{Failure, Tee};
 use crate::accounting::{Accounting, Evicted};
 use crate::decode::{self, Event};
 use crate::events::ca::Layouts;
 use crate::events::{EVENT_TYPES, EventType, Types};
-use crate::sink::{Sink, Stage};
+use crate::sink::Stage;
 use crate::table::summary::Summary;
 
-/// Takes a record in place of the output; false if it is malformed.
+/// Takes a record in place of the outputs; false if it is malformed.
 pub type Aggregator<'a> = Box<dyn FnMut(&[u8]) -> bool + 'a>;
 
 pub struct Pipeline<'a> {
@@ -32,21 +32,18 @@ pub struct Pipeline<'a> {
     reorder: Rc<RefCell<ReorderBuffer>>,
     types: Types,
     aggregate: Option<Aggregator<'a>>,
-    sink: Box<dyn Sink>,
+    tee: Tee,
     /// Events left to print with `--count`.
     left: Option<u64>,
     received: u64,
     tallies: Vec<Tally>,
-    /// Events that the sink has not written yet, in order: where in the output each ends, and its event type.
-    unwritten: VecDeque<(u64, usize)>,
-    error: Option<io::Error>,
 }
 
 impl<'a> Pipeline<'a> {
     /// With an `aggregate`, records go there and only summaries are printed.
     #[must_use]
     pub fn new(
-        sink: Box<dyn Sink>,
+        tee: Tee,
         types: Types,
         clock: Clock,
         count: Option<u64>,
@@ -57,19 +54,16 @@ impl<'a> Pipeline<'a> {
             reorder: Rc::default(),
             types,
             aggregate,
-            sink,
+            tee,
             left: count,
             received: 0,
             tallies: vec![Tally::default(); EVENT_TYPES.len()],
-            unwritten: VecDeque::new(),
-            error: None,
         }
     }
 
-    /// Prints the header.
+    /// Prints the headers.
     pub fn begin(&mut self) {
-        let done = self.sink.begin().and_then(|()| self.sink.flush());
-        self.record_progress(done);
+        self.tee.begin();
     }
 
     /// The buffer for a source's records.
@@ -132,39 +126,39 @@ impl<'a> Pipeline<'a> {
         }
         let clock = &self.clock;
         match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
-            Err(_) => tally.malformed += 1,
+            Err(_) => {
+                tally.malformed += 1;
+                self.tee.malformed();
+            }
             // Events not fully written count as lost: the difference between submitted and the rest.
-            Ok(_) if self.error.is_some() => {}
-            Ok(event) => match self.sink.event(&event) {
-                Ok(()) => {
-                    self.unwritten.push_back((self.sink.progress().made, event_type));
+            Ok(event) => {
+                if self.tee.event(&event) {
                     self.left = self.left.map(|left| left - 1);
                 }
-                Err(error) => self.record_progress(Err(error)),
-            },
+            }
         }
     }
 
     /// Prints a summary.
     pub fn summary(&mut self, summary: &Summary<'_>) {
-        if self.error.is_none() {
-            let done = self.sink.summary(summary).and_then(|()| self.sink.flush());
-            self.record_progress(done);
-        }
+        self.tee.summary(summary);
     }
 
-    /// Flushes the output after a batch.
+    /// Flushes the outputs after a batch.
     pub fn flush(&mut self) {
-        if self.error.is_none() {
-            let done = self.sink.flush();
-            self.record_progress(done);
-        }
+        self.tee.flush();
+        self.tee.take_emitted(|event_type| self.tallies[event_type].emitted += 1);
+    }
+
+    /// The reader of that output went away.
+    pub fn hang_up(&mut self, output: usize) {
+        self.tee.hang_up(output);
     }
 
     /// Whether nothing more can or should be printed.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.error.is_some() || self.left == Some(0)
+        self.tee.failure().is_some() || self.left == Some(0)
     }
 
     /// Sets new layouts after a module was loaded.
@@ -178,15 +172,15 @@ impl<'a> Pipeline<'a> {
         self.received
     }
 
-    /// The error that ended the output.
+    /// The failure of an output that ends the trace.
     #[must_use]
-    pub fn error(&self) -> Option<&io::Error> {
-        self.error.as_ref()
+    pub fn failure(&self) -> Option<Failure<'_>> {
+        self.tee.failure()
     }
 
-    /// Takes the error that ended the output.
-    pub fn take_error(&mut self) -> Option<io::Error> {
-        self.error.take()
+    /// Other failures of outputs that were not returned before.
+    pub fn new_failures(&mut self) -> Vec<Failure<'_>> {
+        self.tee.new_failures()
     }
 
     /// The accounting. At the end, records that were submitted but never arrived are lost; before, they are in transit.
@@ -203,30 +197,16 @@ impl<'a> Pipeline<'a> {
         let duration_ns = self.clock.elapsed_ns();
         // Aggregated events have no order.
         let late = if self.aggregate.is_none() { self.reorder.borrow().late() } else { 0 };
-        Accounting { duration_ns, late, evicted, event_types: event_types.collect() }
+        let outputs = self.tee.accounts();
+        Accounting { duration_ns, late, evicted, event_types: event_types.collect(), outputs }
     }
 
-    /// Adds the accounting to the output.
+    /// Adds the accounting to the outputs.
     pub fn account(&mut self, stage: Stage, accounting: &Accounting) {
-        if self.error.is_some() {
-            return;
-        }
         let now = self.clock.moment(mono_ns());
-        let done = self.sink.account(stage, now, accounting).and_then(|()| self.sink.flush());
-        self.record_progress(done);
-    }
-
-    /// Counts the events that the sink has written, and keeps the first error.
-    fn record_progress(&mut self, result: io::Result<()>) {
-        let written = self.sink.progress().written;
-        while let Some(&(end, event_type)) = self.unwritten.front()
-            && end <= written
-        {
-            self.tallies[event_type].emitted += 1;
-            self.unwritten.pop_front();
-        }
-        if let Err(error) = result {
-            self.error.get_or_insert(error);
-        }
+        self.tee.account(stage, now, accounting);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ impl Trace<'_, '_> {
         pipeline.clock.update();
         let drained = self.drain_stopped(source, pipeline);
         pipeline.flush();
+        self.report_failures(pipeline);
         let aggregated = self.print_summary(pipeline);
         let accounted = self.account(Stage::End, pipeline);
         drained.and(aggregated).and(accounted)
@@ -59,9 +60,10 @@ impl Trace<'_, '_> {
         }
         let accounting = pipeline.accounting(stage, &counts, evicted);
         pipeline.account(stage, &accounting);
+        self.report_failures(pipeline);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::print_line(line));
-        } else if stage == Stage::End && pipeline.error().is_none() {
+        } else if stage == Stage::End && pipeline.failure().is_none() {
             // Not if the output ended first: what `| head` does not read counts as lost, too.
             accounting.warning().iter().for_each(|line| output::print_line(line));
         }

@@ -1,14 +1,15 @@
 //! The traced command: checks before it starts, and processes that it leaves behind.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use libbpf_rs::MapCore;
 
 use super::child::Child;
+use super::destinations::Opened;
 use super::event_loop::{EventLoop, Interest};
 use super::follow::Token;
 use super::trace::Trace;
 use crate::pipeline::Pipeline;
-use crate::stdio::{Stdout, print_line};
+use crate::stdio::print_line;
 use crate::summary::evictions;
 
 /// Programs that track the command's processes until it exits.
@@ -30,10 +31,10 @@ impl Trace<'_, '_> {
         if self.processes().next().is_none() {
             bail!("cannot trace a command: the iterator over open files did not run");
         }
-        if let Some(error) = pipeline.error() {
-            bail!("cannot write the output: {error}");
+        if let Some(failure) = pipeline.failure() {
+            bail!("{}: {}", failure.what(), failure.error);
         }
-        Stdout::new().and_then(|out| out.check()).context("cannot write the output")?;
+        self.outputs.iter().try_for_each(Opened::check)?;
         if self.signals.ended_by().is_some() {
             return Ok(());
         }

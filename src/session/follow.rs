@@ -1,13 +1,12 @@
 //! The loop of a trace: takes records, and handles what else is ready or due.
 
-use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::child::Child;
+use super::destinations::Opened;
 use super::event_loop::{EventLoop, Interest};
 use super::scan::{MODULE_TICK, OWNER_TICK, missing_modules};
 use super::trace::Trace;
@@ -15,7 +14,6 @@ use super::{listen, priority};
 use crate::pipeline::Pipeline;
 use crate::pipeline::source::Source;
 use crate::sink::Stage;
-use crate::stdio;
 
 /// What the loop waits for. At the same time, the first of these comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +22,8 @@ pub(super) enum Token {
     Records,
     /// The command exited.
     Child,
-    /// The reader of the output went away.
-    Output,
+    /// The reader of that output went away.
+    Output(usize),
     Signal,
     /// `--duration` is over.
     End,
@@ -51,7 +49,7 @@ struct Following<'f, 'a> {
 }
 
 impl Trace<'_, '_> {
-    /// A loop that waits for records, signals, and the end of the output's reader.
+    /// A loop that waits for records, signals, and readers of the outputs that go away.
     pub(super) fn event_loop(&self, source: &dyn Source) -> Result<EventLoop<Token>> {
         let mut events = EventLoop::new()?;
         if let Some(fd) = source.fd() {
@@ -59,9 +57,10 @@ impl Trace<'_, '_> {
             events.register(fd, Interest::BecomesReadable, Token::Records)?;
         }
         events.register(self.signals.file(), Interest::Readable, Token::Signal)?;
-        let stdout = io::stdout();
-        if stdio::has_reader(stdout.as_fd()) {
-            events.register(&stdout, Interest::HangUp, Token::Output)?;
+        for (index, output) in self.outputs.iter().enumerate() {
+            if let Some(fd) = output.read_by_others() {
+                events.register(fd, Interest::HangUp, Token::Output(index))?;
+            }
         }
         Ok(events)
     }
@@ -110,6 +109,7 @@ impl Trace<'_, '_> {
             pipeline.clock.update();
             let more = pipeline.consume(source)?;
             pipeline.flush();
+            self.report_failures(pipeline);
             let busy = pipeline.received() > before || pipeline.holds();
             if pipeline.done() {
                 return Ok(());
@@ -131,7 +131,17 @@ impl Trace<'_, '_> {
         let Following { source, pipeline, events, child, .. } = following;
         match token {
             Token::Records => {}
-            Token::Child | Token::Output | Token::End => return Ok(ControlFlow::Break(())),
+            Token::Child | Token::End => return Ok(ControlFlow::Break(())),
+            Token::Output(index) => {
+                pipeline.hang_up(index);
+                if let Some(fd) = self.outputs.get(index).and_then(Opened::read_by_others) {
+                    events.unregister(fd)?;
+                }
+                if pipeline.done() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                self.report_failures(pipeline);
+            }
             Token::Signal => {
                 self.signals.drain();
                 if self.signals.forced_by().is_some() {

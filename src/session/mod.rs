@@ -5,6 +5,7 @@ mod announce;
 pub mod child;
 pub mod columns;
 mod command;
+mod destinations;
 pub mod event_loop;
 mod follow;
 mod listen;
@@ -76,6 +77,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
         output::print_line("note: --pid takes process IDs of the host, not of this PID namespace");
     }
+    let outputs = destinations::open(&config.output, signals)?;
     let core_types = CoreTypes::new(&kernel);
     let types = types(config, event_types, &selection, &kernel, &core_types);
     // Frees its BTF of several megabytes.
@@ -95,6 +97,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
                         plan: &plan,
                         variant,
                         selection: &selection,
+                        outputs: &outputs,
                         loaded,
                         signals,
                         aggregate: config

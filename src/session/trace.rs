@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::columns::Selection;
 use super::command::follows_processes;
-use super::output;
+use super::destinations::Opened;
+use super::output::print_line;
 use super::signals::{self, Signals};
 use crate::config::Config;
 use crate::events::{EventType, Types};
@@ -17,6 +18,7 @@ use crate::loader::live::Live;
 use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, Plan, Variant};
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::source::Source;
+use crate::pipeline::tee::{Failure, Tee};
 use crate::pipeline::{Aggregator, Pipeline};
 use crate::summary::{Aggregate, Span};
 
@@ -26,6 +28,7 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) plan: &'t Plan,
     pub(super) variant: &'t Variant,
     pub(super) selection: &'t Selection,
+    pub(super) outputs: &'t [Opened<'t>],
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// The aggregate printed in place of events, and when it was last read.
@@ -41,14 +44,15 @@ impl Trace<'_, '_> {
     /// Runs to the end, and returns the exit status.
     pub(super) fn run(self, types: Types) -> Result<u8> {
         let output = &self.config.output;
-        let sink = output::sink(output, self.selection).context("standard output")?;
+        let outputs = self.outputs.iter().map(|opened| opened.branch(output, self.selection));
+        let tee = Tee::new(outputs.collect::<io::Result<_>>().context("cannot write the output")?);
         self.set_clock();
         let clock = Clock::new(output.time);
         let aggregate = self.aggregate.as_ref();
         let aggregate = aggregate.map(|aggregate| -> Aggregator<'_> {
             Box::new(|bytes| aggregate.borrow_mut().record(bytes))
         });
-        let mut pipeline = Pipeline::new(sink, types, clock, self.config.limits.count, aggregate);
+        let mut pipeline = Pipeline::new(tee, types, clock, self.config.limits.count, aggregate);
         // Helpers first: the programs that emit events depend on their state.
         let (processes, hooks): (Vec<&String>, Vec<&String>) =
             self.variant.helpers.iter().partition(|hook| follows_processes(hook));
@@ -70,6 +74,7 @@ impl Trace<'_, '_> {
             aggregate.borrow_mut().begin(&self.loaded)?;
         }
         pipeline.begin();
+        self.report_failures(&mut pipeline);
         if self.listen_snapshots() {
             self.loaded.scan(LISTEN_SCAN)?;
         }
@@ -99,11 +104,25 @@ impl Trace<'_, '_> {
         let finished = self.finish(&source, &mut pipeline);
         followed.and(polled).and(finished)?;
         let status = status?;
-        match pipeline.take_error() {
-            Some(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::TimedOut) => {
-                Err(error).context("cannot write the output")
+        match pipeline.failure() {
+            Some(failure) if self.is_error(&failure) => {
+                bail!("{}: {}", failure.what(), failure.error)
             }
-            error => Ok(status.unwrap_or_else(|| self.status_without_command(error.is_some()))),
+            failure => Ok(status.unwrap_or_else(|| self.status_without_command(failure.is_some()))),
+        }
+    }
+
+    /// A reader that goes away ends its output quietly, unless it has to read all of it.
+    fn is_error(&self, failure: &Failure<'_>) -> bool {
+        let forced = failure.error.kind() == ErrorKind::TimedOut;
+        !failure.is_quiet() || (self.config.output.strict && failure.path.is_some() && !forced)
+    }
+
+    /// Reports outputs that ended while others continue.
+    pub(super) fn report_failures(&self, pipeline: &mut Pipeline<'_>) {
+        for failure in pipeline.new_failures() {
+            let (what, error) = (failure.what(), failure.error);
+            print_line(&format!("warning: {what}: {error}; this output ends"));
         }
     }
 
