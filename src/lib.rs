@@ -9,8 +9,8 @@
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only rows and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, table, accounting, skel, btf, privilege, events, kernel, decode, sink, config, pipeline, loader, summary,
-//! session, check, cli, cmd.
+//! symbols, table, accounting, skel, btf, privilege, events, environment, kernel, decode, sink, config, pipeline, loader,
+//! summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod decode;
+pub mod environment;
 pub mod escape;
 pub mod events;
 pub mod kernel;

@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "btf",
     "privilege",
     "events",
+    "environment",
     "kernel",
     "decode",
     "sink",

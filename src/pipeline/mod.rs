@@ -19,8 +19,9 @@ use self::source::Source;
 use self::tee::{Failure, Tee};
 use crate::accounting::{Accounting, Evicted};
 use crate::decode::{self, Event};
+use crate::environment::Environment;
 use crate::events::ca::Layouts;
-use crate::events::{EVENT_TYPES, EventType, Types};
+use crate::events::{EVENT_TYPES, EventType};
 use crate::sink::Stage;
 use crate::table::summary::Summary;
 
@@ -30,7 +31,7 @@ pub type Aggregator<'a> = Box<dyn FnMut(&[u8]) -> bool + 'a>;
 pub struct Pipeline<'a> {
     pub clock: Clock,
     reorder: Rc<RefCell<ReorderBuffer>>,
-    types: Types,
+    environment: Environment,
     aggregate: Option<Aggregator<'a>>,
     tee: Tee,
     /// Events left to print with `--count`.
@@ -44,7 +45,7 @@ impl<'a> Pipeline<'a> {
     #[must_use]
     pub fn new(
         tee: Tee,
-        types: Types,
+        environment: Environment,
         clock: Clock,
         count: Option<u64>,
         aggregate: Option<Aggregator<'a>>,
@@ -52,7 +53,7 @@ impl<'a> Pipeline<'a> {
         Pipeline {
             clock,
             reorder: Rc::default(),
-            types,
+            environment,
             aggregate,
             tee,
             left: count,
@@ -125,7 +126,7 @@ impl<'a> Pipeline<'a> {
             return;
         }
         let clock = &self.clock;
-        match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
+        match Event::decode(bytes, &self.environment.types, |ns| clock.moment(ns)) {
             Err(_) => {
                 tally.malformed += 1;
                 self.tee.malformed();
@@ -163,7 +164,7 @@ impl<'a> Pipeline<'a> {
 
     /// Sets new layouts after a module was loaded.
     pub fn set_layouts(&mut self, layouts: Layouts) {
-        self.types.layouts = layouts;
+        self.environment.types.layouts = layouts;
     }
 
     /// Records received so far.

@@ -101,7 +101,7 @@ fn output(disk: &Disk, path: Option<&str>, essential: bool) -> Branch {
 
 fn pipeline(outputs: Vec<Branch>, count: Option<u64>) -> Pipeline<'static> {
     let clock = Clock::new(TimeMode::Mono);
-    Pipeline::new(Tee::new(outputs), Types::default(), clock, count, None)
+    Pipeline::new(Tee::new(outputs), Environment::default(), clock, count, None)
 }
 
 fn source(pipeline: &Pipeline<'_>, batches: Vec<Vec<Vec<u8>>>) -> Recorded {

@@ -12,7 +12,8 @@ use super::destinations::Opened;
 use super::output::print_line;
 use super::signals::{self, Signals};
 use crate::config::Config;
-use crate::events::{EventType, Types};
+use crate::environment::Environment;
+use crate::events::EventType;
 use crate::loader::Loaded;
 use crate::loader::live::Live;
 use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, Plan, Variant};
@@ -42,17 +43,19 @@ pub(super) struct Trace<'t, 'o> {
 
 impl Trace<'_, '_> {
     /// Runs to the end, and returns the exit status.
-    pub(super) fn run(self, types: Types) -> Result<u8> {
+    pub(super) fn run(self, mut environment: Environment) -> Result<u8> {
         let output = &self.config.output;
         let outputs = self.outputs.iter().map(|opened| opened.branch(output, self.selection));
         let tee = Tee::new(outputs.collect::<io::Result<_>>().context("cannot write the output")?);
         self.set_clock();
         let clock = Clock::new(output.time);
+        environment.clock = clock.reading();
         let aggregate = self.aggregate.as_ref();
         let aggregate = aggregate.map(|aggregate| -> Aggregator<'_> {
             Box::new(|bytes| aggregate.borrow_mut().record(bytes))
         });
-        let mut pipeline = Pipeline::new(tee, types, clock, self.config.limits.count, aggregate);
+        let mut pipeline =
+            Pipeline::new(tee, environment, clock, self.config.limits.count, aggregate);
         // Helpers first: the programs that emit events depend on their state.
         let (processes, hooks): (Vec<&String>, Vec<&String>) =
             self.variant.helpers.iter().partition(|hook| follows_processes(hook));

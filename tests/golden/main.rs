@@ -13,6 +13,7 @@ use std::rc::Rc;
 use records::{CODE, REASON, records};
 use tcc_trace::config::{Destination, Fields, Output};
 use tcc_trace::decode::Event;
+use tcc_trace::environment::{ClockReading, Environment};
 use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline};
 use tcc_trace::session::columns::{Selection, select};
@@ -20,7 +21,7 @@ use tcc_trace::session::output;
 use tcc_trace::sink::{FORMATS, Format, Sink, text};
 use tcc_trace::skel::{Head, ProbeRecord, ProbeStd, bytes};
 use tcc_trace::symbols::Symbols;
-use tcc_trace::table::{Column, Moment, Row, Type, Value};
+use tcc_trace::table::{Column, Member, Moment, Row, Type, Value};
 
 /// From CLOCK_MONOTONIC to the wall clock.
 const OFFSET_NS: i64 = 1_700_000_000_000_000_000;
@@ -118,6 +119,35 @@ fn every_event_type_is_printed_as_before() {
         "{}\nIf that is meant: UPDATE=1 cargo test --test golden",
         different.join("\n")
     );
+}
+
+/// An environment that was stored decodes the records to the same output, and selects the same columns.
+#[test]
+fn a_stored_environment_decodes_the_same() {
+    let mut environment = Environment {
+        host: "host".to_owned(),
+        kernel: "6.18.0".to_owned(),
+        clock: ClockReading { start_ns: 5, wall_offset_ns: OFFSET_NS },
+        types: types(),
+        ..Environment::default()
+    };
+    let columns = (EVENT_TYPES[0].columns)();
+    let needed: Vec<Member> = columns.iter().filter_map(|column| column.need).collect();
+    environment.add_missing(needed[0]);
+    let json = serde_json::to_string(&environment).unwrap();
+    let stored: Environment = serde_json::from_str(&json).unwrap();
+    assert_eq!(stored, environment);
+    assert!(!stored.has(needed[0]) && needed.iter().any(|&member| stored.has(member)));
+    for event_type in EVENT_TYPES {
+        for format in FORMATS {
+            let [now, before] =
+                [&stored, &environment].map(|e| printed(event_type, format, &e.types));
+            assert!(now == before, "{}: {}", event_type.name, format.name);
+        }
+    }
+    // Every column has a value in a record, so what was not stored would be missed.
+    let empty = printed(&EVENT_TYPES[0], FORMATS[0], &Types::default());
+    assert!(empty != printed(&EVENT_TYPES[0], FORMATS[0], &stored.types));
 }
 
 /// The longest IPv4 ends and large values do not move a sample's cells from under their titles.
