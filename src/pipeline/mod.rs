@@ -121,16 +121,13 @@ impl<'a> Pipeline<'a> {
             }
             return;
         }
-        if self.left == Some(0) {
-            tally.over_count += 1;
-            return;
-        }
         let clock = &self.clock;
         match Event::decode(bytes, &self.environment.types, |ns| clock.moment(ns)) {
             Err(_) => {
                 tally.malformed += 1;
                 self.tee.malformed();
             }
+            Ok(_) if self.left == Some(0) => tally.over_count += 1,
             // Events not fully written count as lost: the difference between submitted and the rest.
             Ok(event) => {
                 if self.tee.event(&event) {
