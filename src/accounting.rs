@@ -133,6 +133,44 @@ impl Evicted {
 }
 
 documented! {
+/// Counters of one of several outputs: events, or rows of summaries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OutputAccount {
+    /// Format.
+    pub format: &'static str,
+    /// File. Null for standard output.
+    pub path: Option<String>,
+    /// Why the output ended before the trace. Null if it did not.
+    pub error: Option<String>,
+    /// Events that reached the output: the sum of `written`, `malformed` and `late_lost`.
+    pub received: u64,
+    /// Events written completely.
+    pub written: u64,
+    /// Records received that are not valid.
+    pub malformed: u64,
+    /// Events not written, as the output had ended.
+    pub late_lost: u64,
+}
+}
+
+impl OutputAccount {
+    fn line(&self) -> String {
+        let to = self.path.as_deref().unwrap_or("standard output");
+        let mut text = format!("{} to {to}: {} received", self.format, self.received);
+        let parts = [
+            ("written", self.written),
+            ("malformed", self.malformed),
+            ("late lost", self.late_lost),
+        ];
+        let shown = parts.iter().filter(|(name, count)| *count > 0 || *name == "written");
+        for (i, (name, count)) in shown.enumerate() {
+            text += &format!("{}{count} {name}", if i == 0 { " = " } else { " + " });
+        }
+        text
+    }
+}
+
+documented! {
 /// Accounting of a run, so far or as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
@@ -144,6 +182,8 @@ pub struct Accounting {
     pub evicted: Evicted,
     /// The counters of each event type.
     pub event_types: Vec<(&'static str, Counts)>,
+    /// The counters of each output, if there are several.
+    pub outputs: Vec<OutputAccount>,
 }
 }
 
@@ -184,7 +224,8 @@ impl Accounting {
                  evicted: raise --max-conns"
             )
         });
-        event_types.chain(late).chain(undecided).chain(self.evicted.line()).collect()
+        let outputs = self.outputs.iter().map(OutputAccount::line);
+        event_types.chain(outputs).chain(late).chain(undecided).chain(self.evicted.line()).collect()
     }
 }
 
@@ -231,5 +272,20 @@ mod tests {
             line("probe", &counts).starts_with("probe: 2 seen = 1 emitted + 1 lost; 1 of the lost")
         );
         assert_eq!(counts.seen, counts.accounted());
+    }
+
+    #[test]
+    fn an_output_has_its_own_line() {
+        let account = OutputAccount {
+            format: "csv",
+            path: Some("a.csv".to_owned()),
+            received: 9,
+            written: 7,
+            late_lost: 2,
+            ..OutputAccount::default()
+        };
+        assert_eq!(account.line(), "csv to a.csv: 9 received = 7 written + 2 late lost");
+        let account = OutputAccount { format: "text", ..OutputAccount::default() };
+        assert_eq!(account.line(), "text to standard output: 0 received = 0 written");
     }
 }

@@ -13,6 +13,7 @@ use self::summary::SummaryOptions;
 use self::zone::Net;
 use crate::events::View;
 use crate::sink::template::Piece;
+use crate::sink::{Format, text};
 
 /// How `probe` is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,15 +169,6 @@ pub struct EventFilters {
     pub list_open: bool,
 }
 
-/// How events are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    #[default]
-    Text,
-    Jsonl,
-    Csv,
-}
-
 /// The clock used for `time`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeMode {
@@ -196,9 +188,33 @@ pub enum Fields {
     Named(Vec<String>),
 }
 
-#[derive(Clone, Debug, Default)]
+/// One output: a format, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub format: &'static Format,
+    /// `None`: standard output.
+    pub path: Option<PathBuf>,
+    pub color: bool,
+    /// Each summary replaces the previous one on the screen.
+    pub redraw: bool,
+    /// The maximum number of rows of a summary.
+    pub rows: Option<usize>,
+}
+
+impl Destination {
+    #[must_use]
+    pub fn new(format: &'static Format, path: Option<PathBuf>) -> Self {
+        Destination { format, path, color: false, redraw: false, rows: None }
+    }
+}
+
+/// What is printed, and where.
+#[derive(Clone, Debug)]
 pub struct Output {
-    pub format: Format,
+    /// At least one.
+    pub destinations: Vec<Destination>,
+    /// A failure of any of them ends the trace.
+    pub strict: bool,
     pub fields: Fields,
     /// The line template of --format, instead of a format; `fields` are those that it names.
     pub template: Option<Vec<Piece>>,
@@ -206,14 +222,30 @@ pub struct Output {
     pub view: Option<View>,
     pub time: TimeMode,
     pub header: bool,
-    pub color: bool,
     pub quiet: bool,
     pub verbose: bool,
     pub stats: Option<Duration>,
-    /// Each summary replaces the previous one on the screen.
-    pub redraw: bool,
     /// Record the kernel stack with `drop`.
     pub stack: bool,
+}
+
+/// Text on standard output.
+impl Default for Output {
+    fn default() -> Self {
+        Output {
+            destinations: vec![Destination::new(&text::FORMAT, None)],
+            strict: false,
+            fields: Fields::default(),
+            template: None,
+            view: None,
+            time: TimeMode::default(),
+            header: false,
+            quiet: false,
+            verbose: false,
+            stats: None,
+            stack: false,
+        }
+    }
 }
 
 /// How the kernel is traced; `None`: chosen automatically.

@@ -3,14 +3,14 @@
 //! ```text
 //!  kernel hook ── thin SEC() wrapper ── on_<probe>() ── filters, limits ── record ──► ring or perf buffer
 //!                                           └── counters ──► BPF maps ──────────────┐
-//!  loader::source ─► bytes ─► decode::decode ─► pipeline ─► sink (text, jsonl, csv)   │
+//!  loader::live ─► records ─► pipeline (reorder, decode, limit) ─► sinks            │
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only rows and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, table, accounting, skel, btf, privilege, events, kernel, decode, sink, config, pipeline, loader, summary,
-//! session, check, cli, cmd.
+//! symbols, table, accounting, skel, btf, privilege, events, environment, kernel, decode, sink, config, pipeline, loader,
+//! summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod decode;
+pub mod environment;
 pub mod escape;
 pub mod events;
 pub mod kernel;

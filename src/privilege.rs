@@ -1,6 +1,7 @@
 //! Privileges that the caller does not have: from file capabilities or a set-user-ID bit. The caller then chooses what is
 //! traced and how it is shown, but nothing that determines which kernel memory is read.
 
+use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -54,6 +55,18 @@ pub fn become_caller() -> Result<()> {
         set_keep_capabilities(false)
     };
     become_them().context("cannot drop the privileges of the program's owner")
+}
+
+/// Does that without the privileges of an elevated process: opens a file of the caller's choice.
+pub fn as_caller<T>(open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    if !elevated() {
+        return open();
+    }
+    let ours = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..ours })?;
+    let opened = open();
+    set_capabilities(None, ours)?;
+    opened
 }
 
 /// In a user namespace other than the initial one, why capabilities do not suffice.

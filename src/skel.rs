@@ -6,9 +6,11 @@
 
 #![allow(unsafe_code)]
 
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use libbpf_rs::PerfBuffer;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use plain::Plain;
 use rustix::process::{Resource, Rlimit, set_parent_process_death_signal, setrlimit};
@@ -109,6 +111,13 @@ pub fn libbpf_version() -> (u32, u32) {
 pub fn at_secure() -> bool {
     // SAFETY: it takes a number and returns one.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// libbpf's epoll of all perf buffers.
+#[must_use]
+pub fn perf_buffer_fd<'b>(buffer: &'b PerfBuffer<'_>) -> BorrowedFd<'b> {
+    // SAFETY: it is open for as long as the buffers are.
+    unsafe { BorrowedFd::borrow_raw(buffer.epoll_fd()) }
 }
 
 /// A map key's or value's bytes.

@@ -1,6 +1,6 @@
-//! Standard output and standard error.
+//! Standard error, and the files that output is written to.
 //!
-//! Either may be a pipe or a terminal that is full for a while, and another process that shares it may have set O_NONBLOCK. So
+//! Any may be a pipe or a terminal that is full for a while, and another process that shares it may have set O_NONBLOCK. So
 //! writes wait until it is writable, or until the user forces the end (see `session::signals`).
 
 use std::fs::File;
@@ -39,19 +39,41 @@ pub fn wait_for(file: BorrowedFd<'_>, ready: PollFlags) -> bool {
     }
 }
 
-/// Standard output without a line buffer, as the sinks do their own buffering.
-pub struct Stdout {
+/// A file without a buffer, as the sinks do their own buffering.
+pub struct Writer {
     file: File,
-    /// Writes may block: a pipe, a socket or a terminal.
+    /// A pipe or a socket.
+    has_reader: bool,
+    /// Writes may block: it has a reader, or is a terminal.
     waits: bool,
 }
 
-impl Stdout {
-    pub fn new() -> io::Result<Self> {
-        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+impl Writer {
+    /// Standard output.
+    pub fn stdout() -> io::Result<Self> {
+        Writer::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+    }
+
+    pub fn new(file: File) -> io::Result<Self> {
         let file_type = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-        let waits = matches!(file_type, FileType::Fifo | FileType::Socket) || file.is_terminal();
-        Ok(Stdout { file, waits })
+        let has_reader = matches!(file_type, FileType::Fifo | FileType::Socket);
+        let waits = has_reader || file.is_terminal();
+        Ok(Writer { file, has_reader, waits })
+    }
+
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Writer { file: self.file.try_clone()?, ..*self })
+    }
+
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether its reader may go away. A file has none, and a terminal that closes sends a signal.
+    #[must_use]
+    pub fn has_reader(&self) -> bool {
+        self.has_reader
     }
 
     /// Checks, without writing, that it can be written to.
@@ -67,7 +89,7 @@ impl Stdout {
     }
 }
 
-impl Write for Stdout {
+impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.waits { write_piece(self.file.as_fd(), bytes) } else { self.file.write(bytes) }
     }
@@ -122,7 +144,7 @@ mod tests {
         for flags in [OFlags::empty(), OFlags::NONBLOCK] {
             let (mut reader, writer) = io::pipe().unwrap();
             fcntl_setfl(&writer, flags).unwrap();
-            let mut out = Stdout { file: File::from(OwnedFd::from(writer)), waits: true };
+            let mut out = Writer::new(File::from(OwnedFd::from(writer))).unwrap();
             let bytes: Vec<u8> = (0..LEN).map(|i| (i % 251) as u8).collect();
             let expected = bytes.clone();
             let written = std::thread::spawn(move || out.write_all(&bytes));
@@ -137,13 +159,13 @@ mod tests {
     fn what_cannot_be_written_is_known_before() {
         let open = |path: &str, write: bool| {
             let file = File::options().read(!write).write(write).open(path).unwrap();
-            Stdout { file, waits: false }.check().map_err(|error| error.raw_os_error())
+            Writer::new(file).unwrap().check().map_err(|error| error.raw_os_error())
         };
         assert_eq!(open("/dev/null", true), Ok(()));
         assert_eq!(open("/dev/null", false), Err(Some(Errno::BADF.raw_os_error())));
         assert_eq!(open("/dev/full", true), Err(Some(Errno::NOSPC.raw_os_error())));
         let (reader, writer) = io::pipe().unwrap();
-        let out = Stdout { file: File::from(OwnedFd::from(writer)), waits: true };
+        let out = Writer::new(File::from(OwnedFd::from(writer))).unwrap();
         assert!(out.check().is_ok());
         drop(reader);
         assert_eq!(out.check().unwrap_err().kind(), ErrorKind::BrokenPipe);

@@ -1,10 +1,12 @@
 //! Kernel symbols from /proc/kallsyms.
 
+use serde::{Deserialize, Serialize};
+
 /// An address this far from the previous symbol does not belong to it.
 const FAR: u64 = 1 << 20;
 
 /// Symbols by address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Symbols {
     /// Each function's address, and the offset of its name in `names`; sorted.
     starts: Vec<(u64, u32)>,
@@ -55,7 +57,8 @@ impl Symbols {
     pub fn find(&self, address: u64) -> Option<(&str, u64)> {
         let after = self.starts.partition_point(|(start, _)| *start <= address);
         let (start, at) = *self.starts.get(after.checked_sub(1)?)?;
-        let offset = address - start;
+        // Stored ones may not be sorted.
+        let offset = address.checked_sub(start)?;
         let name = self.names.get(at as usize..)?.lines().next()?;
         (offset < FAR).then_some((name, offset))
     }

@@ -6,6 +6,10 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
+use tcc_trace::cli::Cli;
+use tcc_trace::sink::FORMATS;
+
 /// Low to high: a module names only modules before it.
 const ORDER: &[&str] = &[
     "escape",
@@ -18,6 +22,7 @@ const ORDER: &[&str] = &[
     "btf",
     "privilege",
     "events",
+    "environment",
     "kernel",
     "decode",
     "sink",
@@ -99,6 +104,29 @@ fn every_event_type_has_its_parts() {
         let page = format!("docs/reference/{}.md", event_type.name);
         assert!(root.join(&page).exists(), "no {page}");
         assert!(event_type.view.iter().all(|(title, ..)| title.len() <= 15));
+    }
+}
+
+/// A format is a file and a line: nothing but its own file, the list and other formats names it.
+#[test]
+fn every_format_is_one_file_and_one_line() {
+    let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+    assert!(names.len() > 2 && names.contains(&"jsonl"), "{names:?}");
+    for (i, format) in FORMATS.iter().enumerate() {
+        assert!(!names[..i].contains(&format.name) && !format.doc.is_empty(), "{}", format.name);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(root.join(format!("src/sink/{}.rs", format.name)).exists(), "{}", format.name);
+        let file = format!("-o=jsonl=other.jsonl -o={}={}.out", format.name, format.name);
+        let args = ["tcc-trace", "probe"].into_iter().chain(file.split(' '));
+        assert!(Cli::try_parse_from(args).is_ok(), "-o {}", format.name);
+        // What is for people has columns that the session lays out.
+        for path in files("src", "rs").iter().filter(|_| !format.is_text) {
+            let text = fs::read_to_string(path).unwrap();
+            let program = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+            let named = program.contains(&format!("{}::", format.name));
+            let elsewhere = module(path) != "sink" && !path.ends_with("tests.rs");
+            assert!(!named || !elsewhere, "{} names {}", path.display(), format.name);
+        }
     }
 }
 

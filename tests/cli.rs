@@ -99,6 +99,8 @@ fn wrong_values_are_refused_with_a_hint() {
         (["--buffer-size", "2G"], &["1G"]),
         (["--buffer-size", "1X"], &["`X`"]),
         (["-o", "xml"], &["xml", "jsonl"]),
+        (["-o", "cvs=events.csv"], &["cvs", "did you mean `csv`?"]),
+        (["-o", "csv="], &["-o csv=", "empty path"]),
         (["--reader", "magic"], &["magic", "sock"]),
         (["--transport", "pigeon"], &["pigeon", "ringbuf"]),
         (["--time", "later"], &["later", "mono"]),
@@ -169,6 +171,14 @@ fn conflicting_options_are_refused() {
     refused(&["-q", "-v"], &["--quiet", "--verbose"]);
     refused(&["-a", "--fields", "cookie"], &["--all-fields", "--fields"]);
     refused(&["--format", "{time}", "-o", "csv"], &["--format", "--output"]);
+    refused(
+        &["-o", "text", "-o", "csv"],
+        &["-o text and -o csv", "standard output", "-o csv=FILE"],
+    );
+    refused(&["-o", "csv", "-o", "jsonl=-"], &["-o csv and -o jsonl", "standard output"]);
+    refused(&["-o", "text=a", "-o", "csv=a"], &["-o text=a and -o csv=a", "its own path"]);
+    refused(&["top", "-o", "text", "-o", "jsonl"], &["standard output"]);
+    refused(&["check", "-o", "text", "-o", "json"], &["--output", "only once"]);
     refused(&["--format", "{time}", "-a"], &["--format", "--all-fields"]);
     refused(&["--follow", "1", "--cookie", "1"], &["--follow", "--cookie"]);
     refused(

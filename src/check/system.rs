@@ -7,7 +7,7 @@ use crate::escape;
 use crate::events::ca::Algorithm;
 use crate::kernel::{self, CaState, Kernel, Rights};
 use crate::loader;
-use crate::loader::source::possible_cpus;
+use crate::loader::live::possible_cpus;
 use crate::privilege;
 use crate::skel::libbpf_version;
 use crate::symbols::Symbols;

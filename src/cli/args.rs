@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use super::outputs::{OutputArg, OutputParser};
 use super::template::LineTemplate;
 use super::zone::Zoned;
 use super::{parse, template};
@@ -125,9 +126,16 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Output format.
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Text)]
-    pub output: OutputFormat,
+    /// Output format, or FORMAT=PATH; repeatable.
+    ///
+    /// With a path, the output goes to that file. At most one output goes to standard output. An existing file is overwritten; a
+    /// new one can be read by its owner only. If a file cannot be written, that output ends and the others continue; if
+    /// standard output or the only output cannot be written, the trace ends.
+    #[arg(short, long, value_name = "FORMAT", value_parser = OutputParser, default_value = "text")]
+    pub output: Vec<OutputArg>,
+    /// End the trace with status 1 if any output cannot be written.
+    #[arg(long)]
+    pub strict_output: bool,
     /// Print these fields, in this order: time,dport,snd_cwnd.
     ///
     /// `tcc-trace schema` lists them. A group's name, such as `bbr`, stands for all of its fields.
@@ -186,16 +194,6 @@ pub struct KernelArgs {
     /// Read kernel types from this BTF file, for kernels without their own.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// Aligned columns, for people.
-    Text,
-    /// One JSON object per line.
-    Jsonl,
-    /// Comma-separated values.
-    Csv,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,17 +1,13 @@
 //! Converts clap's types to [`Config`].
 
-use std::io::IsTerminal;
-
 use anyhow::{Result, bail};
 
-use super::args::{
-    ColorArg, FilterArgs, OutputFormat, ReaderArg, TimeArg, TraceArgs, TransportArg,
-};
+use super::args::{FilterArgs, ReaderArg, TimeArg, TraceArgs, TransportArg};
 use super::parse::Follow;
 use super::template::LineTemplate;
 use super::{resolve, zone};
 use crate::config::{
-    Config, EventFilters, Fields, Filters, Format, KernelOptions, Limits, Output, Reader, TimeMode,
+    Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader, TimeMode,
     Transport,
 };
 
@@ -21,6 +17,7 @@ impl TraceArgs {
         if self.command.first().is_some_and(|program| program.is_empty()) {
             bail!("the command after `--` is empty; name a program");
         }
+        let destinations = self.output.destinations()?;
         let template = self.output.format;
         let names = template.as_ref().map_or(self.output.fields, LineTemplate::names);
         let fields = match (self.output.all_fields, names) {
@@ -30,14 +27,6 @@ impl TraceArgs {
                 bail!("--fields: empty name; separate names by one comma")
             }
             (false, names) => Fields::Named(names),
-        };
-        let color = match self.output.color {
-            ColorArg::Always => true,
-            ColorArg::Never => false,
-            ColorArg::Auto => {
-                std::io::stdout().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
         };
         if !self.output.quiet {
             resolve::note_unloaded(&self.filters.cc);
@@ -55,11 +44,8 @@ impl TraceArgs {
             },
             event_filters: EventFilters::default(),
             output: Output {
-                format: match self.output.output {
-                    OutputFormat::Text => Format::Text,
-                    OutputFormat::Jsonl => Format::Jsonl,
-                    OutputFormat::Csv => Format::Csv,
-                },
+                destinations,
+                strict: self.output.strict_output,
                 fields,
                 template: template.map(|template| template.0),
                 view: None,
@@ -69,11 +55,9 @@ impl TraceArgs {
                     TimeArg::Rel => TimeMode::Relative,
                 },
                 header: !self.output.no_header,
-                color,
                 quiet: self.output.quiet,
                 verbose: self.output.verbose,
                 stats: self.output.stats,
-                redraw: false,
                 stack: false,
             },
             kernel_options: KernelOptions {

@@ -18,6 +18,8 @@ Examples:
     tcc-trace events all --netns pid:4711 -o jsonl
   Both ends of one connection, in a custom line format:
     tcc-trace --follow 10.0.0.1:443-10.0.0.2:50412 --format '{time} {sport:<5} {snd_cwnd:>6}'
+  On the terminal, and all of it in a file:
+    tcc-trace events all -o text -o jsonl=events.jsonl
   The connections of one command:
     tcc-trace life -- curl -sO https://example.org/file";
 

@@ -1,13 +1,13 @@
 //! Options of `listeners`.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::args::{OutputFormat, TraceArgs};
+use super::args::TraceArgs;
 use super::conflicts::{of_limits, refuse};
+use super::outputs::tables_on_screen;
 use super::parse;
 use super::summary::{HEADING, SCREEN, aggregated};
 use crate::config::Config;
@@ -31,13 +31,11 @@ pub struct ListenersArgs {
 impl ListenersArgs {
     pub fn into_config(self) -> Result<Config> {
         refuse("listeners", &of_limits(&self.trace))?;
-        let text = self.trace.output.output == OutputFormat::Text;
-        let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
-        let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
+        let rows = self.rows.map(|rows| rows as usize);
         let what = SummaryCommand::Listeners(Listeners { rows });
         let summarise = SummaryOptions { interval: Some(self.interval), what };
         let mut config = aggregated(self.trace, "listeners", summarise)?;
-        config.output.redraw = redraw;
+        tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)
     }
 }

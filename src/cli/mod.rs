@@ -8,6 +8,7 @@ pub mod errors;
 pub mod examples;
 pub mod help;
 mod listeners;
+mod outputs;
 mod parse;
 pub mod refused;
 mod resolve;

@@ -1,13 +1,13 @@
 //! Commands that count in the kernel: their options, and the shared options that they refuse.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::args::{OutputFormat, TraceArgs};
+use super::args::TraceArgs;
 use super::conflicts::{of_limits, of_records, refuse};
+use super::outputs::tables_on_screen;
 use super::{Side, parse};
 use crate::config::Config;
 use crate::config::summary::{
@@ -210,7 +210,6 @@ pub enum SortArg {
 impl TopArgs {
     pub fn into_config(self) -> Result<Config> {
         refuse("top", &of_limits(&self.trace))?;
-        let text = self.trace.output.output == OutputFormat::Text;
         let sort = match self.sort {
             SortArg::All => Sort::All,
             SortArg::Tx => Sort::Tx,
@@ -218,12 +217,11 @@ impl TopArgs {
             SortArg::Retrans => Sort::Retrans,
             SortArg::Rtt => Sort::Rtt,
         };
-        let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
-        let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
+        let rows = self.rows.map(|rows| rows as usize);
         let what = SummaryCommand::Top(Top { sort, rows });
         let summarise = SummaryOptions { interval: Some(self.interval), what };
         let mut config = aggregated(self.trace, "top", summarise)?;
-        config.output.redraw = redraw;
+        tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)
     }
 }
@@ -323,7 +321,7 @@ impl ConnlatArgs {
 }
 
 fn scale(unit: Option<UnitArg>, trace: &TraceArgs) -> Result<Scale> {
-    if unit.is_some() && trace.output.output != OutputFormat::Text {
+    if unit.is_some() && !trace.output.has_text() {
         bail!("--unit can only be used with text output; jsonl and csv use microseconds");
     }
     Ok(match unit {

@@ -26,7 +26,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use anyhow::Result;
 use clap::builder::StyledStr;
 
-use crate::stdio::Stdout;
+use crate::stdio::Writer;
 
 /// Prints help or the version; in bold on a terminal, as clap does.
 pub fn print_help(text: &StyledStr) -> Result<()> {
@@ -37,7 +37,7 @@ pub fn print_help(text: &StyledStr) -> Result<()> {
 
 /// Prints a text; a closed pipe is not an error.
 pub fn print(bytes: &[u8]) -> Result<()> {
-    match Stdout::new().and_then(|mut out| out.write_all(bytes)) {
+    match Writer::stdout().and_then(|mut out| out.write_all(bytes)) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("cannot write the output"))
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, Command, CommandFactory};
 
 use super::schema::{ACCOUNTS, BUCKETS, INTERVAL, KEY, SUMMARIES, meaning, set};
-use crate::accounting::{Accounting, Counts, Evicted};
+use crate::accounting::{Accounting, Counts, Evicted, OutputAccount};
 use crate::cli::Cli;
 use crate::events::ca::{ALGORITHMS, Algorithm};
 use crate::events::{EVENT_TYPES, EventType, common, socket};
@@ -183,6 +183,8 @@ fn accounting() -> String {
     rows("", Counts::DOCS, &mut page);
     page += "\n## Run\n\n| field | meaning |\n|---|---|\n";
     rows("", Accounting::DOCS, &mut page);
+    page += "\n## Outputs\n\nOf each output under `outputs`.\n\n| field | meaning |\n|---|---|\n";
+    rows("outputs.", OutputAccount::DOCS, &mut page);
     page += "\n## Evicted entries\n\n| field | meaning |\n|---|---|\n";
     rows("evicted.", Evicted::DOCS, &mut page);
     page

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::accounting::{Accounting, Counts, Evicted};
+use crate::accounting::{Accounting, Counts, Evicted, OutputAccount};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
@@ -242,6 +242,7 @@ fn account(name: &str, doc: &str) -> Value {
                 "type": "object",
                 "additionalProperties": { "type": "object", "properties": counts },
             }),
+            "outputs" => json!({ "type": "array", "items": output_account() }),
             _ => json!({ "type": "integer", "minimum": 0 }),
         };
         properties.insert((*name).into(), property);
@@ -250,6 +251,25 @@ fn account(name: &str, doc: &str) -> Value {
     json!({
         "title": name,
         "description": doc,
+        "type": "object",
+        // With one output, its counters are those of the event types.
+        "required": properties.keys().filter(|name| *name != "outputs").collect::<Vec<_>>(),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// Of one of several outputs.
+fn output_account() -> Value {
+    let mut properties = counters(OutputAccount::DOCS);
+    properties["format"]["type"] = "string".into();
+    for name in ["path", "error"] {
+        properties[name]["type"] = json!(["string", "null"]);
+    }
+    for name in ["format", "path", "error"] {
+        properties[name].as_object_mut().map(|property| property.remove("minimum"));
+    }
+    json!({
         "type": "object",
         "required": properties.keys().collect::<Vec<_>>(),
         "properties": properties,

@@ -4,6 +4,10 @@
 //! module. So other layouts work, as do modules loaded later, and no program has to be relocated against module BTF,
 //! which needs `CAP_SYS_ADMIN`.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::ca_columns::{Convert, FIELDS};
 use crate::skel::Sock;
 use crate::table::Value;
@@ -33,7 +37,7 @@ const ALPHA_ONE: f64 = 1024.0;
 const GAIN_ONE: f64 = 256.0;
 
 /// Position of a member in `icsk_ca_priv`, in bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bits {
     pub offset: u32,
     pub size: u32,
@@ -44,7 +48,7 @@ impl Bits {
     #[must_use]
     pub fn read(self, bytes: &[u8]) -> Option<u64> {
         let (first, shift) = ((self.offset / 8) as usize, self.offset % 8);
-        let last = (self.offset + self.size).div_ceil(8) as usize;
+        let last = self.offset.checked_add(self.size)?.div_ceil(8) as usize;
         if self.size == 0 || self.size > 64 || last > bytes.len() || last - first > 8 {
             return None;
         }
@@ -55,8 +59,9 @@ impl Bits {
     }
 }
 
-/// Position of every column's member on this kernel.
-#[derive(Clone, Debug, Default)]
+/// Position of every column's member on a kernel. Stored by member, as versions differ in their columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<String, Bits>", into = "BTreeMap<String, Bits>")]
 pub struct Layouts {
     fields: Vec<Option<Bits>>,
     lt_bw: Option<Bits>,
@@ -106,6 +111,27 @@ impl Layouts {
                 Value::U64(u64::try_from(bytes >> 24).unwrap_or(u64::MAX))
             }
         }
+    }
+}
+
+/// `bbr.bw.s.v`: the type and the member.
+fn stored(algorithm: &Algorithm, member: &str) -> String {
+    format!("{}.{member}", algorithm.type_name)
+}
+
+impl From<Layouts> for BTreeMap<String, Bits> {
+    fn from(layouts: Layouts) -> Self {
+        let columns = FIELDS.iter().map(|field| (field.algorithm, field.member));
+        let members = columns.zip(layouts.fields);
+        let all = members.chain([(LT_BW, layouts.lt_bw), (LT_USE_BW, layouts.lt_use_bw)]);
+        let name = |(algorithm, member): (usize, &str)| stored(&ALGORITHMS[algorithm], member);
+        all.filter_map(|(member, bits)| Some((name(member), bits?))).collect()
+    }
+}
+
+impl From<BTreeMap<String, Bits>> for Layouts {
+    fn from(bits: BTreeMap<String, Bits>) -> Self {
+        Layouts::new(|algorithm, member| bits.get(&stored(algorithm, member)).copied())
     }
 }
 

@@ -34,12 +34,14 @@ pub mod zero_window;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::tracker::Tracker;
 use crate::symbols::Symbols;
 use crate::table::{Column, Value};
 
 /// Names and layouts that differ between kernels.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Types {
     /// Layouts of the algorithms' private state.
     pub layouts: ca::Layouts,

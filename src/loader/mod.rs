@@ -3,10 +3,9 @@
 pub mod code;
 pub mod files;
 pub mod filters;
+pub mod live;
 mod log;
 pub mod plan;
-mod reorder;
-pub mod source;
 pub mod summaries;
 mod types;
 
@@ -161,6 +160,13 @@ impl Loaded<'_> {
     /// A snapshot of all processes' listening sockets: concatenated records.
     pub fn listeners(&self) -> Result<Vec<u8>> {
         run(&self.skel.progs.listen_iter, plan::LISTEN_SCAN)
+    }
+
+    /// How often the owner of a sample was unknown so far.
+    pub fn owner_scan_requests(&self) -> u32 {
+        let requests = &self.skel.maps.owner_scan_requests;
+        let value = requests.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY).ok().flatten();
+        value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
 
     /// How often the kernel skipped the program because it was already running on that CPU, and no fallback ran in its place;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::config::TimeMode;
+use crate::environment::ClockReading;
 use crate::table::Moment;
 
 /// A smaller change of the offset is drift or measurement error; a larger one means that the clock was set.
@@ -81,6 +82,12 @@ impl Clock {
         clock.update();
         clock.before.set(None);
         clock
+    }
+
+    /// The clocks as they were read last.
+    #[must_use]
+    pub fn reading(&self) -> ClockReading {
+        ClockReading { start_ns: self.start_ns, wall_offset_ns: self.offset_ns.get() }
     }
 
     /// Reads the wall clock between two readings of the monotonic one. Of a few tries the fastest counts, as the process may be

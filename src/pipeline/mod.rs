@@ -1,148 +1,167 @@
-//! The pipeline from records to output: decode, count, print.
+//! The pipeline from a source's records to the outputs: sort, decode, limit, print.
 
 pub mod clock;
+mod counts;
+pub mod reorder;
+pub mod source;
+pub mod tee;
 
-use std::collections::VecDeque;
-use std::io;
+use std::cell::RefCell;
+use std::rc::Rc;
 
-use self::clock::Clock;
-use crate::accounting::{Accounting, Counts, Evicted};
+use anyhow::Result;
+
+use self::clock::{Clock, mono_ns};
+pub use self::counts::KernelCounts;
+use self::counts::Tally;
+use self::reorder::{HOLD_NS, ReorderBuffer};
+use self::source::Source;
+use self::tee::{Failure, Tee};
+use crate::accounting::{Accounting, Evicted};
 use crate::decode::{self, Event};
+use crate::environment::Environment;
 use crate::events::ca::Layouts;
-use crate::events::{EVENT_TYPES, EventType, Types};
-use crate::sink::{Sink, Stage};
+use crate::events::{EVENT_TYPES, EventType};
+use crate::sink::Stage;
 use crate::table::summary::Summary;
 
-pub struct Pipeline {
+/// Takes a record in place of the outputs; false if it is malformed.
+pub type Aggregator<'a> = Box<dyn FnMut(&[u8]) -> bool + 'a>;
+
+pub struct Pipeline<'a> {
     pub clock: Clock,
-    types: Types,
-    sink: Box<dyn Sink>,
+    reorder: Rc<RefCell<ReorderBuffer>>,
+    environment: Environment,
+    aggregate: Option<Aggregator<'a>>,
+    tee: Tee,
     /// Events left to print with `--count`.
     left: Option<u64>,
     received: u64,
     tallies: Vec<Tally>,
-    /// Events that the sink has not written yet, in order: where in the output each ends, and its event type.
-    unwritten: VecDeque<(u64, usize)>,
-    error: Option<io::Error>,
 }
 
-/// The user-side counters of one event type.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    emitted: u64,
-    over_count: u64,
-    malformed: u64,
-    aggregated: u64,
-}
-
-/// The kernel-side counters of one event type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KernelCounts {
-    pub seen: u64,
-    pub filtered: u64,
-    pub sampled_out: u64,
-    pub rate_limited: u64,
-    pub lost: u64,
-    pub submitted: u64,
-    pub aggregated: u64,
-    /// Not seen by any program: the kernel skipped it.
-    pub skipped: u64,
-    /// A filter could not decide, as the owner is unknown.
-    pub undecided: u64,
-}
-
-impl KernelCounts {
-    /// Events that a program is still processing: seen, but not in any other counter yet.
+impl<'a> Pipeline<'a> {
+    /// With an `aggregate`, records go there and only summaries are printed.
     #[must_use]
-    pub fn running(&self) -> u64 {
-        let out = self.filtered + self.sampled_out + self.rate_limited + self.lost + self.undecided;
-        let done = out + self.submitted + self.aggregated;
-        self.seen.saturating_sub(done)
-    }
-}
-
-impl Pipeline {
-    #[must_use]
-    pub fn new(sink: Box<dyn Sink>, types: Types, clock: Clock, count: Option<u64>) -> Self {
+    pub fn new(
+        tee: Tee,
+        environment: Environment,
+        clock: Clock,
+        count: Option<u64>,
+        aggregate: Option<Aggregator<'a>>,
+    ) -> Self {
         Pipeline {
             clock,
-            types,
-            sink,
+            reorder: Rc::default(),
+            environment,
+            aggregate,
+            tee,
             left: count,
             received: 0,
             tallies: vec![Tally::default(); EVENT_TYPES.len()],
-            unwritten: VecDeque::new(),
-            error: None,
         }
     }
 
-    /// Prints the header.
+    /// Prints the headers.
     pub fn begin(&mut self) {
-        let done = self.sink.begin().and_then(|()| self.sink.flush());
-        self.record_progress(done);
+        self.tee.begin();
     }
 
-    /// Takes one record. After an output error, records are only counted.
-    pub fn record(&mut self, bytes: &[u8]) {
+    /// The buffer for a source's records.
+    #[must_use]
+    pub fn records(&self) -> Rc<RefCell<ReorderBuffer>> {
+        Rc::clone(&self.reorder)
+    }
+
+    /// Takes the records that have arrived, and passes on those that are due. True: there may be more.
+    pub fn consume(&mut self, source: &dyn Source) -> Result<bool> {
+        let now = mono_ns();
+        self.reorder.borrow_mut().set_now(now);
+        let more = source.take()?;
+        // Records still in the source are about as old as the newest one taken.
+        let newest = if more { self.reorder.borrow().newest_ns().min(now) } else { now };
+        self.pass_until(newest.saturating_sub(HOLD_NS));
+        Ok(more)
+    }
+
+    /// Passes on all records that have arrived.
+    pub fn drain(&mut self, source: &dyn Source) -> Result<()> {
+        let taken = loop {
+            match self.consume(source) {
+                Ok(true) => {}
+                taken => break taken,
+            }
+        };
+        // Including those from before an error.
+        self.pass_until(u64::MAX);
+        taken.map(drop)
+    }
+
+    fn pass_until(&mut self, until_ns: u64) {
+        let reorder = Rc::clone(&self.reorder);
+        reorder.borrow_mut().drain_until(until_ns, |bytes| self.pass(bytes));
+    }
+
+    /// Whether records are held that were not passed on.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.reorder.borrow().is_empty()
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
         self.received += 1;
         // Records without a valid event type count for the first one.
         let event_type = decode::event_type(bytes).unwrap_or_default();
         let tally = &mut self.tallies[event_type];
-        if self.left == Some(0) {
-            tally.over_count += 1;
+        if let Some(aggregate) = &mut self.aggregate {
+            if aggregate(bytes) {
+                tally.aggregated += 1;
+            } else {
+                tally.malformed += 1;
+            }
             return;
         }
         let clock = &self.clock;
-        match Event::decode(bytes, &self.types, |ns| clock.moment(ns)) {
-            Err(_) => tally.malformed += 1,
+        match Event::decode(bytes, &self.environment.types, |ns| clock.moment(ns)) {
+            Err(_) => {
+                tally.malformed += 1;
+                self.tee.malformed();
+            }
+            Ok(_) if self.left == Some(0) => tally.over_count += 1,
             // Events not fully written count as lost: the difference between submitted and the rest.
-            Ok(_) if self.error.is_some() => {}
-            Ok(event) => match self.sink.event(&event) {
-                Ok(()) => {
-                    self.unwritten.push_back((self.sink.progress().made, event_type));
+            Ok(event) => {
+                if self.tee.event(&event) {
                     self.left = self.left.map(|left| left - 1);
                 }
-                Err(error) => self.record_progress(Err(error)),
-            },
-        }
-    }
-
-    /// Counts a record that went to an aggregate; `taken` is false if it is malformed.
-    pub fn taken(&mut self, bytes: &[u8], taken: bool) {
-        self.received += 1;
-        let tally = &mut self.tallies[decode::event_type(bytes).unwrap_or_default()];
-        if taken {
-            tally.aggregated += 1;
-        } else {
-            tally.malformed += 1;
+            }
         }
     }
 
     /// Prints a summary.
     pub fn summary(&mut self, summary: &Summary<'_>) {
-        if self.error.is_none() {
-            let done = self.sink.summary(summary).and_then(|()| self.sink.flush());
-            self.record_progress(done);
-        }
+        self.tee.summary(summary);
     }
 
-    /// Flushes the output after a batch.
+    /// Flushes the outputs after a batch.
     pub fn flush(&mut self) {
-        if self.error.is_none() {
-            let done = self.sink.flush();
-            self.record_progress(done);
-        }
+        self.tee.flush();
+        self.tee.take_emitted(|event_type| self.tallies[event_type].emitted += 1);
+    }
+
+    /// The reader of that output went away.
+    pub fn hang_up(&mut self, output: usize) {
+        self.tee.hang_up(output);
     }
 
     /// Whether nothing more can or should be printed.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.error.is_some() || self.left == Some(0)
+        self.tee.failure().is_some() || self.left == Some(0)
     }
 
     /// Sets new layouts after a module was loaded.
     pub fn set_layouts(&mut self, layouts: Layouts) {
-        self.types.layouts = layouts;
+        self.environment.types.layouts = layouts;
     }
 
     /// Records received so far.
@@ -151,15 +170,15 @@ impl Pipeline {
         self.received
     }
 
-    /// The error that ended the output.
+    /// The failure of an output that ends the trace.
     #[must_use]
-    pub fn error(&self) -> Option<&io::Error> {
-        self.error.as_ref()
+    pub fn failure(&self) -> Option<Failure<'_>> {
+        self.tee.failure()
     }
 
-    /// Takes the error that ended the output.
-    pub fn take_error(&mut self) -> Option<io::Error> {
-        self.error.take()
+    /// Other failures of outputs that were not returned before.
+    pub fn new_failures(&mut self) -> Vec<Failure<'_>> {
+        self.tee.new_failures()
     }
 
     /// The accounting. At the end, records that were submitted but never arrived are lost; before, they are in transit.
@@ -168,58 +187,24 @@ impl Pipeline {
         &self,
         stage: Stage,
         kernel: &[(&'static EventType, KernelCounts)],
-        late: u64,
         evicted: Evicted,
     ) -> Accounting {
         let event_types = kernel.iter().map(|(event_type, counts)| {
             (event_type.name, self.tallies[usize::from(event_type.number)].counts(stage, *counts))
         });
         let duration_ns = self.clock.elapsed_ns();
-        Accounting { duration_ns, late, evicted, event_types: event_types.collect() }
+        // Aggregated events have no order.
+        let late = if self.aggregate.is_none() { self.reorder.borrow().late() } else { 0 };
+        let outputs = self.tee.accounts();
+        Accounting { duration_ns, late, evicted, event_types: event_types.collect(), outputs }
     }
 
-    /// Adds the accounting to the output.
+    /// Adds the accounting to the outputs.
     pub fn account(&mut self, stage: Stage, accounting: &Accounting) {
-        if self.error.is_some() {
-            return;
-        }
-        let now = self.clock.moment(clock::mono_ns());
-        let done = self.sink.account(stage, now, accounting).and_then(|()| self.sink.flush());
-        self.record_progress(done);
-    }
-
-    /// Counts the events that the sink has written, and keeps the first error.
-    fn record_progress(&mut self, result: io::Result<()>) {
-        let written = self.sink.progress().written;
-        while let Some(&(end, event_type)) = self.unwritten.front()
-            && end <= written
-        {
-            self.tallies[event_type].emitted += 1;
-            self.unwritten.pop_front();
-        }
-        if let Err(error) = result {
-            self.error.get_or_insert(error);
-        }
+        let now = self.clock.moment(mono_ns());
+        self.tee.account(stage, now, accounting);
     }
 }
 
-impl Tally {
-    fn counts(self, stage: Stage, kernel: KernelCounts) -> Counts {
-        let ours = self.emitted + self.over_count + self.malformed + self.aggregated;
-        let missing = kernel.submitted.saturating_sub(ours);
-        let in_transit = if stage == Stage::End { 0 } else { missing };
-        let running = if stage == Stage::End { 0 } else { kernel.running() };
-        Counts {
-            seen: (kernel.seen + kernel.skipped).saturating_sub(in_transit + running),
-            emitted: self.emitted,
-            aggregated: kernel.aggregated + self.aggregated,
-            filtered: kernel.filtered,
-            sampled_out: kernel.sampled_out,
-            rate_limited: kernel.rate_limited + self.over_count,
-            lost: kernel.lost + kernel.skipped + kernel.undecided + (missing - in_transit),
-            malformed: self.malformed,
-            recursion_misses: kernel.skipped,
-            lost_undecided: kernel.undecided,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

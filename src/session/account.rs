@@ -1,6 +1,5 @@
 //! Accounting: reads the programs' counters and reports them at the end, at intervals and on SIGUSR1.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,7 +9,7 @@ use super::trace::Trace;
 use crate::accounting::Evicted;
 use crate::events::{EventType, after_group};
 use crate::loader::Role;
-use crate::loader::source::Source;
+use crate::pipeline::source::Source;
 use crate::pipeline::{KernelCounts, Pipeline};
 use crate::sink::Stage;
 use crate::skel::Cpu;
@@ -22,19 +21,20 @@ const SETTLE_TRIES: usize = 20;
 impl Trace<'_, '_> {
     /// Drains the buffer after the programs were detached, and reports the accounting, whatever fails before; returns the
     /// first error.
-    pub(super) fn finish(&self, source: &Source<'_>, pipeline: &RefCell<Pipeline>) -> Result<()> {
-        pipeline.borrow_mut().clock.update();
-        let drained = self.drain_stopped(source);
-        pipeline.borrow_mut().flush();
+    pub(super) fn finish(&self, source: &dyn Source, pipeline: &mut Pipeline<'_>) -> Result<()> {
+        pipeline.clock.update();
+        let drained = self.drain_stopped(source, pipeline);
+        pipeline.flush();
+        self.report_failures(pipeline);
         let aggregated = self.print_summary(pipeline);
-        let accounted = self.account(Stage::End, source, pipeline);
+        let accounted = self.account(Stage::End, pipeline);
         drained.and(aggregated).and(accounted)
     }
 
     /// A program that was running when it was detached may take some µs to finish.
-    fn drain_stopped(&self, source: &Source<'_>) -> Result<()> {
+    fn drain_stopped(&self, source: &dyn Source, pipeline: &mut Pipeline<'_>) -> Result<()> {
         for _ in 0..50 {
-            source.drain()?;
+            pipeline.drain(source)?;
             // If they cannot be read, `account` fails.
             let cpus = summary::cpus(&self.loaded.skel).unwrap_or_default();
             let mut counts = self.event_types().map(|of| summary::counters(&cpus, of));
@@ -43,15 +43,10 @@ impl Trace<'_, '_> {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        source.drain()
+        pipeline.drain(source)
     }
 
-    pub(super) fn account(
-        &self,
-        stage: Stage,
-        source: &Source<'_>,
-        pipeline: &RefCell<Pipeline>,
-    ) -> Result<()> {
+    pub(super) fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) -> Result<()> {
         let evicted = evictions::evicted(&self.loaded.skel)?;
         let mut counts = Vec::new();
         let cpus = self.settled()?;
@@ -61,14 +56,12 @@ impl Trace<'_, '_> {
             self.resolve_undecided(event_type, &mut type_counts, &evicted);
             counts.push((event_type, type_counts));
         }
-        // Aggregated events have no order.
-        let late = if self.aggregate.is_none() { source.late() } else { 0 };
-        let mut pipeline = pipeline.borrow_mut();
-        let accounting = pipeline.accounting(stage, &counts, late, evicted);
+        let accounting = pipeline.accounting(stage, &counts, evicted);
         pipeline.account(stage, &accounting);
+        self.report_failures(pipeline);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::print_line(line));
-        } else if stage == Stage::End && pipeline.error().is_none() {
+        } else if stage == Stage::End && pipeline.failure().is_none() {
             // Not if the output ended first: what `| head` does not read counts as lost, too.
             accounting.warning().iter().for_each(|line| output::print_line(line));
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::config::{Fields, Format, Output, Usage};
+use crate::config::{Fields, Output, Usage};
 use crate::events::EventType;
 use crate::events::life::SAMPLED;
 use crate::sink::template::EVENT_TYPE;
@@ -56,7 +56,8 @@ pub fn select(
 
 /// Does the event types' view choose the columns? Text output shows only those of the standard columns.
 fn by_view(output: &Output) -> bool {
-    output.format == Format::Text && output.fields == Fields::Standard
+    let all_text = output.destinations.iter().all(|destination| destination.format.is_text);
+    all_text && output.fields == Fields::Standard
 }
 
 fn table(

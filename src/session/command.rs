@@ -1,23 +1,23 @@
 //! The traced command: checks before it starts, and processes that it leaves behind.
 
-use std::cell::RefCell;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use libbpf_rs::MapCore;
 
 use super::child::Child;
+use super::destinations::Opened;
+use super::event_loop::{EventLoop, Interest};
+use super::follow::Token;
 use super::trace::Trace;
-use super::wait::Waiter;
 use crate::pipeline::Pipeline;
-use crate::stdio::{Stdout, print_line};
+use crate::stdio::print_line;
 use crate::summary::evictions;
 
 impl Trace<'_, '_> {
     /// Starts the command, if any, unless the trace would fail or end at once.
     pub(super) fn start_command(
         &self,
-        pipeline: &RefCell<Pipeline>,
-        waiter: &Waiter<'_>,
+        pipeline: &Pipeline<'_>,
+        events: &mut EventLoop<Token>,
         child: &mut Option<Child>,
     ) -> Result<()> {
         let Some((program, args)) = self.config.command.split_first() else {
@@ -26,16 +26,16 @@ impl Trace<'_, '_> {
         if self.processes().next().is_none() {
             bail!("cannot trace a command: the iterator over open files did not run");
         }
-        if let Some(error) = pipeline.borrow().error() {
-            bail!("cannot write the output: {error}");
+        if let Some(failure) = pipeline.failure() {
+            bail!("{}: {}", failure.what(), failure.error);
         }
-        Stdout::new().and_then(|out| out.check()).context("cannot write the output")?;
+        self.outputs.iter().try_for_each(Opened::check)?;
         if self.signals.ended_by().is_some() {
             return Ok(());
         }
         let started = Child::spawn(program, args, self.signals, self.config.output.quiet)?;
         // From here on, any failure waits for it to exit.
-        waiter.add_child(child.insert(started))
+        events.register(child.insert(started).pidfd(), Interest::Readable, Token::Child)
     }
 
     /// Waits for the command to exit, and warns of processes that continue.

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::output;
-use super::trace::{SCAN_SHARE, Trace};
+use super::scan::SCAN_SHARE;
+use super::trace::Trace;
 use crate::loader::plan::LISTEN_SCAN;
 
 /// How often snapshots are taken.

@@ -1,16 +1,21 @@
 //! One trace: plans it from the options and the kernel's features, and tries the plan's variants until one runs.
 
 mod account;
+mod announce;
 pub mod child;
 pub mod columns;
 mod command;
+mod destinations;
+mod environment;
+pub mod event_loop;
+mod follow;
 mod listen;
 pub mod output;
 pub mod priority;
+mod scan;
 pub mod signals;
 mod time;
 mod trace;
-pub mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
@@ -23,14 +28,13 @@ use self::signals::Signals;
 use self::trace::Trace;
 use crate::config::summary::SummaryCommand;
 use crate::config::{Config, Fields, Transport, Usage};
-use crate::events::{EventType, Types, drop};
+use crate::events::EventType;
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
+use crate::loader::live::{possible_cpus, whole_size};
 use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, missing_hooks, plan};
-use crate::loader::source::{possible_cpus, whole_size};
 use crate::loader::{self, CoreTypes, Refused, files};
 use crate::privilege;
 use crate::summary;
-use crate::symbols::Symbols;
 
 /// Traces those event types. The exit status is the command's, if one was run.
 pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
@@ -73,8 +77,9 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
         output::print_line("note: --pid takes process IDs of the host, not of this PID namespace");
     }
+    let outputs = destinations::open(&config.output, signals)?;
     let core_types = CoreTypes::new(&kernel);
-    let types = types(config, event_types, &selection, &kernel, &core_types);
+    let environment = environment::live(config, event_types, &selection, &kernel, &core_types);
     // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
@@ -92,6 +97,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
                         plan: &plan,
                         variant,
                         selection: &selection,
+                        outputs: &outputs,
                         loaded,
                         signals,
                         aggregate: config
@@ -102,7 +108,7 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
                         ownerless: RefCell::default(),
                         warned_untraced: Cell::default(),
                     }
-                    .run(types.clone())
+                    .run(environment.clone())
                 });
         match started {
             Err(error) if error.is::<Refused>() => {
@@ -128,39 +134,6 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
         "; for the verifier's messages, run with -v"
     };
     bail!("no reader works on this kernel: {}{hint}{namespace}", refused.join("; "))
-}
-
-/// The kernel types and names that decoding needs.
-fn types(
-    config: &Config,
-    event_types: &[&'static EventType],
-    selection: &Selection,
-    kernel: &Kernel,
-    core_types: &CoreTypes,
-) -> Types {
-    let mut types = kernel.types();
-    if event_types.iter().any(|event_type| event_type.number == drop::EVENT_TYPE.number) {
-        types.drop_reasons = kernel.drop_reasons();
-    }
-    if selection.code {
-        types.symbols = symbols(config, core_types);
-    }
-    types
-}
-
-/// Kernel symbols. Addresses are shown only if the kernel shows them to the caller without elevated privileges.
-fn symbols(config: &Config, core_types: &CoreTypes) -> Symbols {
-    let symbols = match Symbols::load() {
-        Some(symbols) if !privilege::elevated() => return symbols,
-        Some(symbols) => symbols,
-        None => loader::code::symbols(core_types).unwrap_or_default(),
-    };
-    if symbols.is_empty() && !config.output.quiet {
-        output::print_line(
-            "note: the kernel hides its symbols, so `location` and `stack` are null: grant CAP_SYSLOG and set kernel.kptr_restrict below 2",
-        );
-    }
-    symbols.names_only()
 }
 
 /// Sampling applies to `probe` only.

@@ -1,27 +1,20 @@
-//! Creates the sink for the requested format.
+//! Creates the sink of an output.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use super::columns::Selection;
-use crate::config::{Fields, Format, Output};
+use crate::config::{Destination, Fields, Output};
 use crate::events::{EventType, View};
-use crate::sink::Sink;
-use crate::sink::csv::Csv;
-use crate::sink::jsonl::Jsonl;
 use crate::sink::template::{EVENT_TYPE, Template};
-use crate::sink::text::{Cell, CellPart, Layout, Text};
-use crate::stdio::Stdout;
+use crate::sink::text::{Cell, CellPart, Layout};
+use crate::sink::{Columns, Sink};
 pub use crate::stdio::print_line;
 use crate::table::{ColumnSet, MergedColumn, Selected, Set, Type, Unit};
-
-/// A sink on standard output.
-pub fn sink(output: &Output, selection: &Selection) -> io::Result<Box<dyn Sink>> {
-    Ok(sink_into(Stdout::new()?, output, selection))
-}
 
 /// A sink on any writer.
 pub fn sink_into<W: Write + 'static>(
     out: W,
+    destination: &Destination,
     output: &Output,
     selection: &Selection,
 ) -> Box<dyn Sink> {
@@ -29,17 +22,19 @@ pub fn sink_into<W: Write + 'static>(
     if let Some(template) = &output.template {
         return Box::new(Template::new(out, &tables, template));
     }
-    match output.format {
-        Format::Jsonl => Box::new(Jsonl::new(out, &tables)),
-        Format::Csv => Box::new(Csv::new(out, &tables, output.header)),
-        Format::Text => Box::new(Text::new(out, text_layout(output, selection, &tables), &tables)),
-    }
+    let layout = text_layout(destination, output, selection, &tables);
+    (destination.format.create)(Box::new(out), &Columns { tables, header: output.header, layout })
 }
 
 /// The named fields in their order. Else for one event type: the columns of its view, or the command's, and other requested
 /// fields on the lines below. For several: the common columns, followed on the same line by the rest of each one's view, or by
 /// all fields.
-fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> Layout {
+fn text_layout(
+    destination: &Destination,
+    output: &Output,
+    selection: &Selection,
+    tables: &[ColumnSet],
+) -> Layout {
     let (cells, details, inline) = match (&selection.tables[..], output.view, &output.fields) {
         ([], ..) => Default::default(),
         (several, _, Fields::Named(names)) => {
@@ -79,8 +74,9 @@ fn text_layout(output: &Output, selection: &Selection, tables: &[ColumnSet]) -> 
         details,
         inline,
         header: output.header,
-        color: output.color,
-        redraw: output.redraw,
+        color: destination.color,
+        redraw: destination.redraw,
+        rows: destination.rows,
     }
 }
 

@@ -7,11 +7,19 @@ use std::io::{self, Write};
 use super::jsonl::write_ip;
 use super::out::Out;
 use super::time::TimeFormat;
-use super::{Progress, Sink, Stage};
+use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::escape;
 use crate::table::summary::{BUCKET, Summary};
 use crate::table::{ColumnSet, MergedColumn, Moment, Row, Value};
+
+/// The format.
+pub static FORMAT: Format = Format {
+    name: "csv",
+    doc: "Comma-separated values.",
+    is_text: false,
+    create: |out, columns| Box::new(Csv::new(out, &columns.tables, columns.header)),
+};
 
 /// The sink.
 pub struct Csv<W: Write> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::out::Out;
 use super::time::TimeFormat;
-use super::{Progress, Sink, Stage};
+use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::escape;
 use crate::symbols::Symbols;
@@ -49,6 +49,14 @@ impl Key {
         }
     }
 }
+
+/// The format.
+pub static FORMAT: Format = Format {
+    name: "jsonl",
+    doc: "One JSON object per line.",
+    is_text: false,
+    create: |out, columns| Box::new(Jsonl::new(out, &columns.tables)),
+};
 
 /// The sink.
 pub struct Jsonl<W: Write> {
@@ -171,8 +179,12 @@ impl<W: Write> Sink for Jsonl<W> {
             write!(out, "{}\"{event_type}\":", if i == 0 { "" } else { "," })?;
             serde_json::to_writer(&mut *out, counts)?;
         }
-        out.extend_from_slice(b"}}");
-        self.buffer.push(b'\n');
+        out.push(b'}');
+        if !accounting.outputs.is_empty() {
+            out.extend_from_slice(b",\"outputs\":");
+            serde_json::to_writer(&mut *out, &accounting.outputs)?;
+        }
+        out.extend_from_slice(b"}\n");
         Ok(())
     }
 

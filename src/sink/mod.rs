@@ -8,12 +8,12 @@ pub mod template;
 pub mod text;
 mod time;
 
-use std::io;
+use std::io::{self, Write};
 
 pub use self::out::Progress;
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
-use crate::table::{Moment, Row};
+use crate::table::{ColumnSet, Moment, Row};
 
 /// When the accounting is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,40 @@ pub enum Stage {
     End,
 }
 
-/// An output format. An output error ends the run, quietly for a closed pipe.
+/// An output format.
+#[derive(Debug)]
+pub struct Format {
+    /// As in `--output`, and the name of its module.
+    pub name: &'static str,
+    /// For the help.
+    pub doc: &'static str,
+    /// For people: it shows an event type's view, and may be in colour.
+    pub is_text: bool,
+    pub create: fn(Box<dyn Write>, &Columns) -> Box<dyn Sink>,
+}
+
+impl PartialEq for Format {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Format {}
+
+/// Every format.
+pub static FORMATS: &[&Format] = &[&text::FORMAT, &jsonl::FORMAT, &csv::FORMAT];
+
+/// The columns to print.
+pub struct Columns {
+    /// Of each event type.
+    pub tables: Vec<ColumnSet>,
+    /// Their titles are printed.
+    pub header: bool,
+    /// Their places on the terminal.
+    pub layout: text::Layout,
+}
+
+/// Writes events and summaries in a format. An error ends the output.
 pub trait Sink {
     /// Prints the header, before the first event.
     fn begin(&mut self) -> io::Result<()>;

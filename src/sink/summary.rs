@@ -9,6 +9,8 @@ use crate::table::{Type, Value};
 pub(super) struct TextStyle {
     pub(super) header: bool,
     pub(super) color: bool,
+    /// The maximum number of rows.
+    pub(super) rows: usize,
 }
 
 /// The length of the longest bar.
@@ -58,6 +60,7 @@ fn lines(
     let rows: Vec<Vec<String>> = summary
         .lines
         .iter()
+        .take(style.rows)
         .map(|line| views.iter().map(|view| cell(shape, line, view, time)).collect())
         .collect();
     let widths: Vec<usize> = views
@@ -267,6 +270,7 @@ mod tests {
                     header: true,
                     color: false,
                     redraw: format == "screen",
+                    rows: None,
                 },
                 &[],
             )),

@@ -11,7 +11,7 @@ use super::jsonl::write_ip;
 use super::out::Out;
 use super::summary::TextStyle;
 use super::time::TimeFormat;
-use super::{Progress, Sink, Stage};
+use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::table::summary::Summary;
 use crate::table::{ColumnSet, MergedColumn, Moment, Row, Type, Unit, Value};
@@ -68,6 +68,7 @@ pub(super) fn is_left(ty: Type) -> bool {
 }
 
 /// The layout of the lines.
+#[derive(Clone, Default)]
 pub struct Layout {
     pub cells: Vec<Cell>,
     /// Further fields of each event type, as `name:value`.
@@ -78,7 +79,17 @@ pub struct Layout {
     pub color: bool,
     /// Each summary replaces the previous one.
     pub redraw: bool,
+    /// The maximum number of rows of a summary.
+    pub rows: Option<usize>,
 }
+
+/// The format.
+pub static FORMAT: Format = Format {
+    name: "text",
+    doc: "Aligned columns, for people.",
+    is_text: true,
+    create: |out, columns| Box::new(Text::new(out, columns.layout.clone(), &columns.tables)),
+};
 
 /// The sink.
 pub struct Text<W: Write> {
@@ -233,7 +244,8 @@ impl<W: Write> Sink for Text<W> {
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
-        let style = TextStyle { header: self.layout.header, color: self.layout.color };
+        let Layout { header, color, rows, .. } = self.layout;
+        let style = TextStyle { header, color, rows: rows.unwrap_or(usize::MAX) };
         if self.layout.redraw {
             self.buffer.extend_from_slice(CLEAR);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::texts::command_lines;
-use crate::support::{Fixture, Launch, Server, Tracer, is_root, note, traffic_in};
+use crate::support::{Fixture, Launch, Server, TempDir, Tracer, is_root, note, traffic_in};
 
 /// Options that name what only the reader's host has.
 const OF_A_HOST: &[&str] = &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--"];
@@ -13,15 +13,22 @@ const PRINTS: &[&str] =
 /// Tracers at a time.
 const AT_ONCE: usize = 6;
 
-/// They end sooner here than they say.
-fn without_duration(words: &[String]) -> Vec<&str> {
+/// They end sooner here than they say, and write their files into a directory that goes.
+fn adapted(words: &[String], dir: &TempDir) -> Vec<String> {
     let mut words = words.iter().map(String::as_str);
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
-        if matches!(word, "-d" | "--duration") {
-            words.next();
-        } else {
-            kept.push(word);
+        match word {
+            "-d" | "--duration" => drop(words.next()),
+            "-o" | "--output" => {
+                let output = words.next().expect("a format");
+                let path = |(format, path): (&str, &str)| {
+                    format!("{format}={}", dir.path().join(path).display())
+                };
+                let output = output.split_once('=').map_or_else(|| output.to_owned(), path);
+                kept.extend([word.to_owned(), output]);
+            }
+            word => kept.push(word.to_owned()),
         }
     }
     kept
@@ -31,6 +38,7 @@ fn without_duration(words: &[String]) -> Vec<&str> {
 fn documented_commands_trace() {
     need!(is_root(), "not root");
     let fixture = Fixture::new();
+    let dir = TempDir::new();
     let server =
         Server::start_in(&fixture.ns.launch(), &format!("[::]:{}", fixture.port), Some("cubic"));
     let all: BTreeSet<Vec<String>> = command_lines().into_iter().map(|(_, words)| words).collect();
@@ -46,7 +54,8 @@ fn documented_commands_trace() {
     assert!(run.len() * 2 > all.len());
     for group in run.chunks(AT_ONCE) {
         let start = |words: &&Vec<String>| {
-            let mut args = without_duration(words);
+            let args = adapted(words, &dir);
+            let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
             if !prints(words) {
                 args.extend(["--duration", "300ms"]);
             }

@@ -48,6 +48,7 @@ mod names;
 mod open_before;
 mod opening;
 mod output;
+mod outputs;
 mod owner;
 mod path_mtu;
 #[macro_use]

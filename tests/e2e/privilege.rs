@@ -1,7 +1,7 @@
 //! The program with rights that its caller does not have: by file capabilities, and by a set-user-ID bit.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
@@ -118,6 +118,33 @@ fn a_command_runs_with_its_callers_rights() {
             assert_eq!(line(set), ["0000000000000000"], "{}", output.stderr);
         }
         assert!(!output.stderr.contains("anon_inode"), "{}", output.stderr);
+    }
+}
+
+/// Files are opened with the caller's permissions, and are the caller's.
+#[test]
+fn outputs_are_the_callers_files() {
+    need!(is_root(), "not root");
+    let installed = Installed::new();
+    need!(installed.is_some(), "no file capabilities here");
+    let Some(installed) = installed else { return };
+    let dir = installed.dir.path().join("nobodys");
+    fs::create_dir(&dir).expect("a directory");
+    std::os::unix::fs::chown(&dir, Some(65534), Some(65534)).expect("an owner");
+    for (i, program) in installed.programs.iter().enumerate() {
+        let launch = installed.launch(program);
+        let trace = |path: &Path| {
+            let output = format!("csv={}", path.display());
+            run(&launch, &["-P", "1", "-d", "10ms", "-q", "-o", &output])
+        };
+        let denied = trace(&installed.dir.path().join("denied"));
+        assert_eq!(denied.status.code(), Some(1), "{}", denied.stderr);
+        assert!(denied.stderr.contains("/denied: Permission denied"), "{}", denied.stderr);
+        let path = dir.join(i.to_string());
+        let written = trace(&path);
+        assert!(written.status.success(), "{}", written.stderr);
+        let file = fs::metadata(&path).expect("the file");
+        assert_eq!((file.uid(), file.mode() & 0o777), (65534, 0o600));
     }
 }
 

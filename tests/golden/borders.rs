@@ -1,15 +1,15 @@
 //! Whatever bytes the kernel has for names, no format lets through what a terminal would act upon or not show.
 
 use proptest::prelude::*;
-use tcc_trace::config::{Fields, Format, Output};
+use tcc_trace::config::{Destination, Fields, Output};
 use tcc_trace::escape::unescape;
 use tcc_trace::events::EVENT_TYPES;
 use tcc_trace::session::columns::select;
-use tcc_trace::session::output::sink_into;
 use tcc_trace::sink::template::{Align, Piece};
+use tcc_trace::sink::{FORMATS, jsonl, text};
 
 use super::records::records;
-use super::{FORMATS, Written, decode, types};
+use super::{Written, decode, sink_into, types};
 
 /// Controls, and the format characters of Unicode 15 as its file of general categories lists them.
 fn hidden(c: char) -> bool {
@@ -60,13 +60,14 @@ proptest! {
         let (kind, types, mut shown_names) = (&EVENT_TYPES[at], types(), 0);
         let cell = |name: &str| Piece::Column { name: name.into(), align: Align::ByType, width: 0 };
         let line = vec![cell("comm"), Piece::Text("|".into()), cell("time")];
-        let formats = FORMATS.iter().map(|(format, _)| (*format, None));
-        for (format, template) in formats.chain([(Format::Text, Some(line))]) {
+        let formats = FORMATS.iter().map(|format| (*format, None));
+        for (format, template) in formats.chain([(&text::FORMAT, Some(line))]) {
             let fields = match template {
                 Some(_) => Fields::Named(vec!["comm".into(), "time".into()]),
                 None => Fields::All,
             };
-            let output = Output { format, fields, template, header: true, ..Output::default() };
+            let destinations = vec![Destination::new(format, None)];
+            let output = Output { destinations, fields, template, header: true, ..Output::default() };
             let selection = select(&[kind], &output, |_| true).expect("columns that there are");
             let written = Written::default();
             let mut sink = sink_into(written.clone(), &output, &selection);
@@ -76,8 +77,8 @@ proptest! {
             }
             sink.flush().unwrap();
             let text = String::from_utf8(written.0.take()).expect("UTF-8");
-            prop_assert!(!text.replace('\n', "").contains(hidden), "{format:?}: {text:?}");
-            if format == Format::Jsonl {
+            prop_assert!(!text.replace('\n', "").contains(hidden), "{}: {text:?}", format.name);
+            if format == &jsonl::FORMAT {
                 for line in text.lines() {
                     let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
                     for (_, column) in NAMES {

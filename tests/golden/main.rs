@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use records::{CODE, REASON, records};
-use tcc_trace::config::{Fields, Format, Output};
+use tcc_trace::config::{Destination, Fields, Output};
 use tcc_trace::decode::Event;
+use tcc_trace::environment::{ClockReading, Environment};
 use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline};
 use tcc_trace::session::columns::{Selection, select};
-use tcc_trace::session::output::sink_into;
+use tcc_trace::session::output;
+use tcc_trace::sink::{FORMATS, Format, Sink, text};
 use tcc_trace::skel::{Head, ProbeRecord, ProbeStd, bytes};
 use tcc_trace::symbols::Symbols;
-use tcc_trace::table::{Column, Moment, Row, Type, Value};
+use tcc_trace::table::{Column, Member, Moment, Row, Type, Value};
 
-const FORMATS: [(Format, &str); 3] =
-    [(Format::Text, "txt"), (Format::Jsonl, "jsonl"), (Format::Csv, "csv")];
 /// From CLOCK_MONOTONIC to the wall clock.
 const OFFSET_NS: i64 = 1_700_000_000_000_000_000;
 
@@ -62,8 +62,13 @@ fn decode<'t>(record: &[u8], types: &'t Types) -> Event<'t> {
     Event::decode(record, types, moment).expect("a record of this event type")
 }
 
-fn output(format: Format, fields: Fields) -> Output {
-    Output { format, fields, header: true, ..Output::default() }
+fn output(format: &'static Format, fields: Fields) -> Output {
+    let destinations = vec![Destination::new(format, None)];
+    Output { destinations, fields, header: true, ..Output::default() }
+}
+
+fn sink_into(written: Written, output: &Output, selection: &Selection) -> Box<dyn Sink> {
+    output::sink_into(written, &output.destinations[0], output, selection)
 }
 
 fn selection(event_type: &'static EventType, output: &Output) -> Selection {
@@ -71,7 +76,7 @@ fn selection(event_type: &'static EventType, output: &Output) -> Selection {
 }
 
 /// The standard fields, then all of them.
-fn printed(event_type: &'static EventType, format: Format, types: &Types) -> Vec<u8> {
+fn printed(event_type: &'static EventType, format: &'static Format, types: &Types) -> Vec<u8> {
     let written = Written::default();
     for fields in [Fields::Standard, Fields::All] {
         let output = output(format, fields);
@@ -94,7 +99,8 @@ fn every_event_type_is_printed_as_before() {
     let types = types();
     let mut different = Vec::new();
     for event_type in EVENT_TYPES {
-        for (format, extension) in FORMATS {
+        for format in FORMATS {
+            let extension = if *format == &text::FORMAT { "txt" } else { format.name };
             let path = golden(event_type.name, extension);
             let now = printed(event_type, format, &types);
             if std::env::var_os("UPDATE").is_some() {
@@ -113,6 +119,35 @@ fn every_event_type_is_printed_as_before() {
         "{}\nIf that is meant: UPDATE=1 cargo test --test golden",
         different.join("\n")
     );
+}
+
+/// An environment that was stored decodes the records to the same output, and selects the same columns.
+#[test]
+fn a_stored_environment_decodes_the_same() {
+    let mut environment = Environment {
+        host: "host".to_owned(),
+        kernel: "6.18.0".to_owned(),
+        clock: ClockReading { start_ns: 5, wall_offset_ns: OFFSET_NS },
+        types: types(),
+        ..Environment::default()
+    };
+    let columns = (EVENT_TYPES[0].columns)();
+    let needed: Vec<Member> = columns.iter().filter_map(|column| column.need).collect();
+    environment.add_missing(needed[0]);
+    let json = serde_json::to_string(&environment).unwrap();
+    let stored: Environment = serde_json::from_str(&json).unwrap();
+    assert_eq!(stored, environment);
+    assert!(!stored.has(needed[0]) && needed.iter().any(|&member| stored.has(member)));
+    for event_type in EVENT_TYPES {
+        for format in FORMATS {
+            let [now, before] =
+                [&stored, &environment].map(|e| printed(event_type, format, &e.types));
+            assert!(now == before, "{}: {}", event_type.name, format.name);
+        }
+    }
+    // Every column has a value in a record, so what was not stored would be missed.
+    let empty = printed(&EVENT_TYPES[0], FORMATS[0], &Types::default());
+    assert!(empty != printed(&EVENT_TYPES[0], FORMATS[0], &stored.types));
 }
 
 /// The longest IPv4 ends and large values do not move a sample's cells from under their titles.
@@ -137,7 +172,7 @@ fn a_sample_is_a_line_of_a_terminal() {
         snd_wnd: 9_999_999, ..ProbeStd::default()
     };
     let written = Written::default();
-    let output = output(Format::Text, Fields::Standard);
+    let output = output(&text::FORMAT, Fields::Standard);
     let mut sink = sink_into(written.clone(), &output, &selection(event_type, &output));
     sink.begin().unwrap();
     let small = ProbeRecord { head, ..ProbeRecord::default() };
@@ -179,7 +214,7 @@ fn every_value_is_in_text() {
                 if event_types.len() == 1 { in_view(column) } else { is_common(column) }
             };
             for fields in [Fields::Standard, Fields::All] {
-                let output = output(Format::Text, fields.clone());
+                let output = output(&text::FORMAT, fields.clone());
                 let selection = select(event_types, &output, |_| true).expect("no field was named");
                 let wanted = |column: &Column| {
                     // A list has lines of its own.
@@ -214,7 +249,7 @@ fn every_value_is_in_text() {
 fn named_fields_of_several_types_are_a_table() {
     let types = types();
     let named = ["sport", "class", "old_state", "pid"].map(str::to_owned);
-    let output = output(Format::Text, Fields::Named(named.into()));
+    let output = output(&text::FORMAT, Fields::Named(named.into()));
     let event_types =
         ["retransmit", "state"].map(|name| tcc_trace::events::event_type(name).unwrap());
     let selection = select(&event_types, &output, |_| true).expect("these fields");

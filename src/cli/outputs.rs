@@ -1,0 +1,147 @@
+//! `--output FORMAT[=PATH]`, which may be repeated.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, Error};
+
+use super::args::{ColorArg, OutputArgs};
+use crate::config::{Config, Destination};
+use crate::escape;
+use crate::sink::{FORMATS, Format};
+
+/// One `--output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputArg {
+    pub format: &'static Format,
+    /// `None`: standard output, which is also written `-`.
+    pub path: Option<PathBuf>,
+}
+
+/// Parses `FORMAT` or `FORMAT=PATH`; a path may have any bytes.
+#[derive(Clone)]
+pub struct OutputParser;
+
+impl TypedValueParser for OutputParser {
+    type Value = OutputArg;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<OutputArg, Error> {
+        let bytes = value.as_bytes();
+        let (name, path) = match bytes.iter().position(|&byte| byte == b'=') {
+            None => (bytes, None),
+            Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]))),
+        };
+        let shown = arg.map(ToString::to_string).unwrap_or_default();
+        if let Some(format) = FORMATS.iter().find(|format| format.name.as_bytes() == name) {
+            let path = path.filter(|path| *path != "-").map(PathBuf::from);
+            return Ok(OutputArg { format, path });
+        }
+        let mut error = Error::new(ErrorKind::InvalidValue).with_cmd(command);
+        let name = String::from_utf8_lossy(name).into_owned();
+        error.insert(ContextKind::InvalidArg, ContextValue::String(shown));
+        error.insert(ContextKind::InvalidValue, ContextValue::String(name));
+        let names = FORMATS.iter().map(|format| format.name.to_owned()).collect();
+        error.insert(ContextKind::ValidValue, ContextValue::Strings(names));
+        Err(error)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |format: &&Format| PossibleValue::new(format.name).help(format.doc);
+        Some(Box::new(FORMATS.iter().map(value)))
+    }
+}
+
+impl OutputArgs {
+    /// Whether any of the outputs is text.
+    pub fn has_text(&self) -> bool {
+        self.output.iter().any(|output| output.format.is_text)
+    }
+
+    /// The outputs, of which two must not go to the same place.
+    pub fn destinations(&self) -> Result<Vec<Destination>> {
+        for (i, output) in self.output.iter().enumerate() {
+            if output.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                bail!("-o {}: empty path; name a file after `=`", name(output));
+            }
+            if let Some(other) = self.output[..i].iter().find(|other| other.path == output.path) {
+                let (one, two) = (name(other), name(output));
+                match &output.path {
+                    None => bail!(
+                        "-o {one} and -o {two} both write to standard output; give one of them a file: -o {}=FILE",
+                        output.format.name
+                    ),
+                    Some(_) => bail!(
+                        "-o {one} and -o {two} write to the same file; give each output its own path"
+                    ),
+                }
+            }
+        }
+        let destination = |output: &OutputArg| Destination {
+            color: output.format.is_text
+                && match self.color {
+                    ColorArg::Always => true,
+                    ColorArg::Never => false,
+                    ColorArg::Auto => output.path.is_none() && colored_terminal(),
+                },
+            ..Destination::new(output.format, output.path.clone())
+        };
+        Ok(self.output.iter().map(destination).collect())
+    }
+}
+
+fn colored_terminal() -> bool {
+    std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `csv=events.csv`.
+fn name(output: &OutputArg) -> String {
+    match &output.path {
+        None => output.format.name.to_owned(),
+        Some(path) => format!("{}={}", output.format.name, escape::path(path)),
+    }
+}
+
+/// Tables in text: at most that many rows, and on a terminal each replaces the previous one.
+pub fn tables_on_screen(config: &mut Config, rows: Option<usize>, clear: bool) {
+    let redraw = clear && std::io::stdout().is_terminal();
+    for destination in config.output.destinations.iter_mut().filter(|d| d.format.is_text) {
+        destination.rows = rows;
+        destination.redraw = redraw && destination.path.is_none();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::*;
+
+    fn parse(value: &[u8]) -> Result<OutputArg, Error> {
+        let command = OutputArgs::augment_args(Command::new("test"));
+        OutputParser.parse_ref(&command, None, OsStr::from_bytes(value))
+    }
+
+    #[test]
+    fn a_format_may_have_a_path() {
+        let parsed = |value: &[u8]| {
+            let OutputArg { format, path } = parse(value).unwrap();
+            (format.name, path.map(PathBuf::into_os_string))
+        };
+        assert_eq!(parsed(b"jsonl"), ("jsonl", None));
+        assert_eq!(parsed(b"csv=-"), ("csv", None));
+        assert_eq!(parsed(b"csv=a=b"), ("csv", Some("a=b".into())));
+        assert_eq!(parsed(b"text=\xff"), ("text", Some(OsStr::from_bytes(b"\xff").into())));
+        assert!(parse(b"xml=a").is_err() && parse(b"=a").is_err() && parse(b"").is_err());
+    }
+}

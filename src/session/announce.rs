@@ -1,0 +1,67 @@
+//! The notes at the start of a trace: what is traced, and how.
+
+use super::output;
+use super::trace::Trace;
+use crate::config::summary::SummaryCommand;
+use crate::loader::KERNEL_CLOCK;
+use crate::loader::live::whole_size;
+
+impl Trace<'_, '_> {
+    /// Their tracepoints, each once.
+    fn hooks(&self) -> Vec<&'static str> {
+        let mut hooks: Vec<&str> = Vec::new();
+        for hook in self.event_types().flat_map(|event_type| self.variant.hooks_of(event_type)) {
+            if !hooks.contains(&hook) {
+                hooks.push(hook);
+            }
+        }
+        hooks
+    }
+
+    pub(super) fn announce(&self) {
+        let output = &self.config.output;
+        if output.quiet {
+            return;
+        }
+        self.variant.notes.iter().for_each(|note| output::print_line(&format!("note: {note}")));
+        let size = whole_size(self.plan.transport, self.config.kernel_options.buffer_size);
+        let unit = if size.is_multiple_of(1 << 20) {
+            format!("{} MiB", size >> 20)
+        } else {
+            format!("{} KiB", size >> 10)
+        };
+        let way = match self.config.summary.as_ref().map(|summary| &summary.what) {
+            Some(
+                SummaryCommand::Rtt(_)
+                | SummaryCommand::Connlat(_)
+                | SummaryCommand::Retrans(_)
+                | SummaryCommand::Cong(_),
+            ) => "counted in the kernel".to_owned(),
+            Some(SummaryCommand::Top(_)) => "all connections read each interval".to_owned(),
+            Some(SummaryCommand::Listeners(_)) => {
+                "all listening sockets read each interval".to_owned()
+            }
+            None => format!("{} of {unit}", self.plan.transport.name()),
+        };
+        output::print_line(&format!(
+            "tracing {} (reader {}, {way}); Ctrl-C ends it",
+            self.hooks().join(", "),
+            self.variant.reader.name(),
+        ));
+        if output.verbose {
+            output::print_line(&format!(
+                "reader {}: {}",
+                self.variant.reader.name(),
+                self.variant.description
+            ));
+            output::print_line(&format!(
+                "programs: {}",
+                [KERNEL_CLOCK]
+                    .into_iter()
+                    .chain(self.variant.program_names())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ));
+        }
+    }
+}
