@@ -34,10 +34,14 @@ use crate::symbols::Symbols;
 
 /// Traces those event types. The exit status is the command's, if one was run.
 pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
+    run_on(Kernel::new(config.kernel_options.btf.as_deref()), config, event_types)
+}
+
+/// The same on a kernel whose BTF was read already: parsing it takes a noticeable part of the startup time.
+pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     let signals = Signals::start()?;
     // The verifier's messages contain kernel addresses.
     loader::set_log(config.output.verbose && !privilege::elevated());
-    let kernel = Kernel::new(config.kernel_options.btf.as_deref());
     // Usage errors come first, and need no privileges.
     let selection = match config.summary {
         Some(_) => {
