@@ -11,7 +11,8 @@ use super::conflicts::{of_limits, refuse};
 use super::parse;
 use super::summary::{HEADING, SCREEN, aggregated};
 use crate::config::Config;
-use crate::config::summary::{Listeners, SummaryCommand, SummaryOptions};
+use crate::config::summary::{Listeners, RowOptions, SummaryOptions};
+use crate::summary::listeners;
 
 #[derive(Args, Debug)]
 pub struct ListenersArgs {
@@ -34,8 +35,11 @@ impl ListenersArgs {
         let text = self.trace.output.output == OutputFormat::Text;
         let rows = self.rows.map(|rows| rows as usize).or(text.then_some(SCREEN));
         let redraw = text && !self.no_clear && std::io::stdout().is_terminal();
-        let what = SummaryCommand::Listeners(Listeners { rows });
-        let summarise = SummaryOptions { interval: Some(self.interval), what };
+        let summarise = SummaryOptions {
+            interval: Some(self.interval),
+            aggregate: &listeners::AGGREGATE,
+            rows: RowOptions::Listeners(Listeners { rows }),
+        };
         let mut config = aggregated(self.trace, "listeners", summarise)?;
         config.output.redraw = redraw;
         Ok(config)

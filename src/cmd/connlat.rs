@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cli::Side;
-use crate::config::summary::{SummaryCommand, SummaryOptions, TimeField};
+use crate::config::summary::{RowOptions, SummaryOptions, TimeField};
 use crate::config::{Config, EventFilters};
 use crate::events::{EventType, accept, connect};
 use crate::kernel::Kernel;
@@ -17,7 +17,7 @@ pub fn run(config: Config, side: Side, min_duration: Option<Duration>) -> Result
         Config { event_filters: EventFilters { min_duration, ..config.event_filters }, ..config };
     let kernel = Kernel::new(config.kernel_options.btf.as_deref());
     let event_types = event_types(&config, &kernel, side);
-    if let Some(SummaryOptions { what: SummaryCommand::Connlat(histograms), .. }) =
+    if let Some(SummaryOptions { rows: RowOptions::Histograms(histograms), .. }) =
         &mut config.summary
     {
         histograms.fields =

@@ -14,7 +14,6 @@ use super::signals::{self, Signals};
 use super::wait::{Waiter, WakeReason};
 use super::{listen, output, priority};
 use crate::config::Config;
-use crate::config::summary::SummaryCommand;
 use crate::events::ca::ALGORITHMS;
 use crate::events::{EventType, Hook, Types};
 use crate::kernel::{self, Kernel};
@@ -195,17 +194,8 @@ impl Trace<'_, '_> {
         } else {
             format!("{} KiB", size >> 10)
         };
-        let way = match self.config.summary.as_ref().map(|summary| &summary.what) {
-            Some(
-                SummaryCommand::Rtt(_)
-                | SummaryCommand::Connlat(_)
-                | SummaryCommand::Retrans(_)
-                | SummaryCommand::Cong(_),
-            ) => "counted in the kernel".to_owned(),
-            Some(SummaryCommand::Top(_)) => "all connections read each interval".to_owned(),
-            Some(SummaryCommand::Listeners(_)) => {
-                "all listening sockets read each interval".to_owned()
-            }
+        let way = match &self.config.summary {
+            Some(summary) => summary.aggregate.method().to_owned(),
             None => format!("{} of {unit}", self.plan.transport.name()),
         };
         output::print_line(&format!(
