@@ -2,7 +2,7 @@
 
 use libbpf_rs::{MapCore, MapFlags};
 
-use super::totals::Counts;
+use super::totals::RowCounts;
 use crate::events::tcp_probe::copy;
 use crate::skel::Histogram;
 use crate::table::summary::Bucket;
@@ -126,7 +126,7 @@ impl Counted {
     }
 }
 
-impl Counts for Counted {
+impl RowCounts for Counted {
     /// Extremes are exact if they moved, else taken from the buckets.
     fn since(&self, before: &Self) -> Self {
         let earlier = |number| {

@@ -6,7 +6,7 @@ use libbpf_rs::MapCore;
 use super::Span;
 use super::counted::{Counted, ERROR_PERCENT};
 use super::key::{self, OwnKey, column};
-use super::totals::{Counts, Entry, RowsOf, Snapshot, SnapshotOf, Table};
+use super::totals::{RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::{Histograms, TimeField};
 use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
@@ -119,7 +119,7 @@ impl HistogramTable {
     }
 }
 
-impl Table for HistogramTable {
+impl TotalsTable for HistogramTable {
     type Key = Vec<u8>;
     type Gauges = ();
     type Counts = Counted;
@@ -127,7 +127,7 @@ impl Table for HistogramTable {
     fn totals(&mut self, loaded: &Loaded<'_>) -> Result<SnapshotOf<Self>> {
         const ERROR: &str = "cannot read the histograms";
         let maps = &loaded.skel.maps;
-        let entry = |counts| Entry { gauges: (), counts };
+        let entry = |counts| RowTotals { gauges: (), counts };
         let mut rows = Vec::new();
         for key in maps.histograms.keys() {
             let counted = Counted::read(&maps.histograms, &key, self.options.per_cpu());
@@ -152,7 +152,7 @@ impl Table for HistogramTable {
                 if let Some(sum) = self.retired.get_mut(part) {
                     sum.add(&counts);
                 }
-                retired.push((key.clone(), Entry { gauges: (), counts }));
+                retired.push((key.clone(), RowTotals { gauges: (), counts }));
             }
         }
         Ok(retired)

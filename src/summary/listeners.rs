@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Span;
 use super::key::column;
-use super::totals::{Counters, Counts, Entry, RowsOf, Snapshot, SnapshotOf, Table};
+use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::Listeners;
 use crate::events::ca::until_nul;
 use crate::events::listen_drop::sends_cookies;
@@ -70,9 +70,9 @@ const VIEW: &[ViewColumn] = &[
 const DROPS: usize = 0;
 const CLOSED: usize = 1;
 
-type Drops = Counters<2>;
+type Drops = CounterRow<2>;
 /// A socket's last record, and its drops.
-type SocketRow = Entry<ListenDropRecord, Drops>;
+type SocketRow = RowTotals<ListenDropRecord, Drops>;
 
 /// A socket that listens.
 struct Listening {
@@ -159,8 +159,8 @@ impl ListenerTable {
 
     fn new_row(&mut self, record: ListenDropRecord) -> (u64, SocketRow) {
         self.next_id += 1;
-        let counts = Counters([record.drops.into(), record.closed.into()]);
-        (self.next_id, Entry { gauges: record, counts })
+        let counts = CounterRow([record.drops.into(), record.closed.into()]);
+        (self.next_id, RowTotals { gauges: record, counts })
     }
 
     fn all(&self) -> SnapshotOf<Self> {
@@ -173,7 +173,7 @@ impl ListenerTable {
     }
 }
 
-impl Table for ListenerTable {
+impl TotalsTable for ListenerTable {
     type Key = u64;
     type Gauges = ListenDropRecord;
     type Counts = Drops;
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(rows(&all), [(3, 7, 7, 0)]);
         assert_eq!(
             all.all().retired,
-            [Counters([8, 0])],
+            [CounterRow([8, 0])],
             "and those of a socket that is gone stay"
         );
     }

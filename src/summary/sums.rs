@@ -7,7 +7,7 @@ use libbpf_rs::{MapCore, MapFlags};
 
 use super::Span;
 use super::key::{self, OwnKey};
-use super::totals::{Counters, Counts, Entry, RowsOf, SnapshotOf, Table};
+use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, SnapshotOf, TotalsTable};
 use crate::config::summary::{self, Keys};
 use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
@@ -24,11 +24,11 @@ pub const SUMS: usize = skel::Sums::COUNT;
 const STATES: usize = CongSum::TCC_SUM_CHANGES.0 as usize;
 
 /// A row, and the cookie of its connection.
-type SumRow = Entry<Option<u64>, Counters<SUMS>>;
+type SumRow = RowTotals<Option<u64>, CounterRow<SUMS>>;
 
 fn row_of(bytes: Option<Vec<u8>>) -> SumRow {
     let row: skel::Sums = bytes.as_deref().and_then(copy).unwrap_or_default();
-    Entry { gauges: Some(row.cookie).filter(|&cookie| cookie != 0), counts: Counters(row.n) }
+    RowTotals { gauges: Some(row.cookie).filter(|&cookie| cookie != 0), counts: CounterRow(row.n) }
 }
 
 /// The map `sums`.
@@ -37,7 +37,7 @@ pub struct SumTable {
     keys: Keys,
     max_rows: usize,
     shape: SummarySchema,
-    retired: Counters<SUMS>,
+    retired: CounterRow<SUMS>,
 }
 
 impl SumTable {
@@ -58,7 +58,7 @@ impl SumTable {
                 columns: aggregate.columns.iter().collect(),
                 form: Form::Lines([&key::views(by)[..], layout.view].concat()),
             },
-            retired: Counters::default(),
+            retired: CounterRow::default(),
         }
     }
 
@@ -83,10 +83,10 @@ impl SumTable {
     }
 }
 
-impl Table for SumTable {
+impl TotalsTable for SumTable {
     type Key = Vec<u8>;
     type Gauges = Option<u64>;
-    type Counts = Counters<SUMS>;
+    type Counts = CounterRow<SUMS>;
 
     fn totals(&mut self, loaded: &Loaded<'_>) -> Result<SnapshotOf<Self>> {
         let maps = &loaded.skel.maps;
@@ -120,7 +120,7 @@ impl Table for SumTable {
         Ok(retired)
     }
 
-    fn events(&self, _: usize, counts: &Counters<SUMS>) -> u64 {
+    fn events(&self, _: usize, counts: &CounterRow<SUMS>) -> u64 {
         counts.0.get(self.layout.events).copied().unwrap_or_default()
     }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::Span;
 use super::key::column;
-use super::totals::{Counters, Counts, Entry, RowsOf, Snapshot, SnapshotOf, Table};
+use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::{Sort, Top};
 use crate::events::ca::until_nul;
 use crate::events::names::{TCP_STATES, name};
@@ -75,9 +75,9 @@ const TX: usize = 1;
 const RETRANS: usize = 2;
 const ENDED: usize = 3;
 
-type Traffic = Counters<4>;
+type Traffic = CounterRow<4>;
 /// A connection's last snapshot, and its traffic.
-type ConnectionRow = Entry<Rc<ConnSnapshot>, Traffic>;
+type ConnectionRow = RowTotals<Rc<ConnSnapshot>, Traffic>;
 
 /// A connection and its traffic since the trace began.
 struct Connection {
@@ -97,7 +97,7 @@ impl Connection {
         begun
     }
 
-    /// The next snapshot. Counters of a socket that was disconnected and connected again start from zero.
+    /// The next snapshot. CounterRow of a socket that was disconnected and connected again start from zero.
     fn next(&mut self, snapshot: ConnSnapshot) {
         let before = self.last.clone();
         let (old, new) = (&before.event.tcp, &snapshot.event.tcp);
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     fn row(&self) -> (u64, ConnectionRow) {
-        (self.id, Entry { gauges: self.last.clone(), counts: self.traffic })
+        (self.id, RowTotals { gauges: self.last.clone(), counts: self.traffic })
     }
 }
 
@@ -264,7 +264,7 @@ impl ConnectionTable {
     }
 }
 
-impl Table for ConnectionTable {
+impl TotalsTable for ConnectionTable {
     type Key = u64;
     type Gauges = Rc<ConnSnapshot>;
     type Counts = Traffic;

@@ -1,6 +1,6 @@
 //! Totals since the trace began, and the intervals between them.
 //!
-//! A [`Table`] reads totals; it takes no differences. [`Intervals`] does, for all of them: of a row's counts an interval has
+//! A [`TotalsTable`] reads totals; it takes no differences. [`Intervals`] does, for all of them: of a row's counts an interval has
 //! what was added, of its gauges the newest values.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::loader::Loaded;
 use crate::table::summary::Summary;
 
 /// Counts of a row, which only grow.
-pub trait Counts: Clone + Default {
+pub trait RowCounts: Clone + Default {
     /// What was added since an earlier moment.
     #[must_use]
     fn since(&self, before: &Self) -> Self;
@@ -27,15 +27,15 @@ pub trait Counts: Clone + Default {
 
 /// Counters. One that is read a moment too early may fall for an instant; its interval is empty then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counters<const N: usize>(pub [u64; N]);
+pub struct CounterRow<const N: usize>(pub [u64; N]);
 
-impl<const N: usize> Default for Counters<N> {
+impl<const N: usize> Default for CounterRow<N> {
     fn default() -> Self {
-        Counters([0; N])
+        CounterRow([0; N])
     }
 }
 
-impl<const N: usize> Counts for Counters<N> {
+impl<const N: usize> RowCounts for CounterRow<N> {
     fn since(&self, before: &Self) -> Self {
         let mut since = *self;
         since.0.iter_mut().zip(before.0).for_each(|(n, before)| *n = n.saturating_sub(before));
@@ -53,7 +53,7 @@ impl<const N: usize> Counts for Counters<N> {
 
 /// A row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry<G, C> {
+pub struct RowTotals<G, C> {
     /// The newest values.
     pub gauges: G,
     /// Since the trace began, or of an interval.
@@ -64,23 +64,27 @@ pub struct Entry<G, C> {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot<K, G, C> {
     /// In any order.
-    pub rows: Vec<(K, Entry<G, C>)>,
+    pub rows: Vec<(K, RowTotals<G, C>)>,
     /// Keys that found no room, together: one row for each part of the table.
-    pub rest: Vec<Entry<G, C>>,
+    pub rest: Vec<RowTotals<G, C>>,
     /// The last totals of rows that were removed, for each part. With these, totals are exact whatever was removed.
     pub retired: Vec<C>,
 }
 
 /// A snapshot of a table.
-pub type SnapshotOf<T> = Snapshot<<T as Table>::Key, <T as Table>::Gauges, <T as Table>::Counts>;
+pub type SnapshotOf<T> =
+    Snapshot<<T as TotalsTable>::Key, <T as TotalsTable>::Gauges, <T as TotalsTable>::Counts>;
 /// Rows of a table.
-pub type RowsOf<T> = Vec<(<T as Table>::Key, Entry<<T as Table>::Gauges, <T as Table>::Counts>)>;
+pub type RowsOf<T> = Vec<(
+    <T as TotalsTable>::Key,
+    RowTotals<<T as TotalsTable>::Gauges, <T as TotalsTable>::Counts>,
+)>;
 
 /// An aggregate: totals of rows.
-pub trait Table {
+pub trait TotalsTable {
     type Key: Clone + Eq + Hash;
     type Gauges;
-    type Counts: Counts;
+    type Counts: RowCounts;
 
     /// See [`Aggregate::begin`].
     fn begin(&mut self, _: &Loaded<'_>) -> Result<()> {
@@ -122,7 +126,7 @@ pub(super) struct Baseline<K, C> {
     rest: Vec<C>,
 }
 
-impl<K: Clone + Eq + Hash, C: Counts> Baseline<K, C> {
+impl<K: Clone + Eq + Hash, C: RowCounts> Baseline<K, C> {
     pub(super) fn new() -> Self {
         Baseline { rows: HashMap::new(), rest: Vec::new() }
     }
@@ -148,13 +152,13 @@ impl<K: Clone + Eq + Hash, C: Counts> Baseline<K, C> {
     }
 }
 
-fn difference<C: Counts>(counts: &mut C, before: &mut C) {
+fn difference<C: RowCounts>(counts: &mut C, before: &mut C) {
     *counts = counts.since(before);
     before.add(counts);
 }
 
 /// Prints a table's intervals, or its totals at the end.
-pub struct Intervals<T: Table> {
+pub struct Intervals<T: TotalsTable> {
     table: T,
     /// Each summary covers its interval; else there is one, of the whole run.
     intervals: bool,
@@ -163,7 +167,7 @@ pub struct Intervals<T: Table> {
     counted: u64,
 }
 
-impl<T: Table> Intervals<T> {
+impl<T: TotalsTable> Intervals<T> {
     #[must_use]
     pub fn new(table: T, intervals: bool) -> Self {
         Intervals { table, intervals, before: Baseline::new(), reported: 0, counted: 0 }
@@ -177,7 +181,7 @@ impl<T: Table> Intervals<T> {
     }
 }
 
-impl<T: Table> Aggregate for Intervals<T> {
+impl<T: TotalsTable> Aggregate for Intervals<T> {
     fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         self.table.begin(loaded)
     }

@@ -123,6 +123,6 @@ proptest! {
             prop_assert_eq!(sums.get(&cookie), Some(&(bytes * (readings + 1))));
         }
         let total: u64 = lives.iter().map(|(_, readings, bytes, _)| bytes * (readings + 1)).sum();
-        prop_assert_eq!(all.all().retired, [Counters([2 * total, total, 0, lives.len() as u64])]);
+        prop_assert_eq!(all.all().retired, [CounterRow([2 * total, total, 0, lives.len() as u64])]);
     }
 }

@@ -13,7 +13,7 @@ struct Map<C> {
     retired: C,
 }
 
-impl<C: Counts> Map<C> {
+impl<C: RowCounts> Map<C> {
     fn count(&mut self, key: u8, event: &C) {
         if self.rows.contains_key(&key) || self.rows.len() < self.room {
             self.rows.entry(key).or_default().add(event);
@@ -23,7 +23,7 @@ impl<C: Counts> Map<C> {
     }
 
     fn totals(&self) -> Snapshot<u8, (), C> {
-        let entry = |counts: &C| Entry { gauges: (), counts: counts.clone() };
+        let entry = |counts: &C| RowTotals { gauges: (), counts: counts.clone() };
         Snapshot {
             rows: self.rows.iter().map(|(key, counts)| (*key, entry(counts))).collect(),
             rest: vec![entry(&self.rest)],
@@ -32,16 +32,16 @@ impl<C: Counts> Map<C> {
     }
 }
 
-fn sum<C: Counts>(rows: &Snapshot<u8, (), C>) -> C {
+fn sum<C: RowCounts>(rows: &Snapshot<u8, (), C>) -> C {
     let mut sum = C::default();
     rows.rows.iter().for_each(|(_, row)| sum.add(&row.counts));
     rows.rest.iter().for_each(|row| sum.add(&row.counts));
     sum
 }
 
-/// Counts events of those keys; after each batch an interval ends, in which idle rows are removed. `late` is counted to such
-/// a row between its being read and removed. Returns the sum of the intervals and that of the last totals.
-fn intervals<C: Counts>(room: usize, batches: &[Vec<u8>], event: impl Fn(u8) -> C) -> (C, C) {
+/// Counts events of those keys. After each batch an interval ends, in which idle rows are removed, each after one more event.
+/// Returns the sum of the intervals and that of the last totals.
+fn intervals<C: RowCounts>(room: usize, batches: &[Vec<u8>], event: impl Fn(u8) -> C) -> (C, C) {
     let empty = || (C::default(), C::default());
     let ((rest, retired), mut reported) = (empty(), C::default());
     let mut map = Map { room, rows: HashMap::new(), rest, retired };
@@ -91,7 +91,7 @@ proptest! {
         batches in proptest::collection::vec(proptest::collection::vec(0..8_u8, 0..20), 1..30),
     ) {
         let events = truth(room, &batches);
-        let (reported, all) = intervals(room, &batches, |key| Counters([1, key.into()]));
+        let (reported, all) = intervals(room, &batches, |key| CounterRow([1, key.into()]));
         prop_assert_eq!(reported, all);
         prop_assert_eq!(all.0[0], events);
         let histogram = |key: u8| Counted {
@@ -107,15 +107,15 @@ proptest! {
     }
 }
 
-fn snapshot(rows: &[(u8, u64)], rest: u64) -> Snapshot<u8, u64, Counters<1>> {
-    let row = |&(key, n): &(u8, u64)| (key, Entry { gauges: n, counts: Counters([n]) });
-    let rest = vec![Entry { gauges: 0, counts: Counters([rest]) }];
+fn snapshot(rows: &[(u8, u64)], rest: u64) -> Snapshot<u8, u64, CounterRow<1>> {
+    let row = |&(key, n): &(u8, u64)| (key, RowTotals { gauges: n, counts: CounterRow([n]) });
+    let rest = vec![RowTotals { gauges: 0, counts: CounterRow([rest]) }];
     Snapshot { rows: rows.iter().map(row).collect(), rest, retired: Vec::new() }
 }
 
 fn advanced(
-    before: &mut Baseline<u8, Counters<1>>,
-    mut now: Snapshot<u8, u64, Counters<1>>,
+    before: &mut Baseline<u8, CounterRow<1>>,
+    mut now: Snapshot<u8, u64, CounterRow<1>>,
 ) -> Vec<(u64, u64)> {
     before.advance(&mut now);
     let rows = now.rows.iter().map(|(_, row)| row).chain(&now.rest);
