@@ -56,8 +56,8 @@ fn the_schema_has_every_column() {
     let records = schema["oneOf"].as_array().expect("records");
     let titles: Vec<&Value> = records.iter().map(|record| &record["title"]).collect();
     let event_types: Vec<&str> = tcc_trace::events::EVENT_TYPES.iter().map(|e| e.name).collect();
-    let others = ["retrans", "cong", "rtt", "connlat", "top", "listeners", "stats", "end"];
-    assert_eq!(titles, [&event_types[..], &others].concat());
+    let aggregates: Vec<&str> = tcc_trace::summary::AGGREGATES.iter().map(|a| a.command).collect();
+    assert_eq!(titles, [&event_types[..], &aggregates, &["stats", "end"]].concat());
     let pages = tcc_trace::cmd::reference::pages();
     let page = |name: &str| {
         let found = pages.iter().find(|(file, _)| file.strip_suffix(".md") == Some(name));

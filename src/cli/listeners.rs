@@ -11,7 +11,8 @@ use super::outputs::tables_on_screen;
 use super::parse;
 use super::summary::{HEADING, SCREEN, aggregated};
 use crate::config::Config;
-use crate::config::summary::{Listeners, SummaryCommand, SummaryOptions};
+use crate::config::summary::{Listeners, RowOptions, SummaryOptions};
+use crate::summary::listeners;
 
 #[derive(Args, Debug)]
 pub struct ListenersArgs {
@@ -32,8 +33,11 @@ impl ListenersArgs {
     pub fn into_config(self) -> Result<Config> {
         refuse("listeners", &of_limits(&self.trace))?;
         let rows = self.rows.map(|rows| rows as usize);
-        let what = SummaryCommand::Listeners(Listeners { rows });
-        let summarise = SummaryOptions { interval: Some(self.interval), what };
+        let summarise = SummaryOptions {
+            interval: Some(self.interval),
+            aggregate: &listeners::AGGREGATE,
+            rows: RowOptions::Listeners(Listeners { rows }),
+        };
         let mut config = aggregated(self.trace, "listeners", summarise)?;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)

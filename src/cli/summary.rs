@@ -11,9 +11,10 @@ use super::outputs::tables_on_screen;
 use super::{Side, parse};
 use crate::config::Config;
 use crate::config::summary::{
-    By, Histograms, Keys, Sort, SummaryCommand, SummaryOptions, Sums, TimeField, Top,
+    By, Histograms, Keys, RowOptions, Sort, SummaryOptions, Sums, TimeField, Top,
 };
-use crate::table::summary::Scale;
+use crate::summary::{cong, connlat, retrans, rtt, top};
+use crate::table::summary::{AggregateType, Scale};
 
 #[derive(Args, Debug)]
 pub struct RttArgs {
@@ -86,7 +87,7 @@ pub struct RetransArgs {
 
 impl RetransArgs {
     pub fn into_config(self) -> Result<Config> {
-        into_sums(self.by, &self.rows, self.trace, "retrans", SummaryCommand::Retrans)
+        into_sums(self.by, &self.rows, self.trace, &retrans::AGGREGATE)
     }
 }
 
@@ -109,7 +110,7 @@ impl CongArgs {
         if !self.by.is_empty() {
             refuse("cong --by", &of_limits(&self.trace))?;
         }
-        let mut config = into_sums(self.by, &self.rows, self.trace, "cong", SummaryCommand::Cong)?;
+        let mut config = into_sums(self.by, &self.rows, self.trace, &cong::AGGREGATE)?;
         config.kernel_options.inferred = self.inferred;
         Ok(config)
     }
@@ -120,8 +121,7 @@ fn into_sums(
     by: Vec<ByArg>,
     rows: &RowArgs,
     trace: TraceArgs,
-    command: &str,
-    what: impl FnOnce(Sums) -> SummaryCommand,
+    aggregate: &'static AggregateType,
 ) -> Result<Config> {
     if by.is_empty() {
         return match rows.given() {
@@ -132,13 +132,14 @@ fn into_sums(
             None => trace.into_config(),
         };
     }
-    let command = format!("{command} --by");
+    let command = format!("{} --by", aggregate.command);
     refuse(&command, &of_records(&trace))?;
     let mut keys = rows.keys(&by)?;
     // A connection's last segments, and on some kernels its first, are retransmitted without a cookie.
     keys.by.iter_mut().filter(|by| **by == By::Conn).for_each(|by| *by = By::Ends);
     let sums = Sums { keys, max_rows: rows.max_rows.unwrap_or(ROWS) };
-    let summarise = SummaryOptions { interval: rows.interval, what: what(sums) };
+    let summarise =
+        SummaryOptions { interval: rows.interval, aggregate, rows: RowOptions::Sums(sums) };
     let mut config = aggregated(trace, &command, summarise)?;
     config.kernel_options.buffer_size = Some(SMALLEST_BUFFER);
     Ok(config)
@@ -218,8 +219,11 @@ impl TopArgs {
             SortArg::Rtt => Sort::Rtt,
         };
         let rows = self.rows.map(|rows| rows as usize);
-        let what = SummaryCommand::Top(Top { sort, rows });
-        let summarise = SummaryOptions { interval: Some(self.interval), what };
+        let summarise = SummaryOptions {
+            interval: Some(self.interval),
+            aggregate: &top::AGGREGATE,
+            rows: RowOptions::Connections(Top { sort, rows }),
+        };
         let mut config = aggregated(self.trace, "top", summarise)?;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)
@@ -290,7 +294,12 @@ impl RttArgs {
             scale: scale(self.unit, &self.trace)?,
             max_rows: self.rows.max_rows,
         };
-        into_histograms("rtt", SummaryCommand::Rtt(histograms), self.rows.interval, self.trace)
+        let summarise = SummaryOptions {
+            interval: self.rows.interval,
+            aggregate: &rtt::AGGREGATE,
+            rows: RowOptions::Histograms(histograms),
+        };
+        into_histograms("rtt", summarise, self.trace)
     }
 }
 
@@ -315,8 +324,12 @@ impl ConnlatArgs {
             scale: scale(self.unit, &self.trace)?,
             max_rows: self.rows.max_rows,
         };
-        let what = SummaryCommand::Connlat(histograms);
-        into_histograms("connlat --histogram", what, self.rows.interval, self.trace)
+        let summarise = SummaryOptions {
+            interval: self.rows.interval,
+            aggregate: &connlat::AGGREGATE,
+            rows: RowOptions::Histograms(histograms),
+        };
+        into_histograms("connlat --histogram", summarise, self.trace)
     }
 }
 
@@ -330,14 +343,9 @@ fn scale(unit: Option<UnitArg>, trace: &TraceArgs) -> Result<Scale> {
     })
 }
 
-fn into_histograms(
-    command: &str,
-    what: SummaryCommand,
-    interval: Option<Duration>,
-    trace: TraceArgs,
-) -> Result<Config> {
+fn into_histograms(command: &str, summarise: SummaryOptions, trace: TraceArgs) -> Result<Config> {
     refuse(command, &of_records(&trace))?;
-    let mut config = aggregated(trace, command, SummaryOptions { interval, what })?;
+    let mut config = aggregated(trace, command, summarise)?;
     config.kernel_options.buffer_size = Some(SMALLEST_BUFFER);
     Ok(config)
 }

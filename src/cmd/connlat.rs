@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cli::Side;
-use crate::config::summary::{SummaryCommand, SummaryOptions, TimeField};
+use crate::config::summary::{RowOptions, SummaryOptions, TimeField};
 use crate::config::{Config, EventFilters};
 use crate::events::{EventType, accept, connect};
 use crate::kernel::Kernel;
@@ -15,14 +15,15 @@ use crate::session;
 pub fn run(config: Config, side: Side, min_duration: Option<Duration>) -> Result<u8> {
     let mut config =
         Config { event_filters: EventFilters { min_duration, ..config.event_filters }, ..config };
-    let event_types = event_types(&config, side);
-    if let Some(SummaryOptions { what: SummaryCommand::Connlat(histograms), .. }) =
+    let kernel = Kernel::new(config.kernel_options.btf.as_deref());
+    let event_types = event_types(&config, &kernel, side);
+    if let Some(SummaryOptions { rows: RowOptions::Histograms(histograms), .. }) =
         &mut config.summary
     {
         histograms.fields =
             event_types.iter().flat_map(|event_type| fields(event_type)).copied().collect();
     }
-    session::run(&config, &event_types)
+    session::run_on(kernel, &config, &event_types)
 }
 
 /// The times counted for an event type.
@@ -35,13 +36,13 @@ fn fields(event_type: &EventType) -> &'static [TimeField] {
 }
 
 /// Both sides fall back to the client's, with a note, where the kernel does not support the server's.
-fn event_types(config: &Config, side: Side) -> Vec<&'static EventType> {
+fn event_types(config: &Config, kernel: &Kernel, side: Side) -> Vec<&'static EventType> {
     match side {
         Side::Client => return vec![&connect::EVENT_TYPE],
         Side::Server => return vec![&accept::EVENT_TYPE],
         Side::Both => {}
     }
-    match Kernel::new(config.kernel_options.btf.as_deref()).missing(&accept::EVENT_TYPE) {
+    match kernel.missing(&accept::EVENT_TYPE) {
         None => vec![&connect::EVENT_TYPE, &accept::EVENT_TYPE],
         Some(why) => {
             if !config.output.quiet {

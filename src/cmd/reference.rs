@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use clap::{Arg, Command, CommandFactory};
 
-use super::schema::{ACCOUNTS, BUCKETS, INTERVAL, KEY, SUMMARIES, meaning, set};
+use super::schema::{ACCOUNTS, BUCKETS, INTERVAL, KEY, meaning, set};
 use crate::accounting::{Accounting, Counts, Evicted, OutputAccount};
 use crate::cli::Cli;
 use crate::events::ca::{ALGORITHMS, Algorithm};
 use crate::events::{EVENT_TYPES, EventType, common, socket};
-use crate::summary::key;
+use crate::summary::{AGGREGATES, key};
 use crate::table::Column;
-use crate::table::summary::BUCKET;
+use crate::table::summary::{AggregateType, BUCKET};
 
 /// File name and text of every page.
 #[must_use]
@@ -144,13 +144,18 @@ fn summaries() -> String {
     page += "| member | meaning |\n|---|---|\n";
     let members = INTERVAL.iter().chain([&("key", KEY), &("buckets", BUCKETS)]);
     rows("", members, &mut page);
-    page += "\n## Keys\n\nKey of `retrans`, `cong`, `rtt` and `connlat`: the columns requested by `--by`.\n\n";
+    let keyed = commands(has_shared_key);
+    let _ = write!(page, "\n## Keys\n\nKey of {keyed}: the columns requested by `--by`.\n\n");
     table(&key::KEY, &mut page);
-    page += "\n## Buckets\n\nBuckets of `rtt` and `connlat`. In JSONL, they are named without `bucket_`.\n\n";
+    let _ = write!(
+        page,
+        "\n## Buckets\n\nBuckets of {}. In JSONL, they are named without `bucket_`.\n\n",
+        commands(AggregateType::has_buckets)
+    );
     table(&BUCKET, &mut page);
-    for record in SUMMARIES {
+    for record in AGGREGATES {
         let _ = writeln!(page, "\n## {}\n\n{}\n", record.command, record.doc);
-        if !std::ptr::eq(record.key, &raw const key::KEY[..]) {
+        if !has_shared_key(record) {
             page += "Key:\n\n";
             table(record.key, &mut page);
             page += "\nColumns:\n\n";
@@ -158,6 +163,22 @@ fn summaries() -> String {
         table(record.columns, &mut page);
     }
     page
+}
+
+/// The key is made of `--by`.
+fn has_shared_key(aggregate: &AggregateType) -> bool {
+    std::ptr::eq(aggregate.key, &raw const key::KEY[..])
+}
+
+/// The commands whose aggregates are such: "`a`, `b` and `c`".
+fn commands(such: impl Fn(&AggregateType) -> bool) -> String {
+    let names = AGGREGATES.iter().filter(|aggregate| such(aggregate));
+    let names: Vec<String> = names.map(|aggregate| format!("`{}`", aggregate.command)).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 fn rows<'d>(

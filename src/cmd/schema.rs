@@ -8,43 +8,14 @@ use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
 use crate::suggest;
-use crate::summary::{cong, connlat, key, listeners, retrans, rtt, top};
-use crate::table::summary::BUCKET;
+use crate::summary::AGGREGATES;
+use crate::table::summary::{AggregateType, BUCKET};
 use crate::table::{Column, Set, Type};
 
 /// Accounting records, with their meaning.
 pub(super) const ACCOUNTS: &[(&str, &str)] = &[
     ("stats", "Event counters so far (`--stats`, SIGUSR1)."),
     ("end", "Event counters of the whole run: the last record."),
-];
-
-/// The records of a command that aggregates.
-pub(super) struct SummaryRecord {
-    pub command: &'static str,
-    pub doc: &'static str,
-    /// All columns that a key can have.
-    pub key: &'static [Column],
-    pub columns: &'static [Column],
-    pub has_buckets: bool,
-}
-
-const fn summary_record(
-    command: &'static str,
-    doc: &'static str,
-    key: &'static [Column],
-    columns: &'static [Column],
-    has_buckets: bool,
-) -> SummaryRecord {
-    SummaryRecord { command, doc, key, columns, has_buckets }
-}
-
-pub(super) static SUMMARIES: &[SummaryRecord] = &[
-    summary_record("retrans", retrans::DOC, &key::KEY, &retrans::COLUMNS, false),
-    summary_record("cong", cong::DOC, &key::KEY, &cong::COLUMNS, false),
-    summary_record("rtt", rtt::DOC, &key::KEY, &rtt::COLUMNS, true),
-    summary_record("connlat", connlat::DOC, &key::KEY, &connlat::COLUMNS, true),
-    summary_record("top", top::DOC, &top::KEY, &top::COLUMNS, false),
-    summary_record("listeners", listeners::DOC, &listeners::KEY, &listeners::COLUMNS, false),
 ];
 
 /// Members of every summary record but its key and columns, with their meaning.
@@ -58,7 +29,8 @@ pub(super) const BUCKETS: &str = "Non-empty buckets, ascending. Both ends are in
 pub fn run(args: &SchemaArgs) -> Result<u8> {
     let wanted = |name: &str| args.event_type.as_deref().is_none_or(|requested| requested == name);
     let events = EVENT_TYPES.iter().filter(|event_type| wanted(event_type.name)).map(record);
-    let summaries = SUMMARIES.iter().filter(|record| wanted(record.command)).map(summary);
+    let summaries =
+        AGGREGATES.iter().filter(|aggregate| wanted(aggregate.command)).map(|of| summary(of));
     let accounts =
         ACCOUNTS.iter().filter(|(name, _)| wanted(name)).map(|(name, doc)| account(name, doc));
     let records: Vec<Value> = events.chain(summaries).chain(accounts).collect();
@@ -66,7 +38,7 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
         let known: Vec<&str> = EVENT_TYPES
             .iter()
             .map(|event_type| event_type.name)
-            .chain(SUMMARIES.iter().map(|record| record.command))
+            .chain(AGGREGATES.iter().map(|aggregate| aggregate.command))
             .chain(ACCOUNTS.iter().map(|(name, _)| *name))
             .collect();
         let name = args.event_type.as_deref().unwrap_or_default();
@@ -136,7 +108,7 @@ fn properties<'c>(columns: impl IntoIterator<Item = &'c Column>) -> Map<String, 
     columns.into_iter().map(|column| (column.name.to_owned(), property(column))).collect()
 }
 
-fn summary(record: &SummaryRecord) -> Value {
+fn summary(record: &AggregateType) -> Value {
     let mut members = Map::new();
     members.insert("type".into(), json!({ "const": "summary" }));
     members.insert("command".into(), json!({ "const": record.command }));
@@ -159,7 +131,7 @@ fn summary(record: &SummaryRecord) -> Value {
         }),
     );
     members.extend(properties(record.columns));
-    if record.has_buckets {
+    if record.has_buckets() {
         let bucket = BUCKET
             .iter()
             .map(|column| (column.name.trim_start_matches("bucket_").to_owned(), property(column)));

@@ -2,49 +2,43 @@
 
 use std::time::Duration;
 
-use crate::table::summary::Scale;
+use crate::table::summary::{AggregateType, Scale};
 
 #[derive(Clone, Debug)]
 pub struct SummaryOptions {
     /// Time between summaries; `None`: one at the end.
     pub interval: Option<Duration>,
-    pub what: SummaryCommand,
+    pub aggregate: &'static AggregateType,
+    pub rows: RowOptions,
 }
 
+/// Which rows there are, by the aggregate's source.
 #[derive(Clone, Debug)]
-pub enum SummaryCommand {
-    Rtt(Histograms),
-    Connlat(Histograms),
-    Top(Top),
+pub enum RowOptions {
+    Histograms(Histograms),
+    Sums(Sums),
+    Connections(Top),
     Listeners(Listeners),
-    Retrans(Sums),
-    Cong(Sums),
 }
 
-impl SummaryCommand {
-    /// Options of commands that print sums.
+impl RowOptions {
+    /// Those of sums.
     #[must_use]
     pub fn sums(&self) -> Option<&Sums> {
         match self {
-            SummaryCommand::Retrans(sums) | SummaryCommand::Cong(sums) => Some(sums),
-            SummaryCommand::Rtt(_)
-            | SummaryCommand::Connlat(_)
-            | SummaryCommand::Top(_)
-            | SummaryCommand::Listeners(_) => None,
+            RowOptions::Sums(sums) => Some(sums),
+            RowOptions::Histograms(_) | RowOptions::Connections(_) | RowOptions::Listeners(_) => {
+                None
+            }
         }
     }
 
-    /// Options of commands that print histograms.
+    /// Those of histograms.
     #[must_use]
     pub fn histograms(&self) -> Option<&Histograms> {
         match self {
-            SummaryCommand::Rtt(histograms) | SummaryCommand::Connlat(histograms) => {
-                Some(histograms)
-            }
-            SummaryCommand::Retrans(_)
-            | SummaryCommand::Cong(_)
-            | SummaryCommand::Top(_)
-            | SummaryCommand::Listeners(_) => None,
+            RowOptions::Histograms(histograms) => Some(histograms),
+            RowOptions::Sums(_) | RowOptions::Connections(_) | RowOptions::Listeners(_) => None,
         }
     }
 }

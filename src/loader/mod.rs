@@ -326,7 +326,7 @@ fn configure(
             || (plan.scan_owners && name == plan::OWNER_SCAN)
             || (plan.list_open && name == plan::OPEN_SCAN)
             || (plan.listen_snapshots && name == plan::LISTEN_SCAN)
-            || (summaries::needs_conn_snapshots(config.summary.as_ref())
+            || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_connections())
                 && name == "conn_snapshot_iter");
         program.set_autoload(wanted);
     }

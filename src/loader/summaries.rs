@@ -3,22 +3,22 @@
 use anyhow::Result;
 use libbpf_rs::MapType;
 
-use crate::config::summary::{By, Keys, SummaryCommand, SummaryOptions, TimeField};
+use crate::config::summary::{By, Keys, RowOptions, SummaryOptions, TimeField};
 use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
 
 /// Sets the programs' constants.
 pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
-    match summary.map(|summary| &summary.what) {
-        Some(SummaryCommand::Rtt(histograms) | SummaryCommand::Connlat(histograms)) => {
+    match summary.map(|summary| &summary.rows) {
+        Some(RowOptions::Histograms(histograms)) => {
             cfg.value = histograms.fields.first().copied().map_or(Value::TCC_VALUE_NONE, value);
             set_keys(cfg, &histograms.keys);
         }
-        Some(SummaryCommand::Retrans(sums) | SummaryCommand::Cong(sums)) => {
+        Some(RowOptions::Sums(sums)) => {
             cfg.sums = 1;
             set_keys(cfg, &sums.keys);
         }
-        Some(SummaryCommand::Listeners(_)) => cfg.listeners = 1,
-        Some(SummaryCommand::Top(_)) | None => {}
+        Some(RowOptions::Listeners(_)) => cfg.listeners = 1,
+        Some(RowOptions::Connections(_)) | None => {}
     }
 }
 
@@ -58,8 +58,8 @@ pub fn size(
     connections: u32,
 ) -> Result<()> {
     let maps = &mut open.maps;
-    let histograms = summary.and_then(|summary| summary.what.histograms());
-    let sums = summary.and_then(|summary| summary.what.sums());
+    let histograms = summary.and_then(|summary| summary.rows.histograms());
+    let sums = summary.and_then(|summary| summary.rows.sums());
     maps.ca_state_times.set_autocreate(sums.is_some())?;
     maps.ca_state_times.set_max_entries(connections)?;
     maps.sums.set_autocreate(sums.is_some())?;
@@ -67,8 +67,10 @@ pub fn size(
     if let Some(sums) = sums {
         maps.sums.set_max_entries(sums.max_rows)?;
     }
-    maps.conn_snapshot_copies.set_autocreate(needs_conn_snapshots(summary))?;
-    maps.listener_copies.set_autocreate(of_listeners(summary))?;
+    maps.conn_snapshot_copies
+        .set_autocreate(summary.is_some_and(|summary| summary.aggregate.reads_connections()))?;
+    maps.listener_copies
+        .set_autocreate(summary.is_some_and(|summary| summary.aggregate.reads_listeners()))?;
     maps.histograms.set_autocreate(histograms.is_some())?;
     maps.histogram_rest.set_autocreate(histograms.is_some())?;
     if let Some(histograms) = histograms {
@@ -78,16 +80,6 @@ pub fn size(
         }
     }
     Ok(())
-}
-
-/// Whether snapshots of connections are taken.
-pub fn needs_conn_snapshots(summary: Option<&SummaryOptions>) -> bool {
-    summary.is_some_and(|summary| matches!(summary.what, SummaryCommand::Top(_)))
-}
-
-/// Whether snapshots of listening sockets are taken.
-pub fn of_listeners(summary: Option<&SummaryOptions>) -> bool {
-    summary.is_some_and(|summary| matches!(summary.what, SummaryCommand::Listeners(_)))
 }
 
 fn part(by: By) -> u32 {

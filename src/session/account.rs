@@ -65,15 +65,16 @@ impl Trace<'_, '_> {
             // Not if the output ended first: what `| head` does not read counts as lost, too.
             accounting.warning().iter().for_each(|line| output::print_line(line));
         }
-        let reported =
-            self.aggregate.as_ref().map(|aggregate| aggregate.borrow().events_reported());
-        let aggregated = accounting.total().aggregated;
-        if let Some(reported) =
-            reported.filter(|&reported| stage == Stage::End && reported != aggregated)
-        {
-            output::print_line(&format!(
-                "note: the summaries show {reported} of {aggregated} aggregated events"
-            ));
+        if let (Some(aggregate), Stage::End) = (&self.aggregate, stage) {
+            // Intervals and totals are counted separately, and both must have every event.
+            let aggregate = aggregate.borrow();
+            let aggregated = accounting.total().aggregated;
+            let counts = [aggregate.events_reported(), aggregate.events_counted()];
+            if let Some(wrong) = counts.iter().find(|count| **count != aggregated) {
+                output::print_line(&format!(
+                    "note: the summaries show {wrong} of {aggregated} aggregated events"
+                ));
+            }
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use super::output;
 use super::trace::Trace;
-use crate::config::summary::SummaryCommand;
 use crate::loader::KERNEL_CLOCK;
 use crate::loader::live::whole_size;
 
@@ -30,17 +29,8 @@ impl Trace<'_, '_> {
         } else {
             format!("{} KiB", size >> 10)
         };
-        let way = match self.config.summary.as_ref().map(|summary| &summary.what) {
-            Some(
-                SummaryCommand::Rtt(_)
-                | SummaryCommand::Connlat(_)
-                | SummaryCommand::Retrans(_)
-                | SummaryCommand::Cong(_),
-            ) => "counted in the kernel".to_owned(),
-            Some(SummaryCommand::Top(_)) => "all connections read each interval".to_owned(),
-            Some(SummaryCommand::Listeners(_)) => {
-                "all listening sockets read each interval".to_owned()
-            }
+        let way = match &self.config.summary {
+            Some(summary) => summary.aggregate.method().to_owned(),
             None => format!("{} of {unit}", self.plan.transport.name()),
         };
         output::print_line(&format!(

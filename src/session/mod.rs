@@ -26,7 +26,6 @@ use anyhow::{Result, anyhow, bail};
 use self::columns::Selection;
 use self::signals::Signals;
 use self::trace::Trace;
-use crate::config::summary::SummaryCommand;
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::events::EventType;
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
@@ -35,17 +34,23 @@ use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, miss
 use crate::loader::{self, CoreTypes, Refused, files};
 use crate::privilege;
 use crate::summary;
+use crate::table::summary::AggregateType;
 
 /// Traces those event types. The exit status is the command's, if one was run.
 pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
+    run_on(Kernel::new(config.kernel_options.btf.as_deref()), config, event_types)
+}
+
+/// The same on a kernel whose BTF was read already: parsing it takes a noticeable part of the startup time.
+pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     let signals = Signals::start()?;
     // The verifier's messages contain kernel addresses.
     loader::set_log(config.output.verbose && !privilege::elevated());
-    let kernel = Kernel::new(config.kernel_options.btf.as_deref());
     // Usage errors come first, and need no privileges.
-    let selection = match config.summary {
-        Some(_) => {
-            let owner = needs_conn_snapshots(config) || of_listeners(config);
+    let selection = match &config.summary {
+        Some(summary) => {
+            let aggregate = summary.aggregate;
+            let owner = aggregate.reads_connections() || aggregate.reads_listeners();
             Selection { tables: Vec::new(), full: false, owner, code: false, samples: false }
         }
         None => columns::select(event_types, &config.output, |member| kernel.has_member(member))?,
@@ -103,7 +108,9 @@ pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
                         aggregate: config
                             .summary
                             .as_ref()
-                            .map(|what| summary::aggregate(what).into()),
+                            .map(summary::aggregate)
+                            .transpose()?
+                            .map(RefCell::new),
                         read_ns: Cell::new(0),
                         ownerless: RefCell::default(),
                         warned_untraced: Cell::default(),
@@ -152,29 +159,17 @@ fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<(
     }
 }
 
-/// Whether snapshots of connections are taken.
-fn needs_conn_snapshots(config: &Config) -> bool {
-    config.summary.as_ref().is_some_and(|summary| matches!(summary.what, SummaryCommand::Top(_)))
-}
-
-/// Whether snapshots of listening sockets are taken.
-fn of_listeners(config: &Config) -> bool {
-    config
-        .summary
-        .as_ref()
-        .is_some_and(|summary| matches!(summary.what, SummaryCommand::Listeners(_)))
-}
-
 /// What the options require of the kernel side.
 fn request(config: &Config, event_types: &[&'static EventType], selection: &Selection) -> Request {
     let filters = &config.filters;
+    let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
     let by_columns = selection.full.then_some(if config.output.fields == Fields::All {
         "--all-fields"
     } else {
         "--fields"
     });
     let by_command = (!config.command.is_empty()).then_some("-- CMD");
-    let by_summary = config.summary.is_some().then_some("a summary");
+    let by_summary = aggregate.map(|_| "a summary");
     let by_change = config.limits.on_change.then_some("--on-change");
     Request {
         event_types: event_types.to_vec(),
@@ -188,13 +183,10 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
         per_connection: config.limits.per_connection(),
         owner: selection.owner || filters.by_owner(),
         traced_pids: !config.command.is_empty(),
-        conn_snapshots: needs_conn_snapshots(config),
-        listeners: of_listeners(config),
-        aggregated: config.summary.is_some(),
-        ca_state_times: matches!(
-            config.summary.as_ref().map(|summary| &summary.what),
-            Some(SummaryCommand::Cong(_))
-        ),
+        conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
+        listeners: aggregate.is_some_and(AggregateType::reads_listeners),
+        aggregated: aggregate.is_some(),
+        ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
         inferred: config.kernel_options.inferred,
         list_open: config.event_filters.list_open,
         samples: selection.samples,

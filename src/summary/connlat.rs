@@ -1,10 +1,17 @@
 //! `connlat --histogram`: distributions of connection setup times, counted in the kernel.
 
 use super::histograms;
+use super::key::KEY;
 use crate::table::Column;
+use crate::table::summary::{AggregateSource, AggregateType};
 
-/// For the schema and the reference.
-pub const DOC: &str = "Distribution of connection setup times from `connect` and `accept`, one record per key and time (`connlat --histogram`).";
+pub static AGGREGATE: AggregateType = AggregateType {
+    command: "connlat",
+    doc: "Distribution of connection setup times from `connect` and `accept`, one record per key and time (`connlat --histogram`).",
+    key: &KEY,
+    columns: &COLUMNS,
+    source: AggregateSource::Histograms,
+};
 
 pub static COLUMNS: [Column; 11] = histograms::columns(
     (

@@ -2,6 +2,7 @@
 
 use libbpf_rs::{MapCore, MapFlags};
 
+use super::totals::RowCounts;
 use crate::events::tcp_probe::copy;
 use crate::skel::Histogram;
 use crate::table::summary::Bucket;
@@ -73,33 +74,10 @@ impl Counted {
         counted
     }
 
-    /// The difference to earlier counts. Extremes are exact if they moved, else taken from the buckets.
-    #[must_use]
-    pub fn since(&self, before: &Counted) -> Counted {
-        let earlier = |number| {
-            let found = before.buckets.binary_search_by_key(&number, |(number, _)| *number);
-            found.ok().and_then(|at| before.buckets.get(at)).map_or(0, |(_, count)| *count)
-        };
-        let buckets = self.buckets.iter().map(|&(number, n)| (number, n - earlier(number).min(n)));
-        Counted {
-            sum: self.sum.saturating_sub(before.sum),
-            unset: self.unset.saturating_sub(before.unset),
-            min: self.min.filter(|_| self.min != before.min),
-            max: if self.max == before.max { 0 } else { self.max },
-            buckets: buckets.filter(|(_, n)| *n > 0).collect(),
-        }
-    }
-
     /// Events with a value.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, n)| n).sum()
-    }
-
-    /// True without any event.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty() && self.unset == 0
     }
 
     /// Rounded to a thousandth.
@@ -145,6 +123,41 @@ impl Counted {
             Bucket { from, to, count }
         };
         self.buckets.iter().map(bucket).collect()
+    }
+}
+
+impl RowCounts for Counted {
+    /// Extremes are exact if they moved, else taken from the buckets.
+    fn since(&self, before: &Self) -> Self {
+        let earlier = |number| {
+            let found = before.buckets.binary_search_by_key(&number, |(number, _)| *number);
+            found.ok().and_then(|at| before.buckets.get(at)).map_or(0, |(_, count)| *count)
+        };
+        let buckets = self.buckets.iter().map(|&(number, n)| (number, n - earlier(number).min(n)));
+        Counted {
+            sum: self.sum.saturating_sub(before.sum),
+            unset: self.unset.saturating_sub(before.unset),
+            min: self.min.filter(|_| self.min != before.min),
+            max: if self.max == before.max { 0 } else { self.max },
+            buckets: buckets.filter(|(_, n)| *n > 0).collect(),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sum = self.sum.saturating_add(other.sum);
+        self.unset = self.unset.saturating_add(other.unset);
+        self.min = self.min.into_iter().chain(other.min).min();
+        self.max = self.max.max(other.max);
+        for &(number, n) in &other.buckets {
+            match self.buckets.binary_search_by_key(&number, |(number, _)| *number) {
+                Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(n),
+                Err(at) => self.buckets.insert(at, (number, n)),
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.buckets.is_empty() && self.unset == 0
     }
 }
 
@@ -204,6 +217,9 @@ mod tests {
             let second = whole.since(&first);
             prop_assert_eq!(first.count() + second.count(), whole.count());
             prop_assert_eq!(first.sum + second.sum, whole.sum);
+            let mut both = first.clone();
+            both.add(&second);
+            prop_assert_eq!(&both, &whole);
             let rest = &values[at.min(values.len())..];
             for (told, truth) in [(second.least(), rest.iter().min()), (second.most(), rest.iter().max())] {
                 let near = told.zip(truth).map(|(told, &truth)| bucket(told as u32) == bucket(truth));

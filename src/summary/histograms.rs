@@ -1,21 +1,20 @@
 //! Histograms counted in the kernel.
 
-use std::collections::HashMap;
-
 use anyhow::{Context, Result};
 use libbpf_rs::MapCore;
 
+use super::Span;
 use super::counted::{Counted, ERROR_PERCENT};
 use super::key::{self, OwnKey, column};
-use super::{Aggregate, Span};
+use super::totals::{RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::{Histograms, TimeField};
 use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::loader::summaries::number;
-use crate::skel::{Key, TccTraceSkel};
+use crate::skel::Key;
 use crate::table::Type::{Float, Text, Unsigned};
 use crate::table::Unit::{Count, Microseconds};
-use crate::table::summary::{Form, Line, Summary, SummarySchema};
+use crate::table::summary::{AggregateType, Form, Line, Summary, SummarySchema};
 use crate::table::{Column, Unit, Value};
 
 /// Columns of a row. The command documents the first three.
@@ -59,98 +58,37 @@ pub(super) const fn columns(
     ]
 }
 
-/// The key of a row, as in the map, and its counts.
-type HistogramRow = (Vec<u8>, Counted);
-
-/// Histograms by key, and their counts at the last summary.
-pub struct Distributions {
+/// The map `histograms`: a part for each time that is counted.
+pub struct HistogramTable {
     options: Histograms,
     shape: SummarySchema,
-    /// Each summary covers its interval; else there is one, of the whole run.
-    intervals: bool,
-    before: HashMap<Vec<u8>, Counted>,
-    /// By field.
-    rest_before: Vec<Counted>,
-    reported: u64,
+    retired: Vec<Counted>,
 }
 
-impl Distributions {
+impl HistogramTable {
     #[must_use]
-    pub fn new(
-        command: &'static str,
-        columns: &'static [Column],
-        options: &Histograms,
-        intervals: bool,
-    ) -> Self {
-        Distributions {
+    pub fn new(aggregate: &'static AggregateType, options: &Histograms) -> Self {
+        HistogramTable {
             shape: SummarySchema {
-                command,
+                command: aggregate.command,
                 key: key::columns(&options.keys.by),
-                columns: columns.iter().collect(),
+                columns: aggregate.columns.iter().collect(),
                 form: Form::Histogram(options.scale),
             },
-            intervals,
-            before: HashMap::new(),
-            rest_before: vec![Counted::default(); options.fields.len()],
-            reported: 0,
+            retired: vec![Counted::default(); options.fields.len()],
             options: options.clone(),
         }
     }
 
-    /// Non-empty counts since the last summary. Removes idle keys if room is scarce.
-    fn rows(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<HistogramRow>> {
-        let map = &skel.maps.histograms;
-        let keys: Vec<Vec<u8>> = map.keys().collect();
-        // Per-CPU rows cannot be removed in one step, and are few.
-        let scarce = self.options.many() && keys.len() > self.options.rows() as usize / 2;
-        let mut rows = Vec::new();
-        for key in keys {
-            let now = Counted::read(map, &key, self.options.per_cpu())
-                .context("cannot read the histograms")?;
-            if !self.intervals {
-                rows.push((key, now));
-                continue;
-            }
-            let since = now.since(self.before.get(&key).unwrap_or(&Counted::default()));
-            if !since.is_empty() {
-                self.before.insert(key.clone(), now);
-                rows.push((key, since));
-            } else if scarce {
-                // Idle in this interval. Events counted until the removal are in its result.
-                let last = Counted::take(map, &key).context("cannot tidy the histograms")?;
-                let since = last.since(&self.before.remove(&key).unwrap_or_default());
-                if !since.is_empty() {
-                    rows.push((key, since));
-                }
-            }
-        }
-        rows.retain(|(_, counted)| !counted.is_empty());
-        rows.sort_by(|a, b| b.1.count().cmp(&a.1.count()).then_with(|| a.0.cmp(&b.0)));
-        Ok(rows)
-    }
-
-    /// Counts of keys that found no room since the last summary, by field.
-    fn rest(&mut self, skel: &TccTraceSkel<'_>) -> Result<Vec<Counted>> {
-        let mut since = Vec::new();
-        for (field, before) in self.options.fields.iter().zip(&mut self.rest_before) {
-            let index = number(*field).to_ne_bytes();
-            let rest = Counted::read(&skel.maps.histogram_rest, &index, true)
-                .context("cannot read the histograms")?;
-            since.push(rest.since(before));
-            *before = rest;
-        }
-        Ok(since)
-    }
-
-    /// Prints one field, unless empty and rare. Returns the number of events that it counts.
-    fn of_field(
+    /// Prints one field, unless empty and rare.
+    fn print_field(
         &self,
         field: TimeField,
-        rows: &[&HistogramRow],
+        rows: &[(Vec<u8>, Counted)],
         rest: &Counted,
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
-    ) -> u64 {
+    ) {
         let keys: Vec<OwnKey> =
             rows.iter().map(|(key, _)| OwnKey::new(key, &self.options.keys)).collect();
         let name = field.name();
@@ -178,31 +116,75 @@ impl Distributions {
                 lines,
             });
         }
-        if field.is_event() { count } else { 0 }
     }
 }
 
-impl Aggregate for Distributions {
-    fn print(
-        &mut self,
-        loaded: &Loaded<'_>,
-        span: Span,
-        print: &mut dyn FnMut(&Summary<'_>),
-    ) -> Result<()> {
-        let rows = self.rows(&loaded.skel)?;
-        let rest = self.rest(&loaded.skel)?;
-        for (field, rest) in self.options.fields.iter().zip(&rest) {
-            let of_field = |row: &&HistogramRow| {
-                copy::<Key>(&row.0).is_some_and(|key| key.value == number(*field))
-            };
-            let rows: Vec<&HistogramRow> = rows.iter().filter(of_field).collect();
-            self.reported += self.of_field(*field, &rows, rest, span, print);
+impl TotalsTable for HistogramTable {
+    type Key = Vec<u8>;
+    type Gauges = ();
+    type Counts = Counted;
+
+    fn totals(&mut self, loaded: &Loaded<'_>) -> Result<SnapshotOf<Self>> {
+        const ERROR: &str = "cannot read the histograms";
+        let maps = &loaded.skel.maps;
+        let entry = |counts| RowTotals { gauges: (), counts };
+        let mut rows = Vec::new();
+        for key in maps.histograms.keys() {
+            let counted = Counted::read(&maps.histograms, &key, self.options.per_cpu());
+            rows.push((key, entry(counted.context(ERROR)?)));
         }
-        Ok(())
+        let mut rest = Vec::new();
+        for field in &self.options.fields {
+            let index = number(*field).to_ne_bytes();
+            rest.push(entry(Counted::read(&maps.histogram_rest, &index, true).context(ERROR)?));
+        }
+        Ok(Snapshot { rows, rest, retired: self.retired.clone() })
     }
 
-    fn events_reported(&self) -> u64 {
-        self.reported
+    /// Removes idle rows if room is scarce. Per-CPU rows cannot be removed in one step, and are few.
+    fn retire(&mut self, loaded: &Loaded<'_>, interval: &SnapshotOf<Self>) -> Result<RowsOf<Self>> {
+        let mut retired = Vec::new();
+        if self.options.many() && interval.rows.len() > self.options.rows() as usize / 2 {
+            for (key, _) in interval.rows.iter().filter(|(_, row)| row.counts.is_empty()) {
+                let last = Counted::take(&loaded.skel.maps.histograms, key);
+                let counts = last.context("cannot tidy the histograms")?;
+                let part = self.part(key);
+                if let Some(sum) = self.retired.get_mut(part) {
+                    sum.add(&counts);
+                }
+                retired.push((key.clone(), RowTotals { gauges: (), counts }));
+            }
+        }
+        Ok(retired)
+    }
+
+    /// By field.
+    fn part(&self, key: &Vec<u8>) -> usize {
+        let value = copy::<Key>(key).map(|key| key.value);
+        let is_part = |field: &TimeField| Some(number(*field)) == value;
+        self.options.fields.iter().position(is_part).unwrap_or(usize::MAX)
+    }
+
+    fn events(&self, part: usize, counts: &Counted) -> u64 {
+        match self.options.fields.get(part) {
+            Some(field) if field.is_event() => counts.count() + counts.unset,
+            _ => 0,
+        }
+    }
+
+    fn print(&self, rows: SnapshotOf<Self>, span: Span, print: &mut dyn FnMut(&Summary<'_>)) {
+        let mut parts = vec![Vec::new(); self.options.fields.len()];
+        for (key, row) in rows.rows.into_iter().filter(|(_, row)| !row.counts.is_empty()) {
+            if let Some(part) = parts.get_mut(self.part(&key)) {
+                part.push((key, row.counts));
+            }
+        }
+        for ((field, mut part), rest) in self.options.fields.iter().zip(parts).zip(&rows.rest) {
+            part.sort_by(|(a_key, a), (b_key, b)| {
+                b.count().cmp(&a.count()).then_with(|| a_key.cmp(b_key))
+            });
+            self.print_field(*field, &part, &rest.counts, span, print);
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::Result;
 
+use super::Span;
 use super::key::column;
-use super::{Aggregate, Span};
+use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::Listeners;
 use crate::events::ca::until_nul;
 use crate::events::listen_drop::sends_cookies;
@@ -15,12 +16,18 @@ use crate::loader::Loaded;
 use crate::skel::ListenDropRecord;
 use crate::table::Type::{Address, Bool, Text, Unsigned};
 use crate::table::Unit::Count;
-use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
+use crate::table::summary::{
+    AggregateSource, AggregateType, Form, Line, Summary, SummarySchema, ViewColumn, view,
+};
 use crate::table::{Column, Unit, Value};
 
-/// For the schema and the reference.
-pub const DOC: &str =
-    "A listening socket at the end of the interval, with its drops in the interval.";
+pub static AGGREGATE: AggregateType = AggregateType {
+    command: "listeners",
+    doc: "A listening socket at the end of the interval, with its drops in the interval.",
+    key: &KEY,
+    columns: &COLUMNS,
+    source: AggregateSource::Listeners,
+};
 
 #[rustfmt::skip]
 pub static KEY: [Column; 6] = [
@@ -59,87 +66,171 @@ const VIEW: &[ViewColumn] = &[
     view("TOTAL", "total_drops", 6, 1),
 ];
 
-/// Sockets of the last snapshot, by address, and those that closed in the interval.
-pub struct Sockets {
-    options: Listeners,
-    shape: SummarySchema,
-    open: HashMap<u64, ListenDropRecord>,
-    closed: Vec<ListenDropRecord>,
-    taken: u64,
+/// What is counted of a socket.
+const DROPS: usize = 0;
+const CLOSED: usize = 1;
+
+type Drops = CounterRow<2>;
+/// A socket's last record, and its drops.
+type SocketRow = RowTotals<ListenDropRecord, Drops>;
+
+/// A socket that listens.
+struct Listening {
+    id: u64,
+    row: SocketRow,
+    /// Found by the last snapshot.
+    found: bool,
 }
 
-impl Sockets {
+/// Sockets of the last snapshot, by address, and those that closed in the interval.
+///
+/// The kernel side reports drops since its last record of a socket. They are added up here, from the first snapshot on. A
+/// socket that closes has a row of its own for the drops since its last snapshot.
+pub struct ListenerTable {
+    options: Listeners,
+    shape: SummarySchema,
+    open: HashMap<u64, Listening>,
+    closed: Vec<(u64, SocketRow)>,
+    next_id: u64,
+    /// The counts of sockets that are gone.
+    retired: Drops,
+}
+
+/// True if both are of one socket, and not of another one at its address.
+fn same(a: &ListenDropRecord, b: &ListenDropRecord) -> bool {
+    let identity = |row: &ListenDropRecord| {
+        let head = &row.event.head;
+        (head.cookie, head.saddr, head.sport)
+    };
+    identity(a) == identity(b)
+}
+
+impl ListenerTable {
     #[must_use]
     pub fn new(options: &Listeners) -> Self {
-        Sockets {
+        ListenerTable {
             options: options.clone(),
             shape: SummarySchema {
-                command: "listeners",
+                command: AGGREGATE.command,
                 key: KEY.iter().collect(),
                 columns: COLUMNS.iter().collect(),
                 form: Form::Lines(VIEW.to_vec()),
             },
             open: HashMap::new(),
             closed: Vec::new(),
-            taken: 0,
+            next_id: 0,
+            retired: Drops::default(),
         }
     }
 
+    /// A snapshot begins.
+    fn begin_snapshot(&mut self) {
+        self.open.values_mut().for_each(|socket| socket.found = false);
+    }
+
     /// A snapshot finds a socket once for each of its files, and only one of these rows has its drops.
-    fn take(&mut self, row: ListenDropRecord) {
+    fn take(&mut self, mut row: ListenDropRecord) {
+        let drops = u64::from(row.drops);
         match self.open.get_mut(&row.sk) {
-            Some(known) => {
-                let before = std::mem::replace(known, row);
-                known.drops += before.drops;
-                known.interval_ns = known.interval_ns.max(before.interval_ns);
+            Some(known) if known.found || same(&known.row.gauges, &row) => {
+                if known.found {
+                    row.interval_ns = row.interval_ns.max(known.row.gauges.interval_ns);
+                }
+                known.found = true;
+                known.row.gauges = row;
+                known.row.counts.0[DROPS] += drops;
             }
-            None => drop(self.open.insert(row.sk, row)),
+            _ => {
+                let (id, row) = self.new_row(row);
+                let socket = Listening { id, row, found: true };
+                if let Some(other) = self.open.insert(socket.row.gauges.sk, socket) {
+                    self.retired.add(&other.row.counts);
+                }
+            }
+        }
+    }
+
+    /// Sockets that the snapshot has not found are gone.
+    fn end_snapshot(&mut self) {
+        for (_, socket) in self.open.extract_if(|_, socket| !socket.found) {
+            self.retired.add(&socket.row.counts);
+        }
+    }
+
+    fn new_row(&mut self, record: ListenDropRecord) -> (u64, SocketRow) {
+        self.next_id += 1;
+        let counts = CounterRow([record.drops.into(), record.closed.into()]);
+        (self.next_id, RowTotals { gauges: record, counts })
+    }
+
+    fn all(&self) -> SnapshotOf<Self> {
+        let open = self.open.values().map(|socket| (socket.id, socket.row.clone()));
+        Snapshot {
+            rows: self.closed.iter().cloned().chain(open).collect(),
+            rest: Vec::new(),
+            retired: vec![self.retired],
         }
     }
 }
 
-impl Aggregate for Sockets {
+impl TotalsTable for ListenerTable {
+    type Key = u64;
+    type Gauges = ListenDropRecord;
+    type Counts = Drops;
+
     /// The first snapshot: drops count from here on.
     fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         loaded.listeners().map(drop)
     }
 
     fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
-        self.open.clear();
+        self.begin_snapshot();
         let rows = loaded.listeners()?;
         rows.chunks_exact(size_of::<ListenDropRecord>())
             .filter_map(copy)
             .for_each(|row| self.take(row));
+        self.end_snapshot();
         Ok(())
     }
 
     fn record(&mut self, bytes: &[u8]) -> bool {
         // The perf buffer pads records.
-        let Some(row) = bytes.get(..size_of::<ListenDropRecord>()).and_then(copy) else {
+        let Some(record) = bytes.get(..size_of::<ListenDropRecord>()).and_then(copy) else {
             return false;
         };
-        self.closed.push(row);
-        self.taken += 1;
+        let (id, mut row) = self.new_row(record);
+        row.counts.0[CLOSED] = 1;
+        self.closed.push((id, row));
         true
     }
 
-    fn print(
-        &mut self,
-        _: &Loaded<'_>,
-        span: Span,
-        print: &mut dyn FnMut(&Summary<'_>),
-    ) -> Result<()> {
-        let mut rows: Vec<&ListenDropRecord> =
-            self.closed.iter().chain(self.open.values()).collect();
-        let drops: u64 = rows.iter().map(|row| u64::from(row.drops)).sum();
+    fn totals(&mut self, _: &Loaded<'_>) -> Result<SnapshotOf<Self>> {
+        Ok(self.all())
+    }
+
+    fn retire(&mut self, _: &Loaded<'_>, _: &SnapshotOf<Self>) -> Result<RowsOf<Self>> {
+        let retired = &mut self.retired;
+        self.closed.drain(..).for_each(|(_, row)| retired.add(&row.counts));
+        Ok(Vec::new())
+    }
+
+    /// Each socket's end.
+    fn events(&self, _: usize, counts: &Drops) -> u64 {
+        counts.0[CLOSED]
+    }
+
+    fn print(&self, rows: SnapshotOf<Self>, span: Span, print: &mut dyn FnMut(&Summary<'_>)) {
+        let mut rows: Vec<SocketRow> = rows.rows.into_iter().map(|(_, row)| row).collect();
+        let drops: u64 = rows.iter().map(|row| row.counts.0[DROPS]).sum();
         let title = format!(
             "Listening sockets: {}, drops: {drops} in {:.3} s",
             rows.len(),
             span.interval_ns as f64 / 1e9
         );
         rows.sort_by_key(|row| {
-            let most = (row.drops, row.backlog, row.total_drops);
-            (std::cmp::Reverse(most), row.event.head.sport, row.sk)
+            let last = &row.gauges;
+            let most = (row.counts.0[DROPS], last.backlog, last.total_drops);
+            (std::cmp::Reverse(most), last.event.head.sport, last.sk)
         });
         rows.truncate(self.options.rows.unwrap_or(usize::MAX));
         print(&Summary {
@@ -147,18 +238,13 @@ impl Aggregate for Sockets {
             time: span.time,
             interval_ns: span.interval_ns,
             title,
-            lines: rows.into_iter().map(line).collect(),
+            lines: rows.iter().map(line).collect(),
         });
-        self.closed.clear();
-        Ok(())
-    }
-
-    fn events_reported(&self) -> u64 {
-        self.taken
     }
 }
 
-fn line(row: &ListenDropRecord) -> Line<'_> {
+fn line(entry: &SocketRow) -> Line<'_> {
+    let row = &entry.gauges;
     let (head, owner) = (&row.event.head, &row.event.owner);
     let address = Ipv6Addr::from(head.saddr).to_canonical();
     let family = match address {
@@ -184,7 +270,7 @@ fn line(row: &ListenDropRecord) -> Line<'_> {
             Value::U64(row.max_backlog.into()),
             Value::U64(row.syn_backlog.into()),
             Value::Bool(sends_cookies(row)),
-            Value::U64(row.drops.into()),
+            Value::U64(entry.counts.0[DROPS]),
             Value::U64(row.total_drops.into()),
             Value::Bool(row.closed != 0),
         ],
@@ -196,20 +282,36 @@ fn line(row: &ListenDropRecord) -> Line<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_socket_with_several_files_is_one_row_with_all_its_drops() {
-        let mut all = Sockets::new(&Listeners { rows: None });
-        for (sk, drops, interval_ns, backlog) in
-            [(1, 0, 9, 5), (2, 4, 9, 0), (2, 1, 0, 3), (2, 0, 0, 2)]
-        {
+    fn snapshot(all: &mut ListenerTable, rows: &[(u64, u32, u64, u32)]) {
+        all.begin_snapshot();
+        for &(sk, drops, interval_ns, backlog) in rows {
             all.take(ListenDropRecord { sk, drops, interval_ns, backlog, ..Default::default() });
         }
-        let mut rows: Vec<_> = all
-            .open
-            .values()
-            .map(|row| (row.sk, row.drops, row.interval_ns, row.backlog))
-            .collect();
-        rows.sort_unstable();
-        assert_eq!(rows, [(1, 0, 9, 5), (2, 5, 9, 2)]);
+        all.end_snapshot();
+    }
+
+    #[test]
+    fn a_socket_with_several_files_is_one_row_with_all_its_drops() {
+        let mut all = ListenerTable::new(&Listeners { rows: None });
+        snapshot(&mut all, &[(1, 0, 9, 5), (2, 4, 9, 0), (2, 1, 0, 3), (2, 0, 0, 2)]);
+        let rows = |all: &ListenerTable| {
+            let row = |(_, row): (u64, SocketRow)| {
+                let last = row.gauges;
+                (last.sk, row.counts.0[DROPS], last.interval_ns, last.backlog)
+            };
+            let mut rows: Vec<_> = all.all().rows.into_iter().map(row).collect();
+            rows.sort_unstable();
+            rows
+        };
+        assert_eq!(rows(&all), [(1, 0, 9, 5), (2, 5, 9, 2)]);
+        snapshot(&mut all, &[(2, 3, 7, 1), (3, 6, 7, 0)]);
+        assert_eq!(rows(&all), [(2, 8, 7, 1), (3, 6, 7, 0)], "drops add up, gauges do not");
+        snapshot(&mut all, &[(3, 1, 7, 0)]);
+        assert_eq!(rows(&all), [(3, 7, 7, 0)]);
+        assert_eq!(
+            all.all().retired,
+            [CounterRow([8, 0])],
+            "and those of a socket that is gone stay"
+        );
     }
 }

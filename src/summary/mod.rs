@@ -11,19 +11,24 @@ pub mod retrans;
 pub mod rtt;
 pub mod sums;
 pub mod top;
+pub mod totals;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags};
 
-use self::histograms::Distributions;
-use crate::config::summary::{SummaryCommand, SummaryOptions};
+use self::histograms::HistogramTable;
+use self::listeners::ListenerTable;
+use self::sums::SumTable;
+use self::top::ConnectionTable;
+use self::totals::Intervals;
+use crate::config::summary::{RowOptions, SummaryOptions};
 use crate::events::EventType;
 use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
 use crate::skel::{Cpu, TccTraceSkel};
 use crate::table::Moment;
-use crate::table::summary::Summary;
+use crate::table::summary::{AggregateSource, AggregateType, Summary};
 
 /// What the programs have counted, on each CPU.
 pub fn cpus(skel: &TccTraceSkel<'_>) -> Result<Vec<Cpu>> {
@@ -89,22 +94,37 @@ pub trait Aggregate {
 
     /// Number of events in the summaries so far, which must equal the number of aggregated events.
     fn events_reported(&self) -> u64;
+
+    /// Number of events in the last totals, those of removed rows included; must equal it, too.
+    fn events_counted(&self) -> u64;
 }
 
-/// Creates the aggregates of a command.
-#[must_use]
-pub fn aggregate(summary: &SummaryOptions) -> Box<dyn Aggregate> {
-    let intervals = summary.interval.is_some();
-    match &summary.what {
-        SummaryCommand::Rtt(options) => {
-            Box::new(Distributions::new("rtt", &rtt::COLUMNS, options, intervals))
+/// Every aggregate.
+pub static AGGREGATES: &[&AggregateType] = &[
+    &retrans::AGGREGATE,
+    &cong::AGGREGATE,
+    &rtt::AGGREGATE,
+    &connlat::AGGREGATE,
+    &top::AGGREGATE,
+    &listeners::AGGREGATE,
+];
+
+/// Creates the aggregate of a command. Options that are not of its source do not occur.
+pub fn aggregate(summary: &SummaryOptions) -> Result<Box<dyn Aggregate>> {
+    let (of, intervals) = (summary.aggregate, summary.interval.is_some());
+    Ok(match (&of.source, &summary.rows) {
+        (AggregateSource::Histograms, RowOptions::Histograms(options)) => {
+            Box::new(Intervals::new(HistogramTable::new(of, options), intervals))
         }
-        SummaryCommand::Connlat(options) => {
-            Box::new(Distributions::new("connlat", &connlat::COLUMNS, options, intervals))
+        (AggregateSource::Sums(layout), RowOptions::Sums(options)) => {
+            Box::new(Intervals::new(SumTable::new(of, layout, options), intervals))
         }
-        SummaryCommand::Retrans(sums) => Box::new(retrans::Retransmissions::new(sums, intervals)),
-        SummaryCommand::Cong(sums) => Box::new(cong::CaStateTimes::new(sums, intervals)),
-        SummaryCommand::Top(top) => Box::new(top::Connections::new(top)),
-        SummaryCommand::Listeners(options) => Box::new(listeners::Sockets::new(options)),
-    }
+        (AggregateSource::Connections, RowOptions::Connections(options)) => {
+            Box::new(Intervals::new(ConnectionTable::new(options), intervals))
+        }
+        (AggregateSource::Listeners, RowOptions::Listeners(options)) => {
+            Box::new(Intervals::new(ListenerTable::new(options), intervals))
+        }
+        (_, options) => bail!("{}: {options:?} are not its options", of.command),
+    })
 }

@@ -1,20 +1,32 @@
 //! `retrans --by`: retransmitted segments by cause.
 
-use anyhow::Result;
-
-use super::key::{self, OwnKey, column};
-use super::sums::{SUMS, SumRow, SumsReader};
-use super::{Aggregate, Span};
-use crate::config::summary::{Keys, Sums};
-use crate::loader::Loaded;
+use super::key::{KEY, column};
 use crate::skel::RetransSum;
+use crate::table::Column;
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{self, Count, Segments};
-use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
-use crate::table::{Column, Value};
+use crate::table::summary::SumValue::{All, Cookie, Sum};
+use crate::table::summary::{
+    AggregateSource, AggregateType, SumValue, SumsLayout, ViewColumn, view,
+};
 
-/// For the schema and the reference.
-pub const DOC: &str = "Retransmitted segments by cause, one record per key (`retrans --by`).";
+/// Segments of each class, then events.
+const EVENTS: usize = RetransSum::TCC_SUM_EVENTS.0 as usize;
+
+pub static AGGREGATE: AggregateType = AggregateType {
+    command: "retrans",
+    doc: "Retransmitted segments by cause, one record per key (`retrans --by`).",
+    key: &KEY,
+    columns: &COLUMNS,
+    source: AggregateSource::Sums(SumsLayout {
+        values: &VALUES,
+        view: VIEW,
+        events: EVENTS,
+        weight: 0..EVENTS,
+        state_times: false,
+        title: |events, segs| format!("{events} retransmissions of {segs} segments"),
+    }),
+};
 
 #[rustfmt::skip]
 pub static COLUMNS: [Column; 10] = [
@@ -42,86 +54,16 @@ const VIEW: &[ViewColumn] = &[
     view("OTHER", "other_segs", 5, 1),
 ];
 
-const EVENTS: usize = RetransSum::TCC_SUM_EVENTS.0 as usize;
-
-/// Segments of all classes.
-fn segs(row: &SumRow) -> u64 {
-    row.n.iter().sum::<u64>() - row.n[EVENTS]
-}
-
-/// Sums by key, and what of them was printed.
-pub struct Retransmissions {
-    keys: Keys,
-    shape: SummarySchema,
-    table: SumsReader,
-    reported: u64,
-}
-
-impl Retransmissions {
-    #[must_use]
-    pub fn new(options: &Sums, intervals: bool) -> Self {
-        let by = &options.keys.by;
-        Retransmissions {
-            keys: options.keys.clone(),
-            shape: SummarySchema {
-                command: "retrans",
-                key: key::columns(by),
-                columns: COLUMNS.iter().collect(),
-                form: Form::Lines([&key::views(by)[..], VIEW].concat()),
-            },
-            table: SumsReader::new(options, intervals),
-            reported: 0,
-        }
-    }
-}
-
-impl Aggregate for Retransmissions {
-    fn print(
-        &mut self,
-        loaded: &Loaded<'_>,
-        span: Span,
-        print: &mut dyn FnMut(&Summary<'_>),
-    ) -> Result<()> {
-        let (mut rows, rest) = self.table.read(&loaded.skel, &|_| Ok(()))?;
-        rows.sort_by(|a, b| segs(&b.1).cmp(&segs(&a.1)).then_with(|| a.0.cmp(&b.0)));
-        let all = || rows.iter().map(|(_, row)| row).chain([&rest]);
-        let events: u64 = all().map(|row| row.n[EVENTS]).sum();
-        self.reported += events;
-        let title = format!(
-            "{events} retransmissions of {} segments in {:.3} s",
-            all().map(segs).sum::<u64>(),
-            span.interval_ns as f64 / 1e9
-        );
-        let keys: Vec<OwnKey> = rows.iter().map(|(key, _)| OwnKey::new(key, &self.keys)).collect();
-        let mut lines: Vec<Line<'_>> = rows
-            .iter()
-            .zip(&keys)
-            .map(|((_, row), key)| line(Some(key.values(&self.shape)), row))
-            .collect();
-        if rest.n[EVENTS] > 0 {
-            lines.push(line(None, &rest));
-        }
-        print(&Summary {
-            shape: &self.shape,
-            time: span.time,
-            interval_ns: span.interval_ns,
-            title,
-            lines,
-        });
-        Ok(())
-    }
-
-    fn events_reported(&self) -> u64 {
-        self.reported
-    }
-}
-
-fn line<'a>(key: Option<Vec<Value<'a>>>, row: &SumRow) -> Line<'a> {
-    let mut values = vec![
-        row.cookie.map_or(Value::Null, Value::U64),
-        Value::U64(row.n[EVENTS]),
-        Value::U64(segs(row)),
-    ];
-    values.extend(row.n[..SUMS - 1].iter().map(|&n| Value::U64(n)));
-    Line { key, values, buckets: Vec::new() }
-}
+/// By class (`enum tcc_retransmit_class`).
+static VALUES: [SumValue; COLUMNS.len()] = [
+    Cookie,
+    Sum(EVENTS),
+    All(0..EVENTS),
+    Sum(0),
+    Sum(1),
+    Sum(2),
+    Sum(3),
+    Sum(4),
+    Sum(5),
+    Sum(RetransSum::TCC_SUM_SYNACK.0 as usize),
+];

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
 
 use anyhow::Result;
 
+use super::Span;
 use super::key::column;
-use super::{Aggregate, Span};
+use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::{Sort, Top};
 use crate::events::ca::until_nul;
 use crate::events::names::{TCP_STATES, name};
@@ -15,11 +17,18 @@ use crate::loader::Loaded;
 use crate::skel::ConnSnapshot;
 use crate::table::Type::{Address, Bool, Text, Unsigned};
 use crate::table::Unit::{Bytes, Microseconds, Segments};
-use crate::table::summary::{Form, Line, Summary, SummarySchema, ViewColumn, view};
+use crate::table::summary::{
+    AggregateSource, AggregateType, Form, Line, Summary, SummarySchema, ViewColumn, view,
+};
 use crate::table::{Column, Unit, Value};
 
-/// For the schema and the reference.
-pub const DOC: &str = "Traffic of a connection in the interval. Idle connections have no record.";
+pub static AGGREGATE: AggregateType = AggregateType {
+    command: "top",
+    doc: "Traffic of a connection in the interval. Idle connections have no record.",
+    key: &KEY,
+    columns: &COLUMNS,
+    source: AggregateSource::Connections,
+};
 
 #[rustfmt::skip]
 pub static KEY: [Column; 7] = [
@@ -60,60 +69,78 @@ const VIEW: &[ViewColumn] = &[
     view("RETR", "retrans_segs", 4, 1),
 ];
 
-/// A connection and its traffic in the interval.
+/// What is counted of a connection.
+const RX: usize = 0;
+const TX: usize = 1;
+const RETRANS: usize = 2;
+const ENDED: usize = 3;
+
+type Traffic = CounterRow<4>;
+/// A connection's last snapshot, and its traffic.
+type ConnectionRow = RowTotals<Rc<ConnSnapshot>, Traffic>;
+
+/// A connection and its traffic since the trace began.
 struct Connection {
-    last: ConnSnapshot,
-    rx: u64,
-    tx: u64,
-    retrans: u64,
+    id: u64,
+    last: Rc<ConnSnapshot>,
+    traffic: Traffic,
 }
 
 impl Connection {
     /// The first snapshot. Earlier traffic of a connection that existed before does not count.
-    fn new(snapshot: ConnSnapshot) -> Self {
-        let mut begun = Connection { last: snapshot, rx: 0, tx: 0, retrans: 0 };
+    fn new(id: u64, snapshot: ConnSnapshot) -> Self {
+        let mut begun = Connection { id, last: Rc::new(snapshot), traffic: Traffic::default() };
         if snapshot.born != 0 {
             begun.add(&ConnSnapshot::default(), &snapshot);
         }
+        begun.traffic.0[ENDED] = snapshot.closed.into();
         begun
     }
 
-    /// The next snapshot. Counters of a socket that was disconnected and connected again start from zero.
+    /// The next snapshot. CounterRow of a socket that was disconnected and connected again start from zero.
     fn next(&mut self, snapshot: ConnSnapshot) {
-        let before = self.last;
+        let before = self.last.clone();
         let (old, new) = (&before.event.tcp, &snapshot.event.tcp);
         if new.bytes_acked < old.bytes_acked || new.bytes_received < old.bytes_received {
             self.add(&ConnSnapshot::default(), &snapshot);
         } else {
             self.add(&before, &snapshot);
         }
+        self.traffic.0[ENDED] += u64::from(snapshot.closed);
+        let mut last = snapshot;
         // A closed socket keeps its last owner.
         let owner = before.event.owner;
-        self.last = snapshot;
-        if self.last.event.owner.pid == 0 {
-            (self.last.event.owner.pid, self.last.event.owner.comm) = (owner.pid, owner.comm);
+        if last.event.owner.pid == 0 {
+            (last.event.owner.pid, last.event.owner.comm) = (owner.pid, owner.comm);
         }
+        self.last = Rc::new(last);
     }
 
     fn add(&mut self, from: &ConnSnapshot, to: &ConnSnapshot) {
         let (from, to) = (&from.event.tcp, &to.event.tcp);
-        self.rx += to.bytes_received.saturating_sub(from.bytes_received);
-        self.tx += to.bytes_acked.saturating_sub(from.bytes_acked);
-        self.retrans += u64::from(to.total_retrans.wrapping_sub(from.total_retrans));
+        let traffic = &mut self.traffic.0;
+        traffic[RX] += to.bytes_received.saturating_sub(from.bytes_received);
+        traffic[TX] += to.bytes_acked.saturating_sub(from.bytes_acked);
+        traffic[RETRANS] += u64::from(to.total_retrans.wrapping_sub(from.total_retrans));
     }
 
-    fn moved(&self) -> bool {
-        self.rx + self.tx + self.retrans > 0
+    fn row(&self) -> (u64, ConnectionRow) {
+        (self.id, RowTotals { gauges: self.last.clone(), counts: self.traffic })
     }
+}
 
-    fn sorted_by(&self, sort: Sort) -> u64 {
-        match sort {
-            Sort::All => self.rx + self.tx,
-            Sort::Tx => self.tx,
-            Sort::Rx => self.rx,
-            Sort::Retrans => self.retrans,
-            Sort::Rtt => self.last.event.tcp.srtt_us.into(),
-        }
+fn moved(row: &ConnectionRow) -> bool {
+    row.counts.0[..ENDED].iter().any(|n| *n > 0)
+}
+
+fn sorted_by(row: &ConnectionRow, sort: Sort) -> u64 {
+    let traffic = &row.counts.0;
+    match sort {
+        Sort::All => traffic[RX] + traffic[TX],
+        Sort::Tx => traffic[TX],
+        Sort::Rx => traffic[RX],
+        Sort::Retrans => traffic[RETRANS],
+        Sort::Rtt => row.gauges.event.tcp.srtt_us.into(),
     }
 }
 
@@ -136,7 +163,7 @@ fn time(snapshot: &ConnSnapshot) -> u64 {
 const LATE_NS: u64 = 1_000_000_000;
 
 /// Open connections, by the socket's address, and those that ended in the interval.
-pub struct Connections {
+pub struct ConnectionTable {
     options: Top,
     shape: SummarySchema,
     living: HashMap<u64, Connection>,
@@ -144,16 +171,18 @@ pub struct Connections {
     displaced: HashMap<u64, Vec<(u64, Connection)>>,
     ended: Vec<Connection>,
     newest_ns: u64,
-    taken: u64,
+    next_id: u64,
+    /// The traffic of connections that ended in earlier intervals.
+    retired: Traffic,
 }
 
-impl Connections {
+impl ConnectionTable {
     #[must_use]
     pub fn new(options: &Top) -> Self {
-        Connections {
+        ConnectionTable {
             options: options.clone(),
             shape: SummarySchema {
-                command: "top",
+                command: AGGREGATE.command,
                 key: KEY.iter().collect(),
                 columns: COLUMNS.iter().collect(),
                 form: Form::Lines(VIEW.to_vec()),
@@ -162,7 +191,8 @@ impl Connections {
             displaced: HashMap::new(),
             ended: Vec::new(),
             newest_ns: 0,
-            taken: 0,
+            next_id: 0,
+            retired: Traffic::default(),
         }
     }
 
@@ -172,15 +202,18 @@ impl Connections {
         if self.take_displaced(&snapshot) {
             return;
         }
+        self.next_id += 1;
+        let id = self.next_id;
         match self.living.get_mut(&snapshot.sk) {
             Some(known) if same(&known.last, &snapshot) => known.next(snapshot),
             // The end of an earlier connection, in no snapshot.
             Some(known) if snapshot.closed != 0 && time(&snapshot) < time(&known.last) => {
-                self.ended.push(Connection::new(snapshot));
+                self.ended.push(Connection::new(id, snapshot));
                 return;
             }
             _ => {
-                if let Some(other) = self.living.insert(snapshot.sk, Connection::new(snapshot)) {
+                let begun = Connection::new(id, snapshot);
+                if let Some(other) = self.living.insert(snapshot.sk, begun) {
                     self.displaced.entry(snapshot.sk).or_default().push((time(&snapshot), other));
                 }
             }
@@ -207,29 +240,35 @@ impl Connections {
         true
     }
 
-    /// Connections with traffic in the interval.
-    fn rows(&self) -> impl Iterator<Item = &Connection> {
-        let displaced = self.displaced.values().flatten().map(|(_, row)| row);
+    /// All connections, and the traffic of those that are gone.
+    fn all(&self) -> SnapshotOf<Self> {
+        let displaced = self.displaced.values().flatten().map(|(_, connection)| connection);
         let all = self.ended.iter().chain(self.living.values()).chain(displaced);
-        all.filter(|row| row.moved())
+        Snapshot {
+            rows: all.map(Connection::row).collect(),
+            rest: Vec::new(),
+            retired: vec![self.retired],
+        }
     }
 
     /// The next interval begins.
     fn next(&mut self) {
-        self.ended.clear();
+        let retired = &mut self.retired;
+        self.ended.drain(..).for_each(|connection| retired.add(&connection.traffic));
         let kept = self.newest_ns.saturating_sub(LATE_NS);
         self.displaced.retain(|_, here| {
-            here.retain(|(since, _)| *since >= kept);
+            here.extract_if(.., |(since, _)| *since < kept)
+                .for_each(|(_, connection)| retired.add(&connection.traffic));
             !here.is_empty()
         });
-        let displaced = self.displaced.values_mut().flatten().map(|(_, row)| row);
-        for row in self.living.values_mut().chain(displaced) {
-            (row.rx, row.tx, row.retrans) = (0, 0, 0);
-        }
     }
 }
 
-impl Aggregate for Connections {
+impl TotalsTable for ConnectionTable {
+    type Key = u64;
+    type Gauges = Rc<ConnSnapshot>;
+    type Counts = Traffic;
+
     fn begin(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         self.poll(loaded)
     }
@@ -249,48 +288,54 @@ impl Aggregate for Connections {
             return false;
         };
         self.take(snapshot);
-        self.taken += 1;
         true
     }
 
-    fn print(
-        &mut self,
-        _: &Loaded<'_>,
-        span: Span,
-        print: &mut dyn FnMut(&Summary<'_>),
-    ) -> Result<()> {
-        let mut rows: Vec<&Connection> = self.rows().collect();
-        let sum = |part: fn(&Connection) -> u64| rows.iter().map(|row| part(row)).sum::<u64>();
+    fn totals(&mut self, _: &Loaded<'_>) -> Result<SnapshotOf<Self>> {
+        Ok(self.all())
+    }
+
+    fn retire(&mut self, _: &Loaded<'_>, _: &SnapshotOf<Self>) -> Result<RowsOf<Self>> {
+        self.next();
+        Ok(Vec::new())
+    }
+
+    /// Each connection's end.
+    fn events(&self, _: usize, traffic: &Traffic) -> u64 {
+        traffic.0[ENDED]
+    }
+
+    fn print(&self, rows: SnapshotOf<Self>, span: Span, print: &mut dyn FnMut(&Summary<'_>)) {
+        let mut rows: Vec<ConnectionRow> = rows.rows.into_iter().map(|(_, row)| row).collect();
+        rows.retain(moved);
+        let sum = |part: usize| rows.iter().map(|row| row.counts.0[part]).sum::<u64>();
         let title = format!(
             "{} active connections, RX {} kB, TX {} kB, {} retransmitted in {:.3} s",
             rows.len(),
-            sum(|row| row.rx) / 1024,
-            sum(|row| row.tx) / 1024,
-            sum(|row| row.retrans),
+            sum(RX) / 1024,
+            sum(TX) / 1024,
+            sum(RETRANS),
             span.interval_ns as f64 / 1e9
         );
-        let ends =
-            |row: &Connection| (row.last.event.head.sport, row.last.event.head.dport, row.last.sk);
-        rows.sort_by_key(|row| (u64::MAX - row.sorted_by(self.options.sort), ends(row)));
+        let ends = |row: &ConnectionRow| {
+            let head = &row.gauges.event.head;
+            (head.sport, head.dport, row.gauges.sk)
+        };
+        rows.sort_by_key(|row| (u64::MAX - sorted_by(row, self.options.sort), ends(row)));
         rows.truncate(self.options.rows.unwrap_or(usize::MAX));
         print(&Summary {
             shape: &self.shape,
             time: span.time,
             interval_ns: span.interval_ns,
             title,
-            lines: rows.into_iter().map(line).collect(),
+            lines: rows.iter().map(line).collect(),
         });
-        self.next();
-        Ok(())
-    }
-
-    fn events_reported(&self) -> u64 {
-        self.taken
     }
 }
 
-fn line(row: &Connection) -> Line<'_> {
-    let (head, owner, tcp) = (&row.last.event.head, &row.last.event.owner, &row.last.event.tcp);
+fn line(row: &ConnectionRow) -> Line<'_> {
+    let last = &*row.gauges;
+    let (head, owner, tcp) = (&last.event.head, &last.event.owner, &last.event.tcp);
     let address = |bytes: [u8; 16]| Ipv6Addr::from(bytes).to_canonical();
     let family = match address(head.daddr) {
         IpAddr::V4(_) => "ipv4",
@@ -313,10 +358,10 @@ fn line(row: &Connection) -> Line<'_> {
             Value::U64(owner.uid.into()),
             Value::unless(owner.cgroup_id, 0),
             name(TCP_STATES, tcp.state),
-            Value::Bool(row.last.closed != 0),
-            Value::U64(row.rx),
-            Value::U64(row.tx),
-            Value::U64(row.retrans),
+            Value::Bool(last.closed != 0),
+            Value::U64(row.counts.0[RX]),
+            Value::U64(row.counts.0[TX]),
+            Value::U64(row.counts.0[RETRANS]),
             Value::U64(tcp.snd_cwnd.into()),
             Value::unless(tcp.srtt_us.into(), 0),
             Value::unless(tcp.mptcp_token.into(), 0),

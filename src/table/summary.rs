@@ -1,6 +1,99 @@
 //! Summaries: rows of aggregates and, for distributions, their buckets, independent of the command that prints them.
 
+use std::ops::Range;
+
 use super::{Column, Moment, Set, Type, Unit, Value};
+
+/// What a command aggregates: all that other modules have to know about it.
+#[derive(Debug)]
+pub struct AggregateType {
+    /// The command, and the value of `"command"`.
+    pub command: &'static str,
+    /// For the schema and the reference.
+    pub doc: &'static str,
+    /// All columns that a key can have.
+    pub key: &'static [Column],
+    pub columns: &'static [Column],
+    pub source: AggregateSource,
+}
+
+/// Where its totals are read.
+#[derive(Debug)]
+pub enum AggregateSource {
+    /// The map `histograms`: one for each key and value.
+    Histograms,
+    /// The map `sums`: a row for each key.
+    Sums(SumsLayout),
+    /// The iterator over connections, and `destroy`.
+    Connections,
+    /// The iterator over listening sockets, and `listen_drop`.
+    Listeners,
+}
+
+/// What the sums of a row are, and how they are printed.
+#[derive(Debug)]
+pub struct SumsLayout {
+    /// The value of each column.
+    pub values: &'static [SumValue],
+    /// Text columns after those of the key.
+    pub view: &'static [ViewColumn],
+    /// The sum that counts events.
+    pub events: usize,
+    /// Rows are sorted by these sums together.
+    pub weight: Range<usize>,
+    /// The first sums are times in recovery states; those of current states are added to them.
+    pub state_times: bool,
+    /// The line above the rows, from the number of events and the weight of all rows.
+    pub title: fn(u64, u64) -> String,
+}
+
+/// The value of a column of sums.
+#[derive(Clone, Debug)]
+pub enum SumValue {
+    /// The connection's cookie.
+    Cookie,
+    Sum(usize),
+    /// A sum of ns, in µs.
+    Microseconds(usize),
+    /// Several sums together.
+    All(Range<usize>),
+}
+
+impl AggregateType {
+    /// True if its rows are distributions.
+    #[must_use]
+    pub fn has_buckets(&self) -> bool {
+        matches!(self.source, AggregateSource::Histograms)
+    }
+
+    /// True if it takes snapshots of connections.
+    #[must_use]
+    pub fn reads_connections(&self) -> bool {
+        matches!(self.source, AggregateSource::Connections)
+    }
+
+    /// True if it takes snapshots of listening sockets.
+    #[must_use]
+    pub fn reads_listeners(&self) -> bool {
+        matches!(self.source, AggregateSource::Listeners)
+    }
+
+    /// True if it needs the times of connections in recovery states.
+    #[must_use]
+    pub fn reads_state_times(&self) -> bool {
+        matches!(self.source, AggregateSource::Sums(SumsLayout { state_times: true, .. }))
+    }
+
+    /// How it counts, for the line that announces a trace.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        match self.source {
+            AggregateSource::Histograms | AggregateSource::Sums(_) => "counted in the kernel",
+            AggregateSource::Connections => "all connections read each interval",
+            AggregateSource::Listeners => "all listening sockets read each interval",
+        }
+    }
+}
 
 /// Columns and text form of a command's summaries.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ mod accept_uring;
 mod accounting;
 mod algorithms;
 mod big_tcp;
+mod btf_once;
 mod check;
 mod churn;
 mod clock;

@@ -1,6 +1,6 @@
 //! `retrans --by` against the events that it is made of, which another tracer prints, and the namespace's own counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -184,6 +184,35 @@ fn check_cookies(rows: &[Value], events: &Trace) {
 
 by_sock_and_raw! {
     check_sums: retransmissions_are_counted_by_sock retransmissions_are_counted_by_raw;
+}
+
+/// Rows that have been idle make room for new ones, and come again; the intervals and the totals have every event.
+#[test]
+fn idle_rows_make_room() {
+    need!(is_root(), "not root");
+    const ROOM: usize = 8;
+    const BATCH: usize = 4;
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let words = format!("--port {} --by conn --interval 50ms --max-rows {ROOM}", fixture.port);
+    let words: Vec<&str> = words.split(' ').collect();
+    let tracer = Tracer::command_in(&Launch::here(), &["retrans"], &words);
+    fixture.silence();
+    let addr = fixture.addr(FAMILIES[0]);
+    let keys = |rows: &[Value]| {
+        let ports = rows.iter().filter_map(|row| row["key"]["sport"].as_u64());
+        ports.collect::<BTreeSet<u64>>().len()
+    };
+    for batch in 1..=3 {
+        for i in 0..BATCH {
+            fixture.client.start_connect(&format!("b{batch}c{i}"), addr);
+        }
+        tracer.wait_events("their rows", |rows| keys(rows) >= batch * BATCH);
+    }
+    let trace = tracer.stop();
+    assert!(keys(&trace.events) > ROOM, "{:?}", trace.events);
+    let reported: u64 = trace.events.iter().map(|row| u64_of(row, "events")).sum();
+    assert_eq!(trace.aggregated(), reported);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::summary::totals::Baseline;
 
 fn snapshot(sk: u64, cookie: u64, acked: u64, born: u8, closed: u8) -> ConnSnapshot {
     let mut snapshot = ConnSnapshot { sk, born, closed, ..ConnSnapshot::default() };
@@ -14,13 +15,15 @@ fn snapshot(sk: u64, cookie: u64, acked: u64, born: u8, closed: u8) -> ConnSnaps
 
 /// After these readings: of each connection that moved something what it sent.
 fn moved(snapshots: &[ConnSnapshot]) -> Vec<(u64, u64)> {
-    let mut all = Connections::new(&Top { sort: Sort::All, rows: None });
+    let mut all = ConnectionTable::new(&Top { sort: Sort::All, rows: None });
     snapshots.iter().for_each(|snapshot| all.take(*snapshot));
-    let mut moved: Vec<(u64, u64)> = all
-        .rows()
+    let rows = all.all().rows.into_iter().map(|(_, row)| row);
+    let mut moved: Vec<(u64, u64)> = rows
+        .filter(super::moved)
         .map(|row| {
-            assert_eq!(row.rx, 2 * row.tx);
-            (row.last.event.head.cookie, row.tx)
+            let [rx, tx, ..] = row.counts.0;
+            assert_eq!(rx, 2 * tx);
+            (row.gauges.event.head.cookie, tx)
         })
         .collect();
     moved.sort_unstable();
@@ -98,11 +101,13 @@ proptest! {
             }
         }
         due.sort_by_key(|(at, _)| *at);
-        let mut all = Connections::new(&Top { sort: Sort::All, rows: None });
-        let mut sums = HashMap::new();
-        let mut print = |all: &mut Connections| {
-            for row in all.rows() {
-                *sums.entry(row.last.event.head.cookie).or_insert(0) += row.tx;
+        let mut all = ConnectionTable::new(&Top { sort: Sort::All, rows: None });
+        let (mut sums, mut before) = (HashMap::new(), Baseline::new());
+        let mut print = |all: &mut ConnectionTable| {
+            let mut interval = all.all();
+            before.advance(&mut interval);
+            for (_, row) in interval.rows {
+                *sums.entry(row.gauges.event.head.cookie).or_insert(0) += row.counts.0[TX];
             }
             all.next();
         };
@@ -117,5 +122,7 @@ proptest! {
         for (cookie, &(_, readings, bytes, _)) in (1..).zip(&lives) {
             prop_assert_eq!(sums.get(&cookie), Some(&(bytes * (readings + 1))));
         }
+        let total: u64 = lives.iter().map(|(_, readings, bytes, _)| bytes * (readings + 1)).sum();
+        prop_assert_eq!(all.all().retired, [CounterRow([2 * total, total, 0, lives.len() as u64])]);
     }
 }
