@@ -9,7 +9,7 @@
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only rows and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, table, accounting, skel, btf, privilege, events, kernel, decode, sink, config, pipeline, loader, summary,
+//! symbols, slot, table, accounting, skel, btf, privilege, events, kernel, decode, sink, config, pipeline, loader, summary,
 //! session, check, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -30,6 +30,7 @@ pub mod privilege;
 pub mod session;
 pub mod sink;
 pub mod skel;
+pub mod slot;
 pub mod stdio;
 pub mod suggest;
 pub mod summary;

@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "stdio",
     "suggest",
     "symbols",
+    "slot",
     "table",
     "accounting",
     "skel",

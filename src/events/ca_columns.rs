@@ -1,6 +1,6 @@
 //! Columns of the algorithms' private state: the member of each, and its conversion.
 
-use crate::table::{Column, Set, Type, Unit};
+use crate::table::{Column, Origin, Set, Type, Unit};
 
 /// Conversion of a member's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Convert {
 }
 
 /// One column of an algorithm's state.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CaField {
     pub column: Column,
     /// Index into [`ALGORITHMS`].
@@ -37,8 +37,21 @@ const fn field(
     (ty, unit, convert): (Type, Unit, Convert),
     doc: &'static str,
 ) -> CaField {
-    let column = Column { name, ty, unit, set: Set::Full, doc, source: "icsk_ca_priv", need: None };
+    // numbered() has the index.
+    let origin = Origin::Private(0);
+    let source = "icsk_ca_priv";
+    let column = Column { name, ty, unit, set: Set::Full, doc, source, need: None, origin };
     CaField { column, algorithm, member, convert }
+}
+
+/// Each column with its index, by which its slot is found.
+const fn numbered<const N: usize>(mut fields: [CaField; N]) -> [CaField; N] {
+    let mut at = 0;
+    while at < N {
+        fields[at].column.origin = Origin::Private(at);
+        at += 1;
+    }
+    fields
 }
 
 const SEGS: (Type, Unit, Convert) = (Type::Unsigned, Unit::Segments, Convert::Number);
@@ -54,7 +67,7 @@ const GAIN: (Type, Unit, Convert) = (Type::Float, Unit::None, Convert::Gain);
 
 /// Every column, grouped by algorithm.
 #[rustfmt::skip]
-pub static FIELDS: &[CaField] = &[
+pub static FIELDS: [CaField; 41] = numbered([
     field(0, "cubic.cnt", "cnt", SEGS, "Segments to be acknowledged before cwnd grows by one."),
     field(0, "cubic.last_max_cwnd", "last_max_cwnd", SEGS, "cwnd before the last reduction (W_max)."),
     field(0, "cubic.last_cwnd", "last_cwnd", SEGS, "cwnd when it was last computed."),
@@ -96,4 +109,15 @@ pub static FIELDS: &[CaField] = &[
     field(2, "dctcp.next_seq", "next_seq", SEQ, "Sequence number that ends the observation window."),
     field(2, "dctcp.prior_rcv_nxt", "prior_rcv_nxt", SEQ, "rcv_nxt at the last change of `ce_state`."),
     field(2, "dctcp.loss_cwnd", "loss_cwnd", SEGS, "cwnd at the last loss."),
-];
+]);
+
+/// The columns alone, in the same order.
+pub static COLUMNS: &[Column] = &{
+    let mut columns = [FIELDS[0].column; FIELDS.len()];
+    let mut at = 0;
+    while at < FIELDS.len() {
+        columns[at] = FIELDS[at].column;
+        at += 1;
+    }
+    columns
+};

@@ -8,6 +8,7 @@ pub mod ca;
 pub mod ca_columns;
 pub mod ca_mainline;
 pub mod common;
+mod computed;
 pub mod cong_state;
 pub mod connect;
 pub mod destroy;
@@ -29,12 +30,14 @@ pub mod state;
 pub mod synack_retransmit;
 pub mod tcp_columns;
 pub mod tcp_probe;
+pub mod value;
 pub mod zero_window;
 
 use std::collections::HashMap;
 
+use crate::slot::{KernelEnum, Names};
 use crate::symbols::Symbols;
-use crate::table::{Column, Value};
+use crate::table::Column;
 
 /// Names and layouts that differ between kernels.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +50,20 @@ pub struct Types {
     pub drop_reasons: HashMap<u64, String>,
     /// Kernel symbols; empty if no traced event type shows any.
     pub symbols: Symbols,
+}
+
+impl Types {
+    /// The name of a number.
+    #[must_use]
+    pub fn name(&self, names: Names, number: u64) -> Option<&str> {
+        match names {
+            Names::Kernel(KernelEnum::ResetReason) => &self.reset_reasons,
+            Names::Kernel(KernelEnum::DropReason) => &self.drop_reasons,
+            names => return names.name(number),
+        }
+        .get(&number)
+        .map(String::as_str)
+    }
 }
 
 /// Columns of the text format: title, column or `address:port`, minimum width. `type` is the event type's name.
@@ -74,8 +91,7 @@ pub struct EventType {
     pub state_trackers: &'static [&'static str],
     /// Programs that create the events. Empty: the one with the event type's name, in its flavour.
     pub programs: &'static [&'static str],
-    /// The record; `None` for `probe`, which has two.
-    pub record: Option<Record>,
+    pub record: Record,
 }
 
 /// One more tracepoint of an event type.
@@ -113,16 +129,32 @@ fn after_group(hook: &'static str) -> &'static str {
     hook.split_once(':').map_or(hook, |(_, name)| name)
 }
 
-/// Size of the records, and access to their values.
+/// Sizes of the records.
+#[derive(Clone, Copy)]
 pub struct Record {
     pub size: usize,
-    /// Size with optional data (a stack); else as `size`.
+    /// Size with optional data: a stack, or what `probe` shows beyond the standard fields. Else as `size`.
     pub longest: usize,
-    /// The value of a column, counted from after the common ones. The bytes are 8-aligned and of one of these lengths.
-    pub value: for<'a> fn(&'a [u8], &'a Types, usize) -> Value<'a>,
 }
 
 impl EventType {
+    /// For the tables: an event type of records of one size, with one hook. The rest is up to them.
+    const fn of<R>() -> Self {
+        EventType {
+            name: "",
+            number: 0,
+            doc: "",
+            hook: "",
+            extra_hooks: &[],
+            fallback_hooks: &[],
+            columns: Vec::new,
+            view: &[],
+            state_trackers: &[],
+            programs: &[],
+            record: Record { size: size_of::<R>(), longest: size_of::<R>() },
+        }
+    }
+
     /// The tracepoint's name without its group.
     #[must_use]
     pub fn tracepoint(&self) -> &'static str {
@@ -137,7 +169,7 @@ impl EventType {
     /// True for `probe`, which several readers serve.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.record.is_none()
+        u32::from(self.number) == crate::skel::EventType::TCC_EVENT_PROBE.0
     }
 }
 
@@ -169,3 +201,6 @@ pub const EVENT_TYPES: &[EventType] = &[
 pub fn event_type(name: &str) -> Option<&'static EventType> {
     EVENT_TYPES.iter().find(|event_type| event_type.name == name)
 }
+
+#[cfg(test)]
+mod tests;

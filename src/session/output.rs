@@ -32,7 +32,7 @@ pub fn sink_into<W: Write + 'static>(
     match output.format {
         Format::Jsonl => Box::new(Jsonl::new(out, &tables)),
         Format::Csv => Box::new(Csv::new(out, &tables, output.header)),
-        Format::Text => Box::new(Text::new(out, text_layout(output, selection, &tables), &tables)),
+        Format::Text => Box::new(Text::new(out, text_layout(output, selection, &tables))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Summaries: rows of aggregates and, for distributions, their buckets, independent of the command that prints them.
 
-use super::{Column, Moment, Set, Type, Unit, Value};
+use super::{Column, Moment, Origin, Set, Type, Unit, Value};
 
 /// Columns and text form of a command's summaries.
 #[derive(Clone, Debug)]
@@ -64,8 +64,16 @@ pub static BUCKET: [Column; 3] = [
 ];
 
 const fn bucket(name: &'static str, unit: Unit, doc: &'static str) -> Column {
-    let ty = Type::Unsigned;
-    Column { name, ty, unit, set: Set::Standard, doc, source: "counted", need: None }
+    Column {
+        name,
+        ty: Type::Unsigned,
+        unit,
+        set: Set::Standard,
+        doc,
+        source: "counted",
+        need: None,
+        origin: Origin::Aggregate,
+    }
 }
 
 /// One row.
