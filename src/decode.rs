@@ -6,7 +6,7 @@ use crate::events::ca;
 use crate::events::value::value;
 use crate::events::{EVENT_TYPES, EventType, Types, tcp_probe};
 use crate::skel::{Head, HeadFlag};
-use crate::table::{Column, MergedColumn, Moment, Selected, Value};
+use crate::table::{Column, MergedColumn, Moment, Selected, Set, Value};
 
 /// Why bytes are not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl<'c> Event<'c> {
     /// The record's bytes, of which those before `end` are to be read.
     #[must_use]
     pub fn bytes(&self, end: usize) -> &[u8] {
-        if self.is_short() && end > self.record.len() {
+        if end > self.record.len() && self.event_type.is_probe() {
             return self.padded.get_or_init(|| {
                 let mut padded = self.record.to_vec();
                 padded.resize(self.event_type.record.longest, 0);
@@ -86,16 +86,11 @@ impl<'c> Event<'c> {
         self.record
     }
 
-    /// Only the standard fields of `probe`.
-    fn is_short(&self) -> bool {
-        self.record.len() < self.event_type.record.longest && self.event_type.is_probe()
-    }
-
     /// The value of a column of its event type.
     #[must_use]
     pub fn value(&self, column: &Column) -> Value<'_> {
-        let bytes = if self.is_short() { self.bytes(column.origin.end()) } else { self.record };
-        value(column, bytes, self.types, self.time)
+        let end = if column.set == Set::Full { self.event_type.record.longest } else { 0 };
+        value(column, self.bytes(end), self.types, self.time)
     }
 
     /// The value of a selected column; null if there is none.

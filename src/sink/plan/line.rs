@@ -109,7 +109,7 @@ impl<'l> Line<'l> {
         self.at += SECOND;
         let ns = ns.rem_euclid(1_000_000_000).cast_unsigned();
         self.eight(u64::from(b'.') | ((ns / EIGHT_DIGITS + u64::from(b'0')) << 8), 2);
-        self.eight(digits(ns % EIGHT_DIGITS) | ASCII, 8);
+        self.eight(eight(ns % EIGHT_DIGITS) | ASCII, 8);
         self.short("Z");
         self.short(quote);
     }
@@ -165,33 +165,50 @@ fn put(buffer: &mut [u8; SIZE], at: usize, number: u64) -> usize {
         buffer[at] = b'0' + number as u8;
         return at + 1;
     }
-    if number >= EIGHT_DIGITS {
+    let (digits, most) = if number < 10_000 {
+        (four(number), 4)
+    } else if number < EIGHT_DIGITS {
+        (eight(number), 8)
+    } else {
         return put_long(buffer, at, number);
-    }
-    let digits = digits(number);
+    };
+    // Without the zeros in front.
     let zeros = digits.trailing_zeros() / 8;
     let text = (digits >> (8 * zeros)) | ASCII;
     buffer[at..at + 8].copy_from_slice(&text.to_le_bytes());
-    at + 8 - zeros as usize
+    at + most - zeros as usize
 }
 
 /// A number of more than eight digits.
 fn put_long(buffer: &mut [u8; SIZE], at: usize, number: u64) -> usize {
     let (high, low) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
     let at = if high < EIGHT_DIGITS { put(buffer, at, high) } else { put_long(buffer, at, high) };
-    buffer[at..at + 8].copy_from_slice(&(digits(low) | ASCII).to_le_bytes());
+    buffer[at..at + 8].copy_from_slice(&(eight(low) | ASCII).to_le_bytes());
     at + 8
 }
 
-/// The digits of a number below 10^8, the first in the lowest byte: in halves, then in quarters, then in single ones, all at
-/// once.
-fn digits(number: u64) -> u64 {
-    let halves = (number / 10_000) | ((number % 10_000) << 32);
-    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let quarters = hundreds | ((halves - hundreds * 100) << 16);
-    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((quarters - tens * 10) << 8)
+/// The digits of a number below 10^8, the first in the lowest byte.
+#[inline(always)]
+fn eight(number: u64) -> u64 {
+    four(number / 10_000) | (four(number % 10_000) << 32)
 }
+
+/// The digits of a number below 10^4.
+#[inline(always)]
+fn four(number: u64) -> u64 {
+    let two = |number: u64| u64::from(PAIRS[(number % 128) as usize]);
+    two(number / 100) | (two(number % 100) << 16)
+}
+
+/// The two digits of each number below 100.
+static PAIRS: [u16; 128] = {
+    let (mut pairs, mut at) = ([0; 128], 0);
+    while at < 100 {
+        pairs[at] = u16::from_le_bytes([at as u8 / 10, at as u8 % 10]);
+        at += 1;
+    }
+    pairs
+};
 
 /// Each octet with a dot behind it, and how many digits it has.
 static OCTETS: [[u8; 5]; 256] = {

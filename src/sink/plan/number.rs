@@ -6,10 +6,14 @@ use crate::slot::{Condition, Form, Scale, Slot};
 pub struct Number {
     offset: usize,
     shift: u8,
-    /// The slot says more than the members here.
-    rare: bool,
-    nullable: bool,
+    /// Of a signed number: bits above it in the word.
+    unused: u8,
     pub signed: bool,
+    /// There is an `unset`.
+    nullable: bool,
+    /// There are further questions: about the value, and if it is `unset`.
+    rare: bool,
+    rare_unset: bool,
     mask: u64,
     unset: u64,
     when: &'static [Condition],
@@ -23,19 +27,20 @@ impl Number {
         if !is_number || slot.width > 8 || matches!(slot.scale, Scale::Fraction(_)) {
             return None;
         }
-        let is_whole = slot.width.is_power_of_two();
-        let unused = 64u32.saturating_sub(8 * u32::from(slot.width));
-        let before = if cfg!(target_endian = "big") { unused } else { 0 };
+        let unused = 64u8.saturating_sub(8 * slot.width as u8);
+        let (shift, mask) = if slot.signed { (0, u64::MAX) } else { (slot.shift, slot.mask) };
+        let big_endian = cfg!(target_endian = "big");
         Some(Number {
             offset: slot.offset.into(),
-            shift: slot.shift.saturating_add(before as u8) & 63,
-            rare: slot.signed
-                || (slot.form == Form::Flag && slot.names.is_some())
-                || slot.scale != Scale::One
-                || (cfg!(target_endian = "big") && !is_whole),
-            nullable: slot.unset.is_some(),
+            shift: shift.saturating_add(if big_endian { unused } else { 0 }) & 63,
+            unused,
             signed: slot.signed,
-            mask: slot.mask & u64::MAX.checked_shr(unused + u32::from(slot.shift))?,
+            nullable: slot.unset.is_some(),
+            rare: slot.scale != Scale::One
+                || (slot.form == Form::Flag && slot.names.is_some())
+                || (big_endian && !slot.width.is_power_of_two()),
+            rare_unset: slot.unset_if.is_some(),
+            mask: mask & u64::MAX.checked_shr(u32::from(unused) + u32::from(shift))?,
             unset: slot.unset.unwrap_or_default(),
             when: slot.when,
             slot: Box::new(*slot),
@@ -52,9 +57,12 @@ impl Number {
         if !self.when.is_empty() && !self.when.iter().all(|condition| condition.holds(bytes)) {
             return None;
         }
-        let number = (u64::from_ne_bytes(word) >> self.shift) & self.mask;
+        let mut number = (u64::from_ne_bytes(word) >> self.shift) & self.mask;
+        if self.signed {
+            number = (number.cast_signed() << self.unused >> self.unused).cast_unsigned();
+        }
         if self.nullable && number == self.unset {
-            return self.slot.integer_value(bytes);
+            return if self.rare_unset { self.slot.integer_value(bytes) } else { None };
         }
         Some(number)
     }
