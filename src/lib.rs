@@ -7,7 +7,7 @@
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!
-//! Kernel bytes become a typed event once, in [`decode`]. Above it there are only rows and columns ([`table`]). A
+//! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
 //! symbols, slot, table, accounting, skel, btf, privilege, events, kernel, decode, sink, config, pipeline, loader, summary,
 //! session, check, cli, cmd.

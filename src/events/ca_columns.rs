@@ -45,9 +45,10 @@ const fn field(
 }
 
 /// Each column with its index, by which its slot is found.
-const fn numbered<const N: usize>(mut fields: [CaField; N]) -> [CaField; N] {
-    let mut at = 0;
+const fn numbered<const N: usize>(list: &[CaField]) -> [CaField; N] {
+    let (mut fields, mut at) = ([list[0]; N], 0);
     while at < N {
+        fields[at] = list[at];
         fields[at].column.origin = Origin::Private(at);
         at += 1;
     }
@@ -66,8 +67,10 @@ const NUMBER: (Type, Unit, Convert) = (Type::Unsigned, Unit::None, Convert::Numb
 const GAIN: (Type, Unit, Convert) = (Type::Float, Unit::None, Convert::Gain);
 
 /// Every column, grouped by algorithm.
+pub static FIELDS: [CaField; LIST.len()] = numbered(LIST);
+
 #[rustfmt::skip]
-pub static FIELDS: [CaField; 41] = numbered([
+const LIST: &[CaField] = &[
     field(0, "cubic.cnt", "cnt", SEGS, "Segments to be acknowledged before cwnd grows by one."),
     field(0, "cubic.last_max_cwnd", "last_max_cwnd", SEGS, "cwnd before the last reduction (W_max)."),
     field(0, "cubic.last_cwnd", "last_cwnd", SEGS, "cwnd when it was last computed."),
@@ -109,7 +112,7 @@ pub static FIELDS: [CaField; 41] = numbered([
     field(2, "dctcp.next_seq", "next_seq", SEQ, "Sequence number that ends the observation window."),
     field(2, "dctcp.prior_rcv_nxt", "prior_rcv_nxt", SEQ, "rcv_nxt at the last change of `ce_state`."),
     field(2, "dctcp.loss_cwnd", "loss_cwnd", SEGS, "cwnd at the last loss."),
-]);
+];
 
 /// The columns alone, in the same order.
 pub static COLUMNS: &[Column] = &{
