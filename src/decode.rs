@@ -1,11 +1,12 @@
 //! From the kernel's bytes to a typed event: the border. Nothing above it sees a record or a generated type.
 
-use crate::events::ca::ALGORITHMS;
-use crate::events::common::{self, Common};
-use crate::events::tcp_probe::{self, Probe};
-use crate::events::{EVENT_TYPES, EventType, Record, Types};
+use std::cell::OnceCell;
+
+use crate::events::ca;
+use crate::events::value::value;
+use crate::events::{EVENT_TYPES, EventType, Types, tcp_probe};
 use crate::skel::{Head, HeadFlag};
-use crate::table::{Moment, Row, Value};
+use crate::table::{Column, MergedColumn, Moment, Selected, Set, Value};
 
 /// Why bytes are not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,44 +19,18 @@ pub enum Malformed {
 
 /// One event, and what it takes to print it.
 pub struct Event<'c> {
-    common: Common,
-    payload: Payload,
+    event_type: &'static EventType,
+    record: &'c [u8],
+    /// Zeros follow the standard fields of `probe` if others are asked for.
+    padded: OnceCell<Vec<u8>>,
+    time: Moment,
     types: &'c Types,
-}
-
-/// No record but `probe`'s is larger.
-const LARGEST: usize = 768;
-
-/// A record's bytes at the alignment that its type wants.
-#[repr(C, align(8))]
-struct Aligned([u8; LARGEST]);
-
-// Probe is by far the most frequent one, and an event lives on the stack for as long as it takes to print it.
-#[allow(clippy::large_enum_variant)]
-enum Payload {
-    Probe(Probe),
-    Record(&'static Record, Aligned, usize),
-}
-
-impl Payload {
-    fn of(event_type: &'static EventType, bytes: &[u8], full: bool) -> Option<Self> {
-        let Some(record) = &event_type.record else {
-            return tcp_probe::from_raw(bytes, full).map(Payload::Probe);
-        };
-        let mut aligned = Aligned([0; LARGEST]);
-        let len = bytes.len();
-        if len != record.size && len != record.longest {
-            return None;
-        }
-        aligned.0.get_mut(..len)?.copy_from_slice(bytes);
-        Some(Payload::Record(record, aligned, len))
-    }
 }
 
 impl<'c> Event<'c> {
     /// Reads a record. `moment` turns the kernel's time into the clock that was asked for. Any bytes are safe.
     pub fn decode(
-        bytes: &[u8],
+        bytes: &'c [u8],
         types: &'c Types,
         moment: impl FnOnce(u64) -> Moment,
     ) -> Result<Self, Malformed> {
@@ -67,14 +42,76 @@ impl<'c> Event<'c> {
             .get(usize::from(head.event_type))
             .ok_or(Malformed::EventType(head.event_type))?;
         let full = u32::from(head.full) & HeadFlag::TCC_HEAD_FULL.0 != 0;
-        let payload = Payload::of(event_type, record, full).ok_or(Malformed::Length)?;
-        Ok(Event { common: Common { head, time: moment(head.mono_ns) }, payload, types })
+        let (size, longest, len) =
+            (event_type.record.size, event_type.record.longest, record.len());
+        let fits = match event_type.is_probe() {
+            true => len == if full { longest } else { size },
+            false => len == size || len == longest,
+        };
+        if !fits {
+            return Err(Malformed::Length);
+        }
+        let time = moment(head.mono_ns);
+        Ok(Event { event_type, record, padded: OnceCell::new(), time, types })
     }
 
     /// What it is.
     #[must_use]
     pub fn event_type(&self) -> &'static EventType {
-        &EVENT_TYPES[usize::from(self.common.head.event_type)]
+        self.event_type
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> Moment {
+        self.time
+    }
+
+    /// The names and layouts of its kernel.
+    #[must_use]
+    pub fn types(&self) -> &'c Types {
+        self.types
+    }
+
+    /// The record's bytes, of which those before `end` are to be read.
+    #[must_use]
+    pub fn bytes(&self, end: usize) -> &[u8] {
+        if end > self.record.len() && self.event_type.is_probe() {
+            return self.padded.get_or_init(|| {
+                let mut padded = self.record.to_vec();
+                padded.resize(self.event_type.record.longest, 0);
+                padded
+            });
+        }
+        self.record
+    }
+
+    /// The value of a column of its event type.
+    #[must_use]
+    pub fn value(&self, column: &Column) -> Value<'_> {
+        let end = if column.set == Set::Full { self.event_type.record.longest } else { 0 };
+        value(column, self.bytes(end), self.types, self.time)
+    }
+
+    /// The value of a selected column; null if there is none.
+    #[must_use]
+    pub fn selected(&self, selected: Option<&Selected>) -> Value<'_> {
+        match selected {
+            Some(Selected { column, present: true, .. }) => self.value(column),
+            _ => Value::Null,
+        }
+    }
+
+    /// The value of its column of that name.
+    #[must_use]
+    pub fn merged(&self, merged: &MergedColumn) -> Value<'_> {
+        self.selected(merged.of(self.event_type.number.into()))
+    }
+
+    /// True if columns of the group can have values.
+    #[must_use]
+    pub fn has_group(&self, group: &str) -> bool {
+        self.event_type.is_probe() && ca::runs(group).iter().all(|runs| runs.holds(self.record))
     }
 }
 
@@ -90,34 +127,6 @@ pub fn event_type(bytes: &[u8]) -> Option<usize> {
 pub fn mono_ns(bytes: &[u8]) -> Option<u64> {
     let head: Head = tcp_probe::copy(bytes.get(..size_of::<Head>())?)?;
     Some(head.mono_ns)
-}
-
-impl Row for Event<'_> {
-    fn event_type(&self) -> usize {
-        usize::from(self.common.head.event_type)
-    }
-
-    fn value(&self, column: usize) -> Value<'_> {
-        if let Some(field) = common::FIELDS.get(column) {
-            return (field.get)(&self.common);
-        }
-        let column = column - common::FIELDS.len();
-        match &self.payload {
-            Payload::Probe(probe) => tcp_probe::value(probe, &self.types.layouts, column),
-            Payload::Record(record, bytes, len) => {
-                (record.value)(&bytes.0[..*len], self.types, column)
-            }
-        }
-    }
-
-    fn has_group(&self, group: &str) -> bool {
-        match &self.payload {
-            Payload::Probe(probe) => {
-                probe.algorithm.is_some_and(|algorithm| ALGORITHMS[algorithm].name == group)
-            }
-            Payload::Record(..) => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -136,14 +145,13 @@ mod tests {
         };
         let event = Event::decode(bytes, &types, |ns| Moment::Wall(ns.cast_signed()))?;
         let columns = (event.event_type().columns)();
-        Ok((0..columns.len()).map(|i| format!("{:?}", event.value(i))).collect())
+        Ok(columns.iter().map(|column| format!("{:?}", event.value(column))).collect())
     }
 
     #[test]
     fn event_types_are_numbered_in_order() {
         for (index, event_type) in EVENT_TYPES.iter().enumerate() {
             assert_eq!(usize::from(event_type.number), index, "{}", event_type.name);
-            assert!(event_type.record.as_ref().is_none_or(|record| record.longest <= LARGEST));
         }
     }
 
@@ -159,12 +167,8 @@ mod tests {
             full in any::<bool>(),
             event_type in 0..EVENT_TYPES.len(),
         ) {
-            let len = match &EVENT_TYPES[event_type].record {
-                Some(record) if full => record.longest,
-                Some(record) => record.size,
-                None if full => size_of::<crate::skel::ProbeFullRecord>(),
-                None => size_of::<crate::skel::ProbeRecord>(),
-            };
+            let record = EVENT_TYPES[event_type].record;
+            let len = if full { record.longest } else { record.size };
             bytes[52] = EVENT_TYPES[event_type].number;
             bytes[53] = full.into();
             bytes[54..56].copy_from_slice(&(len as u16).to_ne_bytes());

@@ -33,8 +33,13 @@ fn is_blank(c: char) -> bool {
 }
 
 /// ASCII that needs no escape in any format.
+#[must_use]
+pub fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
 fn plain(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    bytes.iter().all(|&byte| is_plain(byte))
 }
 
 fn push_byte(byte: u8, out: &mut Vec<u8>) {

@@ -7,9 +7,9 @@
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!
-//! Kernel bytes become a typed event once, in [`decode`]. Above it there are only rows and columns ([`table`]). A
+//! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, table, accounting, skel, btf, privilege, events, environment, kernel, decode, sink, config, pipeline, loader,
+//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, sink, config, pipeline, loader,
 //! summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -31,6 +31,7 @@ pub mod privilege;
 pub mod session;
 pub mod sink;
 pub mod skel;
+pub mod slot;
 pub mod stdio;
 pub mod suggest;
 pub mod summary;

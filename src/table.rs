@@ -1,9 +1,11 @@
 //! Values and columns: the interface between event types, which define them, and sinks, which print them.
 
+pub mod origin;
 pub mod summary;
 
 use std::net::IpAddr;
 
+pub use self::origin::Origin;
 use crate::symbols::Symbols;
 
 /// The value of a column.
@@ -24,7 +26,18 @@ pub enum Value<'a> {
     /// A kernel code address.
     Code(u64, &'a Symbols),
     /// A stack of code addresses, innermost first.
-    Stack(&'a [u64], &'a Symbols),
+    Stack(Frames<'a>, &'a Symbols),
+}
+
+/// The code addresses of a stack, as they lie in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames<'a>(pub &'a [u8]);
+
+impl<'a> Frames<'a> {
+    /// The addresses, innermost first.
+    pub fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        self.0.as_chunks().0.iter().map(|&address| u64::from_ne_bytes(address))
+    }
 }
 
 /// A time as the sinks print it.
@@ -141,6 +154,8 @@ pub struct Column {
     pub source: &'static str,
     /// The column is null on kernels without this member.
     pub need: Option<Member>,
+    /// How its value is read.
+    pub origin: Origin,
 }
 
 impl Column {
@@ -166,18 +181,6 @@ pub struct ColumnSet {
     pub columns: Vec<Selected>,
 }
 
-/// Access to the values of a record. Columns are numbered as in the event type's list.
-pub trait Row {
-    /// Number of the event type.
-    fn event_type(&self) -> usize;
-
-    /// The value of a column.
-    fn value(&self, column: usize) -> Value<'_>;
-
-    /// True if columns of the group can have values.
-    fn has_group(&self, group: &str) -> bool;
-}
-
 /// A column selected for output.
 #[derive(Clone, Copy, Debug)]
 pub struct Selected {
@@ -188,36 +191,28 @@ pub struct Selected {
     pub present: bool,
 }
 
-impl Selected {
-    /// The value of this column.
-    #[must_use]
-    pub fn value<'a>(&self, row: &'a dyn Row) -> Value<'a> {
-        if self.present { row.value(self.index) } else { Value::Null }
-    }
-}
-
 /// The columns of one name in several event types.
 #[derive(Clone, Debug)]
-pub struct MergedColumn(Vec<(usize, Selected)>);
+pub struct MergedColumn {
+    /// By number of the event type.
+    of: Vec<Option<Selected>>,
+    column: &'static Column,
+}
 
 impl MergedColumn {
     /// `None` if no event type has it.
     #[must_use]
     pub fn new<'t>(tables: impl IntoIterator<Item = &'t ColumnSet>, name: &str) -> Option<Self> {
-        let of: Vec<_> = tables
-            .into_iter()
-            .filter_map(|table| {
-                let selected = table.columns.iter().find(|s| s.column.name == name)?;
-                Some((table.event_type, *selected))
-            })
-            .collect();
-        (!of.is_empty()).then_some(MergedColumn(of))
-    }
-
-    /// A column of one event type.
-    #[must_use]
-    pub fn one(event_type: usize, selected: Selected) -> Self {
-        MergedColumn(vec![(event_type, selected)])
+        let (mut of, mut column) = (Vec::new(), None);
+        for table in tables {
+            let Some(selected) = table.columns.iter().find(|s| s.column.name == name) else {
+                continue;
+            };
+            of.resize(of.len().max(table.event_type + 1), None);
+            of[table.event_type] = Some(*selected);
+            column.get_or_insert(selected.column);
+        }
+        Some(MergedColumn { of, column: column? })
     }
 
     /// Every name of those tables, in order of appearance.
@@ -235,16 +230,12 @@ impl MergedColumn {
     /// The column of the first event type that has it.
     #[must_use]
     pub fn column(&self) -> &'static Column {
-        self.0[0].1.column
+        self.column
     }
 
-    /// The value in a row; null if its event type has no such column.
+    /// The column of that event type; `None` if that has no such column.
     #[must_use]
-    pub fn value<'a>(&self, row: &'a dyn Row) -> Value<'a> {
-        let event_type = row.event_type();
-        match self.0.iter().find(|(of, _)| *of == event_type) {
-            Some((_, selected)) => selected.value(row),
-            None => Value::Null,
-        }
+    pub fn of(&self, event_type: usize) -> Option<&Selected> {
+        self.of.get(event_type)?.as_ref()
     }
 }

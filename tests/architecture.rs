@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
     "stdio",
     "suggest",
     "symbols",
+    "slot",
     "table",
     "accounting",
     "skel",

@@ -2,11 +2,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tcc_trace::event::Event;
+use tcc_trace::config::{Fields, Format, Output};
+use tcc_trace::decode::Event;
 use tcc_trace::events::Types;
 use tcc_trace::events::ca::{Bits, Layouts};
-use tcc_trace::sink::{Sink, csv::Csv, jsonl::Jsonl};
-use tcc_trace::table::{Moment, Selected, Table};
+use tcc_trace::session::columns::select;
+use tcc_trace::session::output::sink_into;
+use tcc_trace::sink::jsonl::Jsonl;
+use tcc_trace::sink::Sink;
+use tcc_trace::table::{ColumnSet, Moment};
 
 fuzz_target!(|bytes: &[u8]| {
     let layouts = Layouts::new(|_, _| Some(Bits { offset: 3, size: 9 }));
@@ -17,17 +21,21 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let moment = |ns: u64| Moment::Wall(ns.cast_signed());
     let Ok(event) = Event::decode(bytes, &types, moment) else { return };
-    let event_type = event.event_type();
-    let select = |(index, column)| Selected { index, column, present: true };
-    let columns = (event_type.columns)().into_iter().enumerate().map(select).collect();
-    let table = Table { event_type: event_type.number.into(), name: event_type.name, columns };
-    let mut lines = Vec::new();
-    let mut jsonl = Jsonl::new(&mut lines, std::slice::from_ref(&table));
-    jsonl.event(&event).unwrap();
-    jsonl.flush().unwrap();
-    drop(jsonl);
-    serde_json::from_slice::<serde_json::Value>(&lines).expect("a line is JSON");
-    let mut csv = Csv::new(Vec::new(), std::slice::from_ref(&table), true);
-    csv.event(&event).unwrap();
-    csv.flush().unwrap();
+    for format in [Format::Jsonl, Format::Csv, Format::Text] {
+        let output = Output { format, fields: Fields::All, ..Output::default() };
+        let selection = select(&[event.event_type()], &output, |_| true).expect("all fields");
+        let mut sink = sink_into(std::io::sink(), &output, &selection);
+        sink.event(&event).unwrap();
+        sink.flush().unwrap();
+        if format == Format::Jsonl {
+            let tables: Vec<ColumnSet> =
+                selection.tables.iter().map(|(_, table)| table.clone()).collect();
+            let mut line = Vec::new();
+            let mut jsonl = Jsonl::new(&mut line, &tables);
+            jsonl.event(&event).unwrap();
+            jsonl.flush().unwrap();
+            drop(jsonl);
+            serde_json::from_slice::<serde_json::Value>(&line).expect("a line is JSON");
+        }
+    }
 });

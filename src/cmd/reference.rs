@@ -46,7 +46,7 @@ fn index() -> String {
         object `group` in JSONL. The set `standard` is printed by default, `all` with `--all-fields` or by name. Sequence \
         numbers are raw 32-bit numbers, which wrap. A segment is a packet of up to one MSS. The source is where the kernel has the value.\n\n\
         ## Common columns\n\nEvery event begins with these.\n\n";
-    table(common::FIELDS.iter().map(|field| &field.column), &mut page);
+    table(common::COLUMNS, &mut page);
     page += "\n## Owner columns\n\n\
         In every event after its own columns. In `probe`, all of them belong to the set `all`. Without a full socket all but \
         `netns` are null.\n\n";
@@ -61,9 +61,8 @@ fn index() -> String {
 
 /// The columns on the event type's own page: those that it does not share.
 fn own_columns(event_type: &EventType) -> Vec<&'static Column> {
-    let shared: Vec<&Column> = common::FIELDS
+    let shared: Vec<&Column> = common::COLUMNS
         .iter()
-        .map(|field| &field.column)
         .chain(socket::owner_columns())
         .chain(socket::connection_columns())
         .collect();
@@ -97,7 +96,7 @@ fn event_type(event_type: &EventType) -> String {
 }
 
 fn algorithm_state(algorithm: &Algorithm, columns: Vec<&Column>, page: &mut String) {
-    let Algorithm { name, type_name, module } = algorithm;
+    let Algorithm { name, type_name, module, .. } = algorithm;
     let _ = writeln!(
         page,
         "\n## State of {name}\n\nMembers of `struct {type_name}`. Null on connections under another algorithm, and if \

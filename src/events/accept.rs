@@ -1,24 +1,22 @@
 //! `accept`: the system calls accept and accept4.
 
-use super::common::{Field, std};
-use super::connect::us;
-use super::socket::{self, socket_event_type, view};
+use super::common::{of, slot, std};
+use super::socket::{socket_event_type, view};
 use super::{Hook, Tracker};
 use crate::skel::AcceptRecord;
+use crate::slot::Condition;
+use crate::table::Column;
 use crate::table::Type::Unsigned;
 use crate::table::Unit::{Count, Microseconds};
-use crate::table::Value::{self, Null, U64};
 
-fn of_listener(r: &AcceptRecord, value: u32) -> Value<'static> {
-    if r.has_listener == 0 { Null } else { U64(value.into()) }
-}
+const HAS_LISTENER: &[Condition] = &[Condition::is_not(slot!(AcceptRecord, has_listener), 0)];
 
 #[rustfmt::skip]
-static FIELDS: &[Field<AcceptRecord>] = &[
-    std("handshake_us", (Unsigned, Microseconds), "first RTT sample, or tcp:tcp_retransmit_synack to ESTABLISHED", "Time from the first SYN-ACK to the ACK that completes the handshake. Null if the kernel keeps no time (SYN cookie, TCP_DEFER_ACCEPT), or if the handshake preceded the trace.", |r| Value::unless(r.handshake_us.into(), 0)),
-    std("wait_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "Time that the connection spent in the accept queue. Null if it was established before the trace, or if only a later read or the end was observed (32-bit processes, direct descriptors of io_uring).", |r| us(r.wait_ns)),
-    std("backlog", (Unsigned, Count), "listener's sk_ack_backlog", "Connections still in the accept queue (Recv-Q in `ss -l`). Null if accept() was called before the trace, or if the listener is unknown (multishot io_uring, and io_uring before Linux 5.18).", |r| of_listener(r, r.backlog)),
-    std("max_backlog", (Unsigned, Count), "listener's sk_max_ack_backlog", "Limit of the accept queue (Send-Q in `ss -l`). Null as for `backlog`.", |r| of_listener(r, r.max_backlog)),
+static COLUMNS: &[Column] = &[
+    std("handshake_us", (Unsigned, Microseconds), "first RTT sample, or tcp:tcp_retransmit_synack to ESTABLISHED", "Time from the first SYN-ACK to the ACK that completes the handshake. Null if the kernel keeps no time (SYN cookie, TCP_DEFER_ACCEPT), or if the handshake preceded the trace.", of!(AcceptRecord, handshake_us).unset(0)),
+    std("wait_us", (Unsigned, Microseconds), "since inet_sock_set_state to ESTABLISHED", "Time that the connection spent in the accept queue. Null if it was established before the trace, or if only a later read or the end was observed (32-bit processes, direct descriptors of io_uring).", of!(AcceptRecord, wait_ns).unset(0).divided(1000)),
+    std("backlog", (Unsigned, Count), "listener's sk_ack_backlog", "Connections still in the accept queue (Recv-Q in `ss -l`). Null if accept() was called before the trace, or if the listener is unknown (multishot io_uring, and io_uring before Linux 5.18).", of!(AcceptRecord, backlog).when(HAS_LISTENER)),
+    std("max_backlog", (Unsigned, Count), "listener's sk_max_ack_backlog", "Limit of the accept queue (Send-Q in `ss -l`). Null as for `backlog`.", of!(AcceptRecord, max_backlog).when(HAS_LISTENER)),
 ];
 
 /// The system calls, and hooks for accepts that are not system calls of a 64-bit process.
@@ -40,12 +38,10 @@ const EXTRA_HOOKS: &[Hook] = &[
 pub const IO_URING: &str = "io_uring:io_uring_complete";
 
 socket_event_type!(
-    @ AcceptRecord,
+    AcceptRecord,
     TCC_EVENT_ACCEPT,
     "accept",
     "syscalls:sys_exit_accept4",
-    EXTRA_HOOKS,
-    &[],
     "A process accepts a connection by accept, accept4 or io_uring. Accepts by other means are reported at the first read from the connection, or at its end.",
     view![
         ("PID", "pid", 6),
@@ -55,6 +51,6 @@ socket_event_type!(
         ("queue", "backlog", 5),
         ("max", "max_backlog", 5),
     ],
-    |bytes, _, index| socket::value(FIELDS, bytes, index),
-    &[Tracker::History, Tracker::SynackTime]
+    extra_hooks: EXTRA_HOOKS,
+    trackers: &[Tracker::History, Tracker::SynackTime]
 );

@@ -5,11 +5,16 @@
 //! which needs `CAP_SYS_ADMIN`.
 
 use std::collections::BTreeMap;
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::ca_columns::{Convert, FIELDS};
-use crate::skel::Sock;
+use super::ca_columns::{CaField, Convert, FIELDS};
+use super::common::slot;
+use crate::skel::ProbeFullRecord as Record;
+use crate::slot::Names::List;
+use crate::slot::{Condition, Form, Scale, Slot};
 use crate::table::Value;
 
 /// An algorithm whose state is shown.
@@ -21,20 +26,38 @@ pub struct Algorithm {
     pub type_name: &'static str,
     /// The module that defines it, if it is not built in.
     pub module: &'static str,
+    /// Whether the socket of a record runs it. DCTCP without ECN is `dctcp-reno`, which keeps no state.
+    pub runs: &'static [Condition],
 }
 
 /// In the columns' order.
 pub const ALGORITHMS: &[Algorithm] = &[
-    Algorithm { name: "cubic", type_name: "bictcp", module: "tcp_cubic" },
-    Algorithm { name: "bbr", type_name: "bbr", module: "tcp_bbr" },
-    Algorithm { name: "dctcp", type_name: "dctcp", module: "tcp_dctcp" },
+    Algorithm {
+        name: "cubic",
+        type_name: "bictcp",
+        module: "tcp_cubic",
+        runs: &[runs_as("cubic")],
+    },
+    Algorithm { name: "bbr", type_name: "bbr", module: "tcp_bbr", runs: &[runs_as("bbr")] },
+    Algorithm { name: "dctcp", type_name: "dctcp", module: "tcp_dctcp", runs: &[runs_as("dctcp")] },
 ];
+
+const fn runs_as(name: &'static str) -> Condition {
+    Condition::text(offset_of!(Record, sock.ca_name), name)
+}
 
 /// Members that conversions need beside the column's own.
 const LT_BW: (usize, &str) = (1, "lt_bw");
 const LT_USE_BW: (usize, &str) = (1, "lt_use_bw");
-const ALPHA_ONE: f64 = 1024.0;
-const GAIN_ONE: f64 = 256.0;
+/// Fractional bits of `DCTCP_MAX_ALPHA` and `BBR_UNIT`.
+const ALPHA: Scale = Scale::Fraction(10);
+const GAIN: Scale = Scale::Fraction(8);
+/// `enum bbr_mode`.
+const MODES: &[&str] = &["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"];
+
+const CA_PRIV: Slot =
+    Slot::array(offset_of!(Record, sock.ca_priv), |r: &Record| &r.sock.ca_priv, Form::Text);
+const MSS: Slot = slot!(Record, sock.mss);
 
 /// Position of a member in `icsk_ca_priv`, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,73 +67,102 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// The value of the member; `None` if it lies outside the bytes.
+    /// The position of that slot's member.
+    fn of(slot: Slot) -> Bits {
+        let first = u32::from(slot.offset.saturating_sub(CA_PRIV.offset));
+        Bits { offset: first * 8 + u32::from(slot.shift), size: slot.mask.count_ones() }
+    }
+
+    /// The slot in a record of `probe`; `None` if the member lies outside the bytes of the state.
     #[must_use]
-    pub fn read(self, bytes: &[u8]) -> Option<u64> {
-        let (first, shift) = ((self.offset / 8) as usize, self.offset % 8);
-        let last = self.offset.checked_add(self.size)?.div_ceil(8) as usize;
-        if self.size == 0 || self.size > 64 || last > bytes.len() || last - first > 8 {
+    pub fn slot(self) -> Option<Slot> {
+        let (first, shift) = (self.offset / 8, self.offset % 8);
+        let end = self.offset.checked_add(self.size)?.div_ceil(8);
+        let width = end - first;
+        if !(1..=64).contains(&self.size) || width > 8 || end > CA_PRIV.width.into() {
             return None;
         }
-        let mut word = [0; 8];
-        word[..last - first].copy_from_slice(&bytes[first..last]);
-        let value = u64::from_le_bytes(word) >> shift;
-        Some(if self.size == 64 { value } else { value & ((1 << self.size) - 1) })
+        let slot = Slot::number(usize::from(CA_PRIV.offset) + first as usize, width as usize);
+        Some(Slot { shift: shift as u8, mask: u64::MAX >> (64 - self.size), ..slot })
     }
 }
 
-/// Position of every column's member on a kernel. Stored by member, as versions differ in their columns.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The slots of all columns on this kernel. Stored by member, as versions differ in their columns.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<String, Bits>", into = "BTreeMap<String, Bits>")]
 pub struct Layouts {
-    fields: Vec<Option<Bits>>,
-    lt_bw: Option<Bits>,
-    lt_use_bw: Option<Bits>,
+    id: u64,
+    slots: Vec<Option<Slot>>,
+    lt_bw: Option<Slot>,
+    lt_use_bw: Option<Slot>,
 }
+
+/// Whatever their numbers are.
+impl PartialEq for Layouts {
+    fn eq(&self, other: &Self) -> bool {
+        let positions = BTreeMap::<String, Bits>::from;
+        positions(self.clone()) == positions(other.clone())
+    }
+}
+
+impl Eq for Layouts {}
 
 impl Layouts {
     /// `locate(algorithm, member path)` looks a member up in BTF.
     pub fn new(mut locate: impl FnMut(&Algorithm, &str) -> Option<Bits>) -> Self {
-        let mut at = |(algorithm, member): (usize, &str)| locate(&ALGORITHMS[algorithm], member);
-        Layouts {
-            fields: FIELDS.iter().map(|f| at((f.algorithm, f.member))).collect(),
-            lt_bw: at(LT_BW),
-            lt_use_bw: at(LT_USE_BW),
-        }
+        let mut at = |(algorithm, member): (usize, &str)| {
+            let slot = locate(&ALGORITHMS[algorithm], member)?.slot()?;
+            Some(Slot { when: ALGORITHMS[algorithm].runs, ..slot })
+        };
+        let mut slot = |field: &CaField| {
+            let slot = at((field.algorithm, field.member))?;
+            Some(match field.convert {
+                Convert::Number | Convert::Bandwidth => slot,
+                Convert::NumberOrNone => Slot { unset: Some(u32::MAX.into()), ..slot },
+                Convert::Bool => Slot { form: Form::Flag, ..slot },
+                Convert::Gain => Slot { scale: GAIN, ..slot },
+                Convert::Alpha => Slot { scale: ALPHA, ..slot },
+                Convert::Mode => Slot { names: Some(List(MODES)), ..slot },
+            })
+        };
+        let slots = FIELDS.iter().map(&mut slot).collect();
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Layouts { id, slots, lt_bw: at(LT_BW), lt_use_bw: at(LT_USE_BW) }
+    }
+
+    /// Differs between all that were made: tells whether anything may have changed.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// True if the position of that column's member is known.
     #[must_use]
     pub fn knows(&self, column: &str) -> bool {
         let index = FIELDS.iter().position(|field| field.column.name == column);
-        index.and_then(|index| self.fields.get(index)).is_some_and(Option::is_some)
+        index.is_some_and(|index| self.slot(index).is_some())
     }
 
-    /// The value of column `index` of [`FIELDS`]; null if the socket runs another algorithm.
+    /// The slot of column `index` of [`FIELDS`], which is null if the socket runs another algorithm. `None` if this kernel's is
+    /// not known.
     #[must_use]
-    pub fn value(&self, index: usize, algorithm: Option<usize>, sock: &Sock) -> Value<'static> {
-        let field = &FIELDS[index];
-        if algorithm != Some(field.algorithm) {
-            return Value::Null;
-        }
-        let read = |bits: Option<Bits>| bits.and_then(|bits| bits.read(&sock.ca_priv));
-        let Some(raw) = read(self.fields.get(index).copied().flatten()) else {
+    pub fn slot(&self, index: usize) -> Option<&Slot> {
+        self.slots.get(index)?.as_ref()
+    }
+
+    /// `bbr.bw`, whose slot this is, in bytes per second.
+    #[must_use]
+    pub fn bandwidth(&self, slot: &Slot, bytes: &[u8]) -> Value<'static> {
+        let read = |slot: Option<Slot>| slot?.integer_value(bytes);
+        let Some(max) = slot.integer_value(bytes) else {
             return Value::Null;
         };
-        match field.convert {
-            Convert::Number => Value::U64(raw),
-            Convert::NumberOrNone => Value::unless(raw, u32::MAX.into()),
-            Convert::Bool => Value::Bool(raw != 0),
-            Convert::Gain => Value::F64(raw as f64 / GAIN_ONE),
-            Convert::Alpha => Value::F64(raw as f64 / ALPHA_ONE),
-            Convert::Mode => mode(raw).map_or(Value::Null, Value::Str),
-            Convert::Bandwidth => {
-                let in_use = read(self.lt_use_bw) == Some(1);
-                let bw = if in_use { read(self.lt_bw).unwrap_or(raw) } else { raw };
-                let bytes = u128::from(bw) * u128::from(sock.mss) * 1_000_000;
-                Value::U64(u64::try_from(bytes >> 24).unwrap_or(u64::MAX))
-            }
-        }
+        let in_use = read(self.lt_use_bw) == Some(1);
+        let bw = if in_use { read(self.lt_bw).unwrap_or(max) } else { max };
+        let mss = read(Some(MSS)).unwrap_or_default();
+        let bytes = u128::from(bw) * u128::from(mss) * 1_000_000;
+        Value::U64(u64::try_from(bytes >> 24).unwrap_or(u64::MAX))
     }
 }
 
@@ -122,10 +174,10 @@ fn stored(algorithm: &Algorithm, member: &str) -> String {
 impl From<Layouts> for BTreeMap<String, Bits> {
     fn from(layouts: Layouts) -> Self {
         let columns = FIELDS.iter().map(|field| (field.algorithm, field.member));
-        let members = columns.zip(layouts.fields);
+        let members = columns.zip(layouts.slots);
         let all = members.chain([(LT_BW, layouts.lt_bw), (LT_USE_BW, layouts.lt_use_bw)]);
         let name = |(algorithm, member): (usize, &str)| stored(&ALGORITHMS[algorithm], member);
-        all.filter_map(|(member, bits)| Some((name(member), bits?))).collect()
+        all.filter_map(|(member, slot)| Some((name(member), Bits::of(slot?)))).collect()
     }
 }
 
@@ -135,17 +187,11 @@ impl From<BTreeMap<String, Bits>> for Layouts {
     }
 }
 
-/// Which of [`ALGORITHMS`] the socket runs. DCTCP without ECN is `dctcp-reno`, which keeps no state.
+/// Whether the socket of a record runs that algorithm; never for one that is not in the list.
 #[must_use]
-pub fn algorithm(sock: &Sock) -> Option<usize> {
-    let name = name(sock);
-    ALGORITHMS.iter().position(|algorithm| algorithm.name.as_bytes() == name)
-}
-
-/// The algorithm's name.
-#[must_use]
-pub fn name(sock: &Sock) -> &[u8] {
-    until_nul(&sock.ca_name)
+pub fn runs(name: &str) -> &'static [Condition] {
+    let algorithm = ALGORITHMS.iter().find(|algorithm| algorithm.name == name);
+    algorithm.map_or(&[Condition::NEVER], |algorithm| algorithm.runs)
 }
 
 /// Names from the kernel end at the first NUL, and may have any bytes before it.
@@ -154,22 +200,26 @@ pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-fn mode(raw: u64) -> Option<&'static str> {
-    ["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"].get(usize::try_from(raw).ok()?).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skel::bytes;
 
     #[test]
-    fn bits_are_read_across_bytes_and_never_beyond() {
-        let bytes = [0b1010_0000, 0b0000_0101, 0xff];
-        assert_eq!(Bits { offset: 5, size: 6 }.read(&bytes), Some(0b10_1101));
-        assert_eq!(Bits { offset: 0, size: 24 }.read(&bytes), Some(0xff_05a0));
-        assert_eq!(Bits { offset: 17, size: 8 }.read(&bytes), None);
-        assert_eq!(Bits { offset: 0, size: 0 }.read(&bytes), None);
-        assert_eq!(Bits { offset: u32::MAX - 64, size: 64 }.read(&bytes), None);
+    fn bits_lie_in_the_state_or_nowhere() {
+        let mut record = Record::default();
+        record.sock.ca_priv[..3].copy_from_slice(&[0b1010_0000, 0b0000_0101, 0xff]);
+        record.sock.ca_priv[103] = 0x80;
+        let read = |offset, size| Bits { offset, size }.slot()?.integer_value(bytes(&record));
+        assert_eq!(read(5, 6), Some(0b10_1101));
+        assert_eq!(read(0, 24), Some(0xff_05a0));
+        assert_eq!(read(103 * 8 + 7, 1), Some(1));
+        assert_eq!(read(103 * 8 + 7, 2), None);
+        assert_eq!(read(1, 64), None, "nine bytes");
+        assert_eq!(read(0, 0), None);
+        assert_eq!(read(0, 65), None);
+        assert_eq!(read(u32::MAX - 64, 64), None);
+        assert_eq!(read(u32::MAX, 64), None);
     }
 
     #[test]
@@ -188,15 +238,16 @@ mod tests {
             _ => None,
         });
         let index = FIELDS.iter().position(|f| f.column.name == "bbr.bw").unwrap();
-        let mut sock = Sock { mss: 1448, ..Sock::default() };
-        sock.ca_name[..3].copy_from_slice(b"bbr");
+        let bw = |record: &Record| layouts.bandwidth(layouts.slot(index).unwrap(), bytes(record));
+        let mut record = Record::default();
+        record.sock.mss = 1448;
+        record.sock.ca_name[..3].copy_from_slice(b"bbr");
         // 1 packet per ms
-        sock.ca_priv[..4].copy_from_slice(&(((1u64 << 24) / 1000) as u32).to_le_bytes());
-        assert_eq!(layouts.value(index, algorithm(&sock), &sock), Value::U64(1_447_981));
-        sock.ca_priv[8] = 1;
-        assert_eq!(layouts.value(index, algorithm(&sock), &sock), Value::U64(0));
-        sock.ca_name[0] = b'x';
-        assert_eq!(algorithm(&sock), None);
-        assert_eq!(layouts.value(index, None, &sock), Value::Null);
+        record.sock.ca_priv[..4].copy_from_slice(&(((1u64 << 24) / 1000) as u32).to_le_bytes());
+        assert_eq!(bw(&record), Value::U64(1_447_981));
+        record.sock.ca_priv[8] = 1;
+        assert_eq!(bw(&record), Value::U64(0));
+        record.sock.ca_name[3] = b'x';
+        assert_eq!(bw(&record), Value::Null);
     }
 }

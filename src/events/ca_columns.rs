@@ -1,6 +1,6 @@
 //! Columns of the algorithms' private state: the member of each, and its conversion.
 
-use crate::table::{Column, Set, Type, Unit};
+use crate::table::{Column, Origin, Set, Type, Unit};
 
 /// Conversion of a member's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Convert {
 }
 
 /// One column of an algorithm's state.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CaField {
     pub column: Column,
     /// Index into [`ALGORITHMS`].
@@ -37,8 +37,22 @@ const fn field(
     (ty, unit, convert): (Type, Unit, Convert),
     doc: &'static str,
 ) -> CaField {
-    let column = Column { name, ty, unit, set: Set::Full, doc, source: "icsk_ca_priv", need: None };
+    // numbered() has the index.
+    let origin = Origin::Private(0);
+    let source = "icsk_ca_priv";
+    let column = Column { name, ty, unit, set: Set::Full, doc, source, need: None, origin };
     CaField { column, algorithm, member, convert }
+}
+
+/// Each column with its index, by which its slot is found.
+const fn numbered<const N: usize>(list: &[CaField]) -> [CaField; N] {
+    let (mut fields, mut at) = ([list[0]; N], 0);
+    while at < N {
+        fields[at] = list[at];
+        fields[at].column.origin = Origin::Private(at);
+        at += 1;
+    }
+    fields
 }
 
 const SEGS: (Type, Unit, Convert) = (Type::Unsigned, Unit::Segments, Convert::Number);
@@ -53,8 +67,10 @@ const NUMBER: (Type, Unit, Convert) = (Type::Unsigned, Unit::None, Convert::Numb
 const GAIN: (Type, Unit, Convert) = (Type::Float, Unit::None, Convert::Gain);
 
 /// Every column, grouped by algorithm.
+pub static FIELDS: [CaField; LIST.len()] = numbered(LIST);
+
 #[rustfmt::skip]
-pub static FIELDS: &[CaField] = &[
+const LIST: &[CaField] = &[
     field(0, "cubic.cnt", "cnt", SEGS, "Segments to be acknowledged before cwnd grows by one."),
     field(0, "cubic.last_max_cwnd", "last_max_cwnd", SEGS, "cwnd before the last reduction (W_max)."),
     field(0, "cubic.last_cwnd", "last_cwnd", SEGS, "cwnd when it was last computed."),
@@ -97,3 +113,14 @@ pub static FIELDS: &[CaField] = &[
     field(2, "dctcp.prior_rcv_nxt", "prior_rcv_nxt", SEQ, "rcv_nxt at the last change of `ce_state`."),
     field(2, "dctcp.loss_cwnd", "loss_cwnd", SEGS, "cwnd at the last loss."),
 ];
+
+/// The columns alone, in the same order.
+pub static COLUMNS: &[Column] = &{
+    let mut columns = [FIELDS[0].column; FIELDS.len()];
+    let mut at = 0;
+    while at < FIELDS.len() {
+        columns[at] = FIELDS[at].column;
+        at += 1;
+    }
+    columns
+};

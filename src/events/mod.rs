@@ -8,6 +8,7 @@ pub mod ca;
 pub mod ca_columns;
 pub mod ca_mainline;
 pub mod common;
+mod computed;
 pub mod cong_state;
 pub mod connect;
 pub mod destroy;
@@ -30,6 +31,7 @@ pub mod synack_retransmit;
 pub mod tcp_columns;
 pub mod tcp_probe;
 pub mod tracker;
+pub mod value;
 pub mod zero_window;
 
 use std::collections::HashMap;
@@ -37,8 +39,9 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::tracker::Tracker;
+use crate::slot::{KernelEnum, Names};
 use crate::symbols::Symbols;
-use crate::table::{Column, Value};
+use crate::table::Column;
 
 /// Names and layouts that differ between kernels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,20 @@ pub struct Types {
     pub drop_reasons: HashMap<u64, String>,
     /// Kernel symbols; empty if no traced event type shows any.
     pub symbols: Symbols,
+}
+
+impl Types {
+    /// The name of a number.
+    #[must_use]
+    pub fn name(&self, names: Names, number: u64) -> Option<&str> {
+        match names {
+            Names::Kernel(KernelEnum::ResetReason) => &self.reset_reasons,
+            Names::Kernel(KernelEnum::DropReason) => &self.drop_reasons,
+            names => return names.name(number),
+        }
+        .get(&number)
+        .map(String::as_str)
+    }
 }
 
 /// Columns of the text format: title, column or `address:port`, minimum width. `type` is the event type's name.
@@ -76,8 +93,7 @@ pub struct EventType {
     pub view: View,
     /// State that its records need from earlier events.
     pub trackers: &'static [Tracker],
-    /// The record; `None` for `probe`, which has two.
-    pub record: Option<Record>,
+    pub record: Record,
 }
 
 /// One more tracepoint of an event type.
@@ -108,16 +124,31 @@ pub fn after_group(hook: &'static str) -> &'static str {
     hook.split_once(':').map_or(hook, |(_, name)| name)
 }
 
-/// Size of the records, and access to their values.
+/// Sizes of the records.
+#[derive(Clone, Copy)]
 pub struct Record {
     pub size: usize,
-    /// Size with optional data (a stack); else as `size`.
+    /// Size with optional data: a stack, or what `probe` shows beyond the standard fields. Else as `size`.
     pub longest: usize,
-    /// The value of a column, counted from after the common ones. The bytes are 8-aligned and of one of these lengths.
-    pub value: for<'a> fn(&'a [u8], &'a Types, usize) -> Value<'a>,
 }
 
 impl EventType {
+    /// For the tables: an event type of records of one size, with one hook. The rest is up to them.
+    const fn of<R>() -> Self {
+        EventType {
+            name: "",
+            number: 0,
+            doc: "",
+            hook: "",
+            extra_hooks: &[],
+            fallback_hooks: &[],
+            columns: Vec::new,
+            view: &[],
+            trackers: &[],
+            record: Record { size: size_of::<R>(), longest: size_of::<R>() },
+        }
+    }
+
     /// The tracepoint's name without its group.
     #[must_use]
     pub fn tracepoint(&self) -> &'static str {
@@ -132,7 +163,7 @@ impl EventType {
     /// True for `probe`, which several readers serve.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.record.is_none()
+        u32::from(self.number) == crate::skel::EventType::TCC_EVENT_PROBE.0
     }
 }
 
@@ -164,3 +195,6 @@ pub const EVENT_TYPES: &[EventType] = &[
 pub fn event_type(name: &str) -> Option<&'static EventType> {
     EVENT_TYPES.iter().find(|event_type| event_type.name == name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Names of numbers that are the same on every kernel.
 
+use crate::slot::Names;
+use crate::slot::names::Flags;
 use crate::table::Value::{self, Null, Str};
 
 /// `TCP_INFINITE_SSTHRESH`.
@@ -30,8 +32,8 @@ pub fn name(names: &'static [&'static str], number: u8) -> Value<'static> {
     names.get(usize::from(number)).map_or(Null, |name| Str(name))
 }
 
-/// Errors that TCP raises, by their generic numbers (asm-generic/errno.h).
-const ERRORS: &[(u32, &str)] = &[
+/// Errors that TCP raises, by their generic numbers (asm-generic/errno.h). Others have no name.
+pub const ERRORS: Names = Names::Pairs(&[
     (1, "EPERM"),
     (13, "EACCES"),
     (32, "EPIPE"),
@@ -46,10 +48,8 @@ const ERRORS: &[(u32, &str)] = &[
     (111, "ECONNREFUSED"),
     (112, "EHOSTDOWN"),
     (113, "EHOSTUNREACH"),
-];
+]);
 
-/// The name of an error; null for 0, and for errors that TCP itself does not raise.
-#[must_use]
-pub fn errno(number: u32) -> Value<'static> {
-    ERRORS.iter().find(|(known, _)| *known == number).map_or(Null, |(_, name)| Str(name))
-}
+/// The TCP header's flags, from its lowest bit on.
+pub const TCP_FLAGS: Names = Names::Flags(&FLAGS);
+static FLAGS: Flags = Flags::new(&["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"]);

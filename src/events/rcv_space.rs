@@ -1,20 +1,20 @@
 //! `rcv_space`: tcp:tcp_rcv_space_adjust.
 
-use super::common::{Field, std};
+use super::common::{of, std};
 use super::socket::{socket_event_type, view};
 use crate::skel::RcvSpaceRecord;
+use crate::table::Column;
 use crate::table::Type::{Signed, Unsigned};
 use crate::table::Unit::{Bytes, Microseconds};
-use crate::table::Value::{self, I64, U64};
 
 #[rustfmt::skip]
-static FIELDS: &[Field<RcvSpaceRecord>] = &[
-    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "Receiver's RTT estimate. Null before the first.", |r| Value::unless(r.rcv_rtt_us.into(), 0)),
-    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "Most bytes that the application has read in one RTT so far.", |r| U64(r.rcv_space.into())),
-    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer limit.", |r| I64(r.rcvbuf.into())),
-    std("rmem_alloc", (Signed, Bytes), "sk->sk_rmem_alloc", "Receive buffer memory in use.", |r| I64(r.rmem_alloc.into())),
-    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Current limit of the advertised window.", |r| U64(r.rcv_ssthresh.into())),
-    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Largest window that may be advertised.", |r| U64(r.window_clamp.into())),
+static COLUMNS: &[Column] = &[
+    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "Receiver's RTT estimate. Null before the first.", of!(RcvSpaceRecord, rcv_rtt_us).unset(0)),
+    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "Most bytes that the application has read in one RTT so far.", of!(RcvSpaceRecord, rcv_space)),
+    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer limit.", of!(RcvSpaceRecord, rcvbuf)),
+    std("rmem_alloc", (Signed, Bytes), "sk->sk_rmem_alloc", "Receive buffer memory in use.", of!(RcvSpaceRecord, rmem_alloc)),
+    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Current limit of the advertised window.", of!(RcvSpaceRecord, rcv_ssthresh)),
+    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Largest window that may be advertised.", of!(RcvSpaceRecord, window_clamp)),
 ];
 
 socket_event_type!(

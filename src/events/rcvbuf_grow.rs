@@ -1,25 +1,25 @@
 //! `rcvbuf_grow`: tcp:tcp_rcvbuf_grow.
 
-use super::common::{Field, full, std};
+use super::common::{full, of, std};
 use super::socket::{socket_event_type, view};
 use crate::skel::RcvbufGrowRecord;
+use crate::table::Column;
 use crate::table::Type::{Signed, Unsigned};
 use crate::table::Unit::{Bytes, Microseconds, None};
-use crate::table::Value::{I64, U64};
 
 #[rustfmt::skip]
-static FIELDS: &[Field<RcvbufGrowRecord>] = &[
-    std("time_us", (Unsigned, Microseconds), "time", "Time since the previous measurement, at least one RTT.", |r| U64(r.time_us.into())),
-    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "Receiver's RTT estimate.", |r| U64(r.rcv_rtt_us.into())),
-    std("copied", (Unsigned, Bytes), "tp->copied_seq - tp->rcvq_space.seq", "Bytes that the application has read in that time.", |r| U64(r.copied.into())),
-    std("inq", (Unsigned, Bytes), "tp->rcv_nxt - tp->copied_seq", "Bytes that it has yet to read.", |r| U64(r.inq.into())),
-    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "Most bytes that the application has read in one RTT before.", |r| U64(r.rcv_space.into())),
-    std("ooo_space", (Unsigned, Bytes), "end_seq of tp->ooo_last_skb - tp->rcv_nxt", "Bytes from the first gap to the end of the out-of-order queue. 0 if that is empty.", |r| U64(r.ooo_space.into())),
-    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer limit, before it grows.", |r| I64(r.rcvbuf.into())),
-    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Current limit of the advertised window.", |r| U64(r.rcv_ssthresh.into())),
-    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Largest window that may be advertised, before it grows.", |r| U64(r.window_clamp.into())),
-    std("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised.", |r| U64(r.event.tcp.rcv_wnd.into())),
-    full("scaling_ratio", (Unsigned, None), "tp->scaling_ratio", "Payload in 256 bytes of buffer, as estimated.", |r| U64(r.scaling_ratio.into())),
+static COLUMNS: &[Column] = &[
+    std("time_us", (Unsigned, Microseconds), "time", "Time since the previous measurement, at least one RTT.", of!(RcvbufGrowRecord, time_us)),
+    std("rcv_rtt_us", (Unsigned, Microseconds), "tp->rcv_rtt_est.rtt_us >> 3", "Receiver's RTT estimate.", of!(RcvbufGrowRecord, rcv_rtt_us)),
+    std("copied", (Unsigned, Bytes), "tp->copied_seq - tp->rcvq_space.seq", "Bytes that the application has read in that time.", of!(RcvbufGrowRecord, copied)),
+    std("inq", (Unsigned, Bytes), "tp->rcv_nxt - tp->copied_seq", "Bytes that it has yet to read.", of!(RcvbufGrowRecord, inq)),
+    std("rcv_space", (Unsigned, Bytes), "tp->rcvq_space.space", "Most bytes that the application has read in one RTT before.", of!(RcvbufGrowRecord, rcv_space)),
+    std("ooo_space", (Unsigned, Bytes), "end_seq of tp->ooo_last_skb - tp->rcv_nxt", "Bytes from the first gap to the end of the out-of-order queue. 0 if that is empty.", of!(RcvbufGrowRecord, ooo_space)),
+    std("rcvbuf", (Signed, Bytes), "sk->sk_rcvbuf", "Receive buffer limit, before it grows.", of!(RcvbufGrowRecord, rcvbuf)),
+    std("rcv_ssthresh", (Unsigned, Bytes), "tp->rcv_ssthresh", "Current limit of the advertised window.", of!(RcvbufGrowRecord, rcv_ssthresh)),
+    std("window_clamp", (Unsigned, Bytes), "tp->window_clamp", "Largest window that may be advertised, before it grows.", of!(RcvbufGrowRecord, window_clamp)),
+    std("rcv_wnd", (Unsigned, Bytes), "tp->rcv_wnd", "Receive window last advertised.", of!(RcvbufGrowRecord, event.tcp.rcv_wnd)),
+    full("scaling_ratio", (Unsigned, None), "tp->scaling_ratio", "Payload in 256 bytes of buffer, as estimated.", of!(RcvbufGrowRecord, scaling_ratio)),
 ];
 
 socket_event_type!(

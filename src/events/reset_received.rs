@@ -1,15 +1,17 @@
 //! `reset_received`: tcp:tcp_receive_reset.
 
-use super::common::{Field, std};
-use super::names::{TCP_STATES, name};
+use super::common::{of, std};
+use super::names::TCP_STATES;
 use super::socket::{socket_event_type, view};
 use crate::skel::ResetReceivedRecord;
+use crate::slot::Names::List;
+use crate::table::Column;
 use crate::table::Type::Text;
 use crate::table::Unit::None;
 
 #[rustfmt::skip]
-static FIELDS: &[Field<ResetReceivedRecord>] = &[
-    std("sk_state", (Text, None), "sk->sk_state", "TCP state before the RST.", |r| name(TCP_STATES, r.event.tcp.state)),
+static COLUMNS: &[Column] = &[
+    std("sk_state", (Text, None), "sk->sk_state", "TCP state before the RST.", of!(ResetReceivedRecord, event.tcp.state).named(List(TCP_STATES))),
 ];
 
 socket_event_type!(

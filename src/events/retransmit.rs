@@ -1,34 +1,36 @@
 //! `retransmit`: tcp:tcp_retransmit_skb.
 
-use super::common::{Field, full, needs, std};
-use super::names::name;
+use super::common::{call, full, needs, of, std};
+use super::computed::difference;
 use super::socket::{socket_event_type, view};
 use crate::skel::RetransmitRecord;
-use crate::table::Member;
+use crate::slot::Names::List;
 use crate::table::Type::{Signed, Text, Unsigned};
 use crate::table::Unit::{Bytes, None, Segments, Sequence};
-use crate::table::Value::{I64, U64};
+use crate::table::Value::{self, U64};
+use crate::table::origin::Inputs;
+use crate::table::{Column, Member};
 
 /// `enum tcc_retransmit_class`.
 const CLASSES: &[&str] = &["other", "fast", "rto", "slow_start", "tlp", "syn"];
-const FIN_OR_SYN: u8 = 3;
+const FIN_OR_SYN: u64 = 3;
 
 const ERR: Member = Member { type_name: "trace_event_raw_tcp_retransmit_skb", member: "err" };
 
 /// Payload length; SYN and FIN take a sequence number each.
-fn len(r: &RetransmitRecord) -> u32 {
-    let flags = (r.tcp_flags & FIN_OR_SYN).count_ones();
-    r.end_seq.wrapping_sub(r.seq).wrapping_sub(flags)
+fn len([end_seq, seq, tcp_flags, ..]: Inputs) -> Value<'static> {
+    let flags = (tcp_flags & FIN_OR_SYN).count_ones();
+    U64(difference(end_seq, seq + u64::from(flags)))
 }
 
 #[rustfmt::skip]
-static FIELDS: &[Field<RetransmitRecord>] = &[
-    std("class", (Text, None), "icsk_ca_state, icsk_pending", "Cause: fast (in Recovery), rto (the retransmission timer itself), slow_start (the rest of the queue in Loss), tlp (tail loss probe), syn, or other.", |r| name(CLASSES, r.class)),
-    std("seq", (Unsigned, Sequence), "TCP_SKB_CB(skb)->seq", "First sequence number retransmitted.", |r| U64(r.seq.into())),
-    std("data_len", (Unsigned, Bytes), "TCP_SKB_CB(skb)->end_seq - seq", "Payload length.", |r| U64(len(r).into())),
-    std("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Segments retransmitted, as counted by RetransSegs. 0 if the kernel gave up before sending (see `err`).", |r| U64(r.segs.into())),
-    needs(ERR, full("err", (Signed, None), "err", "Result as a negative errno. 0 if sent; -16 (EBUSY) if the first transmission is still in a qdisc. Null before Linux 6.17, which reports successful ones only.", |r| I64(r.err.into()))),
-    full("tcp_flags", (Unsigned, None), "TCP_SKB_CB(skb)->tcp_flags", "TCP flags, as a number.", |r| U64(r.tcp_flags.into())),
+static COLUMNS: &[Column] = &[
+    std("class", (Text, None), "icsk_ca_state, icsk_pending", "Cause: fast (in Recovery), rto (the retransmission timer itself), slow_start (the rest of the queue in Loss), tlp (tail loss probe), syn, or other.", of!(RetransmitRecord, class).named(List(CLASSES))),
+    std("seq", (Unsigned, Sequence), "TCP_SKB_CB(skb)->seq", "First sequence number retransmitted.", of!(RetransmitRecord, seq)),
+    std("data_len", (Unsigned, Bytes), "TCP_SKB_CB(skb)->end_seq - seq", "Payload length.", call!(RetransmitRecord, [end_seq, seq, tcp_flags], len)),
+    std("segs", (Unsigned, Segments), "tcp_skb_pcount(skb)", "Segments retransmitted, as counted by RetransSegs. 0 if the kernel gave up before sending (see `err`).", of!(RetransmitRecord, segs)),
+    needs(ERR, full("err", (Signed, None), "err", "Result as a negative errno. 0 if sent; -16 (EBUSY) if the first transmission is still in a qdisc. Null before Linux 6.17, which reports successful ones only.", of!(RetransmitRecord, err))),
+    full("tcp_flags", (Unsigned, None), "TCP_SKB_CB(skb)->tcp_flags", "TCP flags, as a number.", of!(RetransmitRecord, tcp_flags)),
 ];
 
 socket_event_type!(

@@ -1,16 +1,16 @@
 //! `synack_retransmit`: tcp:tcp_retransmit_synack.
 
-use super::common::{Field, std};
+use super::common::{of, std};
 use super::socket::{socket_event_type, view};
 use crate::skel::SynackRetransmitRecord;
 use crate::table::Type::{Text, Unsigned};
 use crate::table::Unit::{Count, None};
-use crate::table::Value::{Str, U64};
+use crate::table::{Column, Origin};
 
 #[rustfmt::skip]
-static FIELDS: &[Field<SynackRetransmitRecord>] = &[
-    std("class", (Text, None), "constant", "Always `synack`: one more class beside those of `retransmit`.", |_| Str("synack")),
-    std("attempt", (Unsigned, Count), "req->num_retrans + 1", "Number of the retransmission, from 1. Caused by the timer or by a repeated SYN.", |r| U64(r.attempt.into())),
+static COLUMNS: &[Column] = &[
+    std("class", (Text, None), "constant", "Always `synack`: one more class beside those of `retransmit`.", Origin::Constant("synack")),
+    std("attempt", (Unsigned, Count), "req->num_retrans + 1", "Number of the retransmission, from 1. Caused by the timer or by a repeated SYN.", of!(SynackRetransmitRecord, attempt)),
 ];
 
 socket_event_type!(

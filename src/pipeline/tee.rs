@@ -6,9 +6,10 @@ use std::io::{self, ErrorKind};
 use rustix::io::Errno;
 
 use crate::accounting::{Accounting, OutputAccount};
+use crate::decode::Event;
 use crate::sink::{Sink, Stage};
+use crate::table::Moment;
 use crate::table::summary::Summary;
-use crate::table::{Moment, Row};
 
 /// An output: a sink on its writer.
 pub struct Branch {
@@ -92,15 +93,15 @@ impl Tee {
     }
 
     /// Prints an event; false if no output took it.
-    pub fn event(&mut self, row: &dyn Row) -> bool {
+    pub fn event(&mut self, event: &Event<'_>) -> bool {
         self.received += 1;
-        let event_type = row.event_type();
+        let event_type = usize::from(event.event_type().number);
         let mut taken = false;
         for (index, state) in self.states.iter_mut().enumerate() {
             if state.error.is_some() {
                 continue;
             }
-            match state.branch.sink.event(row) {
+            match state.branch.sink.event(event) {
                 Ok(()) => {
                     state.unwritten.push_back((state.branch.sink.progress().made, 1));
                     taken = true;

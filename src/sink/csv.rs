@@ -6,12 +6,14 @@ use std::io::{self, Write};
 
 use super::jsonl::write_ip;
 use super::out::Out;
+use super::plan::{Builder, Plans, Syntax, Writer};
 use super::time::TimeFormat;
 use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
+use crate::decode::Event;
 use crate::escape;
 use crate::table::summary::{BUCKET, Summary};
-use crate::table::{ColumnSet, MergedColumn, Moment, Row, Value};
+use crate::table::{ColumnSet, MergedColumn, Moment, Selected, Value};
 
 /// The format.
 pub static FORMAT: Format = Format {
@@ -24,48 +26,104 @@ pub static FORMAT: Format = Format {
 /// The sink.
 pub struct Csv<W: Write> {
     buffer: Out<W>,
-    names: Vec<(usize, &'static str)>,
-    columns: Vec<MergedColumn>,
+    columns: Columns,
     header: bool,
-    time: TimeFormat,
+    writer: Writer,
+    plans: Plans,
+}
+
+/// Values of cells, quoted if needed.
+struct Cell;
+
+impl Syntax for Cell {
+    const NULL: &'static str = "";
+    const QUOTE: &'static str = "";
+
+    fn is_plain(byte: u8) -> bool {
+        escape::is_plain(byte) && byte != b','
+    }
+
+    fn value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+        write_cell(value, time, out);
+    }
+}
+
+/// The columns of the lines.
+enum Columns {
+    /// Of one event type: a field that was requested twice is printed twice.
+    Own(Vec<Selected>),
+    /// Of several: all columns in order of appearance.
+    Merged(Vec<MergedColumn>),
+}
+
+impl Columns {
+    fn names(&self) -> Vec<&'static str> {
+        match self {
+            Columns::Own(columns) => columns.iter().map(|s| s.column.name).collect(),
+            Columns::Merged(columns) => columns.iter().map(|merged| merged.column().name).collect(),
+        }
+    }
+
+    /// Those of an event type, with a gap for each of another.
+    fn of(&self, event_type: usize) -> Vec<Option<&Selected>> {
+        match self {
+            Columns::Own(columns) => columns.iter().map(Some).collect(),
+            Columns::Merged(columns) => {
+                columns.iter().map(|merged| merged.of(event_type)).collect()
+            }
+        }
+    }
 }
 
 impl<W: Write> Csv<W> {
-    /// With several tables, all columns in order of appearance.
     pub fn new(out: W, tables: &[ColumnSet], header: bool) -> Self {
         let columns = match tables {
-            // A field that was requested twice is printed twice.
-            [table] => {
-                table.columns.iter().map(|s| MergedColumn::one(table.event_type, *s)).collect()
-            }
-            several => MergedColumn::all(several),
+            [table] => Columns::Own(table.columns.clone()),
+            several => Columns::Merged(MergedColumn::all(several)),
         };
-        Csv {
-            buffer: Out::new(out),
-            names: tables.iter().map(|table| (table.event_type, table.name)).collect(),
-            columns,
-            header,
-            time: TimeFormat::default(),
+        let (buffer, plans) = (Out::new(out), Plans::new(tables));
+        Csv { buffer, columns, header, writer: Writer::default(), plans }
+    }
+}
+
+/// A line: the event type and the columns, with empty cells for those of others.
+fn compile(name: &str, columns: &[Option<&Selected>], builder: &mut Builder<'_>) {
+    let group = |selected: &Option<&Selected>| selected.and_then(|s| s.column.group());
+    builder.text(name);
+    for cells in columns.chunk_by(|a, b| group(a) == group(b)) {
+        let write = |builder: &mut Builder<'_>| {
+            for cell in cells {
+                builder.text(",");
+                if let Some(selected) = cell {
+                    builder.value::<Cell>(selected);
+                }
+            }
+        };
+        match group(&cells[0]) {
+            Some(group) => builder.group(group, ",".repeat(cells.len()), write),
+            None => write(builder),
         }
     }
+    builder.text("\n");
 }
 
 impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self) -> io::Result<()> {
-        if self.header && !self.columns.is_empty() {
-            let columns = self.columns.iter().map(|column| column.column().name);
-            write_header(["type"].into_iter().chain(columns), &mut self.buffer);
+        let names = self.columns.names();
+        if self.header && !names.is_empty() {
+            write_header(["type"].into_iter().chain(names), &mut self.buffer);
         }
         Ok(())
     }
 
-    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        let name = self.names.iter().find(|(event_type, _)| *event_type == row.event_type());
-        self.buffer.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());
-        for column in &self.columns {
-            append(column.value(row), &mut self.time, &mut self.buffer);
+    fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
+        let columns = &self.columns;
+        let compile = |table: &ColumnSet, builder: &mut Builder<'_>| {
+            compile(table.name, &columns.of(table.event_type), builder);
+        };
+        if let Some(plan) = self.plans.of(event, compile) {
+            plan.write::<Cell>(event, &mut self.writer, &mut self.buffer);
         }
-        self.buffer.push(b'\n');
         self.buffer.line()
     }
 
@@ -87,7 +145,7 @@ impl<W: Write> Sink for Csv<W> {
                 if shape.has_buckets() { buckets.collect() } else { vec![Vec::new()] };
             for bucket in rows {
                 self.buffer.extend_from_slice(format!("summary,{}", shape.command).as_bytes());
-                let mut cell = |value| append(value, &mut self.time, &mut self.buffer);
+                let mut cell = |value| append(value, &mut self.writer.time, &mut self.buffer);
                 cell(Value::Time(summary.time));
                 cell(Value::U64(summary.interval_ns));
                 match &line.key {
@@ -120,9 +178,14 @@ fn write_header<'n>(names: impl Iterator<Item = &'n str>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Appends a cell, quoted if needed. Line ends are already escaped.
+/// Appends a comma and a cell.
 fn append(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     out.push(b',');
+    write_cell(value, time, out);
+}
+
+/// Appends a cell, quoted if needed. Line ends are already escaped.
+fn write_cell(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     let start = out.len();
     write_value(value, time, out);
     if out[start..].iter().any(|byte| matches!(byte, b',' | b'"')) {
@@ -154,7 +217,7 @@ pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec
             symbols.shown(address).iter().for_each(|code| escape::text(code, out));
         }
         Value::Stack(addresses, symbols) => {
-            for (i, &address) in addresses.iter().enumerate() {
+            for (i, address) in addresses.iter().enumerate() {
                 if i > 0 {
                     out.push(b';');
                 }

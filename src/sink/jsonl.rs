@@ -1,54 +1,18 @@
-//! One JSON object per line. Keys are formatted once and copied; numbers are formatted without allocation.
+//! One JSON object per line.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::out::Out;
+use super::plan::{Builder, Plans, Syntax, Writer};
 use super::time::TimeFormat;
 use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
+use crate::decode::Event;
 use crate::escape;
 use crate::symbols::Symbols;
 use crate::table::summary::{BUCKET, Line, Summary};
-use crate::table::{ColumnSet, Moment, Row, Selected, Value};
-
-/// A column, or an object of the columns of one algorithm.
-enum JsonItem {
-    Column { key: Key, column: Selected },
-    Group { key: Key, name: &'static str, members: Vec<(Key, Selected)> },
-}
-
-/// `,"name":`. A line has a hundred of them, and copies of a constant length take a third of the time: so a whole block is copied
-/// and the line then truncated.
-enum Key {
-    Short { block: [u8; KEY_BLOCK], len: usize },
-    Long(Vec<u8>),
-}
-
-const KEY_BLOCK: usize = 32;
-
-impl Key {
-    fn new(name: &str) -> Self {
-        let key = format!(",\"{name}\":").into_bytes();
-        let mut block = [0; KEY_BLOCK];
-        match block.get_mut(..key.len()) {
-            Some(begin) => begin.copy_from_slice(&key),
-            None => return Key::Long(key),
-        }
-        Key::Short { block, len: key.len() }
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Key::Short { block, len } => {
-                let end = out.len() + len;
-                out.extend_from_slice(block);
-                out.truncate(end);
-            }
-            Key::Long(key) => out.extend_from_slice(key),
-        }
-    }
-}
+use crate::table::{ColumnSet, Moment, Selected, Value};
 
 /// The format.
 pub static FORMAT: Format = Format {
@@ -61,54 +25,64 @@ pub static FORMAT: Format = Format {
 /// The sink.
 pub struct Jsonl<W: Write> {
     buffer: Out<W>,
-    time: TimeFormat,
-    /// By event type number.
-    layouts: Vec<Option<TypeLayout>>,
+    writer: Writer,
+    plans: Plans,
 }
 
-/// The layout of one event type's objects.
-struct TypeLayout {
-    open: Vec<u8>,
-    items: Vec<JsonItem>,
-}
+/// JSON values.
+struct Json;
 
-impl TypeLayout {
-    fn new(table: &ColumnSet) -> Self {
-        let mut items: Vec<JsonItem> = Vec::new();
-        // A key is unique in an object, even if requested twice.
-        for (i, &column) in table.columns.iter().enumerate() {
-            if table.columns[..i].iter().any(|earlier| earlier.index == column.index) {
-                continue;
-            }
-            let leaf = Key::new(column.column.leaf());
-            let Some(group) = column.column.group() else {
-                items.push(JsonItem::Column { key: leaf, column });
-                continue;
-            };
-            let known = items.iter_mut().find_map(|item| match item {
-                JsonItem::Group { name, members, .. } if *name == group => Some(members),
-                _ => None,
-            });
-            match known {
-                Some(members) => members.push((leaf, column)),
-                None => {
-                    let members = vec![(leaf, column)];
-                    items.push(JsonItem::Group { key: Key::new(group), name: group, members });
-                }
-            }
-        }
-        TypeLayout { open: format!("{{\"type\":\"{}\"", table.name).into_bytes(), items }
+impl Syntax for Json {
+    const NULL: &'static str = "null";
+    const QUOTE: &'static str = "\"";
+
+    fn is_plain(byte: u8) -> bool {
+        escape::is_plain(byte)
     }
+
+    fn value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+        write_value(value, time, out);
+    }
+}
+
+/// The objects of one event type: a member per column, and one with the columns of each algorithm, which is null for the others.
+fn compile(table: &ColumnSet, builder: &mut Builder<'_>) {
+    builder.text(&format!("{{\"type\":\"{}\"", table.name));
+    // A key is unique in an object, even if requested twice.
+    let mut columns: Vec<&Selected> = Vec::new();
+    for column in &table.columns {
+        if columns.iter().all(|earlier| earlier.index != column.index) {
+            columns.push(column);
+        }
+    }
+    let mut groups = Vec::new();
+    for selected in &columns {
+        let Some(group) = selected.column.group() else {
+            builder.text(&format!(",\"{}\":", selected.column.name));
+            builder.value::<Json>(selected);
+            continue;
+        };
+        if groups.contains(&group) {
+            continue;
+        }
+        groups.push(group);
+        builder.text(&format!(",\"{group}\":"));
+        builder.group(group, Json::NULL.to_owned(), |builder| {
+            let members = columns.iter().filter(|s| s.column.group() == Some(group));
+            for (i, member) in members.enumerate() {
+                let before = if i == 0 { '{' } else { ',' };
+                builder.text(&format!("{before}\"{}\":", member.column.leaf()));
+                builder.value::<Json>(member);
+            }
+            builder.text("}");
+        });
+    }
+    builder.text("}\n");
 }
 
 impl<W: Write> Jsonl<W> {
     pub fn new(out: W, tables: &[ColumnSet]) -> Self {
-        let mut layouts = Vec::new();
-        for table in tables {
-            layouts.resize_with(layouts.len().max(table.event_type + 1), || None);
-            layouts[table.event_type] = Some(TypeLayout::new(table));
-        }
-        Jsonl { buffer: Out::new(out), time: TimeFormat::default(), layouts }
+        Jsonl { buffer: Out::new(out), writer: Writer::default(), plans: Plans::new(tables) }
     }
 }
 
@@ -117,36 +91,10 @@ impl<W: Write> Sink for Jsonl<W> {
         Ok(())
     }
 
-    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
-        let Some(Some(layout)) = self.layouts.get(row.event_type()) else {
-            return Ok(());
-        };
-        let out: &mut Vec<u8> = &mut self.buffer;
-        out.extend_from_slice(&layout.open);
-        for item in &layout.items {
-            match item {
-                JsonItem::Column { key, column } => {
-                    key.write(out);
-                    write_value(column.value(row), &mut self.time, out);
-                }
-                JsonItem::Group { key, name, .. } if !row.has_group(name) => {
-                    key.write(out);
-                    out.extend_from_slice(b"null");
-                }
-                JsonItem::Group { key, members, .. } => {
-                    key.write(out);
-                    // The first member's comma becomes the brace.
-                    let start = out.len();
-                    for (key, column) in members {
-                        key.write(out);
-                        write_value(column.value(row), &mut self.time, out);
-                    }
-                    out[start] = b'{';
-                    out.push(b'}');
-                }
-            }
+    fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
+        if let Some(plan) = self.plans.of(event, compile) {
+            plan.write::<Json>(event, &mut self.writer, &mut self.buffer);
         }
-        out.extend_from_slice(b"}\n");
         self.buffer.line()
     }
 
@@ -165,9 +113,9 @@ impl<W: Write> Sink for Jsonl<W> {
             b"{\"type\":\"stats\""
         });
         out.extend_from_slice(b",\"time\":");
-        write_value(Value::Time(now), &mut self.time, out);
+        write_value(Value::Time(now), &mut self.writer.time, out);
         out.extend_from_slice(b",\"duration_ns\":");
-        write_value(Value::U64(accounting.duration_ns), &mut self.time, out);
+        write_value(Value::U64(accounting.duration_ns), &mut self.writer.time, out);
         write!(out, ",\"late\":{}", accounting.late)?;
         out.extend_from_slice(b",\"evicted\":");
         serde_json::to_writer(&mut *out, &accounting.evicted)?;
@@ -202,7 +150,7 @@ impl<W: Write> Jsonl<W> {
         let shape = summary.shape;
         let out: &mut Vec<u8> = &mut self.buffer;
         write!(out, "{{\"type\":\"summary\",\"command\":\"{}\",\"time\":", shape.command)?;
-        write_value(Value::Time(summary.time), &mut self.time, out);
+        write_value(Value::Time(summary.time), &mut self.writer.time, out);
         write!(out, ",\"interval_ns\":{},\"key\":", summary.interval_ns)?;
         match &line.key {
             None => out.extend_from_slice(b"null"),
@@ -210,14 +158,14 @@ impl<W: Write> Jsonl<W> {
                 out.push(b'{');
                 for (i, (column, value)) in shape.key.iter().zip(values).enumerate() {
                     write!(out, "{}\"{}\":", if i == 0 { "" } else { "," }, column.name)?;
-                    write_value(*value, &mut self.time, out);
+                    write_value(*value, &mut self.writer.time, out);
                 }
                 out.push(b'}');
             }
         }
         for (column, value) in shape.columns.iter().zip(&line.values) {
             write!(out, ",\"{}\":", column.name)?;
-            write_value(*value, &mut self.time, out);
+            write_value(*value, &mut self.writer.time, out);
         }
         if shape.has_buckets() {
             out.extend_from_slice(b",\"buckets\":[");
@@ -266,7 +214,7 @@ fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
         Value::Code(address, symbols) => write_code(address, symbols, out),
         Value::Stack(addresses, symbols) => {
             out.push(b'[');
-            for (i, &address) in addresses.iter().enumerate() {
+            for (i, address) in addresses.iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }

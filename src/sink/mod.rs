@@ -1,8 +1,9 @@
-//! The output formats: each turns rows and accounting into bytes, independent of event types.
+//! The output formats: each turns events and accounting into bytes, independent of event types.
 
 pub mod csv;
 pub mod jsonl;
 mod out;
+mod plan;
 mod summary;
 pub mod template;
 pub mod text;
@@ -12,8 +13,10 @@ use std::io::{self, Write};
 
 pub use self::out::Progress;
 use crate::accounting::Accounting;
+use crate::decode::Event;
+use crate::table::ColumnSet;
+use crate::table::Moment;
 use crate::table::summary::Summary;
-use crate::table::{ColumnSet, Moment, Row};
 
 /// When the accounting is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub trait Sink {
     fn begin(&mut self) -> io::Result<()>;
 
     /// Prints an event.
-    fn event(&mut self, row: &dyn Row) -> io::Result<()>;
+    fn event(&mut self, event: &Event<'_>) -> io::Result<()>;
 
     /// Prints a summary.
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()>;

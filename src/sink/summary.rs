@@ -219,10 +219,19 @@ mod tests {
     use super::super::jsonl::Jsonl;
     use super::super::text::{Layout, Text};
     use super::*;
-    use crate::table::{Column, Moment, Set, Unit};
+    use crate::table::{Column, Moment, Origin, Set, Unit};
 
     const fn column(name: &'static str, ty: Type) -> Column {
-        Column { name, ty, unit: Unit::None, set: Set::Standard, doc: "", source: "", need: None }
+        Column {
+            name,
+            ty,
+            unit: Unit::None,
+            set: Set::Standard,
+            doc: "",
+            source: "",
+            need: None,
+            origin: Origin::Aggregate,
+        }
     }
 
     static KEY: [Column; 2] = [column("saddr", Type::Address), column("sport", Type::Unsigned)];
@@ -272,7 +281,6 @@ mod tests {
                     redraw: format == "screen",
                     rows: None,
                 },
-                &[],
             )),
         };
         sink.begin().unwrap();

@@ -8,8 +8,9 @@ use super::text::{is_left, write_cell};
 use super::time::TimeFormat;
 use super::{Progress, Sink, Stage};
 use crate::accounting::Accounting;
+use crate::decode::Event;
 use crate::table::summary::Summary;
-use crate::table::{ColumnSet, MergedColumn, Moment, Row, Value};
+use crate::table::{ColumnSet, MergedColumn, Moment, Value};
 
 /// The event type's name, which is not a column.
 pub const EVENT_TYPE: &str = "type";
@@ -50,7 +51,6 @@ enum Part {
 pub struct Template<W: Write> {
     buffer: Out<W>,
     parts: Vec<Part>,
-    names: Vec<(usize, &'static str)>,
     cell: Vec<u8>,
     time: TimeFormat,
 }
@@ -73,7 +73,6 @@ impl<W: Write> Template<W> {
         Template {
             buffer: Out::new(out),
             parts: parts.collect(),
-            names: tables.iter().map(|table| (table.event_type, table.name)).collect(),
             cell: Vec::new(),
             time: TimeFormat::default(),
         }
@@ -85,7 +84,7 @@ impl<W: Write> Sink for Template<W> {
         Ok(())
     }
 
-    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+    fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
         for part in &self.parts {
             let (of, left, width) = match part {
                 Part::Text(text) => {
@@ -95,12 +94,8 @@ impl<W: Write> Sink for Template<W> {
                 Part::Cell { of, left, width } => (of, *left, *width),
             };
             let value = match of {
-                Some(column) => column.value(row),
-                None => {
-                    let event_type =
-                        self.names.iter().find(|(event_type, _)| *event_type == row.event_type());
-                    event_type.map_or(Value::Null, |(_, name)| Value::Str(name))
-                }
+                Some(column) => event.merged(column),
+                None => Value::Str(event.event_type().name),
             };
             self.cell.clear();
             write_cell(value, &mut self.time, &mut self.cell);

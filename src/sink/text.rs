@@ -13,8 +13,9 @@ use super::summary::TextStyle;
 use super::time::TimeFormat;
 use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
+use crate::decode::Event;
 use crate::table::summary::Summary;
-use crate::table::{ColumnSet, MergedColumn, Moment, Row, Type, Unit, Value};
+use crate::table::{ColumnSet, MergedColumn, Moment, Type, Unit, Value};
 
 pub(super) const TITLE: Style = Style::new().bold();
 const DETAIL: Style = AnsiColor::BrightBlack.on_default();
@@ -88,27 +89,20 @@ pub static FORMAT: Format = Format {
     name: "text",
     doc: "Aligned columns, for people.",
     is_text: true,
-    create: |out, columns| Box::new(Text::new(out, columns.layout.clone(), &columns.tables)),
+    create: |out, columns| Box::new(Text::new(out, columns.layout.clone())),
 };
 
 /// The sink.
 pub struct Text<W: Write> {
     buffer: Out<W>,
     layout: Layout,
-    names: Vec<(usize, &'static str)>,
     cell: Vec<u8>,
     time: TimeFormat,
 }
 
 impl<W: Write> Text<W> {
-    pub fn new(out: W, layout: Layout, tables: &[ColumnSet]) -> Self {
-        Text {
-            buffer: Out::new(out),
-            layout,
-            names: tables.iter().map(|table| (table.event_type, table.name)).collect(),
-            cell: Vec::new(),
-            time: TimeFormat::default(),
-        }
+    pub fn new(out: W, layout: Layout) -> Self {
+        Text { buffer: Out::new(out), layout, cell: Vec::new(), time: TimeFormat::default() }
     }
 
     fn header_line(&mut self, text: impl Fn(&Cell) -> String) {
@@ -133,23 +127,24 @@ impl<W: Write> Text<W> {
 
     /// Prints the details of an event, starting at that column of the line and wrapping at `WIDTH`. Each stack frame has a
     /// separate line.
-    fn details(&mut self, row: &dyn Row, mut column: usize) {
+    fn details(&mut self, event: &Event<'_>, mut column: usize) {
         let start = self.buffer.len();
         let mut group_absent = None;
         let mut stack = None;
-        let table = self.layout.details.iter().find(|table| table.event_type == row.event_type());
+        let event_type = usize::from(event.event_type().number);
+        let table = self.layout.details.iter().find(|table| table.event_type == event_type);
         for selected in table.iter().flat_map(|table| &table.columns) {
             let group = selected.column.group();
             if group.is_some() && group_absent == group {
                 continue;
             }
             if let Some(name) = group
-                && !row.has_group(name)
+                && !event.has_group(name)
             {
                 group_absent = group;
                 continue;
             }
-            let value = selected.value(row);
+            let value = event.selected(Some(selected));
             if value == Value::Null {
                 continue;
             }
@@ -174,7 +169,7 @@ impl<W: Write> Text<W> {
             self.buffer.extend_from_slice(&self.cell);
             column += self.cell.len();
         }
-        for (i, &address) in stack.iter().flat_map(|(addresses, _)| addresses.iter()).enumerate() {
+        for (i, address) in stack.iter().flat_map(|(addresses, _)| addresses.iter()).enumerate() {
             if i > 0 || self.layout.inline || self.buffer.len() > start {
                 self.buffer.push(b'\n');
             }
@@ -204,22 +199,20 @@ impl<W: Write> Sink for Text<W> {
         Ok(())
     }
 
-    fn event(&mut self, row: &dyn Row) -> io::Result<()> {
+    fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
         let line = self.buffer.len();
         let last = self.layout.cells.len().saturating_sub(usize::from(!self.layout.inline));
         for (i, cell) in self.layout.cells.iter_mut().enumerate() {
             self.cell.clear();
             match &cell.part {
                 CellPart::Column(column) => {
-                    write_cell(column.value(row), &mut self.time, &mut self.cell)
+                    write_cell(event.merged(column), &mut self.time, &mut self.cell)
                 }
                 CellPart::Endpoint(addr, port) => {
-                    write_endpoint(addr.value(row), port.value(row), &mut self.cell)
+                    write_endpoint(event.merged(addr), event.merged(port), &mut self.cell)
                 }
                 CellPart::EventType => {
-                    let name =
-                        self.names.iter().find(|(event_type, _)| *event_type == row.event_type());
-                    self.cell.extend_from_slice(name.map_or("", |(_, name)| name).as_bytes());
+                    self.cell.extend_from_slice(event.event_type().name.as_bytes());
                 }
             }
             cell.width = cell.width.max(self.cell.len());
@@ -235,10 +228,10 @@ impl<W: Write> Sink for Text<W> {
         }
         if self.layout.inline {
             let column = self.buffer.len() - line;
-            self.details(row, column);
+            self.details(event, column);
         } else {
             self.buffer.push(b'\n');
-            self.details(row, WIDTH);
+            self.details(event, WIDTH);
         }
         self.buffer.line()
     }

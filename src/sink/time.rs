@@ -5,10 +5,15 @@ use time::OffsetDateTime;
 use crate::table::Moment;
 
 /// Formats moments, and caches the last second.
-#[derive(Default)]
 pub struct TimeFormat {
     second: Option<i64>,
-    text: String,
+    text: [u8; 19],
+}
+
+impl Default for TimeFormat {
+    fn default() -> Self {
+        TimeFormat { second: None, text: *b"1970-01-01T00:00:00" }
+    }
 }
 
 const NANOS: i64 = 1_000_000_000;
@@ -18,8 +23,7 @@ impl TimeFormat {
     pub fn full(&mut self, moment: Moment, out: &mut Vec<u8>) {
         match moment {
             Moment::Wall(ns) => {
-                self.calendar(ns.div_euclid(NANOS));
-                out.extend_from_slice(self.text.as_bytes());
+                out.extend_from_slice(self.second(ns));
                 fraction(ns.rem_euclid(NANOS), 9, out);
                 out.push(b'Z');
             }
@@ -31,29 +35,33 @@ impl TimeFormat {
     pub fn short(&mut self, moment: Moment, out: &mut Vec<u8>) {
         match moment {
             Moment::Wall(ns) => {
-                self.calendar(ns.div_euclid(NANOS));
-                out.extend_from_slice(self.text.as_bytes().get(11..).unwrap_or_default());
+                out.extend_from_slice(&self.second(ns)[11..]);
                 fraction(ns.rem_euclid(NANOS), 6, out);
             }
             Moment::Elapsed(ns) => elapsed(ns, 6, out),
         }
     }
 
-    fn calendar(&mut self, second: i64) {
-        if self.second == Some(second) {
-            return;
+    /// Date and time of a wall-clock time, without its fraction.
+    pub fn second(&mut self, ns: i64) -> &[u8; 19] {
+        let second = ns.div_euclid(NANOS);
+        if self.second != Some(second) {
+            self.second = Some(second);
+            let t =
+                OffsetDateTime::from_unix_timestamp(second).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+            let text = format!(
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+                t.year(),
+                u8::from(t.month()),
+                t.day(),
+                t.hour(),
+                t.minute(),
+                t.second()
+            );
+            // All 64-bit times in nanoseconds have a year of four digits.
+            self.text = text.as_bytes().try_into().unwrap_or(self.text);
         }
-        self.second = Some(second);
-        let t = OffsetDateTime::from_unix_timestamp(second).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        self.text = format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            t.year(),
-            u8::from(t.month()),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second()
-        );
+        &self.text
     }
 }
 

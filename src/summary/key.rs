@@ -8,7 +8,7 @@ use crate::events::tcp_probe::copy;
 use crate::skel::Key;
 use crate::table::Type::{Text, Unsigned};
 use crate::table::summary::{SummarySchema, ViewColumn};
-use crate::table::{Column, Set, Type, Unit, Value};
+use crate::table::{Column, Origin, Set, Type, Unit, Value};
 
 pub(super) const fn column(
     name: &'static str,
@@ -16,7 +16,16 @@ pub(super) const fn column(
     source: &'static str,
     doc: &'static str,
 ) -> Column {
-    Column { name, ty, unit, set: Set::Standard, doc, source, need: None }
+    Column {
+        name,
+        ty,
+        unit,
+        set: Set::Standard,
+        doc,
+        source,
+        need: None,
+        origin: Origin::Aggregate,
+    }
 }
 
 /// All key columns; a row has those of `--by`.

@@ -269,7 +269,7 @@ fn line(entry: &SocketRow) -> Line<'_> {
             Value::U64(row.backlog.into()),
             Value::U64(row.max_backlog.into()),
             Value::U64(row.syn_backlog.into()),
-            Value::Bool(sends_cookies(row)),
+            Value::Bool(sends_cookies(row.syncookie_us, row.interval_ns)),
             Value::U64(entry.counts.0[DROPS]),
             Value::U64(row.total_drops.into()),
             Value::Bool(row.closed != 0),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Column, Moment, Set, Type, Unit, Value};
+use super::{Column, Moment, Origin, Set, Type, Unit, Value};
 
 /// What a command aggregates: all that other modules have to know about it.
 #[derive(Debug)]
@@ -157,8 +157,16 @@ pub static BUCKET: [Column; 3] = [
 ];
 
 const fn bucket(name: &'static str, unit: Unit, doc: &'static str) -> Column {
-    let ty = Type::Unsigned;
-    Column { name, ty, unit, set: Set::Standard, doc, source: "counted", need: None }
+    Column {
+        name,
+        ty: Type::Unsigned,
+        unit,
+        set: Set::Standard,
+        doc,
+        source: "counted",
+        need: None,
+        origin: Origin::Aggregate,
+    }
 }
 
 /// One row.

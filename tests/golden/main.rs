@@ -2,6 +2,7 @@
 //! choice of columns and sinks, and comes out as it stands in EVENT_TYPE.txt, .jsonl and .csv. UPDATE=1 writes them anew.
 
 mod borders;
+mod plans;
 mod records;
 
 use std::cell::RefCell;
@@ -21,7 +22,7 @@ use tcc_trace::session::output;
 use tcc_trace::sink::{FORMATS, Format, Sink, text};
 use tcc_trace::skel::{Head, ProbeRecord, ProbeStd, bytes};
 use tcc_trace::symbols::Symbols;
-use tcc_trace::table::{Column, Member, Moment, Row, Type, Value};
+use tcc_trace::table::{Column, Member, Moment, Type, Value};
 
 /// From CLOCK_MONOTONIC to the wall clock.
 const OFFSET_NS: i64 = 1_700_000_000_000_000_000;
@@ -57,7 +58,7 @@ fn types() -> Types {
     }
 }
 
-fn decode<'t>(record: &[u8], types: &'t Types) -> Event<'t> {
+fn decode<'t>(record: &'t [u8], types: &'t Types) -> Event<'t> {
     let moment = |ns: u64| Moment::Wall(OFFSET_NS + ns.cast_signed());
     Event::decode(record, types, moment).expect("a record of this event type")
 }
@@ -228,9 +229,9 @@ fn every_value_is_in_text() {
                     sink.flush().unwrap();
                     let text = String::from_utf8(written.0.take()).expect("UTF-8");
                     let columns = (event_type.columns)();
-                    for (index, column) in columns.iter().enumerate().filter(|(_, c)| wanted(c)) {
+                    for column in columns.iter().filter(|column| wanted(column)) {
                         let behind = text.contains(&format!(" {}:", column.name));
-                        let nothing = event.value(index) == Value::Null;
+                        let nothing = event.value(column) == Value::Null;
                         assert!(
                             in_cell(column.name) || behind || nothing,
                             "{}: {}:\n{text}",
@@ -276,11 +277,11 @@ fn every_column_has_a_value_in_a_record() {
     let types = types();
     for event_type in EVENT_TYPES {
         let records = records(event_type);
-        let empty = |index: &usize| {
-            records.iter().all(|record| decode(record, &types).value(*index) == Value::Null)
+        let empty = |column: &&'static Column| {
+            records.iter().all(|record| decode(record, &types).value(column) == Value::Null)
         };
-        let columns = (event_type.columns)();
-        let empty: Vec<_> = (0..columns.len()).filter(empty).map(|i| columns[i].name).collect();
+        let columns = (event_type.columns)().into_iter();
+        let empty: Vec<_> = columns.filter(empty).map(|column| column.name).collect();
         assert!(empty.is_empty(), "{}: {empty:?}", event_type.name);
     }
 }

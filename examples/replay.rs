@@ -1,0 +1,205 @@
+//! Measurement tool of script/bench: `replay FORMAT standard|all|NAME,…` gives records of `probe` to a sink whose output is
+//! discarded. For each line on standard input, a number of events, it prints the CPU ns of this process for one event, decoding
+//! included.
+
+#![deny(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::env;
+use std::io::{self, BufRead};
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::time::{ClockId, clock_gettime};
+use tcc_trace::config::{Destination, Fields, Output, TimeMode};
+use tcc_trace::environment::Environment;
+use tcc_trace::events::ca::{Bits, Layouts};
+use tcc_trace::events::{Types, ca_mainline, tcp_probe};
+use tcc_trace::pipeline::Pipeline;
+use tcc_trace::pipeline::clock::Clock;
+use tcc_trace::pipeline::reorder::ReorderBuffer;
+use tcc_trace::pipeline::source::Source;
+use tcc_trace::pipeline::tee::{Branch, Tee};
+use tcc_trace::session::columns::select;
+use tcc_trace::session::output::sink_into;
+use tcc_trace::sink::FORMATS;
+use tcc_trace::skel::{Head, HeadFlag, Owner, ProbeFullRecord, ProbeRecord, ProbeStd, Sock, bytes};
+
+/// Events between two flushes, as from a ring buffer.
+const BATCH: usize = 64;
+
+fn main() -> Result<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [format, fields] = args.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+        bail!("usage: replay jsonl|csv|text standard|all|NAME,…");
+    };
+    let format = FORMATS.iter().find(|known| known.name == format);
+    let format = format.with_context(|| format!("unknown format {}", args[0]))?;
+    let (fields, records) = match fields {
+        "standard" => (Fields::Standard, standard()),
+        "all" => (Fields::All, full()),
+        names => (Fields::Named(names.split(',').map(str::to_owned).collect()), full()),
+    };
+    let output = Output { fields, header: true, ..Output::default() };
+    let selection = select(&[&tcp_probe::EVENT_TYPE], &output, |_| true)?;
+    let destination = Destination::new(format, None);
+    let sink = sink_into(io::sink(), &destination, &output, &selection);
+    let branch = Branch { format: format.name, path: None, essential: true, sink };
+    let environment = Environment { types: types(), ..Environment::default() };
+    let clock = Clock::new(TimeMode::Wall);
+    let mut pipeline = Pipeline::new(Tee::new(vec![branch]), environment, clock, None, None);
+    pipeline.begin();
+    let buffer = pipeline.records();
+    let mut source = Replay { records, buffer, next: Cell::new(0), left: Cell::new(0) };
+    for line in io::stdin().lock().lines() {
+        let count: usize = line?.trim().parse().context("not a number")?;
+        source.left = Cell::new(count);
+        let before = cpu_ns();
+        while pipeline.consume(&source)? {
+            pipeline.flush();
+        }
+        pipeline.drain(&source)?;
+        pipeline.flush();
+        println!("{:.1}", (cpu_ns() - before) as f64 / count as f64);
+    }
+    Ok(())
+}
+
+/// The records, one after another and again from the first.
+struct Replay {
+    records: Vec<Vec<u8>>,
+    buffer: Rc<RefCell<ReorderBuffer>>,
+    next: Cell<usize>,
+    left: Cell<usize>,
+}
+
+impl Source for Replay {
+    fn take(&self) -> Result<bool> {
+        let mut buffer = self.buffer.borrow_mut();
+        for _ in 0..self.left.get().min(BATCH) {
+            buffer.push(&self.records[self.next.get()]);
+            self.next.set((self.next.get() + 1) % self.records.len());
+            self.left.set(self.left.get() - 1);
+        }
+        Ok(self.left.get() > 0)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn before_wait(&self, _: bool, _: bool) -> Result<Duration> {
+        Ok(Duration::ZERO)
+    }
+}
+
+fn cpu_ns() -> i64 {
+    let t = clock_gettime(ClockId::ProcessCPUTime);
+    t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+/// Positions of all members of the algorithms' state.
+fn types() -> Types {
+    let mut words = 0;
+    let layouts = Layouts::new(|algorithm, member| {
+        ca_mainline::locate(algorithm.type_name, member).or_else(|| {
+            words += 1;
+            Some(Bits { offset: words * 32, size: 32 })
+        })
+    });
+    Types { layouts, ..Types::default() }
+}
+
+/// Many different ones, as one connection has them after another.
+const RECORDS: u32 = 4096;
+
+/// A number of that many bits. Numbers of a connection differ, but most of them have as many digits as the ones before.
+fn number(state: &mut u32, bits: u32) -> u32 {
+    *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    (*state >> 1 | 1 << 31) >> (32 - bits)
+}
+
+fn head(i: u32, len: usize, flags: u32) -> Head {
+    let addr = |last| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0, last];
+    Head {
+        mono_ns: 5_000_123_456_789 + u64::from(i) * 7_919,
+        cookie: 8_193 + u64::from(i % 16),
+        saddr: addr(1),
+        daddr: addr(2),
+        sport: 5_201,
+        dport: 40_000 + (i % 16) as u16,
+        event_type: tcp_probe::EVENT_TYPE.number,
+        full: flags as u8,
+        len: len as u16,
+    }
+}
+
+#[rustfmt::skip]
+fn std(n: &mut u32) -> ProbeStd {
+    ProbeStd {
+        mark: 0, data_len: number(n, 16), snd_nxt: number(n, 32), snd_una: number(n, 32),
+        snd_cwnd: number(n, 10), ssthresh: number(n, 10), snd_wnd: number(n, 22),
+        srtt_us: number(n, 17), rcv_wnd: number(n, 22), unused: 0,
+    }
+}
+
+fn standard() -> Vec<Vec<u8>> {
+    let n = &mut 1;
+    let record = |i| ProbeRecord { head: head(i, size_of::<ProbeRecord>(), 0), std: std(n) };
+    (0..RECORDS).map(record).map(|record| bytes(&record).to_vec()).collect()
+}
+
+fn full() -> Vec<Vec<u8>> {
+    let n = &mut 1;
+    let record = |i| {
+        let len = size_of::<ProbeFullRecord>();
+        ProbeFullRecord {
+            head: head(i, len, HeadFlag::TCC_HEAD_FULL.0),
+            std: std(n),
+            owner: owner(),
+            sock: sock(n),
+        }
+    };
+    (0..RECORDS).map(record).map(|record| bytes(&record).to_vec()).collect()
+}
+
+fn owner() -> Owner {
+    let mut comm = [0; 16];
+    comm[..6].copy_from_slice(b"iperf3");
+    Owner {
+        cgroup_id: 4_711,
+        ino: 77_777,
+        netns: 4_026_531_840,
+        ifindex: 2,
+        pid: 1_234,
+        comm,
+        ..Owner::default()
+    }
+}
+
+#[rustfmt::skip]
+fn sock(n: &mut u32) -> Sock {
+    let mut sock = Sock {
+        bytes_sent: number(n, 32).into(), bytes_acked: u64::from(number(n, 32)) << 4,
+        bytes_received: number(n, 12).into(), pacing_rate: u64::from(number(n, 32)) << 4,
+        max_pacing_rate: u64::MAX, last_data_sent_us: 4_000, snd_ssthresh: number(n, 10),
+        rttvar_us: number(n, 12), mdev_us: number(n, 12), min_rtt_us: number(n, 12), rto_us: 204_000,
+        ato_us: 40_000, mss: 1_448, advmss: 1_448, rcv_mss: 536, pmtu: 1_500,
+        packets_out: number(n, 8), delivered: number(n, 24), rate_delivered: number(n, 6),
+        rate_interval_us: number(n, 14) + 1, reordering: 3, segs_in: number(n, 22),
+        segs_out: number(n, 24), data_segs_out: number(n, 24), write_seq: number(n, 32),
+        rcv_nxt: number(n, 32), rcv_ssthresh: 64_088, window_clamp: 65_535, rcv_space: 14_600,
+        timer_us: 203_000, prior_cwnd: number(n, 9), snd_cwnd_clamp: u32::MAX,
+        high_seq: number(n, 32), wmem_queued: number(n, 20) as i32, sndbuf: 2_626_560,
+        rcvbuf: 131_072, forward_alloc: number(n, 12) as i32, max_window: number(n, 22),
+        busy_us: number(n, 30).into(), state: 1, pending: 1, tstamp_ok: 1, sack_ok: 1,
+        snd_wscale: 7, rcv_wscale: 7, ..Sock::default()
+    };
+    sock.ca_name[..5].copy_from_slice(b"cubic");
+    for word in sock.ca_priv.as_chunks_mut().0 {
+        *word = number(n, 24).to_ne_bytes();
+    }
+    sock
+}
