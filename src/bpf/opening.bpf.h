@@ -24,7 +24,7 @@ static __always_inline struct synack_key synack_key(struct sock *sk)
 	return key;
 }
 
-static __always_inline int on_synack_time(struct request_sock *req)
+static __noinline int on_synack_time(struct request_sock *req)
 {
 	struct synack_key key = synack_key((void *)req);
 	__u64 sent_us = BPF_CORE_READ((struct tcp_request_sock *)req, snt_synack);

@@ -10,7 +10,7 @@ use crate::support::{Launch, Server, TempDir, Tracer, is_root, text, traffic, u6
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Only programs with typed loads read it: to these the verifier knows what lies where.
-const MEMBER: &str = "skc_hash";
+const MEMBER: &str = "skc_cookie";
 
 /// The kernel's types, in which that member lies a byte further than it does.
 fn shifted(dir: &TempDir) -> PathBuf {

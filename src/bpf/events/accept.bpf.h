@@ -71,7 +71,7 @@ static __always_inline void load_accept(struct tcc_accept *out, struct conn *con
 }
 
 /* Counted, and no record. */
-static __always_inline int accept_count(struct sock *sk, bool late)
+static __noinline int accept_count(struct sock *sk, bool late)
 {
 	struct tcc_key key = {};
 	struct event e;
@@ -85,13 +85,22 @@ static __always_inline int accept_count(struct sock *sk, bool late)
 	return event_summed(&e, done);
 }
 
-static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener, bool late)
+static __noinline int accept_record(void *ctx, struct sock *sk, struct sock *listener, bool late)
 {
 	struct tcc_accept *rec;
-	struct conn *conn;
 	struct event e;
 
-	conn = conn_of((__u64)sk);
+	rec = event_begin(&e, sk, TCC_EVENT_ACCEPT, sizeof(*rec), false);
+	if (!rec)
+		return 0;
+	load_accept(rec, e.conn, listener, late);
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener, bool late)
+{
+	struct conn *conn = conn_of((__u64)sk);
+
 	if (conn)
 		conn->accepted = 1;
 	if (conn && cfg.track_owner && !late)
@@ -100,13 +109,7 @@ static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener
 		event_filtered(TCC_EVENT_ACCEPT);
 		return 0;
 	}
-	if (cfg.value)
-		return accept_count(sk, late);
-	rec = event_begin(&e, sk, TCC_EVENT_ACCEPT, sizeof(*rec), false);
-	if (!rec)
-		return 0;
-	load_accept(rec, e.conn, listener, late);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return cfg.value ? accept_count(sk, late) : accept_record(ctx, sk, listener, late);
 }
 
 static __always_inline int accept_ends(void *ctx, long fd)

@@ -27,11 +27,14 @@ static __always_inline void ca_state_time_over(struct tcc_sums *row, const struc
 		SUM(row, running->ca_state, now - running->since_ns);
 }
 
+/* In place of the old state: the socket still has it. Else the change is inferred. */
+#define CA_IN_SOCKET 0xff
+
 /*
  * Added up, and no record. A connection's time belongs to the row that its first change has found: at its end the socket
  * does not know its ends any more. Before that its state was Open, from its beginning on, if that was seen.
  */
-static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, const bool inferred, const bool typed)
+static __noinline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
 {
 	struct tcc_ca_state_time next = {}, *running;
 	__u64 addr = (__u64)sk, now;
@@ -48,7 +51,7 @@ static __always_inline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_sta
 		next = *running;
 	} else {
 		load_key(&next.key, &e.head, e.sk, e.tp, false, true);
-		next.ca_state = inferred ? old : load_ca_state(e.tp);
+		next.ca_state = old == CA_IN_SOCKET ? load_ca_state(e.tp) : old;
 		if (e.conn)
 			next.since_ns = e.conn->ca_state_ns > e.conn->opened_ns ? e.conn->ca_state_ns : e.conn->opened_ns;
 	}
@@ -90,30 +93,31 @@ static __noinline int on_ca_state_time_end(struct sock *sk)
 	return 0;
 }
 
-/* `old` is of one that is inferred; else the socket still has it. */
-static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool inferred,
-					     const bool typed)
+static __noinline int cong_state_record(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
 {
 	struct tcc_cong_state *rec;
 	struct event e;
 
-	if (cfg.sums)
-		return cong_state_sum(sk, old, ca_state, inferred, typed);
 	rec = event_begin(&e, sk, TCC_EVENT_CONG_STATE, sizeof(*rec), typed);
 	if (!rec) {
 		cong_state_passed(sk);
 		return 0;
 	}
-	if (inferred)
+	if (old != CA_IN_SOCKET)
 		rec->event.tcp.ca_state = old;
 	rec->old_ca_state_ns = e.conn ? lap(&e.conn->ca_state_ns, rec->event.head.mono_ns) : 0;
 	rec->prior_cwnd = e.tp->prior_cwnd;
 	rec->prior_ssthresh = e.tp->prior_ssthresh;
 	rec->old_ca_state = rec->event.tcp.ca_state;
 	rec->new_ca_state = ca_state;
-	rec->inferred = inferred;
+	rec->inferred = old != CA_IN_SOCKET;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
+{
+	return cfg.sums ? cong_state_sum(sk, old, ca_state, typed) : cong_state_record(ctx, sk, old, ca_state, typed);
 }
 
 /* No change; but the next connection of a socket that tcp_disconnect() has reset does not begin where this one was. */
@@ -127,18 +131,18 @@ static __always_inline int cong_state_same(struct sock *sk, __u8 state)
 	return 0;
 }
 
-static __noinline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
+static __always_inline int on_cong_state(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
 	__u8 old = BPF_CORE_READ_BITFIELD_PROBED((struct inet_connection_sock *)sk, icsk_ca_state);
 	__u8 state = FOLLOW(typed, sk, __sk_common.skc_state);
 
 	if (old == ca_state || state == TCP_CLOSE)
 		return cong_state_same(sk, state);
-	return cong_state_change(ctx, sk, 0, ca_state, false, typed);
+	return cong_state_change(ctx, sk, CA_IN_SOCKET, ca_state, typed);
 }
 
 /* A look. Before the first one it was Open, if the connection's beginning was seen, and else not known. */
-static __noinline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
+static __always_inline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	struct conn *conn = conn_of((__u64)sk);
@@ -153,7 +157,7 @@ static __noinline int on_cong_seen(void *ctx, struct sock *sk, const bool typed)
 		was = TCP_CA_OPEN + 1;
 	if (!was || was == is)
 		return 0;
-	return cong_state_change(ctx, sk, was - 1, is - 1, true, typed);
+	return cong_state_change(ctx, sk, was - 1, is - 1, typed);
 }
 
 #endif

@@ -91,8 +91,16 @@ static __always_inline bool connect_ends(const struct conn *conn, int oldstate, 
 	return oldstate == TCP_SYN_SENT || (oldstate == TCP_SYN_RECV && conn && conn->active);
 }
 
+/* Under TCP_REPAIR connect() sends nothing, nor where it fails itself: no port is left, there is no route. */
+static __always_inline __u64 connect_syn_ns(const struct conn *conn, struct sock *sk, int newstate)
+{
+	if (newstate == TCP_CLOSE && !BPF_CORE_READ((struct tcp_sock *)sk, segs_out))
+		return 0;
+	return syn_sent_ns(conn, sk);
+}
+
 /* Counted, and no record. */
-static __always_inline int connect_count(struct sock *sk, int newstate, __u64 latency_ns, const bool typed)
+static __noinline int connect_count(struct sock *sk, int newstate, __u64 latency_ns, const bool typed)
 {
 	__u32 which = newstate == TCP_ESTABLISHED ? TCC_VALUE_LATENCY : TCC_VALUE_FAILED;
 	struct tcc_key key = {};
@@ -104,20 +112,33 @@ static __always_inline int connect_count(struct sock *sk, int newstate, __u64 la
 	return event_summed(&e, histogram_time(&key, which, latency_ns));
 }
 
+static __noinline int connect_record(void *ctx, struct sock *sk, int newstate, __u64 latency_ns, const bool typed)
+{
+	struct tcc_connect *rec;
+	struct event e;
+
+	rec = event_begin(&e, sk, TCC_EVENT_CONNECT, sizeof(*rec), typed);
+	if (!rec)
+		return 0;
+	rec->latency_ns = latency_ns;
+	rec->syn_wait_ns = held_back_ns(&e, connect_syn_ns(e.conn, sk, newstate), rec->event.head.mono_ns);
+	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk, e.conn) : 0;
+	rec->outcome = connect_outcome(&e, newstate, rec->err);
+	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
+	if (newstate == TCP_CLOSE && awaits_return(&e, rec))
+		return 0;
+	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
 static __noinline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	__u64 key = (__u64)sk, latency_ns = 0, syn_ns;
-	struct tcc_connect *rec;
 	struct conn *conn;
-	struct event e;
 
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (!connect_ends(conn, oldstate, newstate))
 		return 0;
-	syn_ns = syn_sent_ns(conn, sk);
-	/* Under TCP_REPAIR connect() sends nothing, nor where it fails itself: no port is left, there is no route. */
-	if (newstate == TCP_CLOSE && !BPF_CORE_READ((struct tcp_sock *)sk, segs_out))
-		syn_ns = 0;
+	syn_ns = connect_syn_ns(conn, sk, newstate);
 	if (syn_ns && !BPF_CORE_READ_BITFIELD_PROBED((struct tcp_sock *)sk, repair))
 		latency_ns = bpf_ktime_get_ns() - syn_ns;
 	if ((cfg.failed_only && newstate == TCP_ESTABLISHED) || latency_ns < cfg.min_ns) {
@@ -126,17 +147,7 @@ static __noinline int on_connect(void *ctx, struct sock *sk, int oldstate, int n
 	}
 	if (cfg.value)
 		return connect_count(sk, newstate, latency_ns, typed);
-	rec = event_begin(&e, sk, TCC_EVENT_CONNECT, sizeof(*rec), typed);
-	if (!rec)
-		return 0;
-	rec->latency_ns = latency_ns;
-	rec->syn_wait_ns = held_back_ns(&e, syn_ns, rec->event.head.mono_ns);
-	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk, conn) : 0;
-	rec->outcome = connect_outcome(&e, newstate, rec->err);
-	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	if (newstate == TCP_CLOSE && awaits_return(&e, rec))
-		return 0;
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return connect_record(ctx, sk, newstate, latency_ns, typed);
 }
 
 #endif

@@ -101,7 +101,7 @@ static __always_inline struct tcc_counters *probe_counters(struct tcc_cpu *cpu, 
 }
 
 /* Typed: the argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
-static __always_inline void on_probe(void *ctx, struct tcc_counters *n, struct sock *sk, struct sk_buff *skb, const bool typed)
+static __noinline int on_probe(void *ctx, struct tcc_counters *n, struct sock *sk, struct sk_buff *skb, const bool typed)
 {
 	struct copies *copy;
 	struct tcp_sock *tp;
@@ -114,12 +114,12 @@ static __always_inline void on_probe(void *ctx, struct tcc_counters *n, struct s
 			probe_event(ctx, n, sk, sk, tp, skb, true);
 		else
 			COUNT_ALONE(n, lost);
-		return;
+		return 0;
 	}
 	copy = copies_claim();
 	if (!copy) {
 		COUNT_ALONE(n, lost);
-		return;
+		return 0;
 	}
 	if (typed)
 		copied = copy_sock(copy, sk, bpf_core_type_size(struct sock));
@@ -132,6 +132,7 @@ static __always_inline void on_probe(void *ctx, struct tcc_counters *n, struct s
 	else
 		probe_event(ctx, n, sk, (void *)copy->sock, (void *)copy->sock, (void *)copy->skb, false);
 	copies_release();
+	return 0;
 }
 
 /* From a sockaddr of the record; the record itself says the family from 5.12 (3dd344ea84e1) only, the sockaddr always. */

@@ -49,7 +49,7 @@ static __always_inline struct tcp_skb_cb *copy_cb(struct copies *copy, struct sk
 }
 
 /* Counted, and no record. */
-static __always_inline int retransmit_sum(struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+static __noinline int retransmit_sum(struct sock *sk, struct sk_buff *skb, int err, const bool typed)
 {
 	struct tcc_key key = {};
 	struct tcp_skb_cb *cb;
@@ -72,14 +72,12 @@ static __always_inline int retransmit_sum(struct sock *sk, struct sk_buff *skb, 
 	return event_summed(&e, true);
 }
 
-static __noinline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+static __noinline int retransmit_record(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
 {
 	struct tcp_skb_cb *cb;
 	struct tcc_retransmit *rec;
 	struct event e;
 
-	if (cfg.sums)
-		return retransmit_sum(sk, skb, err, typed);
 	rec = event_begin(&e, sk, TCC_EVENT_RETRANSMIT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
@@ -92,6 +90,14 @@ static __noinline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *
 	rec->class = retransmit_class(e.icsk, rec->event.tcp.ca_state, cb->tcp_flags);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+static __always_inline void on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+{
+	if (cfg.sums)
+		retransmit_sum(sk, skb, err, typed);
+	else
+		retransmit_record(ctx, sk, skb, err, typed);
 }
 
 #endif

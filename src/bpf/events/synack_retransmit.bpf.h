@@ -25,13 +25,15 @@ static __always_inline void synack_packet(struct packet *p, struct request_sock 
 }
 
 /* Counted, and no record. The cookie is not the connection's, and what else the row is of is the listener's. */
-static __always_inline int synack_retransmit_sum(const struct packet *p, struct sock *listener, const bool typed)
+static __noinline int synack_retransmit_sum(struct sock *listener, struct request_sock *req, const bool typed)
 {
 	struct tcc_key key = {};
 	struct tcc_sums *row;
+	struct packet p;
 	struct event e;
 
-	if (!event_filter(&e, listener, p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
+	synack_packet(&p, req);
+	if (!event_filter(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
 		return 0;
 	load_key(&key, &e.head, e.sk, e.tp, false, true);
 	row = sums_of(&key);
@@ -43,16 +45,14 @@ static __always_inline int synack_retransmit_sum(const struct packet *p, struct 
 }
 
 /* For the filters it is the listener's; who will accept it, and what will become of it, nobody knows. */
-static __noinline int on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
-						const bool typed)
+static __noinline int synack_retransmit_record(void *ctx, struct sock *listener, struct request_sock *req,
+					       const bool typed)
 {
 	struct tcc_synack_retransmit *rec;
 	struct packet p;
 	struct event e;
 
 	synack_packet(&p, req);
-	if (cfg.sums)
-		return synack_retransmit_sum(&p, listener, typed);
 	rec = event_begin_by(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
@@ -64,6 +64,15 @@ static __noinline int on_synack_retransmit(void *ctx, struct sock *listener, str
 	rec->attempt = BPF_CORE_READ(req, num_retrans) + 1;
 	rec->unused = 0;
 	return event_end(ctx, &e, rec, sizeof(*rec));
+}
+
+static __always_inline void on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
+						 const bool typed)
+{
+	if (cfg.sums)
+		synack_retransmit_sum(listener, req, typed);
+	else
+		synack_retransmit_record(ctx, listener, req, typed);
 }
 
 #endif
