@@ -10,14 +10,21 @@
 #ifndef __TCC_MARKS_BPF_H__
 #define __TCC_MARKS_BPF_H__
 
+/* The barrier keeps the limit where the verifier sees it. */
+static __always_inline struct tcc_mark *mark_at(struct tcc_marks *marks, __u32 slot)
+{
+	barrier_var(slot);
+	return &marks->mark[slot % MARKS];
+}
+
 static __always_inline void mark_taken(struct tcc_marks *marks, struct tcc_mark taken)
 {
-	marks->mark[taken.slot % MARKS] = taken;
+	*mark_at(marks, taken.slot) = taken;
 }
 
 static __always_inline bool taken_before(struct tcc_marks *marks, struct tcc_mark taken)
 {
-	struct tcc_mark *mark = &marks->mark[taken.slot % MARKS];
+	struct tcc_mark *mark = mark_at(marks, taken.slot);
 
 	if (mark->key == taken.key && mark->event == taken.event) {
 		mark->key = 0;
@@ -39,7 +46,7 @@ static __always_inline struct tcc_mark sock_mark(struct sock *sk, __u32 event, c
 	struct tcc_mark mark = { .key = (__u64)sk, .event = event };
 
 	if (typed)
-		mark.slot = bpf_ntohs(sk->__sk_common.skc_dport) ^ sk->__sk_common.skc_num;
+		mark.slot = sk->__sk_common.skc_dport ^ sk->__sk_common.skc_num;
 	else
 		mark.slot = (__u64)sk >> 6;
 	return mark;
