@@ -15,7 +15,7 @@ struct tcc_reader {
 	__u32 started; /* it reads: events are reported from now on */
 };
 
-/* What is done with the events of a type; several bits. */
+/* What is done with the events of a type. */
 enum tcc_action {
 	TCC_RECORD = 1 << 0, /* each is a record to the reader */
 	TCC_AGGREGATE = 1 << 1, /* they are counted, or added up, in the kernel */
@@ -42,16 +42,16 @@ enum tcc_hook {
 	TCC_HOOKS,
 };
 
-#define MARKS 256
+/* Contexts of a CPU that may be between the two programs at a time, and some that were not cleared: see marks.bpf.h. */
+#define TCC_MARKS 8
 
 struct tcc_mark {
-	__u64 key; /* of the packet or the socket: see marks.bpf.h */
-	__u32 event; /* another event of the same packet's or socket's address has another one */
-	__u32 slot;
+	__u64 key; /* of the packet or the socket; 0: free */
+	__u64 event; /* what distinguishes events of one address */
 };
 
 struct tcc_marks {
-	struct tcc_mark mark[MARKS];
+	struct tcc_mark mark[TCC_MARKS];
 	__u64 caught; /* runs that the second program has taken */
 };
 
@@ -130,15 +130,16 @@ struct tcc_config {
 	__u8 cookie_helper; /* bpf_get_socket_cookie() may be called in tp_btf: since 5.12 (c5dbb89fc2ac) */
 	__u8 failed_only; /* of connect */
 	__u8 stack; /* `drop` with the kernel's stack */
-	__u8 sums; /* events are added up, and are no records */
-	__u8 keep_gone; /* and the owner of the last one that is gone, for the RST that comes after that */
+	__u8 keep_gone; /* keep the owner of the last connection that is gone, for the RST that comes after that */
 	__u8 listeners; /* every listening socket is a row of a summary */
 	__u8 sees_returns; /* of `connect`: what the system call returns */
 	__u8 skips_nested; /* no program runs where it has interrupted itself: since 6.1 (05b24ff9b2cf) */
 	__u8 inferred; /* `cong_state` is inferred at other tracepoints */
-	__u8 unused[6];
+	__u8 unused[7];
 };
 
+TCC_NO_PADDING(struct tcc_reader, started);
+TCC_NO_PADDING(struct tcc_marks, caught);
 TCC_NO_PADDING(struct tcc_config, unused);
 
 #endif

@@ -46,7 +46,7 @@ static __always_inline void conn_snapshot_again(void *ctx, struct sock *sk, cons
 }
 
 /*
- * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see `scratch`). The
+ * Its counters began at zero while we looked. Told by any state on the way, as a run may be skipped (see marks.bpf.h). The
  * cookie is made for those whom nobody else asks for it, not before it is the connection's own and no listener's.
  */
 static __noinline int on_conn_snapshot_born(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)

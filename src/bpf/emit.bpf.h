@@ -3,6 +3,9 @@
 #ifndef __TCC_EMIT_BPF_H__
 #define __TCC_EMIT_BPF_H__
 
+/* Events of that type are counted in place of records. */
+#define AGGREGATES(type) (cfg.actions[TCC_EVENT_##type] & TCC_AGGREGATE)
+
 /*
  * A counter of this CPU's: an atomic add, because a nested run on the same CPU (see `scratch`) would otherwise fall
  * between load and store. Its result is not used: fetching atomics exist from 5.12 only.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A connection's beginning, and its resets: for the event types whose records show how long something took, or
- * who did it. These hooks run before the programs that make the records.
+ * who did it. These handlers run before those that make the records.
  */
 #ifndef __TCC_HISTORY_BPF_H__
 #define __TCC_HISTORY_BPF_H__
@@ -100,7 +100,7 @@ static __always_inline void conn_sampled(struct conn *conn, __u32 srtt_us, __u32
 }
 
 /*
- * Runs at each packet of each connection, so it is attached only where these columns are shown. The kernel holds the
+ * Runs at each packet of each connection, so it is called only where these columns are shown. The kernel holds the
  * socket's lock, so nobody else is at its sums.
  */
 static __always_inline int on_conn_sample(struct sock *sk, const bool typed)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One program per tracepoint and flavour, and in each the handlers in the order in which they run: what keeps state first
- * (trackers), then the event types, then what deletes. A handler that was not requested is a branch on a constant, which the
+ * (trackers), then the event types, and last what removes state. A handler that was not requested is a branch on a constant, which the
  * verifier removes. A handler never ends the program.
  *
- * Handlers off the per-packet path are functions of their own: a compiler that inlined them all would need more than the 512
- * bytes of stack that a program has.
+ * Most handlers are functions of their own: a compiler that inlined them all would need more than the 512 bytes of stack that a
+ * program has.
  */
 #ifndef __TCC_HOOKS_BPF_H__
 #define __TCC_HOOKS_BPF_H__
@@ -101,9 +101,8 @@ static __always_inline struct tcc_mark probe_mark(void *ctx, struct sock *sk, st
 {
 	struct tcp_skb_cb *cb = (void *)skb->cb;
 
-	if (typed)
-		return packet_mark(skb, sk->__sk_common.skc_hash, cb->end_seq);
-	return packet_mark(skb, (__u64)skb >> 6, 0);
+	/* Another packet in the same memory has another number; where a load is cheap. */
+	return (struct tcc_mark){ .key = (__u64)skb, .event = typed ? cb->end_seq : 0 };
 }
 
 PROGRAM_WITH_FALLBACK(tcp_probe, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb), probe_mark)
@@ -140,7 +139,7 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 
 static __always_inline struct tcc_mark state_mark(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
-	return sock_mark(sk, (oldstate & 0xff) << 8 | (newstate & 0xff), typed);
+	return (struct tcc_mark){ .key = (__u64)sk, .event = (oldstate & 0xff) << 8 | (newstate & 0xff) };
 }
 
 PROGRAM_WITH_FALLBACK(inet_sock_set_state, (struct sock *sk, int oldstate, int newstate), (ctx, sk, oldstate, newstate),
@@ -166,7 +165,7 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 
 static __always_inline struct tcc_mark destroy_mark(void *ctx, struct sock *sk, const bool typed)
 {
-	return sock_mark(sk, 0, typed);
+	return (struct tcc_mark){ .key = (__u64)sk };
 }
 
 PROGRAM_WITH_FALLBACK(tcp_destroy_sock, (struct sock *sk), (ctx, sk), destroy_mark)
@@ -186,7 +185,7 @@ static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk,
 
 PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk))
 
-/* A process hands data to send over; since 6.16 (a 2025 addition), before that see request_owner_scan(). */
+/* A process hands data to send over; since 6.16, before that see request_owner_scan(). */
 static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, const bool typed)
 {
 	if (TRACKS(OWNER))
@@ -245,7 +244,7 @@ PROGRAM_BARE(tcp_send_reset)
 
 static __always_inline void run_tcp_cong_state_set(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
-	if (REPORTS(CONG_STATE))
+	if (REPORTS(CONG_STATE) && !cfg.inferred)
 		on_cong_state(ctx, sk, ca_state, typed);
 	if (REPORTS(SPURIOUS))
 		on_spurious_state(ctx, sk, ca_state, typed);
@@ -280,7 +279,7 @@ PROGRAM_BARE(kfree_skb)
 /* TCP hands a packet to the device's queue. */
 static __always_inline void run_net_dev_queue(void *ctx, struct sk_buff *skb, const bool typed)
 {
-	if (cfg.actions[TCC_EVENT_QUEUE])
+	if (REPORTS(QUEUE))
 		on_queue_begin(skb, typed);
 }
 
@@ -288,7 +287,7 @@ PROGRAM(net_dev_queue, (struct sk_buff *skb), (ctx, skb))
 
 static __always_inline void run_qdisc_enqueue(unsigned long long *args, const bool typed)
 {
-	if (cfg.actions[TCC_EVENT_QUEUE])
+	if (REPORTS(QUEUE))
 		on_queue_enter(args[2]);
 }
 
@@ -296,7 +295,7 @@ PROGRAM_BARE(qdisc_enqueue)
 
 static __always_inline void run_qdisc_dequeue(void *ctx, struct Qdisc *qdisc, struct netdev_queue *txq, const bool typed)
 {
-	if (cfg.actions[TCC_EVENT_QUEUE])
+	if (REPORTS(QUEUE))
 		on_queue_leave(txq, typed);
 }
 

@@ -24,7 +24,8 @@ struct {
 
 /*
  * Where a record is built for the perf buffer, which copies it: too large for the stack. tcp_probe runs in process
- * context too, so before 6.1 (05b24ff9b2cf) a softirq can nest a second run on the same CPU: hence one slot per depth.
+ * context too, and a softirq can nest a second run on the same CPU: of the same program before 6.1
+ * (05b24ff9b2cf), of its fallback since. Hence one slot per depth.
  */
 #define SCRATCH_DEPTH 4
 
@@ -66,7 +67,7 @@ struct {
 	__type(value, struct tcc_cpu);
 } cpus SEC(".maps");
 
-/* Written by the reader: the whole before it waits. `sleep` is cleared here by the record that wakes it. */
+/* Written by the reader before it waits. `sleep` is cleared here by the record that wakes it. */
 volatile struct tcc_reader reader = {};
 
 /* The token bucket of --rate, of all CPUs. */
@@ -100,6 +101,9 @@ struct {
 /* What a new row begins as: too large for the stack. */
 const volatile struct tcc_histogram no_events = {};
 
+/* The initial value of a row of sums: too large for the stack. */
+const volatile struct tcc_sums no_sums = {};
+
 /* The same where rows are sums; always shared by all CPUs, as such events are rare. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -115,7 +119,7 @@ struct {
 	__type(value, struct tcc_sums);
 } sums_rest SEC(".maps");
 
-/* Key: the socket's address. Written by each change of the state, removed by tcp_destroy_sock. */
+/* Key: the socket's address. Written by each change of the state, removed by the change to CLOSE or by tcp_destroy_sock. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1); /* * */
@@ -207,7 +211,7 @@ struct conn {
 	__u64 stale_error; /* the youngest message in its error queue */
 };
 
-/* What an entry begins as: too large for the stack. */
+/* The initial value of an entry: too large for the stack. */
 const volatile struct conn no_conn = {};
 
 /*

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The hooks that keep `conns`, `listeners` and `traced_pids` up to date. For those that run once in a connection's life raw_tp
- * does on every kernel alike; those that run for each packet have a typed flavour, which saves a probe read.
+ * The handlers that keep `conns` and `listeners` up to date, and the programs that do so for `traced_pids`.
  */
 #ifndef __TCC_OWNER_BPF_H__
 #define __TCC_OWNER_BPF_H__
@@ -158,9 +157,8 @@ static __always_inline void owner_to_subflows(struct sock *first, struct mptcp_s
 	}
 }
 
-static __always_inline void subflow_changes(struct sock *sk, int newstate)
+static __always_inline void subflow_changes(struct sock *sk, struct mptcp_subflow_context *subflow, int newstate)
 {
-	struct mptcp_subflow_context *subflow = subflow_of_real(sk);
 	struct sock *first = first_subflow(subflow);
 	struct conn *conn;
 
@@ -176,9 +174,8 @@ static __always_inline void subflow_changes(struct sock *sk, int newstate)
 }
 
 /* Who connects, listens, sends the FIN or resets owns it; else who makes it CLOSE need not. */
-static __always_inline void owner_changes_state(struct sock *sk, int newstate)
+static __always_inline void owner_changes_state(struct sock *sk, struct mptcp_subflow_context *subflow, int newstate)
 {
-	struct mptcp_subflow_context *subflow = subflow_of_real(sk);
 	struct conn *conn = conn_of((__u64)sk);
 
 	if (!conn)
@@ -195,15 +192,18 @@ static __always_inline void owner_changes_state(struct sock *sk, int newstate)
 
 static __noinline int owner_set_state(struct sock *sk, int oldstate, int newstate)
 {
+	struct mptcp_subflow_context *subflow;
+
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV) {
 		conn_from_listener(sk);
 		return 0;
 	}
 	if (oldstate == TCP_LISTEN)
 		listener_remove(sk);
+	subflow = subflow_of_real(sk);
 	if ((by_owner(newstate) || reset_by_owner(sk, oldstate, newstate)) && held_by_process(sk, false))
-		owner_changes_state(sk, newstate);
-	subflow_changes(sk, newstate);
+		owner_changes_state(sk, subflow, newstate);
+	subflow_changes(sk, subflow, newstate);
 	return 0;
 }
 

@@ -7,12 +7,11 @@
 static __always_inline struct tcc_sums *sums_of(const struct tcc_key *key)
 {
 	struct tcc_sums *row = bpf_map_lookup_elem(&sums, key);
-	struct tcc_sums fresh = {};
 	__u32 zero = 0;
 
 	if (row)
 		return row;
-	bpf_map_update_elem(&sums, key, &fresh, BPF_NOEXIST);
+	bpf_map_update_elem(&sums, key, (const void *)&no_sums, BPF_NOEXIST);
 	row = bpf_map_lookup_elem(&sums, key);
 	return row ?: bpf_map_lookup_elem(&sums_rest, &zero);
 }

@@ -45,9 +45,10 @@ const QUEUED: u32 = 16_384;
 const UNCUT: u32 = 16_384;
 /// Queued packets for each connection of --max-conns.
 const PACKETS_EACH: u32 = 16;
-/// In a buffer of that size, the fill level is looked at every 16 records.
-const LOOK_RARELY: u32 = 1 << 20;
+/// The fill level of a buffer that is large enough is looked at every 16 records of a CPU.
 const LOOK_MASK: u32 = 15;
+/// A record's length in bytes, at most.
+const LONGEST: u32 = 2048;
 /// The smallest buffer that the kernel accepts.
 const PAGE: u32 = 4096;
 
@@ -113,24 +114,21 @@ fn open<'o>(
 }
 
 impl Loaded<'_> {
-    /// Attaches the programs in that order, and their fallbacks behind them. Dropping a link detaches its program.
-    pub fn attach<'p>(
-        &self,
-        programs: impl IntoIterator<Item = &'p Program> + Clone,
-    ) -> Result<Vec<Link>> {
-        let fallbacks = programs.clone().into_iter();
-        let fallbacks = fallbacks.filter_map(|of| Some((of.role, of.fallback.as_deref()?)));
-        let firsts = programs.into_iter().map(|program| (program.role, &*program.name));
+    /// Attaches the programs in that order, each with its fallback behind it. Dropping a link detaches its program.
+    pub fn attach<'p>(&self, programs: impl IntoIterator<Item = &'p Program>) -> Result<Vec<Link>> {
         let mut links = Vec::new();
-        for (role, name) in firsts.chain(fallbacks) {
-            let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
-            match program.attach() {
-                Ok(link) => links.push(link),
-                // Only cookies depend on it, and perf events may be forbidden even where BPF programs are not.
-                Err(error) if role == Role::Cookies => stdio::print_line(&format!(
-                    "note: cannot attach {name}: {error:#}; `cookie` is null for sockets without one"
-                )),
-                Err(error) => bail!(Refused(format!("cannot attach {name}: {error:#}"))),
+        for Program { name, role, fallback, .. } in programs {
+            for name in [Some(name), fallback.as_ref()].into_iter().flatten() {
+                let program =
+                    program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
+                match program.attach() {
+                    Ok(link) => links.push(link),
+                    // Only cookies depend on it, and perf events may be forbidden even where BPF programs are not.
+                    Err(error) if *role == Role::Cookies => stdio::print_line(&format!(
+                        "note: cannot attach {name}: {error:#}; `cookie` is null for sockets without one"
+                    )),
+                    Err(error) => bail!(Refused(format!("cannot attach {name}: {error:#}"))),
+                }
             }
         }
         Ok(links)
@@ -225,6 +223,9 @@ fn configure(
         .as_deref_mut()
         .ok_or_else(|| anyhow!("the BPF object has no rodata"))?;
     let cfg = &mut rodata.cfg;
+    // What may arrive on all CPUs between two looks at the fill level.
+    let cpus = u32::try_from(libbpf_rs::num_possible_cpus()?).unwrap_or(u32::MAX);
+    let unseen = cpus.saturating_mul(LOOK_MASK * LONGEST);
     cfg.every_ns =
         limits.every.map_or(0, |every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX));
     if let Some(rate) = limits.rate {
@@ -242,7 +243,7 @@ fn configure(
     cfg.hz = kernel::hz();
     cfg.sample = limits.sample.unwrap_or(0);
     cfg.wake_bytes = size / 4;
-    cfg.wake_mask = if size >= LOOK_RARELY { LOOK_MASK } else { 0 };
+    cfg.wake_mask = if size / 2 >= unseen { LOOK_MASK } else { 0 };
     cfg.filters = filters::mask(&config.filters);
     if !config.command.is_empty() {
         cfg.filters |= Filter::TCC_FILTER_TRACED_PIDS.0;
@@ -263,7 +264,8 @@ fn configure(
     cfg.inferred = variant.inferred.into();
     cfg.skips_nested = plan.skips_nested.into();
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
-    let action = if config.summary.is_some() { Action::TCC_AGGREGATE } else { Action::TCC_RECORD };
+    let counts = config.summary.as_ref().is_some_and(|summary| summary.aggregate.counts_events());
+    let action = if counts { Action::TCC_AGGREGATE } else { Action::TCC_RECORD };
     for event_type in variant.event_types() {
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
             *actions = u8::try_from(action.0).unwrap_or(u8::MAX);

@@ -14,7 +14,6 @@ pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
             set_keys(cfg, &histograms.keys);
         }
         Some(RowOptions::Sums(sums)) => {
-            cfg.sums = 1;
             set_keys(cfg, &sums.keys);
         }
         Some(RowOptions::Listeners(_)) => cfg.listeners = 1,

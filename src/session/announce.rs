@@ -6,7 +6,7 @@ use crate::loader::KERNEL_CLOCK;
 use crate::loader::live::whole_size;
 
 impl Trace<'_, '_> {
-    /// Their tracepoints, each once.
+    /// The tracepoints of the traced event types, each once.
     fn hooks(&self) -> Vec<&'static str> {
         let mut hooks: Vec<&str> = Vec::new();
         for hook in self.event_types().flat_map(|event_type| self.variant.hooks_of(event_type)) {

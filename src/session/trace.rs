@@ -64,7 +64,7 @@ impl Trace<'_, '_> {
         let (processes, hooks): (Vec<&Program>, Vec<&Program>) =
             self.variant.programs.iter().partition(|program| program.role == Role::Processes);
         let processes = self.loaded.attach(processes)?;
-        // Until the owners of open connections are known, the programs keep state and emit no events.
+        // Until the owners of open connections are known, the programs keep state and report no events.
         if !self.plan.scan_owners {
             source.start()?;
         }

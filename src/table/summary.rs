@@ -66,6 +66,12 @@ impl AggregateType {
         matches!(self.source, AggregateSource::Histograms)
     }
 
+    /// True if the programs count its events, and send no records.
+    #[must_use]
+    pub fn counts_events(&self) -> bool {
+        !self.reads_connections() && !self.reads_listeners()
+    }
+
     /// True if it takes snapshots of connections.
     #[must_use]
     pub fn reads_connections(&self) -> bool {

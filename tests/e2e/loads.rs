@@ -11,7 +11,7 @@ use crate::support::{Launch, Output, Tracer, is_root};
 
 /// Command lines that together load every program. By the readers of the socket; this one has another reader, too:
 const PROBE: &[&str] = &["probe"];
-/// All event types of this kernel, with their helpers.
+/// All event types of this kernel.
 const ALL: &[&str] = &["events", "all", "--all-fields", "--stack"];
 const PRINTED: [&[&str]; 3] = [PROBE, &["probe", "--all-fields"], ALL];
 /// Those that count in the kernel, for which there is no transport.

@@ -109,7 +109,7 @@ static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener
 		event_filtered(TCC_EVENT_ACCEPT);
 		return 0;
 	}
-	return cfg.value ? accept_count(sk, late) : accept_record(ctx, sk, listener, late);
+	return AGGREGATES(ACCEPT) ? accept_count(sk, late) : accept_record(ctx, sk, listener, late);
 }
 
 static __always_inline int accept_ends(void *ctx, long fd)

@@ -15,9 +15,9 @@ static __always_inline void cong_state_passed(struct sock *sk)
 	__u64 key = (__u64)sk;
 	struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
 
-	if (conn && (conn->ca_state_ns || cfg.sums))
+	if (conn && (conn->ca_state_ns || AGGREGATES(CONG_STATE)))
 		conn->ca_state_ns = bpf_ktime_get_ns();
-	if (cfg.sums)
+	if (AGGREGATES(CONG_STATE))
 		entry_delete(ca_state_times, &key);
 }
 
@@ -117,7 +117,7 @@ static __noinline int cong_state_record(void *ctx, struct sock *sk, __u8 old, __
 
 static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
 {
-	return cfg.sums ? cong_state_sum(sk, old, ca_state, typed) : cong_state_record(ctx, sk, old, ca_state, typed);
+	return AGGREGATES(CONG_STATE) ? cong_state_sum(sk, old, ca_state, typed) : cong_state_record(ctx, sk, old, ca_state, typed);
 }
 
 /* No change; but the next connection of a socket that tcp_disconnect() has reset does not begin where this one was. */

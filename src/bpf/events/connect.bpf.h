@@ -145,7 +145,7 @@ static __noinline int on_connect(void *ctx, struct sock *sk, int oldstate, int n
 		event_filtered(TCC_EVENT_CONNECT);
 		return 0;
 	}
-	if (cfg.value)
+	if (AGGREGATES(CONNECT))
 		return connect_count(sk, newstate, latency_ns, typed);
 	return connect_record(ctx, sk, newstate, latency_ns, typed);
 }

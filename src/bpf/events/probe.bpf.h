@@ -68,7 +68,7 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 		conn_showed(conn, tp->snd_cwnd, tp->snd_ssthresh, ca_state);
 		conn->emitted_ns = head.mono_ns;
 	}
-	if (cfg.value) {
+	if (AGGREGATES(PROBE)) {
 		if (histogram_add(&head, sk, tp, typed))
 			COUNT_ALONE(n, aggregated);
 		else

@@ -94,7 +94,7 @@ static __noinline int retransmit_record(void *ctx, struct sock *sk, struct sk_bu
 
 static __always_inline void on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
 {
-	if (cfg.sums)
+	if (AGGREGATES(RETRANSMIT))
 		retransmit_sum(sk, skb, err, typed);
 	else
 		retransmit_record(ctx, sk, skb, err, typed);

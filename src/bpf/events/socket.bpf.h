@@ -122,8 +122,8 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struc
 
 /*
  * Is the event wanted, and can it be recorded? Else it is counted here. `real` must be a full socket. Where the event is about a
- * packet, that one's ends stand in for those of a socket without a peer (a listener). One copy in each program: as are the
- * two below, since the kernel's effort to load a program grows with the square of its size.
+ * packet, that one's ends stand in for those of a socket without a peer (a listener). One copy in each program, as of the
+ * functions below, since the kernel's effort to load a program grows with the square of its size.
  */
 static __noinline bool event_filter(struct event *e, struct sock *real, const struct packet *by, __u32 event_type,
 				    const bool typed)
@@ -152,7 +152,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 	e->closed = closed_of(real, event_type, e->sk->__sk_common.skc_state);
 	if (e->closed)
 		load_closed_ends(head, e->closed);
-	else if (by && !head->dport)
+	else if (by && by->addressed && !head->dport)
 		packet_ends(head, by);
 	else if (is_wiped(e->sk, e->tp, event_type))
 		head->full |= TCC_HEAD_WIPED;
@@ -198,7 +198,7 @@ static __noinline int event_load(struct tcc_event *rec, const struct event *e, _
 	load_tcp_brief(&rec->tcp, e->tp);
 	if (e->closed)
 		load_closed_tcp(&rec->tcp, e->closed);
-	else if (e->head.full & TCC_HEAD_WIPED)
+	else if (is_wiped(e->sk, e->tp, e->head.event_type))
 		rec->tcp.present = TCC_SOCK_WIPED;
 	return 0;
 }

@@ -69,7 +69,7 @@ static __noinline int synack_retransmit_record(void *ctx, struct sock *listener,
 static __always_inline void on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
 						 const bool typed)
 {
-	if (cfg.sums)
+	if (AGGREGATES(SYNACK_RETRANSMIT))
 		synack_retransmit_sum(listener, req, typed);
 	else
 		synack_retransmit_record(ctx, listener, req, typed);
