@@ -3,9 +3,6 @@
 #ifndef __TCC_COMPAT_BPF_H__
 #define __TCC_COMPAT_BPF_H__
 
-#define AF_INET 2
-#define AF_INET6 10
-
 /*
  * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types
  * (tp_btf), and NAME_raw (raw_tp), in which it does not. Many members are loaded from a copy of the struct, which is the

@@ -7,8 +7,6 @@
 #ifndef __TCC_CONN_SNAPSHOT_BPF_H__
 #define __TCC_CONN_SNAPSHOT_BPF_H__
 
-#define TCP_ESTABLISHED 1
-
 static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapshot, struct sock *real, const struct conn *conn, bool closed)
 {
 	snapshot->sk = (__u64)real;

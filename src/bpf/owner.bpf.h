@@ -6,10 +6,6 @@
 #ifndef __TCC_OWNER_BPF_H__
 #define __TCC_OWNER_BPF_H__
 
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
-#define SOCKFS_MAGIC 0x534F434B
-
 static __always_inline struct listener_key listener_key(struct sock *sk)
 {
 	struct listener_key key = {};

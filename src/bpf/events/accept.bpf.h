@@ -15,8 +15,6 @@ struct {
 	__type(value, __u64); /* the listener, which the call holds */
 } accepting SEC(".maps");
 
-#define IORING_OP_ACCEPT 13
-
 /* Of MPTCP it is the first subflow that is accepted, and the first that listens. */
 static __always_inline struct sock *sock_of(struct sock *sk)
 {

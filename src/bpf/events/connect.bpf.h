@@ -10,10 +10,6 @@
 #ifndef __TCC_CONNECT_BPF_H__
 #define __TCC_CONNECT_BPF_H__
 
-#define ETIMEDOUT 110
-#define ECONNREFUSED 111
-#define SO_EE_ORIGIN_ICMP 2
-#define SO_EE_ORIGIN_ICMP6 3
 /* Of the messages in the error queue, from the youngest on. */
 #define QUEUED_ERRORS 4
 

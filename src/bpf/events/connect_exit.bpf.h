@@ -8,8 +8,6 @@
 #ifndef __TCC_CONNECT_EXIT_BPF_H__
 #define __TCC_CONNECT_EXIT_BPF_H__
 
-#define PF_IO_WORKER 0x00000010 /* since 5.12; before, these are kernel threads */
-
 /* Key: the thread. Inserted as its call fails, removed as that returns. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -7,9 +7,6 @@
 #ifndef __TCC_LIFE_BPF_H__
 #define __TCC_LIFE_BPF_H__
 
-#define ECONNABORTED 103
-#define SHUTDOWN_MASK 3
-
 /* States of a connection that is established, or was. */
 #define TCPF_OPEN                                                                                     \
 	(1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT |       \

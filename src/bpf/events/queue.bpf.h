@@ -15,9 +15,6 @@
 #ifndef __TCC_QUEUE_BPF_H__
 #define __TCC_QUEUE_BPF_H__
 
-/* Its counters are per CPU, as pfifo_fast's. */
-#define TCQ_F_CPUSTATS 0x20
-
 /* The connection that sends it; NULL: it is no TCP, forwarded, or of a socket without a connection (yet). */
 static __always_inline struct sock *queue_sock(struct sk_buff *skb, const bool typed)
 {

@@ -3,11 +3,6 @@
 #ifndef __TCC_RETRANSMIT_BPF_H__
 #define __TCC_RETRANSMIT_BPF_H__
 
-#define TCP_CA_LOSS 4
-#define ICSK_TIME_LOSS_PROBE 5
-
-enum { EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EINVAL = 22, EHOSTUNREACH = 113 };
-
 /*
  * As the kernel counts them (TCPFastRetrans, TCPSlowStartRetrans, TCPLossProbes, TCPSynRetrans). In Loss it is the timer
  * itself while none is pending: tcp_write_timer_handler() clears it before it acts, an ACK finds it armed again. Loss
