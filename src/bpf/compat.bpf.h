@@ -3,6 +3,8 @@
 #ifndef __TCC_COMPAT_BPF_H__
 #define __TCC_COMPAT_BPF_H__
 
+#include "kernel.h"
+
 /*
  * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types
  * (tp_btf), and NAME_raw (raw_tp), in which it does not. Many members are loaded from a copy of the struct, which is the

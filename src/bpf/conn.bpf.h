@@ -11,6 +11,15 @@
 #ifndef __TCC_CONN_BPF_H__
 #define __TCC_CONN_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+#include "owner_maps.bpf.h"
+#include "compat.bpf.h"
+#include "mptcp.bpf.h"
+#include "entries.bpf.h"
+
 #define OWNER_FRESH cfg.hz
 #define OWNER_ASK (cfg.hz / 10)
 #define OWNER_MAX_ASKS 8

@@ -6,6 +6,9 @@
 #ifndef __TCC_DSACK_BPF_H__
 #define __TCC_DSACK_BPF_H__
 
+#include "kernel.h"
+#include "packet.bpf.h"
+
 /* Linux sends SACK as the sixth at most: NOP, NOP, timestamps, NOP, NOP, SACK. */
 #define TCC_MAX_OPTIONS 10
 

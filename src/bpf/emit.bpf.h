@@ -3,6 +3,11 @@
 #ifndef __TCC_EMIT_BPF_H__
 #define __TCC_EMIT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+
 /*
  * A counter of this CPU's: an atomic add, because a nested run on the same CPU (see `scratch`) would otherwise fall
  * between load and store. Its result is not used: fetching atomics exist from 5.12 only.

@@ -10,6 +10,10 @@
 #ifndef __TCC_MARKS_BPF_H__
 #define __TCC_MARKS_BPF_H__
 
+#include "kernel.h"
+#include "config.h"
+#include "emit.bpf.h"
+
 /* The barrier keeps the limit where the verifier sees it. */
 static __always_inline struct tcc_mark *mark_at(struct tcc_marks *marks, __u32 slot)
 {

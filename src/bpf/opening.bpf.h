@@ -6,6 +6,13 @@
 #ifndef __TCC_OPENING_BPF_H__
 #define __TCC_OPENING_BPF_H__
 
+#include "kernel.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "sock.bpf.h"
+#include "entries.bpf.h"
+#include "owner.bpf.h"
+
 #define US_PER_MS 1000
 #define NS_PER_MS 1000000
 

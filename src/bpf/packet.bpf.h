@@ -12,6 +12,14 @@
 #ifndef __TCC_PACKET_BPF_H__
 #define __TCC_PACKET_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "compat.bpf.h"
+#include "sock.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
+
 #define IP_LEN 20
 #define IP6_LEN 40
 #define HOP_LEN 8

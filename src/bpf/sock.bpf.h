@@ -10,6 +10,12 @@
 #ifndef __TCC_SOCK_BPF_H__
 #define __TCC_SOCK_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "mptcp.bpf.h"
+
 static __always_inline void ipv4_mapped(__u8 out[16], __be32 v4)
 {
 	__be32 *word = (void *)out;

@@ -8,6 +8,13 @@
 #ifndef __TCC_CONNECT_EXIT_BPF_H__
 #define __TCC_CONNECT_EXIT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+#include "events/socket.bpf.h"
+
 /* Key: the thread. Inserted as its call fails, removed as that returns. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -7,6 +7,17 @@
 #ifndef __TCC_LIFE_BPF_H__
 #define __TCC_LIFE_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "mptcp.bpf.h"
+#include "conn.bpf.h"
+#include "owner.bpf.h"
+#include "history.bpf.h"
+#include "events/socket.bpf.h"
+
 /* States of a connection that is established, or was. */
 #define TCPF_OPEN                                                                                     \
 	(1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT |       \

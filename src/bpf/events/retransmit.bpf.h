@@ -3,6 +3,15 @@
 #ifndef __TCC_RETRANSMIT_BPF_H__
 #define __TCC_RETRANSMIT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "sock.bpf.h"
+#include "key.bpf.h"
+#include "sums.bpf.h"
+#include "events/socket.bpf.h"
+
 /*
  * As the kernel counts them (TCPFastRetrans, TCPSlowStartRetrans, TCPLossProbes, TCPSynRetrans). In Loss it is the timer
  * itself while none is pending: tcp_write_timer_handler() clears it before it acts, an ACK finds it armed again. Loss

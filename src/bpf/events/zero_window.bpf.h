@@ -13,6 +13,15 @@
 #ifndef __TCC_ZERO_WINDOW_BPF_H__
 #define __TCC_ZERO_WINDOW_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "inferred.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "entries.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
+
 struct window_ctx {
 	void *ctx;
 	struct sock *sk;
