@@ -51,8 +51,8 @@ pub use generated::types::{
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
-// SAFETY: these are `repr(C)` structs of integers and integer arrays without padding (event.h asserts it), so every
-// bit pattern is a value of theirs.
+// SAFETY: these are `repr(C)` structs of integers and integer arrays without padding (their headers assert it), so
+// every bit pattern is a value of theirs.
 unsafe impl Plain for Head {}
 unsafe impl Plain for ProbeRecord {}
 unsafe impl Plain for ProbeFullRecord {}

@@ -6,6 +6,9 @@
 #ifndef __TCC_CLOCK_BPF_H__
 #define __TCC_CLOCK_BPF_H__
 
+#include "kernel.h"
+#include "maps.bpf.h"
+
 /* Attached to nothing: the reader runs it (BPF_PROG_TEST_RUN, for raw_tp since 5.10). */
 SEC("raw_tp")
 int kernel_clock(void *ctx)

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The maps of connections that are over, a part of maps.bpf.h. */
+/* The maps of connections that are over. */
 #ifndef __TCC_CLOSED_MAPS_BPF_H__
 #define __TCC_CLOSED_MAPS_BPF_H__
+
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "maps.bpf.h"
 
 /* What a connection had when it changed to CLOSE: tcp_disconnect() then erases it from the socket. */
 struct closed_conn {

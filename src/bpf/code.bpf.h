@@ -1,8 +1,10 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The names of the kernel's code, for a reader to whom /proc/kallsyms hides where they begin (kptr_restrict). It needs the
  * addresses to find a name, and shows names only. */
-#ifndef TCC_CODE_BPF_H
-#define TCC_CODE_BPF_H
+#ifndef __TCC_CODE_BPF_H__
+#define __TCC_CODE_BPF_H__
+
+#include "kernel.h"
 
 /* A line as /proc/kallsyms has it. The iterator knows the address whatever it would show to the process itself. */
 SEC("iter/ksym")

@@ -3,8 +3,7 @@
 #ifndef __TCC_COMPAT_BPF_H__
 #define __TCC_COMPAT_BPF_H__
 
-#define AF_INET 2
-#define AF_INET6 10
+#include "kernel.h"
 
 /*
  * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types

@@ -3,6 +3,9 @@
 #ifndef __TCC_CONFIG_H__
 #define __TCC_CONFIG_H__
 
+#include "event.h"
+#include "summary.h"
+
 /* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
 enum tcc_sleep {
 	TCC_AWAKE = 0,

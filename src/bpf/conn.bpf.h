@@ -11,19 +11,15 @@
 #ifndef __TCC_CONN_BPF_H__
 #define __TCC_CONN_BPF_H__
 
-#define TCP_ESTABLISHED 1
-#define TCP_SYN_SENT 2
-#define TCP_SYN_RECV 3
-#define TCP_FIN_WAIT1 4
-#define TCP_FIN_WAIT2 5
-#define TCP_CLOSE 7
-#define TCP_CLOSE_WAIT 8
-#define TCP_LAST_ACK 9
-#define TCP_LISTEN 10
-#define TCP_CLOSING 11
-#define IPPROTO_TCP 6
-#define SOCK_STREAM 1
-#define PF_KTHREAD 0x00200000
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+#include "owner_maps.bpf.h"
+#include "compat.bpf.h"
+#include "mptcp.bpf.h"
+#include "entries.bpf.h"
+
 #define OWNER_FRESH cfg.hz
 #define OWNER_ASK (cfg.hz / 10)
 #define OWNER_MAX_ASKS 8

@@ -7,7 +7,17 @@
 #ifndef __TCC_CONN_SNAPSHOT_BPF_H__
 #define __TCC_CONN_SNAPSHOT_BPF_H__
 
-#define TCP_ESTABLISHED 1
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "closed_maps.bpf.h"
+#include "mptcp.bpf.h"
+#include "sock.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
+#include "owner.bpf.h"
+#include "events/socket.bpf.h"
 
 static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapshot, struct sock *real, const struct conn *conn, bool closed)
 {

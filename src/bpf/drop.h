@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records of `drop`: part of event.h, whose rules hold. */
+/* Records of `drop`. Rules as in event.h. */
 #ifndef __TCC_DROP_H__
 #define __TCC_DROP_H__
+
+#include "event.h"
 
 /* skb:kfree_skb; without a full socket the head is made from the packet. */
 struct tcc_drop {
@@ -28,5 +30,8 @@ struct tcc_drop_stack {
 	struct tcc_drop drop;
 	__u64 stack[TCC_STACK_FRAMES]; /* return addresses, innermost first; beyond drop.frames 0 */
 };
+
+TCC_NO_PADDING(struct tcc_drop, unused);
+TCC_NO_PADDING(struct tcc_drop_stack, stack);
 
 #endif

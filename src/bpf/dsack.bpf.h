@@ -6,11 +6,9 @@
 #ifndef __TCC_DSACK_BPF_H__
 #define __TCC_DSACK_BPF_H__
 
-#define TCPOPT_EOL 0
-#define TCPOPT_NOP 1
-#define TCPOPT_SACK 5
-#define TCPOLEN_SACK_BASE 2
-#define TCPOLEN_SACK_PERBLOCK 8
+#include "kernel.h"
+#include "packet.bpf.h"
+
 /* Linux sends SACK as the sixth at most: NOP, NOP, timestamps, NOP, NOP, SACK. */
 #define TCC_MAX_OPTIONS 10
 

@@ -3,6 +3,11 @@
 #ifndef __TCC_EMIT_BPF_H__
 #define __TCC_EMIT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+
 /* Events of that type are counted in place of records. */
 #define AGGREGATES(type) (cfg.actions[TCC_EVENT_##type] & TCC_AGGREGATE)
 

@@ -6,6 +6,11 @@
 #ifndef __TCC_ENTRIES_BPF_H__
 #define __TCC_ENTRIES_BPF_H__
 
+#include "kernel.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+
 static __always_inline struct tcc_entries *entries_at(unsigned long offset)
 {
 	__u32 zero = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The contract between the BPF programs and the Rust side: event types and record layouts. Configuration: config.h.
+ * The contract between the BPF programs and the Rust side: event types and record layouts (all of them: record.h).
+ * Configuration: config.h.
  *
  * Rust sees these types through the skeleton (BTF), so a layout is written here and nowhere else.
  * Rules: fixed-width integers only, fields from large to small, no hidden padding (checked below): every byte of a
@@ -11,6 +12,8 @@
  */
 #ifndef __TCC_EVENT_H__
 #define __TCC_EVENT_H__
+
+#include "vmlinux.h"
 
 enum tcc_event_type {
 	TCC_EVENT_PROBE = 0,
@@ -34,6 +37,12 @@ enum tcc_event_type {
 	TCC_EVENT_LISTEN_DROP,
 	TCC_EVENT_MAX,
 };
+
+/* A time that is not known. */
+#define TCC_UNKNOWN_NS (~0ULL)
+
+#define TCC_NO_PADDING(type, last) \
+	_Static_assert(sizeof(type) == __builtin_offsetof(type, last) + sizeof(((type *)0)->last), #type " is padded")
 
 #define TCC_COMM_LEN 16
 #define TCC_CA_NAME_LEN 16
@@ -300,42 +309,6 @@ struct tcc_error {
 	__u32 unused;
 };
 
-#include "receive.h"
-#include "lifecycle.h"
-#include "drop.h"
-#include "inferred.h"
-
-/* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
-union tcc_record {
-	struct tcc_probe probe;
-	struct tcc_probe_full probe_full;
-	struct tcc_state state;
-	struct tcc_retransmit retransmit;
-	struct tcc_synack_retransmit synack_retransmit;
-	struct tcc_reset_sent reset_sent;
-	struct tcc_reset_received reset_received;
-	struct tcc_destroy destroy;
-	struct tcc_cong_state cong_state;
-	struct tcc_rcv_space rcv_space;
-	struct tcc_rcvbuf_grow rcvbuf_grow;
-	struct tcc_error error;
-	struct tcc_connect connect;
-	struct tcc_life life;
-	struct tcc_accept accept;
-	struct tcc_drop drop;
-	struct tcc_drop_stack drop_stack;
-	struct tcc_zero_window zero_window;
-	struct tcc_spurious spurious;
-	struct tcc_queue queue;
-	struct tcc_listen_drop listen_drop;
-	enum tcc_retransmit_class retransmit_class;
-	enum tcc_outcome outcome;
-	enum tcc_end end;
-	enum tcc_closed_by closed_by;
-	enum tcc_head_flag head_flag;
-	enum tcc_presence presence;
-};
-
 /*
  * Counters of one event type, on one CPU. `seen` is counted on entry and every other field on the way out, independently,
  * so that their sum is a check and not a definition.
@@ -351,8 +324,6 @@ struct tcc_counters {
 	__u64 undecided; /* a filter needs the owner, which is not known */
 };
 
-#define TCC_NO_PADDING(type, last) \
-	_Static_assert(sizeof(type) == __builtin_offsetof(type, last) + sizeof(((type *)0)->last), #type " is padded")
 TCC_NO_PADDING(struct tcc_head, len);
 TCC_NO_PADDING(struct tcc_owner, comm);
 TCC_NO_PADDING(struct tcc_probe_std, unused);
@@ -363,19 +334,8 @@ TCC_NO_PADDING(struct tcc_state, unused);
 TCC_NO_PADDING(struct tcc_retransmit, unused);
 TCC_NO_PADDING(struct tcc_synack_retransmit, unused);
 TCC_NO_PADDING(struct tcc_reset_sent, unused);
-TCC_NO_PADDING(struct tcc_totals, dsack_dups);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
-TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
-TCC_NO_PADDING(struct tcc_rcvbuf_grow, scaling_ratio);
 TCC_NO_PADDING(struct tcc_error, unused);
-TCC_NO_PADDING(struct tcc_connect, unused);
-TCC_NO_PADDING(struct tcc_life, unused);
-TCC_NO_PADDING(struct tcc_accept, unused);
-TCC_NO_PADDING(struct tcc_drop, unused);
-TCC_NO_PADDING(struct tcc_drop_stack, stack);
-TCC_NO_PADDING(struct tcc_zero_window, unused);
-TCC_NO_PADDING(struct tcc_spurious, unused);
-TCC_NO_PADDING(struct tcc_queue, qdisc);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 _Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, mptcp_token) + 4, "tcc_sock has a hole");
 

@@ -6,6 +6,14 @@
 #ifndef __TCC_FILTER_BPF_H__
 #define __TCC_FILTER_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+#include "owner_maps.bpf.h"
+#include "compat.bpf.h"
+#include "emit.bpf.h"
+
 #define ON(filter) (cfg.filters & (filter))
 
 static __always_inline bool port_in(const volatile __u64 *set, __u16 port)

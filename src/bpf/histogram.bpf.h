@@ -3,6 +3,12 @@
 #ifndef __TCC_HISTOGRAM_BPF_H__
 #define __TCC_HISTOGRAM_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "key.bpf.h"
+
 /* The key's row, made if need be; where there is no room for it, the one for all that have none. */
 static __always_inline struct tcc_histogram *histogram_of(const struct tcc_key *key)
 {

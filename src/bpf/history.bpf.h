@@ -6,6 +6,12 @@
 #ifndef __TCC_HISTORY_BPF_H__
 #define __TCC_HISTORY_BPF_H__
 
+#include "kernel.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "conn.bpf.h"
+#include "opening.bpf.h"
+
 /* A connection begins, perhaps under the address of an earlier socket, or of one that connects again. */
 static __always_inline void history_begin(struct conn *conn, struct sock *sk, int newstate)
 {

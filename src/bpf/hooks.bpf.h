@@ -10,6 +10,38 @@
 #ifndef __TCC_HOOKS_BPF_H__
 #define __TCC_HOOKS_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+#include "conn.bpf.h"
+#include "owner.bpf.h"
+#include "opening.bpf.h"
+#include "history.bpf.h"
+#include "events/probe.bpf.h"
+#include "events/state.bpf.h"
+#include "events/retransmit.bpf.h"
+#include "events/synack_retransmit.bpf.h"
+#include "events/reset_sent.bpf.h"
+#include "events/reset_received.bpf.h"
+#include "events/destroy.bpf.h"
+#include "events/closed.bpf.h"
+#include "events/cong_state.bpf.h"
+#include "events/rcv_space.bpf.h"
+#include "events/rcvbuf_grow.bpf.h"
+#include "events/error.bpf.h"
+#include "events/connect.bpf.h"
+#include "events/life.bpf.h"
+#include "events/accept.bpf.h"
+#include "events/listen_drop.bpf.h"
+#include "conn_snapshot.bpf.h"
+#include "events/drop.bpf.h"
+#include "events/zero_window.bpf.h"
+#include "events/spurious.bpf.h"
+#include "events/queue.bpf.h"
+#include "marks.bpf.h"
+
 #define TRACKS(tracker) (cfg.trackers & TCC_TRACK_##tracker)
 /* Not before the reader is there, and knows the owners of the connections that are open by then. */
 #define REPORTS(type) (cfg.actions[TCC_EVENT_##type] && reader.started)

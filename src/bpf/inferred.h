@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records of event types without a tracepoint of their own: inferred at several others. Part of event.h, whose rules hold. */
+/* Records of event types without a tracepoint of their own: inferred at several others. Rules as in event.h. */
 #ifndef __TCC_INFERRED_H__
 #define __TCC_INFERRED_H__
+
+#include "event.h"
 
 /* A window closes or opens again: zero_window.bpf.h */
 struct tcc_zero_window {
@@ -19,7 +21,6 @@ struct tcc_zero_window {
 	__u8 backoff;
 	__u8 unused[3];
 };
-#define TCC_UNKNOWN_NS (~0ULL)
 
 enum tcc_spurious_evidence {
 	TCC_EVIDENCE_DSACK = 0,
@@ -80,5 +81,9 @@ struct tcc_queue {
 	__u8 dev[TCC_IF_NAME_LEN];
 	__u8 qdisc[TCC_QDISC_NAME_LEN]; /* empty: not known */
 };
+
+TCC_NO_PADDING(struct tcc_zero_window, unused);
+TCC_NO_PADDING(struct tcc_spurious, unused);
+TCC_NO_PADDING(struct tcc_queue, qdisc);
 
 #endif

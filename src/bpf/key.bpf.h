@@ -3,6 +3,14 @@
 #ifndef __TCC_KEY_BPF_H__
 #define __TCC_KEY_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "sock.bpf.h"
+#include "filter.bpf.h"
+
 #define BY(part) (cfg.by & TCC_BY_##part)
 
 /* The network of an address, if rows are networks. */

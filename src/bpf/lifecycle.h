@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The records of a connection's life, a part of event.h: how it was opened and accepted, and how it ended. */
+/* The records of a connection's life: how it was opened and accepted, and how it ended. Rules as in event.h. */
 #ifndef __TCC_LIFECYCLE_H__
 #define __TCC_LIFECYCLE_H__
+
+#include "event.h"
 
 enum tcc_outcome {
 	TCC_OUTCOME_ESTABLISHED = 0,
@@ -103,5 +105,11 @@ struct tcc_listen_drop {
 	__u8 closed; /* it stops listening */
 	__u8 unused[3];
 };
+
+TCC_NO_PADDING(struct tcc_totals, dsack_dups);
+TCC_NO_PADDING(struct tcc_connect, unused);
+TCC_NO_PADDING(struct tcc_life, unused);
+TCC_NO_PADDING(struct tcc_accept, unused);
+TCC_NO_PADDING(struct tcc_listen_drop, unused);
 
 #endif

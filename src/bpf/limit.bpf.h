@@ -3,6 +3,9 @@
 #ifndef __TCC_LIMIT_BPF_H__
 #define __TCC_LIMIT_BPF_H__
 
+#include "kernel.h"
+#include "maps.bpf.h"
+
 /*
  * Token bucket as one word, the time at which the bucket would be empty ("virtual scheduling", ITU-T I.371): an event
  * costs `interval`, `burst` may be saved up.

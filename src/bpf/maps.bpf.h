@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Every map, with who writes, who reads and what bounds it. Sizes marked * are set before load. */
+/* The maps that several parts share, with who writes, who reads and what bounds them. Sizes marked * are set before load. */
 #ifndef __TCC_MAPS_BPF_H__
 #define __TCC_MAPS_BPF_H__
+
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "record.h"
+#include "summary.h"
+#include "config.h"
 
 const volatile struct tcc_config cfg = {};
 
@@ -342,9 +349,5 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } kernel_time SEC(".maps");
-
-#include "closed_maps.bpf.h"
-#include "owner_maps.bpf.h"
-#include "queue_maps.bpf.h"
 
 #endif

@@ -9,6 +9,10 @@
 #ifndef __TCC_MARKS_BPF_H__
 #define __TCC_MARKS_BPF_H__
 
+#include "kernel.h"
+#include "config.h"
+#include "emit.bpf.h"
+
 static __always_inline void mark_taken(struct tcc_marks *marks, struct tcc_mark taken)
 {
 #pragma unroll

@@ -6,7 +6,8 @@
 #ifndef __TCC_MPTCP_BPF_H__
 #define __TCC_MPTCP_BPF_H__
 
-#define IPPROTO_MPTCP 262
+#include "kernel.h"
+
 /* An endpoint has up to 8 (MPTCP_PM_ADDR_MAX) beside the first. */
 #define MAX_SUBFLOWS 9
 

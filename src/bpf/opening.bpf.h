@@ -6,10 +6,15 @@
 #ifndef __TCC_OPENING_BPF_H__
 #define __TCC_OPENING_BPF_H__
 
+#include "kernel.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "sock.bpf.h"
+#include "entries.bpf.h"
+#include "owner.bpf.h"
+
 #define US_PER_MS 1000
 #define NS_PER_MS 1000000
-#define TS_OPT_WSCALE_MASK 0xf
-#define TS_OPT_SACK (1 << 4)
 
 /* A request begins as a socket does. */
 static __always_inline struct synack_key synack_key(struct sock *sk)

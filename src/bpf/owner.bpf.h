@@ -5,9 +5,17 @@
 #ifndef __TCC_OWNER_BPF_H__
 #define __TCC_OWNER_BPF_H__
 
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
-#define SOCKFS_MAGIC 0x534F434B
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+#include "closed_maps.bpf.h"
+#include "owner_maps.bpf.h"
+#include "mptcp.bpf.h"
+#include "sock.bpf.h"
+#include "entries.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
 
 static __always_inline struct listener_key listener_key(struct sock *sk)
 {

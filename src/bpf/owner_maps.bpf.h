@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What owners are known by, apart from `conns` and `listeners`; a part of maps.bpf.h. */
+/* What owners are known by, apart from `conns` and `listeners`. */
 #ifndef __TCC_OWNER_MAPS_BPF_H__
 #define __TCC_OWNER_MAPS_BPF_H__
+
+#include "kernel.h"
 
 /* Grows when a sample's owner is not known; the reader looks at it from time to time. */
 struct {

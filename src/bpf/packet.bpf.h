@@ -12,15 +12,14 @@
 #ifndef __TCC_PACKET_BPF_H__
 #define __TCC_PACKET_BPF_H__
 
-#define TCP_TIME_WAIT 6
-#define TCP_CLOSE 7
-#define TCP_NEW_SYN_RECV 12
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "compat.bpf.h"
+#include "sock.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
 
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define IP_MF 0x2000
-#define IP_OFFSET 0x1fff
-#define NEXTHDR_HOP 0
 #define IP_LEN 20
 #define IP6_LEN 40
 #define HOP_LEN 8
@@ -48,11 +47,28 @@ struct packet {
 	__u8 framed; /* its link-layer header has been put on, or not taken off yet */
 };
 
+/* How a TCP header begins; flags as in the byte on the wire. */
+struct header {
+	__be16 source;
+	__be16 dest;
+	__be32 seq;
+	__be32 ack_seq;
+	__u8 doff;
+	__u8 flags;
+	__be16 window;
+};
+
 enum parse_result {
 	PARSE_OTHER, /* no TCP */
 	PARSE_FAILED, /* TCP, but its header cannot be read */
 	PARSE_TCP,
 };
+
+/* Of sequence numbers, which wrap. */
+static __always_inline bool after(__u32 a, __u32 b)
+{
+	return (__s32)(b - a) < 0;
+}
 
 /* TIME_WAIT and a request have little more than a struct sock_common. */
 static __always_inline bool is_full(__u8 state)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* State that `queue` keeps for packets on their way; a part of maps.bpf.h. */
+/* State that `queue` keeps for packets on their way. */
 #ifndef __TCC_QUEUE_MAPS_BPF_H__
 #define __TCC_QUEUE_MAPS_BPF_H__
+
+#include "kernel.h"
 
 /* A packet as it was handed to the device (net_dev_queue). */
 struct queued {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records of the tuning of receive buffers: part of event.h, whose rules hold. */
+/* Records of the tuning of receive buffers. Rules as in event.h. */
 #ifndef __TCC_RECEIVE_H__
 #define __TCC_RECEIVE_H__
+
+#include "event.h"
 
 /* tcp:tcp_rcv_space_adjust */
 struct tcc_rcv_space {
@@ -28,5 +30,8 @@ struct tcc_rcvbuf_grow {
 	__s32 rcvbuf;
 	__u32 scaling_ratio;
 };
+
+TCC_NO_PADDING(struct tcc_rcv_space, rmem_alloc);
+TCC_NO_PADDING(struct tcc_rcvbuf_grow, scaling_ratio);
 
 #endif

@@ -10,20 +10,11 @@
 #ifndef __TCC_SOCK_BPF_H__
 #define __TCC_SOCK_BPF_H__
 
-/* of enum sock_flags */
-#define SOCK_DEAD (1 << 0) /* an orphan: no process has it */
-#define SOCK_DONE (1 << 1) /* the peer's FIN is there */
-
-#define TCPHDR_FIN 1
-#define TCPHDR_SYN 2
-
-#define TCP_CA_OPEN 0
-#define TCP_CA_CWR 2
-#define TCP_CA_RECOVERY 3
-
-#define TCP_CHRONO_BUSY 1
-#define TCP_CHRONO_RWND_LIMITED 2
-#define TCP_CHRONO_SNDBUF_LIMITED 3
+#include "kernel.h"
+#include "event.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "mptcp.bpf.h"
 
 static __always_inline void ipv4_mapped(__u8 out[16], __be32 v4)
 {

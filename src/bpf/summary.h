@@ -3,6 +3,8 @@
 #ifndef __TCC_SUMMARY_H__
 #define __TCC_SUMMARY_H__
 
+#include "event.h"
+
 /* Which value is counted in histograms. */
 enum tcc_value {
 	TCC_VALUE_NONE = 0, /* none: events are records */

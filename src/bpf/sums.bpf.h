@@ -3,6 +3,10 @@
 #ifndef __TCC_SUMS_BPF_H__
 #define __TCC_SUMS_BPF_H__
 
+#include "kernel.h"
+#include "summary.h"
+#include "maps.bpf.h"
+
 /* The key's row, made if need be; where there is no room for it, the one for all that have none. */
 static __always_inline struct tcc_sums *sums_of(const struct tcc_key *key)
 {

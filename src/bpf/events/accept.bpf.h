@@ -7,6 +7,19 @@
 #ifndef __TCC_ACCEPT_BPF_H__
 #define __TCC_ACCEPT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "mptcp.bpf.h"
+#include "entries.bpf.h"
+#include "conn.bpf.h"
+#include "key.bpf.h"
+#include "histogram.bpf.h"
+#include "owner.bpf.h"
+#include "events/socket.bpf.h"
+
 /* Who is in accept(), on which listener; inserted as it begins, removed as it ends. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -14,8 +27,6 @@ struct {
 	__type(key, __u64); /* thread */
 	__type(value, __u64); /* the listener, which the call holds */
 } accepting SEC(".maps");
-
-#define IORING_OP_ACCEPT 13
 
 /* Of MPTCP it is the first subflow that is accepted, and the first that listens. */
 static __always_inline struct sock *sock_of(struct sock *sk)

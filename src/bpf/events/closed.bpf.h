@@ -10,6 +10,18 @@
 #ifndef __TCC_CLOSED_BPF_H__
 #define __TCC_CLOSED_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "maps.bpf.h"
+#include "closed_maps.bpf.h"
+#include "compat.bpf.h"
+#include "emit.bpf.h"
+#include "sock.bpf.h"
+#include "entries.bpf.h"
+#include "conn.bpf.h"
+#include "events/socket.bpf.h"
+#include "events/destroy.bpf.h"
+
 static __always_inline void keep_closed(struct sock *sk, struct tcp_sock *tp, __u64 key)
 {
 	struct closed_conn closed = {};

@@ -9,6 +9,18 @@
 #ifndef __TCC_CONG_STATE_BPF_H__
 #define __TCC_CONG_STATE_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "sock.bpf.h"
+#include "entries.bpf.h"
+#include "conn.bpf.h"
+#include "key.bpf.h"
+#include "sums.bpf.h"
+#include "events/socket.bpf.h"
+
 /* One that is not shown ends a state, too. */
 static __always_inline void cong_state_passed(struct sock *sk)
 {

@@ -10,10 +10,17 @@
 #ifndef __TCC_CONNECT_BPF_H__
 #define __TCC_CONNECT_BPF_H__
 
-#define ETIMEDOUT 110
-#define ECONNREFUSED 111
-#define SO_EE_ORIGIN_ICMP 2
-#define SO_EE_ORIGIN_ICMP6 3
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "key.bpf.h"
+#include "histogram.bpf.h"
+#include "opening.bpf.h"
+#include "events/socket.bpf.h"
+#include "events/connect_exit.bpf.h"
+
 /* Of the messages in the error queue, from the youngest on. */
 #define QUEUED_ERRORS 4
 
@@ -63,8 +70,6 @@ static __always_inline __u64 held_back_ns(struct event *e, __u64 syn_ns, __u64 n
 		return syn_ns - e->conn->opened_ns;
 	return e->tp->segs_out ? TCC_UNKNOWN_NS : now - e->conn->opened_ns;
 }
-
-#include "connect_exit.bpf.h"
 
 static __always_inline __u8 connect_outcome(struct event *e, int newstate, __u32 err)
 {

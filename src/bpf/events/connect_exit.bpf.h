@@ -8,7 +8,12 @@
 #ifndef __TCC_CONNECT_EXIT_BPF_H__
 #define __TCC_CONNECT_EXIT_BPF_H__
 
-#define PF_IO_WORKER 0x00000010 /* since 5.12; before, these are kernel threads */
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+#include "events/socket.bpf.h"
 
 /* Key: the thread. Inserted as its call fails, removed as that returns. */
 struct {

@@ -3,6 +3,12 @@
 #ifndef __TCC_DESTROY_BPF_H__
 #define __TCC_DESTROY_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "compat.bpf.h"
+#include "events/socket.bpf.h"
+
 static __always_inline void load_totals(struct tcc_totals *out, struct tcp_sock *tp)
 {
 	out->bytes_sent = LOAD_IF(tp, bytes_sent); /* 4.19 */

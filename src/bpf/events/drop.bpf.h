@@ -9,6 +9,15 @@
 #ifndef __TCC_DROP_BPF_H__
 #define __TCC_DROP_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "drop.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+#include "conn.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
+
 #define HAS_RX_SK bpf_core_field_exists(((struct trace_event_raw_kfree_skb *)0)->rx_sk)
 
 static __always_inline void load_drop(struct tcc_drop *rec, const struct packet *p, __u64 location, __u32 reason,

@@ -7,6 +7,12 @@
 #ifndef __TCC_ERROR_BPF_H__
 #define __TCC_ERROR_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "compat.bpf.h"
+#include "conn.bpf.h"
+#include "events/socket.bpf.h"
+
 static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_error *rec;

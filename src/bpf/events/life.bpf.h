@@ -7,8 +7,16 @@
 #ifndef __TCC_LIFE_BPF_H__
 #define __TCC_LIFE_BPF_H__
 
-#define ECONNABORTED 103
-#define SHUTDOWN_MASK 3
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "mptcp.bpf.h"
+#include "conn.bpf.h"
+#include "owner.bpf.h"
+#include "history.bpf.h"
+#include "events/socket.bpf.h"
 
 /* States of a connection that is established, or was. */
 #define TCPF_OPEN                                                                                     \

@@ -7,7 +7,17 @@
 #ifndef __TCC_LISTEN_DROP_BPF_H__
 #define __TCC_LISTEN_DROP_BPF_H__
 
-TCC_NO_PADDING(struct tcc_listen_drop, unused);
+#include "kernel.h"
+#include "event.h"
+#include "lifecycle.h"
+#include "maps.bpf.h"
+#include "sock.bpf.h"
+#include "entries.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
+#include "owner.bpf.h"
+#include "events/socket.bpf.h"
+#include "events/accept.bpf.h"
 
 /* A listening socket at its last snapshot. */
 struct listen_state {

@@ -10,6 +10,16 @@
 #ifndef __TCC_PROBE_BPF_H__
 #define __TCC_PROBE_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+#include "sock.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
+#include "limit.bpf.h"
+#include "histogram.bpf.h"
+
 static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_sock *tp, struct sk_buff *skb,
 				       __u8 ca_state)
 {

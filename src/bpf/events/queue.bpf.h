@@ -15,8 +15,16 @@
 #ifndef __TCC_QUEUE_BPF_H__
 #define __TCC_QUEUE_BPF_H__
 
-/* Its counters are per CPU, as pfifo_fast's. */
-#define TCQ_F_CPUSTATS 0x20
+#include "kernel.h"
+#include "event.h"
+#include "inferred.h"
+#include "maps.bpf.h"
+#include "queue_maps.bpf.h"
+#include "compat.bpf.h"
+#include "entries.bpf.h"
+#include "conn.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
 
 /* The connection that sends it; NULL: it is no TCP, forwarded, or of a socket without a connection (yet). */
 static __always_inline struct sock *queue_sock(struct sk_buff *skb, const bool typed)

@@ -3,6 +3,11 @@
 #ifndef __TCC_RCV_SPACE_BPF_H__
 #define __TCC_RCV_SPACE_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "receive.h"
+#include "events/socket.bpf.h"
+
 static __always_inline void load_rcv_space(struct tcc_rcv_space *out, struct sock *sk, struct tcp_sock *tp)
 {
 	out->rcv_rtt_us = tp->rcv_rtt_est.rtt_us >> 3;

@@ -6,6 +6,11 @@
 #ifndef __TCC_RCVBUF_GROW_BPF_H__
 #define __TCC_RCVBUF_GROW_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "receive.h"
+#include "events/socket.bpf.h"
+
 /* From the end of what is in order to the end of all; the pointer is a stale one where nothing is out of order. */
 static __always_inline __u32 load_ooo_space(struct tcp_sock *tp)
 {

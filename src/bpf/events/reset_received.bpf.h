@@ -3,6 +3,10 @@
 #ifndef __TCC_RESET_RECEIVED_BPF_H__
 #define __TCC_RESET_RECEIVED_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "events/socket.bpf.h"
+
 static __noinline int on_reset_received(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_reset_received *rec;

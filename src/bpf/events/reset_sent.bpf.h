@@ -8,6 +8,13 @@
 #ifndef __TCC_RESET_SENT_BPF_H__
 #define __TCC_RESET_SENT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "maps.bpf.h"
+#include "emit.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
+
 static __always_inline void load_reset(struct tcc_reset_sent *rec, __u32 reason, __u8 state)
 {
 	rec->reason = reason;

@@ -3,10 +3,14 @@
 #ifndef __TCC_RETRANSMIT_BPF_H__
 #define __TCC_RETRANSMIT_BPF_H__
 
-#define TCP_CA_LOSS 4
-#define ICSK_TIME_LOSS_PROBE 5
-
-enum { EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EINVAL = 22, EHOSTUNREACH = 113 };
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "sock.bpf.h"
+#include "key.bpf.h"
+#include "sums.bpf.h"
+#include "events/socket.bpf.h"
 
 /*
  * As the kernel counts them (TCPFastRetrans, TCPSlowStartRetrans, TCPLossProbes, TCPSynRetrans). In Loss it is the timer

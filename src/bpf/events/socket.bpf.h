@@ -6,6 +6,19 @@
 #ifndef __TCC_SOCKET_BPF_H__
 #define __TCC_SOCKET_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "config.h"
+#include "maps.bpf.h"
+#include "closed_maps.bpf.h"
+#include "emit.bpf.h"
+#include "mptcp.bpf.h"
+#include "sock.bpf.h"
+#include "conn.bpf.h"
+#include "filter.bpf.h"
+#include "limit.bpf.h"
+#include "packet.bpf.h"
+
 struct event {
 	struct tcc_counters *n;
 	struct copies *copy;

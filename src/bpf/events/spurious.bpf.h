@@ -14,6 +14,17 @@
 #ifndef __TCC_SPURIOUS_BPF_H__
 #define __TCC_SPURIOUS_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "inferred.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "entries.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
+#include "events/retransmit.bpf.h"
+#include "dsack.bpf.h"
+
 struct spurious_ctx {
 	void *ctx;
 	struct sock *sk;

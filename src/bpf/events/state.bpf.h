@@ -3,6 +3,12 @@
 #ifndef __TCC_STATE_BPF_H__
 #define __TCC_STATE_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "maps.bpf.h"
+#include "conn.bpf.h"
+#include "events/socket.bpf.h"
+
 /*
  * Time in the old state, where its beginning was seen; from now on the new one's. A socket enters its first state when
  * it is created, which no hook sees: an entry under its address would be an earlier socket's.

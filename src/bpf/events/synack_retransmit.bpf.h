@@ -3,6 +3,16 @@
 #ifndef __TCC_SYNACK_RETRANSMIT_BPF_H__
 #define __TCC_SYNACK_RETRANSMIT_BPF_H__
 
+#include "kernel.h"
+#include "event.h"
+#include "summary.h"
+#include "maps.bpf.h"
+#include "sock.bpf.h"
+#include "key.bpf.h"
+#include "sums.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
+
 /* A request begins as a socket does, with the ends; they stand in for the listener's, which has but one. */
 static __always_inline void synack_packet(struct packet *p, struct request_sock *req)
 {

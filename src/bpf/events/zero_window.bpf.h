@@ -13,27 +13,14 @@
 #ifndef __TCC_ZERO_WINDOW_BPF_H__
 #define __TCC_ZERO_WINDOW_BPF_H__
 
-#define TCP_ESTABLISHED 1
-#define TCP_FIN_WAIT1 4
-#define TCP_FIN_WAIT2 5
-#define TCP_CLOSE 7
-#define TCP_CLOSE_WAIT 8
-#define TCP_LAST_ACK 9
-#define TCP_CLOSING 11
-
-#define TCPHDR_RST 4
-#define TCPHDR_ACK 16
-
-/* A TCP header without its options; flags as in the byte on the wire. */
-struct header {
-	__be16 source;
-	__be16 dest;
-	__be32 seq;
-	__be32 ack_seq;
-	__u8 doff;
-	__u8 flags;
-	__be16 window;
-};
+#include "kernel.h"
+#include "event.h"
+#include "inferred.h"
+#include "maps.bpf.h"
+#include "compat.bpf.h"
+#include "entries.bpf.h"
+#include "packet.bpf.h"
+#include "events/socket.bpf.h"
 
 struct window_ctx {
 	void *ctx;
@@ -42,11 +29,6 @@ struct window_ctx {
 	__u64 key;
 	__u64 now;
 };
-
-static __always_inline bool after(__u32 a, __u32 b)
-{
-	return (__s32)(b - a) < 0;
-}
 
 /* The window in bytes after that packet: tcp_sequence(), tcp_ack() and tcp_may_update_window(). */
 static __always_inline __u32 window_after(struct tcp_sock *tp, struct sk_buff *skb, const struct header *th)
