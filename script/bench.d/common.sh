@@ -105,12 +105,14 @@ start_tracer() {
 }
 
 # stop_tracer: sets `seen`, `emitted`, `lost`, `misses` (recursion misses among the lost), and `sum`: whether the counters add up.
+# They are those of probe, if it is among several event types.
 stop_tracer() {
   local status=0 counters
   kill -INT "$started"
   ended "$started" || status=$?
   ((status == 0)) || die "tcc-trace failed with status $status: $(tail -n 3 "$temporary/tracer.err")"
-  counters=$(grep '^tcc-trace: [a-z_]*: [0-9]* seen = ' "$temporary/tracer.err" | tail -n 1)
+  counters=$(grep '^tcc-trace: [a-z_]*: [0-9]* seen = ' "$temporary/tracer.err" |
+    awk '{ last = $0 } $2 == "probe:" { probe = $0 } END { print probe ? probe : last }')
   read -r seen emitted lost sum misses < <(awk '{
     # N seen = N emitted + N filtered …
     sub(/^tcc-trace: [a-z_]*: /, "")

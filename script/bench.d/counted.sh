@@ -4,12 +4,13 @@
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
 
 counted_cases=(
-  'sock, ring: a record per event||trace --reader sock --transport ringbuf'
-  'rtt||count rtt --reader sock'
-  'rtt --by conn||count rtt --reader sock --by conn'
-  'rtt --by raddr,rport||count rtt --reader sock --by raddr,rport'
-  'top||count top --reader sock'
-  'perf record||perf'
+  'empty tp_btf|||attach TP_BTF'
+  'sock, ring: a record per event|||trace --reader sock --transport ringbuf'
+  'rtt|||count rtt --reader sock'
+  'rtt --by conn|||count rtt --reader sock --by conn'
+  'rtt --by raddr,rport|||count rtt --reader sock --by raddr,rport'
+  'top|||count top --reader sock'
+  'perf record|||perf'
 )
 
 # counted_row CONNECTIONS: snapshots with that many idle connections.

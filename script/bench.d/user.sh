@@ -7,10 +7,10 @@
 
 user_cases=(
   'text|standard||-o text'
-  'jsonl|standard|400|-o jsonl'
+  'jsonl|standard|150|-o jsonl'
   'csv|standard||-o csv'
   'text|all||-o text --all-fields'
-  'jsonl|all|900|-o jsonl --all-fields'
+  'jsonl|all|700|-o jsonl --all-fields'
   'csv|all||-o csv --all-fields'
 )
 
