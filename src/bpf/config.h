@@ -56,6 +56,7 @@ struct tcc_mark {
 struct tcc_marks {
 	struct tcc_mark mark[TCC_MARKS];
 	__u64 caught; /* runs that the second program has taken */
+	__u64 taking; /* 1: it is about to call the first for one of them */
 };
 
 /* What a hash filter's value means; the key of `filter_values`. */
@@ -142,7 +143,7 @@ struct tcc_config {
 };
 
 TCC_NO_PADDING(struct tcc_reader, started);
-TCC_NO_PADDING(struct tcc_marks, caught);
+TCC_NO_PADDING(struct tcc_marks, taking);
 TCC_NO_PADDING(struct tcc_config, unused);
 
 #endif

@@ -81,10 +81,11 @@
 	}
 
 /*
- * With a second program behind each, which takes the runs that the kernel has skipped the first for; see marks.bpf.h. `mark`
+ * With a second program behind each, which calls the first for the runs that the kernel has skipped it for; see marks.bpf.h. `mark`
  * makes what distinguishes a run from the others of its tracepoint.
  */
 #define PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                                  \
+	FIRST_PROGRAM(tracepoint##_first);                                                               \
 	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint##_btf, parameters, arguments, mark, true)                \
 	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint##_raw, parameters, arguments, mark, false)               \
 	RUN_SKIPPED("tp_btf/" #tracepoint, tracepoint, tracepoint##_fallback_btf, parameters, arguments, mark, true)     \
@@ -94,12 +95,14 @@
 	int BPF_PROG(name, ___unwrap parameters)                                                         \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
+		bool fallback = false;                                                                   \
                                                                                                          \
 		if (!cpu)                                                                                \
 			return 0;                                                                        \
 		if (cfg.skips_nested)                                                                    \
-			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], mark(___unwrap arguments, typed)); \
-		run_##tracepoint(cpu, ___unwrap arguments, typed, false);                                \
+			fallback = run_begins(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                   \
+					      mark(___unwrap arguments, typed), &tracepoint##_first);    \
+		run_##tracepoint(cpu, ___unwrap arguments, typed, fallback);                             \
 		return 0;                                                                                \
 	}
 #define RUN_SKIPPED(section, tracepoint, name, parameters, arguments, mark, typed)                      \
@@ -108,8 +111,9 @@
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
                                                                                                          \
-		if (cpu && !taken_before(&cpu->marks[TCC_HOOK_##tracepoint], mark(___unwrap arguments, typed))) \
-			run_##tracepoint(cpu, ___unwrap arguments, typed, true);                         \
+		if (cpu)                                                                                 \
+			run_skipped(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                             \
+				    mark(___unwrap arguments, typed), &tracepoint##_first);              \
 		return 0;                                                                                \
 	}
 

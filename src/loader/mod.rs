@@ -99,7 +99,9 @@ pub fn load<'o>(
         })
     })?;
     filters::fill(&skel, config)?;
-    Ok(Loaded { skel })
+    let loaded = Loaded { skel };
+    variant.programs.iter().try_for_each(|program| loaded.link_fallback(program))?;
+    Ok(loaded)
 }
 
 fn open<'o>(
@@ -114,6 +116,21 @@ fn open<'o>(
 }
 
 impl Loaded<'_> {
+    /// Gives a fallback the program that it calls.
+    fn link_fallback(&self, of: &Program) -> Result<()> {
+        if of.fallback.is_none() {
+            return Ok(());
+        }
+        let name = format!("{}_first", of.tracepoint);
+        let map = self.skel.object().maps().find(|map| *map.name() == *name);
+        let (Some(map), Some(first)) = (map, program(&self.skel, &of.name)) else {
+            bail!("no program {} or map {name}", of.name);
+        };
+        let fd = first.as_fd().as_raw_fd().to_ne_bytes();
+        map.update(&0_u32.to_ne_bytes(), &fd, MapFlags::ANY)
+            .map_err(|error| anyhow!(Refused(format!("cannot link {}: {error:#}", of.name))))
+    }
+
     /// Attaches the programs in that order, each with its fallback behind it. Dropping a link detaches its program.
     pub fn attach<'p>(&self, programs: impl IntoIterator<Item = &'p Program>) -> Result<Vec<Link>> {
         let mut links = Vec::new();
