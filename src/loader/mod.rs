@@ -54,6 +54,10 @@ const PAGE: u32 = 4096;
 
 /// Reads the kernel's clock.
 pub const KERNEL_CLOCK: &str = "kernel_clock";
+/// The values of `scans`, and the most subflows of a connection: see `mptcp.bpf.h`.
+const SCAN_TURN: u32 = 0;
+const SCAN_MORE: u32 = 1;
+const MAX_SUBFLOWS: u32 = 9;
 /// Bytes to read from an iterator at a time; the kernel buffers 8 pages.
 const CHUNK: usize = 32 << 10;
 
@@ -154,12 +158,34 @@ impl Loaded<'_> {
     /// Runs an iterator over all open files.
     pub fn scan(&self, name: &str) -> Result<()> {
         let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
-        run(&program, name).map(drop)
+        self.run(&program, name).map(drop)
+    }
+
+    /// Runs an iterator over sockets, once more for each further subflow that an MPTCP connection has.
+    fn run(&self, program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
+        let scans = &self.skel.maps.scans;
+        let set = |of: u32, value: u32| {
+            scans
+                .update(&of.to_ne_bytes(), &value.to_ne_bytes(), MapFlags::ANY)
+                .context("cannot scan")
+        };
+        let mut written = Vec::new();
+        for turn in 0..MAX_SUBFLOWS {
+            set(SCAN_TURN, turn)?;
+            set(SCAN_MORE, 0)?;
+            written.append(&mut run(program, name)?);
+            let more =
+                scans.lookup(&SCAN_MORE.to_ne_bytes(), MapFlags::ANY).context("cannot scan")?;
+            if more.is_none_or(|more| more == [0; 4]) {
+                break;
+            }
+        }
+        Ok(written)
     }
 
     /// A snapshot of all processes' connections: concatenated records.
     pub fn conn_snapshots(&self) -> Result<Vec<u8>> {
-        run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
+        self.run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
     }
 
     /// The kernel's clock, which the records use.
