@@ -16,6 +16,7 @@ enum tcc_sleep {
 struct tcc_reader {
 	enum tcc_sleep sleep;
 	__u32 started; /* it reads: events are reported from now on */
+	__u64 zero; /* always 0: see unknown() */
 };
 
 /* What is done with the events of a type. */
@@ -142,7 +143,7 @@ struct tcc_config {
 	__u8 unused[7];
 };
 
-TCC_NO_PADDING(struct tcc_reader, started);
+TCC_NO_PADDING(struct tcc_reader, zero);
 TCC_NO_PADDING(struct tcc_marks, taking);
 TCC_NO_PADDING(struct tcc_config, unused);
 

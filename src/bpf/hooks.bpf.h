@@ -149,28 +149,28 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 	if (!is_tcp(sk))
 		return;
 	if (TRACKS(HISTORY))
-		on_conn_state(sk, oldstate, newstate, typed);
+		on_conn_state(sk, unknown(oldstate), unknown(newstate), typed);
 	if (TRACKS(OWNER))
-		owner_set_state(sk, oldstate, newstate);
+		owner_set_state(sk, unknown(oldstate), unknown(newstate));
 	if (TRACKS(SNAPSHOTS))
-		on_conn_snapshot_born(ctx, sk, oldstate, newstate, typed);
+		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
-		on_closed_keep(sk, oldstate, newstate, typed);
-	if (TRACKS(CA_STATE_TIME) && newstate == TCP_CLOSE)
+		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(CA_STATE_TIME) && unknown(newstate) == TCP_CLOSE)
 		on_ca_state_time_end(sk);
 	if (REPORTS(STATE))
-		on_state(ctx, sk, oldstate, newstate, typed);
+		on_state(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (REPORTS(CONNECT))
-		on_connect(ctx, sk, oldstate, newstate, typed);
+		on_connect(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (REPORTS(LIFE))
-		on_life(ctx, sk, oldstate, newstate, typed);
+		on_life(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (REPORTS(ACCEPT))
-		on_accept_state(ctx, sk, newstate);
+		on_accept_state(ctx, sk, unknown(newstate));
 	if (REPORTS(ZERO_WINDOW))
-		on_zero_window_state(ctx, sk, newstate, typed);
+		on_zero_window_state(ctx, sk, unknown(newstate), typed);
 	if (REPORTS(LISTEN_DROP))
-		on_listen_state(ctx, sk, oldstate, newstate, typed);
+		on_listen_state(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 }
 
 static __always_inline struct tcc_mark state_mark(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
