@@ -16,6 +16,7 @@ enum tcc_sleep {
 struct tcc_reader {
 	enum tcc_sleep sleep;
 	__u32 started; /* it reads: events are reported from now on */
+	__u64 zero; /* always 0: see unknown() */
 };
 
 /* What is done with the events of a type. */
@@ -56,6 +57,7 @@ struct tcc_mark {
 struct tcc_marks {
 	struct tcc_mark mark[TCC_MARKS];
 	__u64 caught; /* runs that the second program has taken */
+	__u64 taking; /* 1: it is about to call the first for one of them */
 };
 
 /* What a hash filter's value means; the key of `filter_values`. */
@@ -141,8 +143,8 @@ struct tcc_config {
 	__u8 unused[7];
 };
 
-TCC_NO_PADDING(struct tcc_reader, started);
-TCC_NO_PADDING(struct tcc_marks, caught);
+TCC_NO_PADDING(struct tcc_reader, zero);
+TCC_NO_PADDING(struct tcc_marks, taking);
 TCC_NO_PADDING(struct tcc_config, unused);
 
 #endif

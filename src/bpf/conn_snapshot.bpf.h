@@ -114,20 +114,16 @@ int conn_snapshot_iter(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct sock *stream = stream_of_file(task, ctx->file);
 	struct conn_snapshot_copy *copy;
-	struct sockets all;
 	__u32 zero = 0;
+	struct sock *sk;
 
 	copy = bpf_map_lookup_elem(&conn_snapshot_copies, &zero);
 	if (!task || !stream || !copy)
 		return 0;
 	if (is_tcp(stream))
 		cookie_of_file(ctx->file);
-	all = sockets_of(stream);
-	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
-		conn_snapshot_write(ctx->meta->seq, task, copy, all.sk);
-		sockets_next(&all);
-	}
-	return 0;
+	sk = socket_of_turn(stream);
+	return sk ? conn_snapshot_write(ctx->meta->seq, task, copy, sk) : 0;
 }
 
 #endif

@@ -81,10 +81,11 @@
 	}
 
 /*
- * With a second program behind each, which takes the runs that the kernel has skipped the first for; see marks.bpf.h. `mark`
+ * With a second program behind each, which calls the first for the runs that the kernel has skipped it for; see marks.bpf.h. `mark`
  * makes what distinguishes a run from the others of its tracepoint.
  */
 #define PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                                  \
+	FIRST_PROGRAM(tracepoint##_first);                                                               \
 	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint##_btf, parameters, arguments, mark, true)                \
 	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint##_raw, parameters, arguments, mark, false)               \
 	RUN_SKIPPED("tp_btf/" #tracepoint, tracepoint, tracepoint##_fallback_btf, parameters, arguments, mark, true)     \
@@ -94,12 +95,14 @@
 	int BPF_PROG(name, ___unwrap parameters)                                                         \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
+		bool fallback = false;                                                                   \
                                                                                                          \
 		if (!cpu)                                                                                \
 			return 0;                                                                        \
 		if (cfg.skips_nested)                                                                    \
-			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], mark(___unwrap arguments, typed)); \
-		run_##tracepoint(cpu, ___unwrap arguments, typed, false);                                \
+			fallback = run_begins(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                   \
+					      mark(___unwrap arguments, typed), &tracepoint##_first);    \
+		run_##tracepoint(cpu, ___unwrap arguments, typed, fallback);                             \
 		return 0;                                                                                \
 	}
 #define RUN_SKIPPED(section, tracepoint, name, parameters, arguments, mark, typed)                      \
@@ -108,8 +111,9 @@
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
                                                                                                          \
-		if (cpu && !taken_before(&cpu->marks[TCC_HOOK_##tracepoint], mark(___unwrap arguments, typed))) \
-			run_##tracepoint(cpu, ___unwrap arguments, typed, true);                         \
+		if (cpu)                                                                                 \
+			run_skipped(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                             \
+				    mark(___unwrap arguments, typed), &tracepoint##_first);              \
 		return 0;                                                                                \
 	}
 
@@ -145,28 +149,28 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 	if (!is_tcp(sk))
 		return;
 	if (TRACKS(HISTORY))
-		on_conn_state(sk, oldstate, newstate, typed);
+		on_conn_state(sk, unknown(oldstate), unknown(newstate), typed);
 	if (TRACKS(OWNER))
-		owner_set_state(sk, oldstate, newstate);
+		owner_set_state(sk, unknown(oldstate), unknown(newstate));
 	if (TRACKS(SNAPSHOTS))
-		on_conn_snapshot_born(ctx, sk, oldstate, newstate, typed);
+		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
-		on_closed_keep(sk, oldstate, newstate, typed);
-	if (TRACKS(CA_STATE_TIME) && newstate == TCP_CLOSE)
+		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(CA_STATE_TIME) && unknown(newstate) == TCP_CLOSE)
 		on_ca_state_time_end(sk);
 	if (REPORTS(STATE))
-		on_state(ctx, sk, oldstate, newstate, typed);
+		on_state(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (REPORTS(CONNECT))
-		on_connect(ctx, sk, oldstate, newstate, typed);
+		on_connect(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (REPORTS(LIFE))
-		on_life(ctx, sk, oldstate, newstate, typed);
+		on_life(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (REPORTS(ACCEPT))
-		on_accept_state(ctx, sk, newstate);
+		on_accept_state(ctx, sk, unknown(newstate));
 	if (REPORTS(ZERO_WINDOW))
-		on_zero_window_state(ctx, sk, newstate, typed);
+		on_zero_window_state(ctx, sk, unknown(newstate), typed);
 	if (REPORTS(LISTEN_DROP))
-		on_listen_state(ctx, sk, oldstate, newstate, typed);
+		on_listen_state(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 }
 
 static __always_inline struct tcc_mark state_mark(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)

@@ -43,10 +43,14 @@ struct {
 	__type(value, union tcc_record);
 } scratch SEC(".maps");
 
-/* Copies of the socket and the packet (see copy_sock()); a slot per depth as above. The sizes leave room to grow. */
+/*
+ * Copies of the socket and the packet (see copy_sock()); a slot per depth as above. The sizes leave room to grow. And what is worked
+ * out of them: of values on the stack the verifier would know, on each way on which they were stored, where from.
+ */
 struct copies {
 	__u8 sock[4096];
 	__u8 skb[512];
+	struct tcc_head head;
 };
 
 struct {
@@ -76,6 +80,15 @@ struct {
 
 /* Written by the reader before it waits. `sleep` is cleared here by the record that wakes it. */
 volatile struct tcc_reader reader = {};
+
+/*
+ * The same value, of which the verifier does not know the bounds. It follows a value that it knows through all that comes after
+ * it: where one of several constants was chosen, once for each. So one that is decided early, and used late, passes here.
+ */
+static __always_inline __u64 unknown(__u64 value)
+{
+	return value + reader.zero;
+}
 
 /* The token bucket of --rate, of all CPUs. */
 struct {

@@ -103,4 +103,42 @@ static __always_inline struct sockets sockets_of(struct sock *sk)
 	return all;
 }
 
+/* Of a scan of all sockets: see socket_of_turn(). */
+enum {
+	SCAN_TURN, /* which of the sockets of a connection; written by the reader */
+	SCAN_MORE, /* a connection has more than that */
+	SCAN_VALUES,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SCAN_VALUES);
+	__type(key, __u32);
+	__type(value, __u32);
+} scans SEC(".maps");
+
+/*
+ * One of the sockets behind a process's; NULL: it has no more. The reader repeats a scan where a connection has several, since the
+ * verifier goes through a loop as often as it may run, and so would through all that is done with a socket.
+ */
+static __always_inline struct sock *socket_of_turn(struct sock *stream)
+{
+	__u32 turn = SCAN_TURN, more = SCAN_MORE, *value;
+	struct sockets all = sockets_of(stream);
+	struct sock *sk;
+
+	value = bpf_map_lookup_elem(&scans, &turn);
+	if (!value)
+		return NULL;
+	turn = *value;
+	for (__u32 i = 0; i < MAX_SUBFLOWS && i < turn && all.sk; i++)
+		sockets_next(&all);
+	sk = all.sk;
+	sockets_next(&all);
+	value = bpf_map_lookup_elem(&scans, &more);
+	if (value && all.sk)
+		*value = 1;
+	return sk;
+}
+
 #endif

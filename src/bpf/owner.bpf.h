@@ -352,7 +352,6 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct sock *stream = stream_of_file(task, ctx->file);
-	struct sockets all;
 	struct conn *conn;
 	struct sock *sk;
 
@@ -361,14 +360,12 @@ int owner_iter(struct bpf_iter__task_file *ctx)
 		tree_root();
 	if (!task || !stream)
 		return 0;
-	all = sockets_of(stream);
-	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
-		sk = all.sk;
-		conn = owner_found(task, sk);
-		if (conn && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
-			listener_add(sk, conn);
-		sockets_next(&all);
-	}
+	sk = socket_of_turn(stream);
+	if (!sk)
+		return 0;
+	conn = owner_found(task, sk);
+	if (conn && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN)
+		listener_add(sk, conn);
 	return 0;
 }
 

@@ -78,7 +78,7 @@ impl<'a> Live<'a> {
     }
 
     fn set_state(&self, sleep: Sleep) -> Result<()> {
-        let state = ReaderState { sleep, started: 1 };
+        let state = ReaderState { sleep, started: 1, zero: 0 };
         let map = &self.skel.maps.bss;
         map.update(&ZERO, bytes(&state), MapFlags::ANY).context("cannot update the reader's state")
     }

@@ -54,6 +54,10 @@ const PAGE: u32 = 4096;
 
 /// Reads the kernel's clock.
 pub const KERNEL_CLOCK: &str = "kernel_clock";
+/// The values of `scans`, and the most subflows of a connection: see `mptcp.bpf.h`.
+const SCAN_TURN: u32 = 0;
+const SCAN_MORE: u32 = 1;
+const MAX_SUBFLOWS: u32 = 9;
 /// Bytes to read from an iterator at a time; the kernel buffers 8 pages.
 const CHUNK: usize = 32 << 10;
 
@@ -99,7 +103,9 @@ pub fn load<'o>(
         })
     })?;
     filters::fill(&skel, config)?;
-    Ok(Loaded { skel })
+    let loaded = Loaded { skel };
+    variant.programs.iter().try_for_each(|program| loaded.link_fallback(program))?;
+    Ok(loaded)
 }
 
 fn open<'o>(
@@ -114,6 +120,21 @@ fn open<'o>(
 }
 
 impl Loaded<'_> {
+    /// Gives a fallback the program that it calls.
+    fn link_fallback(&self, of: &Program) -> Result<()> {
+        if of.fallback.is_none() {
+            return Ok(());
+        }
+        let name = format!("{}_first", of.tracepoint);
+        let map = self.skel.object().maps().find(|map| *map.name() == *name);
+        let (Some(map), Some(first)) = (map, program(&self.skel, &of.name)) else {
+            bail!("no program {} or map {name}", of.name);
+        };
+        let fd = first.as_fd().as_raw_fd().to_ne_bytes();
+        map.update(&0_u32.to_ne_bytes(), &fd, MapFlags::ANY)
+            .map_err(|error| anyhow!(Refused(format!("cannot link {}: {error:#}", of.name))))
+    }
+
     /// Attaches the programs in that order, each with its fallback behind it. Dropping a link detaches its program.
     pub fn attach<'p>(&self, programs: impl IntoIterator<Item = &'p Program>) -> Result<Vec<Link>> {
         let mut links = Vec::new();
@@ -137,12 +158,34 @@ impl Loaded<'_> {
     /// Runs an iterator over all open files.
     pub fn scan(&self, name: &str) -> Result<()> {
         let program = program(&self.skel, name).ok_or_else(|| anyhow!("no program {name}"))?;
-        run(&program, name).map(drop)
+        self.run(&program, name).map(drop)
+    }
+
+    /// Runs an iterator over sockets, once more for each further subflow that an MPTCP connection has.
+    fn run(&self, program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
+        let scans = &self.skel.maps.scans;
+        let set = |of: u32, value: u32| {
+            scans
+                .update(&of.to_ne_bytes(), &value.to_ne_bytes(), MapFlags::ANY)
+                .context("cannot scan")
+        };
+        let mut written = Vec::new();
+        for turn in 0..MAX_SUBFLOWS {
+            set(SCAN_TURN, turn)?;
+            set(SCAN_MORE, 0)?;
+            written.append(&mut run(program, name)?);
+            let more =
+                scans.lookup(&SCAN_MORE.to_ne_bytes(), MapFlags::ANY).context("cannot scan")?;
+            if more.is_none_or(|more| more == [0; 4]) {
+                break;
+            }
+        }
+        Ok(written)
     }
 
     /// A snapshot of all processes' connections: concatenated records.
     pub fn conn_snapshots(&self) -> Result<Vec<u8>> {
-        run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
+        self.run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
     }
 
     /// The kernel's clock, which the records use.

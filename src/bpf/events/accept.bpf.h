@@ -90,8 +90,8 @@ static __noinline int accept_count(struct sock *sk, bool late)
 
 	if (!event_filter(&e, sk, NULL, TCC_EVENT_ACCEPT, false))
 		return 0;
-	load_key(&key, &e.head, e.sk, e.tp, false, true);
-	done = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e.conn, e.head.mono_ns)) &&
+	load_key(&key, e.head, e.sk, e.tp, false, true);
+	done = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e.conn, e.head->mono_ns)) &&
 	       histogram_time(&key, TCC_VALUE_HANDSHAKE, e.conn ? e.conn->handshake_us * 1000ULL : 0);
 	return event_summed(&e, done);
 }

@@ -57,12 +57,12 @@ static __noinline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, c
 		cong_state_passed(sk);
 		return 0;
 	}
-	now = e.head.mono_ns;
+	now = e.head->mono_ns;
 	running = bpf_map_lookup_elem(&ca_state_times, &addr);
 	if (running) {
 		next = *running;
 	} else {
-		load_key(&next.key, &e.head, e.sk, e.tp, false, true);
+		load_key(&next.key, e.head, e.sk, e.tp, false, true);
 		next.ca_state = old == CA_IN_SOCKET ? load_ca_state(e.tp) : old;
 		if (e.conn)
 			next.since_ns = e.conn->ca_state_ns > e.conn->opened_ns ? e.conn->ca_state_ns : e.conn->opened_ns;
@@ -77,8 +77,8 @@ static __noinline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, c
 	else
 		SUM(row, TCC_SUM_UNKNOWN, 1);
 	SUM(row, TCC_SUM_CHANGES, 1);
-	if (e.head.cookie)
-		row->cookie = e.head.cookie;
+	if (e.head->cookie)
+		row->cookie = e.head->cookie;
 	if (e.conn)
 		e.conn->ca_state_ns = now;
 	next.since_ns = now;

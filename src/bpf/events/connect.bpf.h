@@ -113,7 +113,7 @@ static __noinline int connect_count(struct sock *sk, int newstate, __u64 latency
 
 	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONNECT, typed))
 		return 0;
-	load_key(&key, &e.head, e.sk, e.tp, false, true);
+	load_key(&key, e.head, e.sk, e.tp, false, true);
 	return event_summed(&e, histogram_time(&key, which, latency_ns));
 }
 

@@ -188,16 +188,9 @@ SEC("iter/task_file")
 int life_iter(struct bpf_iter__task_file *ctx)
 {
 	struct sock *stream = stream_of_file(ctx->task, ctx->file);
-	struct sockets all;
+	struct sock *sk = stream ? socket_of_turn(stream) : NULL;
 
-	if (!stream)
-		return 0;
-	all = sockets_of(stream);
-	for (int i = 0; i < MAX_SUBFLOWS && all.sk; i++) {
-		life_list(ctx, all.sk);
-		sockets_next(&all);
-	}
-	return 0;
+	return sk ? life_list(ctx, sk) : 0;
 }
 
 #endif

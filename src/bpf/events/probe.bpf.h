@@ -107,7 +107,11 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
  */
 static __always_inline struct tcc_counters *probe_counters(struct tcc_cpu *cpu, const bool fallback)
 {
-	return &cpu->counters[fallback ? TCC_EVENT_MAX : TCC_EVENT_PROBE];
+	__u64 row = fallback;
+
+	/* Computed: of a branch, the verifier would follow each way through the rest of the program. */
+	barrier_var(row);
+	return &cpu->counters[TCC_EVENT_PROBE + row * (TCC_EVENT_MAX - TCC_EVENT_PROBE)];
 }
 
 /* Typed: the argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */

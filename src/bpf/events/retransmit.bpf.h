@@ -65,14 +65,14 @@ static __noinline int retransmit_sum(struct sock *sk, struct sk_buff *skb, int e
 		return 0;
 	cb = copy_cb(e.copy, skb);
 	class = retransmit_class(e.icsk, load_ca_state(e.tp), cb->tcp_flags);
-	load_key(&key, &e.head, e.sk, e.tp, false, true);
+	load_key(&key, e.head, e.sk, e.tp, false, true);
 	row = sums_of(&key);
 	if (!row || class >= TCC_SUM_SYNACK)
 		return event_summed(&e, false);
 	SUM(row, class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
 	SUM(row, TCC_SUM_EVENTS, 1);
-	if (e.head.cookie)
-		row->cookie = e.head.cookie;
+	if (e.head->cookie)
+		row->cookie = e.head->cookie;
 	return event_summed(&e, true);
 }
 

@@ -27,7 +27,7 @@ struct event {
 	struct inet_connection_sock *icsk;
 	struct conn *conn;
 	const struct closed_conn *closed; /* what it had when it changed to CLOSE */
-	struct tcc_head head;
+	struct tcc_head *head;
 };
 
 static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock *tp)
@@ -134,6 +134,30 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struc
 }
 
 /*
+ * What was found is looked up again, for the verifier's sake: it would follow each way to here, with an entry and without, through all
+ * that is done with the event. Not for what a packet causes, of which there are many.
+ */
+static __always_inline bool event_is_rare(__u32 event_type)
+{
+	return event_type != TCC_EVENT_DROP && event_type != TCC_EVENT_QUEUE;
+}
+
+static __always_inline const struct closed_conn *closed_again(const struct closed_conn *closed, struct sock *real, __u32 event_type)
+{
+	__u64 key = closed ? (__u64)real : 0;
+
+	return event_is_rare(event_type) && cfg.trackers & TCC_TRACK_CLOSED ? bpf_map_lookup_elem(&closed_conns, &key) : closed;
+}
+
+/* One that is gone is not found again. */
+static __always_inline struct conn *conn_again(struct conn *conn, __u64 key, __u32 event_type)
+{
+	if (!event_is_rare(event_type) || event_type == TCC_EVENT_RESET_SENT || !cfg.track_conn)
+		return conn;
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+/*
  * Is the event wanted, and can it be recorded? Else it is counted here. `real` must be a full socket. Where the event is about a
  * packet, that one's ends stand in for those of a socket without a peer (a listener). One copy in each program, as of the
  * functions below, since the kernel's effort to load a program grows with the square of its size.
@@ -142,7 +166,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 				    const bool typed)
 {
 	__u32 mark = by ? by->mark : 0, ifindex = by ? by->ifindex : 0;
-	struct tcc_head *head = &e->head;
+	struct tcc_head *head;
 
 	e->n = counters_of(event_type);
 	if (!e->n)
@@ -160,6 +184,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 	e->sk = (void *)e->copy->sock;
 	e->tp = (void *)e->copy->sock;
 	e->icsk = (void *)e->copy->sock;
+	head = e->head = &e->copy->head;
 	load_head(head, e->sk, event_type, 0, false);
 	keep_port(head, e->tp, event_type);
 	e->closed = closed_of(real, event_type, e->sk->__sk_common.skc_state);
@@ -169,6 +194,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 		packet_ends(head, by);
 	else if (is_wiped(e->sk, e->tp, event_type))
 		head->full |= TCC_HEAD_WIPED;
+	e->closed = closed_again(e->closed, real, event_type);
 	if (typed && !head->cookie && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
 	/* A packet of a listener that is bound to no interface is of the one that it came by, as the connection would be. */
@@ -187,6 +213,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 		COUNT(e->n, rate_limited);
 		goto none;
 	}
+	e->conn = conn_again(e->conn, conn_key(real, head->cookie), event_type);
 	return true;
 none:
 	copies_release();
@@ -206,12 +233,12 @@ static __always_inline int event_summed(struct event *e, bool done)
 
 static __noinline int event_load(struct tcc_event *rec, const struct event *e, __u32 ifindex)
 {
-	rec->head = e->head;
+	rec->head = *e->head;
 	load_owner(&rec->owner, e->sk, e->conn, ifindex, false);
 	load_tcp_brief(&rec->tcp, e->tp);
 	if (e->closed)
 		load_closed_tcp(&rec->tcp, e->closed);
-	else if (is_wiped(e->sk, e->tp, e->head.event_type))
+	else if (is_wiped(e->sk, e->tp, e->head->event_type))
 		rec->tcp.present = TCC_SOCK_WIPED;
 	return 0;
 }
@@ -230,7 +257,7 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 		copies_release();
 		return NULL;
 	}
-	e->head.len = size;
+	e->head->len = size;
 	event_load(rec, e, by ? by->ifindex : 0);
 	return rec;
 }

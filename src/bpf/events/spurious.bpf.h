@@ -50,7 +50,7 @@ static __always_inline void load_spurious_state(struct spurious_state *out, stru
 	out->state = FOLLOW(typed, sk, __sk_common.skc_state);
 }
 
-static __always_inline void spurious_emit(struct spurious_ctx *c, __u8 evidence, __u8 undo, const bool typed)
+static __noinline int spurious_emit(struct spurious_ctx *c, __u32 evidence, __u32 undo, const bool typed)
 {
 	const struct spurious_state *was = c->was, *is = &c->is;
 	struct tcc_spurious *rec;
@@ -58,7 +58,7 @@ static __always_inline void spurious_emit(struct spurious_ctx *c, __u8 evidence,
 
 	rec = event_begin(&e, c->sk, TCC_EVENT_SPURIOUS, sizeof(*rec), typed);
 	if (!rec)
-		return;
+		return 0;
 	rec->packet_ns = was->packet_ns && c->now > was->packet_ns ? c->now - was->packet_ns : TCC_UNKNOWN_NS;
 	rec->retrans_ns = undo && was->retrans_ns ? c->now - was->retrans_ns : TCC_UNKNOWN_NS;
 	/* From what was the first unacknowledged byte to what was the last one sent as the loss was taken for one. */
@@ -77,7 +77,7 @@ static __always_inline void spurious_emit(struct spurious_ctx *c, __u8 evidence,
 	rec->new_ca_state = is->ca_state;
 	rec->has_segs = !undo || was->has_base;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	event_end(c->ctx, &e, rec, sizeof(*rec));
+	return event_end(c->ctx, &e, rec, sizeof(*rec));
 }
 
 /* Which one: by the state that it was found in, and as the kernel's counters name them. */
@@ -137,7 +137,7 @@ static __always_inline void spurious_compare(struct spurious_ctx *c, const bool 
 	}
 	if ((__s32)(is->dsack_dups - was->dsack_dups) > 0 && is->total_retrans >= was->total_retrans)
 		spurious_emit(c, TCC_EVIDENCE_DSACK, TCC_UNDO_NONE, typed);
-	undo = spurious_undo(c);
+	undo = unknown(spurious_undo(c));
 	if (undo)
 		spurious_emit(c, TCC_EVIDENCE_UNDO, undo, typed);
 	if (undo || is->undo_marker != was->undo_marker) {
@@ -201,7 +201,7 @@ static __noinline int on_spurious_state(void *ctx, struct sock *sk, __u8 ca_stat
 	old = c.is.ca_state;
 	c.is.ca_state = ca_state;
 	/* tcp_enter_recovery(), tcp_enter_loss() */
-	c.certain = ca_state == TCP_CA_RECOVERY || (ca_state == TCP_CA_LOSS && old < TCP_CA_CWR);
+	c.certain = unknown(ca_state == TCP_CA_RECOVERY || (ca_state == TCP_CA_LOSS && old < TCP_CA_CWR));
 	spurious_compare(&c, typed);
 	return 0;
 }

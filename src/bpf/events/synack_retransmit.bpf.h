@@ -45,7 +45,7 @@ static __noinline int synack_retransmit_sum(struct sock *listener, struct reques
 	synack_packet(&p, req);
 	if (!event_filter(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
 		return 0;
-	load_key(&key, &e.head, e.sk, e.tp, false, true);
+	load_key(&key, e.head, e.sk, e.tp, false, true);
 	row = sums_of(&key);
 	if (!row)
 		return event_summed(&e, false);

@@ -22,12 +22,29 @@
 #include "packet.bpf.h"
 #include "events/socket.bpf.h"
 
+/* A window has closed or opened: what an event reports of it. */
+struct window_change {
+	__u64 ago_ns; /* since it did */
+	__u64 duration_ns; /* of the zero window */
+	__u32 wnd;
+	__u32 probes;
+	__u32 what; /* of enum window_what; 0: none has */
+};
+
+enum window_what {
+	WINDOW_CHANGED = 1,
+	WINDOW_LOCAL = 2,
+	WINDOW_END = 4,
+	WINDOW_CLOSED = 8,
+};
+
 struct window_ctx {
 	void *ctx;
 	struct sock *sk;
 	struct zero_window *zero; /* the connection's entry; NULL: no window of it is zero */
 	__u64 key;
 	__u64 now;
+	struct window_change change; /* not reported yet */
 };
 
 /* The window in bytes after that packet: tcp_sequence(), tcp_ack() and tcp_may_update_window(). */
@@ -73,30 +90,52 @@ static __always_inline bool zero_window_any(void)
 	return watch && watch->count > 0;
 }
 
-static __always_inline void zero_window_emit(struct window_ctx *w, __u32 side, bool end, bool closed, __u64 at, __u64 since,
-					     __u32 wnd, const bool typed)
+static __noinline int zero_window_emit(const struct window_ctx *w, const struct window_change *change, const bool typed)
 {
 	struct tcc_zero_window *rec;
 	struct event e;
 
 	rec = event_begin(&e, w->sk, TCC_EVENT_ZERO_WINDOW, sizeof(*rec), typed);
 	if (!rec)
-		return;
+		return 0;
 	/* From here on times are differences of one clock's readings. */
 	rec->event.head.mono_ns = w->now;
-	rec->ago_ns = !at ? TCC_UNKNOWN_NS : w->now > at ? w->now - at : 0;
-	rec->duration_ns = end && since && at > since ? at - since : TCC_UNKNOWN_NS;
-	rec->wnd_bytes = wnd;
-	rec->probes = w->zero ? w->zero->probes : 0;
+	rec->ago_ns = change->ago_ns;
+	rec->duration_ns = change->duration_ns;
+	rec->wnd_bytes = change->wnd;
+	rec->probes = change->probes;
 	rec->rmem_alloc = e.sk->sk_backlog.rmem_alloc.counter;
 	rec->rcvbuf = e.sk->sk_rcvbuf;
-	rec->local = side == ZERO_LOCAL;
-	rec->end = end;
-	rec->closed = closed;
+	rec->local = !!(change->what & WINDOW_LOCAL);
+	rec->end = !!(change->what & WINDOW_END);
+	rec->closed = !!(change->what & WINDOW_CLOSED);
 	rec->probes_out = e.icsk->icsk_probes_out;
 	rec->backoff = e.icsk->icsk_backoff;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	event_end(w->ctx, &e, rec, sizeof(*rec));
+	return event_end(w->ctx, &e, rec, sizeof(*rec));
+}
+
+/*
+ * Reports the change, if there was one. The entry is looked up again, as the verifier would follow each way to here through all that
+ * comes after it.
+ */
+static __always_inline void zero_window_report(struct window_ctx *w, const bool typed)
+{
+	if (w->change.what)
+		zero_window_emit(w, &w->change, typed);
+	w->change.what = unknown(0);
+	w->zero = bpf_map_lookup_elem(&zero_windows, &w->key);
+}
+
+static __always_inline void window_changes(struct window_ctx *w, __u32 what, __u64 at, __u64 since, __u32 wnd)
+{
+	struct window_change *change = &w->change;
+
+	change->ago_ns = unknown(!at ? TCC_UNKNOWN_NS : w->now > at ? w->now - at : 0);
+	change->duration_ns = unknown(what & WINDOW_END && since && at > since ? at - since : TCC_UNKNOWN_NS);
+	change->wnd = unknown(wnd);
+	change->probes = unknown(w->zero ? w->zero->probes : 0);
+	change->what = unknown(WINDOW_CHANGED | what);
 }
 
 /* `at`: when it closed; 0: not known. */
@@ -122,19 +161,22 @@ static __always_inline bool zero_window_note(struct window_ctx *w, __u32 side, _
 	return true;
 }
 
-static __always_inline void zero_window_begin(struct window_ctx *w, __u32 side, __u64 at, const bool typed)
+static __always_inline void zero_window_begin(struct window_ctx *w, __u32 side, __u64 at)
 {
 	if (zero_window_note(w, side, at))
-		zero_window_emit(w, side, false, false, at, 0, 0, typed);
+		window_changes(w, side == ZERO_LOCAL ? WINDOW_LOCAL : 0, at, 0, 0);
 }
 
-static __always_inline void zero_window_end(struct window_ctx *w, __u32 side, bool closed, __u64 at, __u32 wnd,
-					    const bool typed)
+/* `closed`: with the connection. */
+static __always_inline void zero_window_end(struct window_ctx *w, __u32 side, bool closed, __u64 at, __u32 wnd)
 {
-	__u64 since = side == ZERO_PEER ? w->zero->peer_ns : w->zero->local_ns;
+	__u32 what = WINDOW_END | (closed ? WINDOW_CLOSED : 0);
 
 	w->zero->sides &= ~side;
-	zero_window_emit(w, side, true, closed, at, since, wnd, typed);
+	if (side == ZERO_LOCAL)
+		window_changes(w, what | WINDOW_LOCAL, at, w->zero->local_ns, wnd);
+	else
+		window_changes(w, what, at, w->zero->peer_ns, wnd);
 }
 
 /* The map keeps none of which all windows are open. */
@@ -145,13 +187,13 @@ static __always_inline void zero_window_delete(struct window_ctx *w)
 }
 
 /* What became of a zero window of which it was not plain whether the kernel takes it; `wnd`: the window now. */
-static __always_inline void zero_window_settle(struct window_ctx *w, __u32 wnd, const bool typed)
+static __always_inline void zero_window_settle(struct window_ctx *w, __u32 wnd)
 {
 	if (!w->zero || !(w->zero->sides & ZERO_PEER_MAYBE))
 		return;
 	w->zero->sides &= ~ZERO_PEER_MAYBE;
 	if (!wnd)
-		zero_window_begin(w, ZERO_PEER, w->zero->peer_ns, typed);
+		zero_window_begin(w, ZERO_PEER, w->zero->peer_ns);
 }
 
 /* The peer's window before and after a packet, as far as that is plain; `zero`: the packet's own is zero. */
@@ -160,20 +202,22 @@ static __always_inline void check_peer_window(struct window_ctx *w, __u32 before
 	struct inet_connection_sock *icsk = (void *)w->sk;
 	bool known;
 
-	zero_window_settle(w, before, typed);
+	zero_window_settle(w, unknown(before));
+	zero_window_report(w, typed);
 	known = w->zero && (w->zero->sides & ZERO_PEER);
 	/* The ACK that is about to be processed sets it to 0. */
 	if (known)
 		w->zero->probes += BPF_CORE_READ(icsk, icsk_probes_out);
 	if (!wnd && !known)
-		zero_window_begin(w, ZERO_PEER, before ? w->now : 0, typed);
+		zero_window_begin(w, ZERO_PEER, before ? w->now : 0);
 	else if (wnd && known)
-		zero_window_end(w, ZERO_PEER, false, before ? 0 : w->now, wnd, typed);
+		zero_window_end(w, ZERO_PEER, false, before ? 0 : w->now, wnd);
 	if (wnd && zero)
 		zero_window_note(w, ZERO_PEER_MAYBE, w->now);
+	zero_window_report(w, typed);
 }
 
-static __always_inline void check_local_window(struct window_ctx *w, __u32 wnd, const bool typed)
+static __always_inline void check_local_window(struct window_ctx *w, __u32 wnd)
 {
 	bool known = w->zero && (w->zero->sides & ZERO_LOCAL);
 	struct tcp_sock *tp = (void *)w->sk;
@@ -189,11 +233,11 @@ static __always_inline void check_local_window(struct window_ctx *w, __u32 wnd, 
 	clock = BPF_CORE_READ(tp, tcp_clock_cache);
 	watch = zero_watch();
 	if (!wnd)
-		zero_window_begin(w, ZERO_LOCAL, watch && watch->since_ns && clock > watch->since_ns ? clock : 0, typed);
+		zero_window_begin(w, ZERO_LOCAL, watch && watch->since_ns && clock > watch->since_ns ? clock : 0);
 	else
 		/* Before tcp_cleanup_rbuf() set that clock too, it opened just after the application was last seen to read. */
 		zero_window_end(w, ZERO_LOCAL, false,
-				clock > w->zero->local_seen_ns ? clock : w->zero->local_seen_ns, wnd, typed);
+				clock > w->zero->local_seen_ns ? clock : w->zero->local_seen_ns, wnd);
 }
 
 static __always_inline bool window_ctx_begin(struct window_ctx *w, void *ctx, struct sock *sk)
@@ -203,6 +247,7 @@ static __always_inline bool window_ctx_begin(struct window_ctx *w, void *ctx, st
 	w->key = (__u64)sk;
 	w->now = bpf_ktime_get_ns();
 	w->zero = bpf_map_lookup_elem(&zero_windows, &w->key);
+	__builtin_memset(&w->change, 0, sizeof(w->change));
 	return w->zero;
 }
 
@@ -214,7 +259,8 @@ static __noinline int zero_window_packet(void *ctx, struct sock *sk, struct sk_b
 
 	window_ctx_begin(&w, ctx, sk);
 	check_peer_window(&w, BPF_CORE_READ(tp, snd_wnd), window_after(tp, skb, th), !th->window, typed);
-	check_local_window(&w, BPF_CORE_READ(tp, rcv_wnd), typed);
+	check_local_window(&w, BPF_CORE_READ(tp, rcv_wnd));
+	zero_window_report(&w, typed);
 	zero_window_delete(&w);
 	return 0;
 }
@@ -245,7 +291,8 @@ static __noinline int zero_window_read(void *ctx, struct sock *sk, const bool ty
 	struct window_ctx w;
 
 	window_ctx_begin(&w, ctx, sk);
-	check_local_window(&w, BPF_CORE_READ((struct tcp_sock *)sk, rcv_wnd), typed);
+	check_local_window(&w, BPF_CORE_READ((struct tcp_sock *)sk, rcv_wnd));
+	zero_window_report(&w, typed);
 	zero_window_delete(&w);
 	return 0;
 }
@@ -275,15 +322,18 @@ static __noinline int zero_window_over(void *ctx, struct sock *sk, __u32 sides, 
 		return 0;
 	wnd = BPF_CORE_READ(tp, snd_wnd);
 	if (sides & ZERO_PEER)
-		zero_window_settle(&w, wnd, typed);
-	if (sides & w.zero->sides & ZERO_PEER) {
+		zero_window_settle(&w, unknown(wnd));
+	zero_window_report(&w, typed);
+	if (w.zero && sides & w.zero->sides & ZERO_PEER) {
 		w.zero->probes += BPF_CORE_READ(icsk, icsk_probes_out);
-		zero_window_end(&w, ZERO_PEER, !wnd, wnd ? 0 : w.now, wnd, typed);
+		zero_window_end(&w, ZERO_PEER, !wnd, wnd ? 0 : w.now, wnd);
 	}
-	if (sides & w.zero->sides & ZERO_LOCAL) {
+	zero_window_report(&w, typed);
+	if (w.zero && sides & w.zero->sides & ZERO_LOCAL) {
 		wnd = BPF_CORE_READ(tp, rcv_wnd);
-		zero_window_end(&w, ZERO_LOCAL, !wnd, wnd ? 0 : w.now, wnd, typed);
+		zero_window_end(&w, ZERO_LOCAL, !wnd, wnd ? 0 : w.now, wnd);
 	}
+	zero_window_report(&w, typed);
 	zero_window_delete(&w);
 	return 0;
 }
@@ -298,7 +348,7 @@ static __always_inline void on_zero_window_state(void *ctx, struct sock *sk, int
 	if (state == TCP_CLOSE_WAIT || state == TCP_CLOSING || state == TCP_LAST_ACK || state == TCP_CLOSE)
 		sides |= ZERO_LOCAL;
 	if (sides)
-		zero_window_over(ctx, sk, sides, typed);
+		zero_window_over(ctx, sk, unknown(sides), typed);
 }
 
 #endif
