@@ -153,7 +153,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 		COUNT(e->n, lost);
 		return false;
 	}
-	if (!copy_sock(e->copy, real, 0)) {
+	if (!copy_sock(e->copy, real)) {
 		COUNT(e->n, lost);
 		goto none;
 	}
@@ -168,7 +168,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 	else if (by && by->addressed && !head->dport)
 		packet_ends(head, by);
 	else if (is_wiped(e->sk, e->tp, event_type))
-		head->full |= TCC_HEAD_WIPED;
+		head->flags |= TCC_HEAD_WIPED;
 	if (typed && !head->cookie && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
 	/* A packet of a listener that is bound to no interface is of the one that it came by, as the connection would be. */
