@@ -16,6 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tcc_trace::config::{Destination, Fields, Output, TimeMode};
 use tcc_trace::environment::Environment;
 use tcc_trace::events::ca::{Bits, Layouts};
+use tcc_trace::events::fields::RecordLayout;
 use tcc_trace::events::{Types, ca_mainline, tcp_probe};
 use tcc_trace::pipeline::Pipeline;
 use tcc_trace::pipeline::clock::Clock;
@@ -25,7 +26,7 @@ use tcc_trace::pipeline::tee::{Branch, Tee};
 use tcc_trace::session::columns::select;
 use tcc_trace::session::output::sink_into;
 use tcc_trace::sink::FORMATS;
-use tcc_trace::skel::{Head, HeadFlag, Owner, ProbeFullRecord, ProbeRecord, ProbeStd, Sock, bytes};
+use tcc_trace::skel::{Head, Owner, ProbeFullRecord, ProbeRecord, ProbeStd, bytes};
 
 /// Events between two flushes, as from a ring buffer.
 const BATCH: usize = 64;
@@ -47,7 +48,9 @@ fn main() -> Result<()> {
     let destination = Destination::new(format, None);
     let sink = sink_into(io::sink(), &destination, &output, &selection);
     let branch = Branch { format: format.name, path: None, essential: true, sink };
-    let environment = Environment { types: types(), ..Environment::default() };
+    let layout = RecordLayout::new(selection.groups);
+    let records = records.iter().map(|record| loaded(record, &layout)).collect();
+    let environment = Environment { types: types(), layout, ..Environment::default() };
     let clock = Clock::new(TimeMode::Wall);
     let mut pipeline = Pipeline::new(Tee::new(vec![branch]), environment, clock, None, None);
     pipeline.begin();
@@ -65,6 +68,19 @@ fn main() -> Result<()> {
         println!("{:.1}", (cpu_ns() - before) as f64 / count as f64);
     }
     Ok(())
+}
+
+/// A record as it is with this layout.
+fn loaded(record: &[u8], layout: &RecordLayout) -> Vec<u8> {
+    let mut loaded = vec![0; layout.record_len().into()];
+    for (offset, byte) in record.iter().enumerate() {
+        if let Some(at) = layout.locate(offset) {
+            loaded[at] = *byte;
+        }
+    }
+    let len = std::mem::offset_of!(Head, len);
+    loaded[len..len + 2].copy_from_slice(&layout.record_len().to_ne_bytes());
+    loaded
 }
 
 /// The records, one after another and again from the first.
@@ -121,7 +137,7 @@ fn number(state: &mut u32, bits: u32) -> u32 {
     (*state >> 1 | 1 << 31) >> (32 - bits)
 }
 
-fn head(i: u32, len: usize, flags: u32) -> Head {
+fn head(i: u32, len: usize) -> Head {
     let addr = |last| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0, last];
     Head {
         mono_ns: 5_000_123_456_789 + u64::from(i) * 7_919,
@@ -131,7 +147,7 @@ fn head(i: u32, len: usize, flags: u32) -> Head {
         sport: 5_201,
         dport: 40_000 + (i % 16) as u16,
         event_type: tcp_probe::EVENT_TYPE.number,
-        full: flags as u8,
+        flags: 0,
         len: len as u16,
     }
 }
@@ -147,7 +163,7 @@ fn std(n: &mut u32) -> ProbeStd {
 
 fn standard() -> Vec<Vec<u8>> {
     let n = &mut 1;
-    let record = |i| ProbeRecord { head: head(i, size_of::<ProbeRecord>(), 0), std: std(n) };
+    let record = |i| ProbeRecord { head: head(i, size_of::<ProbeRecord>()), std: std(n) };
     (0..RECORDS).map(record).map(|record| bytes(&record).to_vec()).collect()
 }
 
@@ -155,12 +171,7 @@ fn full() -> Vec<Vec<u8>> {
     let n = &mut 1;
     let record = |i| {
         let len = size_of::<ProbeFullRecord>();
-        ProbeFullRecord {
-            head: head(i, len, HeadFlag::TCC_HEAD_FULL.0),
-            std: std(n),
-            owner: owner(),
-            sock: sock(n),
-        }
+        ProbeFullRecord { head: head(i, len), std: std(n), owner: owner(), ..fields(n) }
     };
     (0..RECORDS).map(record).map(|record| bytes(&record).to_vec()).collect()
 }
@@ -180,26 +191,36 @@ fn owner() -> Owner {
 }
 
 #[rustfmt::skip]
-fn sock(n: &mut u32) -> Sock {
-    let mut sock = Sock {
-        bytes_sent: number(n, 32).into(), bytes_acked: u64::from(number(n, 32)) << 4,
-        bytes_received: number(n, 12).into(), pacing_rate: u64::from(number(n, 32)) << 4,
-        max_pacing_rate: u64::MAX, last_data_sent_us: 4_000, snd_ssthresh: number(n, 10),
-        rttvar_us: number(n, 12), mdev_us: number(n, 12), min_rtt_us: number(n, 12), rto_us: 204_000,
-        ato_us: 40_000, mss: 1_448, advmss: 1_448, rcv_mss: 536, pmtu: 1_500,
-        packets_out: number(n, 8), delivered: number(n, 24), rate_delivered: number(n, 6),
-        rate_interval_us: number(n, 14) + 1, reordering: 3, segs_in: number(n, 22),
-        segs_out: number(n, 24), data_segs_out: number(n, 24), write_seq: number(n, 32),
-        rcv_nxt: number(n, 32), rcv_ssthresh: 64_088, window_clamp: 65_535, rcv_space: 14_600,
-        timer_us: 203_000, prior_cwnd: number(n, 9), snd_cwnd_clamp: u32::MAX,
-        high_seq: number(n, 32), wmem_queued: number(n, 20) as i32, sndbuf: 2_626_560,
-        rcvbuf: 131_072, forward_alloc: number(n, 12) as i32, max_window: number(n, 22),
-        busy_us: number(n, 30).into(), state: 1, pending: 1, tstamp_ok: 1, sack_ok: 1,
-        snd_wscale: 7, rcv_wscale: 7, ..Sock::default()
-    };
-    sock.ca_name[..5].copy_from_slice(b"cubic");
-    for word in sock.ca_priv.as_chunks_mut().0 {
+fn fields(n: &mut u32) -> ProbeFullRecord {
+    let mut all = ProbeFullRecord::default();
+    all.cong.snd_ssthresh = number(n, 10); all.cong.state = 1;
+    all.flight.packets_out = number(n, 8);
+    all.rtt.rttvar_us = number(n, 12); all.rtt.mdev_us = number(n, 12);
+    all.rtt.min_rtt_us = number(n, 12); all.rtt.rto_us = 204_000;
+    all.timer.ato_us = 40_000; all.timer.timer_us = 203_000; all.timer.pending = 1;
+    all.mss.mss = 1_448; all.mss.advmss = 1_448; all.mss.rcv_mss = 536; all.mss.pmtu = 1_500;
+    all.rate.pacing_rate = u64::from(number(n, 32)) << 4; all.rate.max_pacing_rate = u64::MAX;
+    all.rate.delivered = number(n, 24); all.rate.rate_delivered = number(n, 6);
+    all.rate.rate_interval_us = number(n, 14) + 1;
+    all.loss.reordering = 3;
+    all.recovery.prior_cwnd = number(n, 9); all.recovery.snd_cwnd_clamp = u32::MAX;
+    all.recovery.high_seq = number(n, 32);
+    all.data.bytes_sent = number(n, 32).into();
+    all.data.bytes_acked = u64::from(number(n, 32)) << 4;
+    all.data.bytes_received = number(n, 12).into(); all.data.segs_in = number(n, 22);
+    all.data.segs_out = number(n, 24); all.data.data_segs_out = number(n, 24);
+    all.data.write_seq = number(n, 32); all.data.rcv_nxt = number(n, 32);
+    all.window.rcv_ssthresh = 64_088; all.window.window_clamp = 65_535;
+    all.window.rcv_space = 14_600; all.window.max_window = number(n, 22);
+    all.last.last_data_sent_us = 4_000;
+    all.chrono.busy_us = number(n, 30).into();
+    all.memory.wmem_queued = number(n, 20) as i32; all.memory.sndbuf = 2_626_560;
+    all.memory.rcvbuf = 131_072; all.memory.forward_alloc = number(n, 12) as i32;
+    all.options.tstamp_ok = 1; all.options.sack_ok = 1; all.options.snd_wscale = 7;
+    all.options.rcv_wscale = 7;
+    all.ca.name[..5].copy_from_slice(b"cubic");
+    for word in all.ca_priv.bytes.as_chunks_mut().0 {
         *word = number(n, 24).to_ne_bytes();
     }
-    sock
+    all
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use self::system::{WITHOUT_BTF, no_layout, not_loaded};
 use crate::config::{self, Config};
 use crate::events::ca::{ALGORITHMS, Algorithm, Layouts};
+use crate::events::fields::{FieldGroups, RecordLayout};
 use crate::events::{EVENT_TYPES, EventType};
 use crate::kernel::{self, CaState, Kernel, Rights};
 use crate::loader::plan::{KernelFeatures, Plan, Request, Variant, plan};
@@ -142,38 +143,40 @@ fn event_status(event_type: &'static EventType, environment: &Environment<'_>) -
     let standard = Request { event_types: vec![event_type], list_open, ..Request::default() };
     let beyond_record = event_type.is_probe().then_some("--all-fields");
     let all = Request { beyond_record, owner: true, ..standard.clone() };
-    let requests: Vec<RequestStatus> =
-        [("standard fields", standard, false), ("all fields", all, true)]
-            .into_iter()
-            // All other records are the same for any fields.
-            .skip(usize::from(!event_type.is_probe()))
-            .map(|(name, request, full)| {
-                let none = |available, reason: &str| RequestStatus {
-                    name,
-                    available,
-                    readers: Vec::new(),
-                    transport: None,
-                    reason: Some(reason.to_owned()),
-                };
-                if environment.kernel.btf().is_err() {
-                    return none(None, WITHOUT_BTF);
-                }
-                match plan(&request, &environment.features) {
-                    Ok(plan) => RequestStatus {
-                        name,
-                        available: Some(true),
-                        readers: plan
-                            .variants
-                            .iter()
-                            .map(|variant| reader(variant, &plan, environment, full))
-                            .collect(),
-                        transport: Some(plan.transport.name()),
-                        reason: None,
-                    },
-                    Err(why) => none(Some(false), why.text()),
-                }
-            })
-            .collect();
+    let requests: Vec<RequestStatus> = [
+        ("standard fields", standard, FieldGroups::default()),
+        ("all fields", all, FieldGroups::ALL),
+    ]
+    .into_iter()
+    // All other records are the same for any fields.
+    .skip(usize::from(!event_type.is_probe()))
+    .map(|(name, request, groups)| {
+        let none = |available, reason: &str| RequestStatus {
+            name,
+            available,
+            readers: Vec::new(),
+            transport: None,
+            reason: Some(reason.to_owned()),
+        };
+        if environment.kernel.btf().is_err() {
+            return none(None, WITHOUT_BTF);
+        }
+        match plan(&request, &environment.features) {
+            Ok(plan) => RequestStatus {
+                name,
+                available: Some(true),
+                readers: plan
+                    .variants
+                    .iter()
+                    .map(|variant| reader(variant, &plan, environment, groups))
+                    .collect(),
+                transport: Some(plan.transport.name()),
+                reason: None,
+            },
+            Err(why) => none(Some(false), why.text()),
+        }
+    })
+    .collect();
     let fields = (event_type.columns)()
         .into_iter()
         .map(|column| field(event_type, column, environment))
@@ -258,15 +261,21 @@ fn load_all(environment: &Environment<'_>) -> Vec<config::Reader> {
         return Vec::new();
     }
     let Ok(plan) = plan(&request, &environment.features) else { return Vec::new() };
-    let loads = |variant: &&Variant| load(variant, &plan, environment, true).is_ok();
+    let loads = |variant: &&Variant| load(variant, &plan, environment, FieldGroups::ALL).is_ok();
     plan.variants.iter().filter(loads).map(|variant| variant.reader).collect()
 }
 
 /// Loads the programs without attaching them.
-fn load(variant: &Variant, plan: &Plan, environment: &Environment<'_>, full: bool) -> Result<()> {
+fn load(
+    variant: &Variant,
+    plan: &Plan,
+    environment: &Environment<'_>,
+    groups: FieldGroups,
+) -> Result<()> {
     let mut storage = MaybeUninit::uninit();
-    loader::load(&mut storage, &environment.core_types, &Config::default(), plan, variant, full)
-        .map(drop)
+    let (types, config) = (&environment.core_types, Config::default());
+    let layout = RecordLayout::new(groups);
+    loader::load(&mut storage, types, &config, plan, variant, &layout).map(drop)
 }
 
 /// Tries to load the programs, given the privileges. Those of `probe` depend on its fields.
@@ -274,14 +283,14 @@ fn reader(
     variant: &Variant,
     plan: &Plan,
     environment: &Environment<'_>,
-    full: bool,
+    groups: FieldGroups,
 ) -> ReaderStatus {
     let of_probe = plan.variants.iter().any(|variant| variant.has("probe"));
     let tried = environment.rights.check().is_ok().then(|| {
         if environment.loaded.contains(&variant.reader) && !of_probe {
             return Ok(());
         }
-        load(variant, plan, environment, full)
+        load(variant, plan, environment, groups)
     });
     ReaderStatus {
         name: variant.reader.name(),

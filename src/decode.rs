@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::events::ca;
 use crate::events::value::value;
 use crate::events::{EVENT_TYPES, EventType, Types, tcp_probe};
-use crate::skel::{Head, HeadFlag};
+use crate::skel::Head;
 use crate::table::{Column, MergedColumn, Moment, Selected, Set, Value};
 
 /// Why bytes are not an event.
@@ -41,14 +41,8 @@ impl<'c> Event<'c> {
         let event_type = EVENT_TYPES
             .get(usize::from(head.event_type))
             .ok_or(Malformed::EventType(head.event_type))?;
-        let full = u32::from(head.full) & HeadFlag::TCC_HEAD_FULL.0 != 0;
-        let (size, longest, len) =
-            (event_type.record.size, event_type.record.longest, record.len());
-        let fits = match event_type.is_probe() {
-            true => len == if full { longest } else { size },
-            false => len == size || len == longest,
-        };
-        if !fits {
+        let (size, longest) = (event_type.record.size, event_type.record.longest);
+        if ![size, longest].contains(&record.len()) {
             return Err(Malformed::Length);
         }
         let time = moment(head.mono_ns);
@@ -170,7 +164,6 @@ mod tests {
             let record = EVENT_TYPES[event_type].record;
             let len = if full { record.longest } else { record.size };
             bytes[52] = EVENT_TYPES[event_type].number;
-            bytes[53] = full.into();
             bytes[54..56].copy_from_slice(&(len as u16).to_ne_bytes());
             prop_assert!(decode(&bytes).is_ok());
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Types;
+use crate::events::fields::RecordLayout;
 use crate::table::Member;
 
 /// A live source's environment is asked of the running kernel.
@@ -18,6 +19,8 @@ pub struct Environment {
     /// Members of kernel structs that selected columns need and the kernel does not have, as `type.member`.
     pub missing_members: BTreeSet<String>,
     pub clock: ClockReading,
+    /// Of the records of `probe`.
+    pub layout: RecordLayout,
     pub types: Types,
 }
 

@@ -44,10 +44,10 @@ pub use generated::types::{
     tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord, tcc_rcvbuf_grow as RcvbufGrowRecord,
     tcc_reader as ReaderState, tcc_reset_received as ResetReceivedRecord,
     tcc_reset_sent as ResetSentRecord, tcc_retrans_sum as RetransSum,
-    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_sock as Sock,
-    tcc_spurious as SpuriousRecord, tcc_state as StateRecord, tcc_sums as Sums,
-    tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp, tcc_totals as Totals,
-    tcc_tracker as Tracker, tcc_value as Value, tcc_zero_window as ZeroWindowRecord,
+    tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep, tcc_spurious as SpuriousRecord,
+    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_tcp as Tcp, tcc_totals as Totals, tcc_tracker as Tracker, tcc_value as Value,
+    tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 

@@ -4,6 +4,7 @@
 #define __TCC_CONFIG_H__
 
 #include "event.h"
+#include "probe.h"
 #include "summary.h"
 
 /* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
@@ -125,9 +126,10 @@ struct tcc_config {
 	enum tcc_cong_sum cong_sums;
 	__u32 trackers; /* of enum tcc_tracker: which are on */
 	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
+	__u16 probe_len; /* of a record of `probe` */
+	__u16 fields[TCC_FIELD_GROUPS]; /* of enum tcc_field_group: where each begins in that record; 0: not loaded */
 	__u8 actions[TCC_EVENT_MAX]; /* of enum tcc_action */
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
-	__u8 full; /* emit all fields */
 	__u8 on_change;
 	__u8 track_conn; /* keep an entry per connection */
 	__u8 track_owner; /* and its owner */
@@ -140,7 +142,7 @@ struct tcc_config {
 	__u8 sees_returns; /* of `connect`: what the system call returns */
 	__u8 skips_nested; /* no program runs where it has interrupted itself: since 6.1 (05b24ff9b2cf) */
 	__u8 inferred; /* `cong_state` is inferred at other tracepoints */
-	__u8 unused[7];
+	__u8 unused[4];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

@@ -46,12 +46,9 @@ enum tcc_event_type {
 
 #define TCC_COMM_LEN 16
 #define TCC_CA_NAME_LEN 16
-/* icsk_ca_priv: 13 u64 since 5.1 */
-#define TCC_CA_PRIV_LEN 104
 
 enum tcc_head_flag {
-	TCC_HEAD_FULL = 1, /* the record goes beyond the standard fields */
-	TCC_HEAD_WIPED = 2, /* tcp_disconnect() has erased the peer's port: the ends are unknown */
+	TCC_HEAD_WIPED = 1, /* tcp_disconnect() has erased the peer's port: the ends are unknown */
 };
 
 /* Every record begins so. Addresses are IPv6; an IPv4 one is mapped (::ffff:a.b.c.d), so one form serves both. */
@@ -63,7 +60,7 @@ struct tcc_head {
 	__u16 sport;
 	__u16 dport;
 	__u8 event_type; /* enum tcc_event_type */
-	__u8 full; /* enum tcc_head_flag */
+	__u8 flags; /* enum tcc_head_flag */
 	__u16 len; /* of the whole record, checked by the reader */
 };
 
@@ -77,128 +74,6 @@ struct tcc_owner {
 	__u32 uid;
 	__u32 pid; /* thread group; 0: not known */
 	__u8 comm[TCC_COMM_LEN];
-};
-
-/* What the classic tcp_probe record has. */
-struct tcc_probe_std {
-	__u32 mark;
-	__u32 data_len;
-	__u32 snd_nxt;
-	__u32 snd_una;
-	__u32 snd_cwnd;
-	__u32 ssthresh;
-	__u32 snd_wnd;
-	__u32 srtt_us;
-	__u32 rcv_wnd;
-	__u32 unused;
-};
-
-/* The state of a struct tcp_sock, in the units of `tcc-trace schema`: scaled values are already unscaled. */
-struct tcc_sock {
-	__u64 bytes_sent;
-	__u64 bytes_acked;
-	__u64 bytes_received;
-	__u64 bytes_retrans;
-	__u64 pacing_rate;
-	__u64 max_pacing_rate;
-	__u64 last_data_sent_us;
-	__u64 last_data_recv_us;
-	__u64 last_ack_recv_us;
-
-	__u32 snd_ssthresh;
-	__u32 rttvar_us;
-	__u32 mdev_us;
-	__u32 min_rtt_us;
-	__u32 rto_us;
-	__u32 ato_us;
-	__u32 mss;
-	__u32 advmss;
-	__u32 rcv_mss;
-	__u32 pmtu;
-	__u32 packets_out;
-	__u32 retrans_out;
-	__u32 sacked_out;
-	__u32 lost_out;
-	__u32 total_retrans;
-	__u32 lost;
-	__u32 delivered;
-	__u32 delivered_ce;
-	__u32 rate_delivered;
-	__u32 rate_interval_us;
-	__u32 reordering;
-	__u32 reord_seen;
-	__u32 dsack_dups;
-	__u32 segs_in;
-	__u32 segs_out;
-	__u32 data_segs_in;
-	__u32 data_segs_out;
-	__u32 write_seq;
-	__u32 rcv_nxt;
-	__u32 rcv_ssthresh;
-	__u32 window_clamp;
-	__u32 rcv_rtt_us;
-	__u32 rcv_space;
-	__u32 rcv_ooopack;
-	__u32 timer_us;
-	__u32 prior_cwnd;
-	__u32 prior_ssthresh;
-	__u32 snd_cwnd_cnt;
-	__u32 snd_cwnd_clamp;
-	__u32 prr_delivered;
-	__u32 prr_out;
-	__u32 high_seq;
-	__u32 undo_marker;
-	__s32 undo_retrans;
-	__u32 tlp_high_seq;
-	__u32 sk_mark;
-	__u32 sk_priority;
-	__u32 drops;
-	__s32 wmem_queued;
-	__s32 wmem_alloc;
-	__s32 sndbuf;
-	__s32 rmem_alloc;
-	__s32 rcvbuf;
-	__s32 forward_alloc;
-	__s32 omem_alloc;
-	__s32 backlog_len;
-	__u32 max_window;
-	__u32 mptcp_token; /* 0: none */
-
-	__u64 busy_us;
-	__u64 rwnd_limited_us;
-	__u64 sndbuf_limited_us;
-
-	__u16 timeout_rehash;
-	__u8 state;
-	__u8 ca_state;
-	__u8 retransmits;
-	__u8 backoff;
-	__u8 probes_out;
-	__u8 pending;
-	__u8 ecn_flags;
-	__u8 rate_app_limited;
-	__u8 is_cwnd_limited;
-	__u8 tstamp_ok;
-	__u8 sack_ok;
-	__u8 snd_wscale; /* 255: not negotiated */
-	__u8 rcv_wscale;
-	__u8 tos;
-
-	__u8 ca_name[TCC_CA_NAME_LEN];
-	/* The algorithm's own state as raw bytes. The reader knows its layout from the kernel's or the module's BTF. */
-	__u8 ca_priv[TCC_CA_PRIV_LEN];
-};
-
-struct tcc_probe {
-	struct tcc_head head;
-	struct tcc_probe_std std;
-};
-
-struct tcc_probe_full {
-	struct tcc_head head;
-	struct tcc_probe_std std;
-	struct tcc_owner owner;
-	struct tcc_sock sock;
 };
 
 enum tcc_presence {
@@ -326,9 +201,6 @@ struct tcc_counters {
 
 TCC_NO_PADDING(struct tcc_head, len);
 TCC_NO_PADDING(struct tcc_owner, comm);
-TCC_NO_PADDING(struct tcc_probe_std, unused);
-TCC_NO_PADDING(struct tcc_sock, ca_priv);
-TCC_NO_PADDING(struct tcc_probe_full, sock);
 TCC_NO_PADDING(struct tcc_tcp, unused);
 TCC_NO_PADDING(struct tcc_state, unused);
 TCC_NO_PADDING(struct tcc_retransmit, unused);
@@ -337,6 +209,5 @@ TCC_NO_PADDING(struct tcc_reset_sent, unused);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_error, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
-_Static_assert(__builtin_offsetof(struct tcc_sock, busy_us) == __builtin_offsetof(struct tcc_sock, mptcp_token) + 4, "tcc_sock has a hole");
 
 #endif

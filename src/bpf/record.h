@@ -4,6 +4,7 @@
 #define __TCC_RECORD_H__
 
 #include "event.h"
+#include "probe.h"
 #include "receive.h"
 #include "lifecycle.h"
 #include "drop.h"
@@ -38,6 +39,7 @@ union tcc_record {
 	enum tcc_closed_by closed_by;
 	enum tcc_head_flag head_flag;
 	enum tcc_presence presence;
+	enum tcc_field_group field_group;
 };
 
 #endif

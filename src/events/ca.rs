@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::offset_of;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
 ];
 
 const fn runs_as(name: &'static str) -> Condition {
-    Condition::text(offset_of!(Record, sock.ca_name), name)
+    Condition::text(offset_of!(Record, ca.name), name)
 }
 
 /// Members that conversions need beside the column's own.
@@ -56,8 +57,8 @@ const GAIN: Scale = Scale::Fraction(8);
 const MODES: &[&str] = &["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"];
 
 const CA_PRIV: Slot =
-    Slot::array(offset_of!(Record, sock.ca_priv), |r: &Record| &r.sock.ca_priv, Form::Text);
-const MSS: Slot = slot!(Record, sock.mss);
+    Slot::array(offset_of!(Record, ca_priv.bytes), |r: &Record| &r.ca_priv.bytes, Form::Text);
+const MSS: Slot = slot!(Record, mss.mss);
 
 /// Position of a member in `icsk_ca_priv`, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +167,14 @@ impl Layouts {
     }
 }
 
+/// What column `index` of [`FIELDS`] is read from on any kernel: the state, the algorithm's name, and for a bandwidth the MSS.
+pub fn places(index: usize) -> impl Iterator<Item = Range<usize>> {
+    let CaField { algorithm, convert, .. } = &FIELDS[index];
+    let mss = (*convert == Convert::Bandwidth).then_some(MSS);
+    let slots = [CA_PRIV].into_iter().chain(mss).map(|slot| slot.offset.into()..slot.end());
+    slots.chain(ALGORITHMS[*algorithm].runs.iter().map(Condition::place))
+}
+
 /// `bbr.bw.s.v`: the type and the member.
 fn stored(algorithm: &Algorithm, member: &str) -> String {
     format!("{}.{member}", algorithm.type_name)
@@ -208,8 +217,8 @@ mod tests {
     #[test]
     fn bits_lie_in_the_state_or_nowhere() {
         let mut record = Record::default();
-        record.sock.ca_priv[..3].copy_from_slice(&[0b1010_0000, 0b0000_0101, 0xff]);
-        record.sock.ca_priv[103] = 0x80;
+        record.ca_priv.bytes[..3].copy_from_slice(&[0b1010_0000, 0b0000_0101, 0xff]);
+        record.ca_priv.bytes[103] = 0x80;
         let read = |offset, size| Bits { offset, size }.slot()?.integer_value(bytes(&record));
         assert_eq!(read(5, 6), Some(0b10_1101));
         assert_eq!(read(0, 24), Some(0xff_05a0));
@@ -240,14 +249,14 @@ mod tests {
         let index = FIELDS.iter().position(|f| f.column.name == "bbr.bw").unwrap();
         let bw = |record: &Record| layouts.bandwidth(layouts.slot(index).unwrap(), bytes(record));
         let mut record = Record::default();
-        record.sock.mss = 1448;
-        record.sock.ca_name[..3].copy_from_slice(b"bbr");
+        record.mss.mss = 1448;
+        record.ca.name[..3].copy_from_slice(b"bbr");
         // 1 packet per ms
-        record.sock.ca_priv[..4].copy_from_slice(&(((1u64 << 24) / 1000) as u32).to_le_bytes());
+        record.ca_priv.bytes[..4].copy_from_slice(&(((1u64 << 24) / 1000) as u32).to_le_bytes());
         assert_eq!(bw(&record), Value::U64(1_447_981));
-        record.sock.ca_priv[8] = 1;
+        record.ca_priv.bytes[8] = 1;
         assert_eq!(bw(&record), Value::U64(0));
-        record.sock.ca_name[3] = b'x';
+        record.ca.name[3] = b'x';
         assert_eq!(bw(&record), Value::Null);
     }
 }

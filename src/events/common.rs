@@ -54,7 +54,7 @@ pub(super) const UNKNOWN_NS: u64 = u64::MAX;
 /// tcp_disconnect() had cleared addresses and ports before they were recorded.
 const WIPED: Condition = Condition {
     mask: HeadFlag::TCC_HEAD_WIPED.0 as u64,
-    ..Condition::is_not(slot!(Head, full), 0)
+    ..Condition::is_not(slot!(Head, flags), 0)
 };
 const NOT_WIPED: &[Condition] = &[Condition { equal: true, ..WIPED }];
 

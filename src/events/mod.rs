@@ -14,6 +14,7 @@ pub mod connect;
 pub mod destroy;
 pub mod drop;
 pub mod error;
+pub mod fields;
 pub mod life;
 pub mod listen_drop;
 pub mod names;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{MemberAttr, Struct};
+use libbpf_rs::btf::types::{Enum, MemberAttr, Struct};
 
 use super::ca_columns::FIELDS;
-use super::{EVENT_TYPES, EventType, Record};
+use super::fields::{FIELD_GROUPS, FieldGroups};
+use super::{EVENT_TYPES, EventType, Record, event_type};
 use crate::slot::{Form, Scale, Slot};
 use crate::table::origin::MOST_INPUTS;
 use crate::table::{Column, Origin, Set, Type, Value};
@@ -19,7 +20,7 @@ const INTERNAL: &[(&str, &str)] = &[
     // By which a summary finds the listener's rows.
     ("tcc_listen_drop", "sk"),
     // Read by the layouts of the algorithms.
-    ("tcc_sock", "ca_priv"),
+    ("tcc_probe_ca_priv", "bytes"),
 ];
 
 fn all() -> impl Iterator<Item = (&'static EventType, &'static Column)> {
@@ -143,4 +144,46 @@ fn every_member_of_a_record_is_in_a_column() {
         .filter(|(_, member)| *member != "unused")
         .collect();
     assert_eq!(unused, INTERNAL, "members without a column");
+}
+
+#[test]
+fn the_field_groups_are_the_members_of_the_record() {
+    let object = Path::new(env!("OUT_DIR")).join("tcc_trace.o");
+    let btf = Btf::from_path(object).expect("the object's BTF");
+    let record: Struct<'_> = btf.type_by_name("tcc_probe_full").expect("the record's type");
+    let name = |name: Option<&std::ffi::OsStr>| name.unwrap_or_default().display().to_string();
+    let members: Vec<String> = record.iter().skip(2).map(|member| name(member.name)).collect();
+    let groups: Vec<&str> = FIELD_GROUPS.iter().map(|group| group.name).collect();
+    assert_eq!(members, groups);
+    let numbers: Enum<'_> = btf.type_by_name("tcc_field_group").expect("the groups' numbers");
+    let numbers: Vec<String> = numbers.iter().map(|number| name(number.name)).collect();
+    let mut expected: Vec<String> =
+        groups.iter().map(|name| format!("TCC_FIELDS_{name}")).collect();
+    expected.push("TCC_FIELD_GROUPS".to_owned());
+    assert_eq!(numbers, expected);
+    let mut end = event_type("probe").expect("probe").record.size;
+    for group in &FIELD_GROUPS {
+        let place = group.place();
+        assert_eq!((place.start, place.len() % 8), (end, 0), "{}", group.name);
+        end = place.end;
+    }
+}
+
+#[test]
+fn a_column_of_probe_is_standard_or_in_a_field_group() {
+    let columns = (event_type("probe").expect("probe").columns)();
+    for column in &columns {
+        let groups = FieldGroups::of([*column]);
+        assert_eq!(groups.is_empty(), column.set == Set::Standard, "{}", column.name);
+    }
+    assert_eq!(FieldGroups::of(columns.iter().copied()), FieldGroups::ALL);
+    let groups = |name| {
+        let column = columns.iter().find(|column| column.name == name).expect("a column");
+        FieldGroups::of([*column]).iter().map(|group| group.name).collect::<Vec<_>>()
+    };
+    assert_eq!(groups("ca_state"), ["cong"]);
+    assert_eq!(groups("delivery_rate"), ["mss", "rate"]);
+    assert_eq!(groups("comm"), ["owner"]);
+    assert_eq!(groups("cubic.last_max_cwnd"), ["ca", "ca_priv"]);
+    assert_eq!(groups("bbr.bw"), ["mss", "ca", "ca_priv"]);
 }

@@ -22,6 +22,7 @@ pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
 use crate::events::Tracker;
+use crate::events::fields::RecordLayout;
 use crate::kernel;
 use crate::skel::{Action, Cpu, Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
@@ -91,10 +92,10 @@ pub fn load<'o>(
     config: &Config,
     plan: &Plan,
     variant: &Variant,
-    full: bool,
+    layout: &RecordLayout,
 ) -> Result<Loaded<'o>> {
     let mut open = open(storage, types)?;
-    configure(&mut open, config, plan, variant, full)?;
+    configure(&mut open, config, plan, variant, layout)?;
     log::take_rejected();
     let skel = open.load().map_err(|error| {
         Refused(match log::take_rejected() {
@@ -255,7 +256,7 @@ fn configure(
     config: &Config,
     plan: &Plan,
     variant: &Variant,
-    full: bool,
+    layout: &RecordLayout,
 ) -> Result<()> {
     let ring = plan.transport == Transport::RingBuf;
     let size = buffer_size(config.kernel_options.buffer_size);
@@ -295,7 +296,8 @@ fn configure(
         filters::set_follow(cfg, ends);
     }
     cfg.ringbuf = ring.into();
-    cfg.full = full.into();
+    cfg.probe_len = layout.record_len();
+    cfg.fields = layout.offsets();
     cfg.on_change = limits.on_change.into();
     cfg.track_conn = plan.track_conn.into();
     cfg.track_owner = plan.track_owner.into();

@@ -21,6 +21,7 @@ use crate::accounting::{Accounting, Evicted};
 use crate::decode::{self, Event};
 use crate::environment::Environment;
 use crate::events::ca::Layouts;
+use crate::events::fields::Expander;
 use crate::events::{EVENT_TYPES, EventType};
 use crate::sink::Stage;
 use crate::table::summary::Summary;
@@ -32,6 +33,7 @@ pub struct Pipeline<'a> {
     pub clock: Clock,
     reorder: Rc<RefCell<ReorderBuffer>>,
     environment: Environment,
+    expander: Expander,
     aggregate: Option<Aggregator<'a>>,
     tee: Tee,
     /// Events left to print with `--count`.
@@ -53,6 +55,7 @@ impl<'a> Pipeline<'a> {
         Pipeline {
             clock,
             reorder: Rc::default(),
+            expander: Expander::new(environment.layout.clone()),
             environment,
             aggregate,
             tee,
@@ -122,6 +125,7 @@ impl<'a> Pipeline<'a> {
             return;
         }
         let clock = &self.clock;
+        let bytes = self.expander.expand(bytes);
         match Event::decode(bytes, &self.environment.types, |ns| clock.moment(ns)) {
             Err(_) => {
                 tally.malformed += 1;

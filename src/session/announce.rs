@@ -52,6 +52,12 @@ impl Trace<'_, '_> {
                     .collect::<Vec<_>>()
                     .join(" ")
             ));
+            if self.variant.has("probe") && self.config.summary.is_none() {
+                let groups: Vec<&str> =
+                    self.selection.groups.iter().map(|group| group.name).collect();
+                let groups = if groups.is_empty() { "none".into() } else { groups.join(" ") };
+                output::print_line(&format!("field groups of probe: {groups}"));
+            }
         }
     }
 }

@@ -4,17 +4,18 @@ use anyhow::{Result, bail};
 
 use crate::config::{Fields, Output, Usage};
 use crate::events::EventType;
+use crate::events::fields::FieldGroups;
 use crate::events::life::SAMPLED;
 use crate::sink::template::EVENT_TYPE;
 use crate::suggest;
 use crate::table::{Column, ColumnSet, Member, Selected, Set};
 
 /// The columns of each event type, in output order.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Selection {
     pub tables: Vec<(&'static EventType, ColumnSet)>,
-    /// A column of `probe` needs more than the tracepoint's record.
-    pub full: bool,
+    /// What is loaded for `probe` beyond the tracepoint's record.
+    pub groups: FieldGroups,
     /// A column shows the owning process.
     pub owner: bool,
     /// A column names kernel code.
@@ -42,16 +43,31 @@ pub fn select(
         .iter()
         .map(|event_type| (*event_type, table(event_type, output, &has)))
         .collect();
-    let chosen = || {
-        tables
-            .iter()
-            .flat_map(|(event_type, table)| table.columns.iter().map(move |s| (event_type, s)))
-    };
-    let full = chosen().any(|(event_type, s)| event_type.is_probe() && s.column.set == Set::Full);
-    let owner = chosen().any(|(_, s)| OWNER.contains(&s.column.name));
-    let code = chosen().any(|(_, s)| CODE.contains(&s.column.name));
-    let samples = !by_view(output) && chosen().any(|(_, s)| SAMPLED.contains(&s.column.name));
-    Ok(Selection { tables, full, owner, code, samples })
+    let mut selection = Selection::default();
+    for (event_type, table) in &tables {
+        selection.load(event_type, table.columns.iter().map(|selected| selected.column));
+    }
+    selection.samples &= !by_view(output);
+    selection.tables = tables;
+    Ok(selection)
+}
+
+impl Selection {
+    /// Has the programs provide these columns of an event type, whether they are printed or not.
+    pub fn load(
+        &mut self,
+        event_type: &EventType,
+        columns: impl IntoIterator<Item = &'static Column>,
+    ) {
+        for column in columns {
+            if event_type.is_probe() {
+                self.groups.add(column);
+            }
+            self.owner |= OWNER.contains(&column.name);
+            self.code |= CODE.contains(&column.name);
+            self.samples |= SAMPLED.contains(&column.name);
+        }
+    }
 }
 
 /// Does the event types' view choose the columns? Text output shows only those of the standard columns.

@@ -4,6 +4,7 @@ use super::columns::Selection;
 use super::output::print_line;
 use crate::config::Config;
 use crate::environment::Environment;
+use crate::events::fields::RecordLayout;
 use crate::events::{EventType, drop};
 use crate::kernel::{self, Kernel};
 use crate::loader::{self, CoreTypes};
@@ -21,6 +22,7 @@ pub(super) fn live(
     let mut environment = Environment {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         kernel: kernel::release(),
+        layout: RecordLayout::new(selection.groups),
         types: kernel.types(),
         ..Environment::default()
     };

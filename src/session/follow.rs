@@ -86,7 +86,7 @@ impl Trace<'_, '_> {
         if self.listen_snapshots() {
             events.after(Token::ListenSnapshot, listen::TICK);
         }
-        if self.selection.full {
+        if self.selection.groups.has_ca_state() {
             events.after(Token::Modules, MODULE_TICK);
         }
         if let Some(interval) = self.interval() {

@@ -51,7 +51,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         Some(summary) => {
             let aggregate = summary.aggregate;
             let owner = aggregate.reads_connections() || aggregate.reads_listeners();
-            Selection { tables: Vec::new(), full: false, owner, code: false, samples: false }
+            Selection { owner, ..Selection::default() }
         }
         None => columns::select(event_types, &config.output, |member| kernel.has_member(member))?,
     };
@@ -91,7 +91,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
         let started =
-            loader::load(&mut storage, &core_types, config, &plan, variant, selection.full)
+            loader::load(&mut storage, &core_types, config, &plan, variant, &environment.layout)
                 .and_then(|loaded| {
                     // If none works they are part of the error instead.
                     for why in refused.drain(..).filter(|_| !config.output.quiet) {
@@ -163,11 +163,8 @@ fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<(
 fn request(config: &Config, event_types: &[&'static EventType], selection: &Selection) -> Request {
     let filters = &config.filters;
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
-    let by_columns = selection.full.then_some(if config.output.fields == Fields::All {
-        "--all-fields"
-    } else {
-        "--fields"
-    });
+    let by_columns = (!selection.groups.is_empty())
+        .then_some(if config.output.fields == Fields::All { "--all-fields" } else { "--fields" });
     let by_command = (!config.command.is_empty()).then_some("-- CMD");
     let by_summary = aggregate.map(|_| "a summary");
     let by_change = config.limits.on_change.then_some("--on-change");

@@ -32,6 +32,7 @@ mod events_drop;
 mod events_stream;
 mod events_tracefs;
 mod evicted;
+mod field_groups;
 mod filters;
 mod filters_process;
 mod filters_socket;

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use tcc_trace::config::Fields;
 use tcc_trace::decode::Event;
 use tcc_trace::escape;
-use tcc_trace::events::{EVENT_TYPES, EventType};
+use tcc_trace::events::fields::{Expander, RecordLayout};
+use tcc_trace::events::{EVENT_TYPES, EventType, tcp_probe};
 use tcc_trace::session::columns::{Selection, select};
 use tcc_trace::sink::{Format, csv, jsonl};
 use tcc_trace::skel::{
@@ -80,13 +81,13 @@ fn record(event_type: &'static EventType) -> impl Strategy<Value = Vec<u8>> {
             put(offset_of!(Head, saddr), &ends[0]);
             put(offset_of!(Head, daddr), &ends[1]);
             put(offset_of!(Head, event_type), &[event_type.number]);
-            put(offset_of!(Head, full), &[u8::from(full) | u8::from(wiped) << 1]);
+            put(offset_of!(Head, flags), &[u8::from(wiped)]);
             put(offset_of!(Head, len), &len);
             if event_type.is_probe() {
                 put(offset_of!(ProbeFullRecord, owner.comm), &texts[0]);
                 let mut name = ALGORITHMS[algorithm].to_vec();
                 name.resize(16, 0);
-                put(offset_of!(ProbeFullRecord, sock.ca_name), &name);
+                put(offset_of!(ProbeFullRecord, ca.name), &name);
             } else {
                 put(offset_of!(skel::Event, owner.comm), &texts[0]);
                 put(offset_of!(skel::Event, tcp.present), &[present]);
@@ -260,4 +261,53 @@ proptest! {
             lines(&|event, table| csv_line(event, table, &names))
         );
     }
+
+    #[test]
+    fn a_record_with_the_needed_field_groups_has_the_same_values(
+        records in [full(), full()],
+        names in prop_oneof![names(1..8), names(8..100)],
+    ) {
+        let types = types();
+        let moment = |ns: u64| Moment::Wall(ns.cast_signed());
+        let fields = Fields::Named(names);
+        let output = output(&jsonl::FORMAT, fields.clone());
+        let selection = select(&[&tcp_probe::EVENT_TYPE], &output, |_| true).expect("known fields");
+        let layout = RecordLayout::new(selection.groups);
+        let mut expander = Expander::new(layout.clone());
+        for record in &records {
+            let short = loaded(record, &layout);
+            let short = Event::decode(expander.expand(&short), &types, moment).expect("a record");
+            let whole = Event::decode(record, &types, moment).expect("a record");
+            for format in [&jsonl::FORMAT, &csv::FORMAT] {
+                let line = |event| written(format, &fields, &selection, std::slice::from_ref(event));
+                prop_assert_eq!(line(&short), line(&whole));
+            }
+        }
+    }
+}
+
+/// A record of `probe` with all field groups.
+fn full() -> impl Strategy<Value = Vec<u8>> {
+    let longest = tcp_probe::EVENT_TYPE.record.longest;
+    record(&tcp_probe::EVENT_TYPE).prop_filter("all groups", move |record| record.len() == longest)
+}
+
+/// Some columns of `probe`.
+fn names(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<String>> {
+    let columns = (tcp_probe::EVENT_TYPE.columns)();
+    let names: Vec<String> = columns.iter().map(|column| column.name.to_owned()).collect();
+    proptest::sample::subsequence(names, count)
+}
+
+/// A record as the kernel emits it with that layout.
+fn loaded(record: &[u8], layout: &RecordLayout) -> Vec<u8> {
+    let mut loaded = vec![0; layout.record_len().into()];
+    for (offset, byte) in record.iter().enumerate() {
+        if let Some(at) = layout.locate(offset) {
+            loaded[at] = *byte;
+        }
+    }
+    let len = offset_of!(Head, len);
+    loaded[len..len + 2].copy_from_slice(&layout.record_len().to_ne_bytes());
+    loaded
 }

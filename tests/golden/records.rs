@@ -6,7 +6,7 @@ use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
     ErrorRecord, Event, Head, HeadFlag, LifeRecord, ListenDropRecord, Owner, Presence,
     ProbeFullRecord, ProbeRecord, ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord,
-    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, Sock, SpuriousRecord, StateRecord,
+    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, SpuriousRecord, StateRecord,
     SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
 };
 
@@ -40,10 +40,9 @@ pub fn records(event_type: &EventType) -> Vec<Vec<u8>> {
         name => panic!("no record of {name}: make one here"),
     };
     let heads = records.into_iter().enumerate().map(|(i, mut record)| {
-        let full = i > 0 && event_type.is_probe();
-        let mut head = head(event_type, i, full, record.len());
+        let mut head = head(event_type, i, record.len());
         if event_type.name == "destroy" && i > 0 {
-            head.full |= HeadFlag::TCC_HEAD_WIPED.0 as u8;
+            head.flags |= HeadFlag::TCC_HEAD_WIPED.0 as u8;
             head.saddr = [0; 16];
         }
         let head = bytes(&head).to_vec();
@@ -58,7 +57,7 @@ fn of<T: Plain>(record: &T) -> Vec<u8> {
 }
 
 /// The first is IPv4, all others IPv6.
-fn head(event_type: &EventType, index: usize, full: bool, len: usize) -> Head {
+fn head(event_type: &EventType, index: usize, len: usize) -> Head {
     let addr = |last: u8| {
         let mut addr = [0; 16];
         addr[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
@@ -76,7 +75,7 @@ fn head(event_type: &EventType, index: usize, full: bool, len: usize) -> Head {
         sport: 443,
         dport: 50_412,
         event_type: event_type.number,
-        full: full.into(),
+        flags: 0,
         len: len as u16,
     }
 }
@@ -103,8 +102,9 @@ fn probe() -> ProbeRecord {
 }
 
 fn full(algorithm: &str) -> ProbeFullRecord {
-    let sock = Sock { ca_name: padded(algorithm.as_bytes()), ..sock() };
-    ProbeFullRecord { head: Head::default(), std: standard(), owner: owner(), sock }
+    let mut record = ProbeFullRecord { std: standard(), owner: owner(), ..fields() };
+    record.ca.name = padded(algorithm.as_bytes());
+    record
 }
 
 fn reset_without_socket() -> ResetSentRecord {
@@ -151,31 +151,50 @@ fn standard() -> ProbeStd {
 }
 
 #[rustfmt::skip]
-fn sock() -> Sock {
-    Sock {
-        bytes_sent: 1_114_114_114, bytes_acked: 1_115_115_115, bytes_received: 1_116_116_116,
-        bytes_retrans: 1_117_117_117, pacing_rate: 1_118_118_118, max_pacing_rate: 1_119_119_119,
-        last_data_sent_us: 1_120_120_120, last_data_recv_us: 1_121_121_121,
-        last_ack_recv_us: 1_122_122_122, snd_ssthresh: 10_123, rttvar_us: 10_124, mdev_us: 10_125,
-        min_rtt_us: 10_126, rto_us: 10_127, ato_us: 10_128, mss: 10_129, advmss: 10_130,
-        rcv_mss: 10_131, pmtu: 10_132, packets_out: 600, retrans_out: 30, sacked_out: 200,
-        lost_out: 70, total_retrans: 10_133, lost: 10_134, delivered: 10_135, delivered_ce: 10_136,
-        rate_delivered: 10_137, rate_interval_us: 10_138, reordering: 10_139, reord_seen: 10_140,
-        dsack_dups: 10_141, segs_in: 10_142, segs_out: 10_143, data_segs_in: 10_144,
-        data_segs_out: 10_145, write_seq: 4_000_003_000, rcv_nxt: 10_146, rcv_ssthresh: 10_147,
-        window_clamp: 10_148, rcv_rtt_us: 10_149, rcv_space: 10_150, rcv_ooopack: 10_151,
-        timer_us: 10_152, prior_cwnd: 10_153, prior_ssthresh: 10_154, snd_cwnd_cnt: 10_155,
-        snd_cwnd_clamp: 10_156, prr_delivered: 10_157, prr_out: 10_158, high_seq: 10_159,
-        undo_marker: 10_160, undo_retrans: -3, tlp_high_seq: 10_161, sk_mark: 10_162,
-        sk_priority: 10_163, drops: 10_164, wmem_queued: 10_165, wmem_alloc: 10_166,
-        sndbuf: 10_167, rmem_alloc: 10_168, rcvbuf: 10_169, forward_alloc: -4096,
-        omem_alloc: 10_170, backlog_len: 10_171, max_window: 10_172, mptcp_token: 4_001_271_271,
-        busy_us: 1_173_173_173, rwnd_limited_us: 1_174_174_174, sndbuf_limited_us: 1_175_175_175,
-        timeout_rehash: 1176, state: 1, ca_state: 2, retransmits: 82, backoff: 83, probes_out: 84,
-        pending: 5, ecn_flags: 9, rate_app_limited: 1, is_cwnd_limited: 1, tstamp_ok: 1,
-        sack_ok: 1, snd_wscale: 7, rcv_wscale: 8, tos: 85, ca_name: padded(b"cubic"),
-        ca_priv: ca_priv(),
-    }
+fn fields() -> ProbeFullRecord {
+    let mut all = ProbeFullRecord::default();
+    all.cong.snd_ssthresh = 10_123; all.cong.state = 1; all.cong.ca_state = 2;
+    all.cong.is_cwnd_limited = 1;
+    all.flight.packets_out = 600; all.flight.retrans_out = 30; all.flight.sacked_out = 200;
+    all.flight.lost_out = 70;
+    all.rtt.rttvar_us = 10_124; all.rtt.mdev_us = 10_125; all.rtt.min_rtt_us = 10_126;
+    all.rtt.rto_us = 10_127;
+    all.timer.ato_us = 10_128; all.timer.timer_us = 10_152; all.timer.retransmits = 82;
+    all.timer.backoff = 83; all.timer.probes_out = 84; all.timer.pending = 5;
+    all.mss.mss = 10_129; all.mss.advmss = 10_130; all.mss.rcv_mss = 10_131; all.mss.pmtu = 10_132;
+    all.rate.pacing_rate = 1_118_118_118; all.rate.max_pacing_rate = 1_119_119_119;
+    all.rate.delivered = 10_135; all.rate.delivered_ce = 10_136; all.rate.rate_delivered = 10_137;
+    all.rate.rate_interval_us = 10_138; all.rate.rate_app_limited = 1;
+    all.loss.bytes_retrans = 1_117_117_117; all.loss.total_retrans = 10_133;
+    all.loss.lost = 10_134; all.loss.reordering = 10_139; all.loss.reord_seen = 10_140;
+    all.loss.dsack_dups = 10_141; all.loss.timeout_rehash = 1176;
+    all.recovery.prior_cwnd = 10_153; all.recovery.prior_ssthresh = 10_154;
+    all.recovery.snd_cwnd_cnt = 10_155; all.recovery.snd_cwnd_clamp = 10_156;
+    all.recovery.prr_delivered = 10_157; all.recovery.prr_out = 10_158;
+    all.recovery.high_seq = 10_159; all.recovery.undo_marker = 10_160;
+    all.recovery.undo_retrans = -3; all.recovery.tlp_high_seq = 10_161;
+    all.data.bytes_sent = 1_114_114_114; all.data.bytes_acked = 1_115_115_115;
+    all.data.bytes_received = 1_116_116_116; all.data.segs_in = 10_142; all.data.segs_out = 10_143;
+    all.data.data_segs_in = 10_144; all.data.data_segs_out = 10_145;
+    all.data.write_seq = 4_000_003_000; all.data.rcv_nxt = 10_146;
+    all.window.rcv_ssthresh = 10_147; all.window.window_clamp = 10_148;
+    all.window.rcv_rtt_us = 10_149; all.window.rcv_space = 10_150; all.window.rcv_ooopack = 10_151;
+    all.window.max_window = 10_172;
+    all.last.last_data_sent_us = 1_120_120_120; all.last.last_data_recv_us = 1_121_121_121;
+    all.last.last_ack_recv_us = 1_122_122_122;
+    all.chrono.busy_us = 1_173_173_173; all.chrono.rwnd_limited_us = 1_174_174_174;
+    all.chrono.sndbuf_limited_us = 1_175_175_175;
+    all.memory.drops = 10_164; all.memory.wmem_queued = 10_165; all.memory.wmem_alloc = 10_166;
+    all.memory.sndbuf = 10_167; all.memory.rmem_alloc = 10_168; all.memory.rcvbuf = 10_169;
+    all.memory.forward_alloc = -4096; all.memory.omem_alloc = 10_170;
+    all.memory.backlog_len = 10_171;
+    all.options.sk_mark = 10_162; all.options.sk_priority = 10_163;
+    all.options.mptcp_token = 4_001_271_271; all.options.ecn_flags = 9; all.options.tstamp_ok = 1;
+    all.options.sack_ok = 1; all.options.snd_wscale = 7; all.options.rcv_wscale = 8;
+    all.options.tos = 85;
+    all.ca.name = padded(b"cubic");
+    all.ca_priv.bytes = ca_priv();
+    all
 }
 
 #[rustfmt::skip]

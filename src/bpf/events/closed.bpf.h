@@ -52,7 +52,7 @@ static __noinline int on_closed_keep(struct sock *sk, int oldstate, int newstate
 	copy = copies_claim();
 	if (!copy)
 		return 0;
-	if (copy_sock(copy, sk, 0))
+	if (copy_sock(copy, sk))
 		keep_closed((void *)copy->sock, (void *)copy->sock, key);
 	copies_release();
 	return 0;

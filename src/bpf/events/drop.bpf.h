@@ -112,7 +112,6 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 		rec = event_begin_by(&e, sk, &p, TCC_EVENT_DROP, size, false);
 	} else {
 		head.mono_ns = bpf_ktime_get_ns();
-		head.full = cfg.full ? TCC_HEAD_FULL : 0;
 		head.cookie = state ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 		packet_ends(&head, &p);
 		rec = event_begin_bare(&e, &head, &p, TCC_EVENT_DROP, size);

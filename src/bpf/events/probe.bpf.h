@@ -12,9 +12,11 @@
 
 #include "kernel.h"
 #include "event.h"
+#include "probe.h"
 #include "maps.bpf.h"
 #include "emit.bpf.h"
 #include "sock.bpf.h"
+#include "fields.bpf.h"
 #include "conn.bpf.h"
 #include "filter.bpf.h"
 #include "limit.bpf.h"
@@ -43,10 +45,10 @@ static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_soc
 static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *key, struct sock *sk, struct tcp_sock *tp,
 				    struct sk_buff *skb, const bool typed)
 {
-	struct tcc_probe_full *rec;
+	struct tcc_probe *rec;
 	struct tcc_head head;
 	struct conn *conn = NULL;
-	const __u16 size = cfg.full ? sizeof(struct tcc_probe_full) : sizeof(struct tcc_probe);
+	const __u16 size = cfg.probe_len;
 	__u32 ifindex;
 	__u8 ca_state;
 
@@ -93,10 +95,8 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	}
 	rec->head = head;
 	load_probe(&rec->std, tp, skb, ca_state);
-	if (cfg.full) {
-		load_owner(&rec->owner, sk, conn, ifindex, typed);
-		load_sock(&rec->sock, sk, tp, ca_state, typed);
-	}
+	if (size > sizeof(*rec))
+		load_fields(rec, sk, tp, conn, ifindex, ca_state, typed);
 	emit_submit(ctx, n, rec, size, true);
 	return 0;
 }
@@ -114,15 +114,14 @@ static __always_inline struct tcc_counters *probe_counters(struct tcc_cpu *cpu, 
 	return &cpu->counters[TCC_EVENT_PROBE + row * (TCC_EVENT_MAX - TCC_EVENT_PROBE)];
 }
 
-/* Typed: the argument is a plain struct sock to the verifier; tcp_sock's own fields want the cast helper (never NULL here). */
+/* Typed: the argument is a plain struct sock to the verifier, and its tcp_sock is one after a cast (never NULL here). */
 static __noinline int on_probe(void *ctx, struct tcc_counters *n, struct sock *sk, struct sk_buff *skb, const bool typed)
 {
 	struct copies *copy;
 	struct tcp_sock *tp;
-	bool copied;
 
 	COUNT_ALONE(n, seen);
-	if (typed && !cfg.full) {
+	if (typed) {
 		tp = bpf_skc_to_tcp_sock(sk);
 		if (tp)
 			probe_event(ctx, n, sk, sk, tp, skb, true);
@@ -135,16 +134,10 @@ static __noinline int on_probe(void *ctx, struct tcc_counters *n, struct sock *s
 		COUNT_ALONE(n, lost);
 		return 0;
 	}
-	if (typed)
-		copied = copy_sock(copy, sk, bpf_core_type_size(struct sock));
-	else
-		copied = copy_sock(copy, sk, 0) && copy_skb(copy, skb);
-	if (!copied)
-		COUNT_ALONE(n, lost);
-	else if (typed)
-		probe_event(ctx, n, sk, sk, (void *)copy->sock, skb, true);
-	else
+	if (copy_sock(copy, sk) && copy_skb(copy, skb))
 		probe_event(ctx, n, sk, (void *)copy->sock, (void *)copy->sock, (void *)copy->skb, false);
+	else
+		COUNT_ALONE(n, lost);
 	copies_release();
 	return 0;
 }

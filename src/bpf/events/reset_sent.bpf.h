@@ -52,7 +52,6 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 	packet_device(&p, skb);
 	packet_ends(&head, &p);
 	head.mono_ns = bpf_ktime_get_ns();
-	head.full = cfg.full ? TCC_HEAD_FULL : 0;
 	head.cookie = sk ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 	rec = event_begin_bare(&e, &head, &p, TCC_EVENT_RESET_SENT, sizeof(*rec));
 	if (!rec)

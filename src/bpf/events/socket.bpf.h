@@ -177,7 +177,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 		COUNT(e->n, lost);
 		return false;
 	}
-	if (!copy_sock(e->copy, real, 0)) {
+	if (!copy_sock(e->copy, real)) {
 		COUNT(e->n, lost);
 		goto none;
 	}
@@ -193,7 +193,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 	else if (by && by->addressed && !head->dport)
 		packet_ends(head, by);
 	else if (is_wiped(e->sk, e->tp, event_type))
-		head->full |= TCC_HEAD_WIPED;
+		head->flags |= TCC_HEAD_WIPED;
 	e->closed = closed_again(e->closed, real, event_type);
 	if (typed && !head->cookie && cfg.cookie_helper)
 		head->cookie = bpf_get_socket_cookie(real);
