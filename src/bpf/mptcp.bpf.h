@@ -130,6 +130,9 @@ static __always_inline struct sock *socket_of_turn(struct sock *stream)
 	value = bpf_map_lookup_elem(&scans, &turn);
 	if (!value)
 		return NULL;
+	/* The verifier must see that nothing of MPTCP is reached. */
+	if (!bpf_core_type_exists(struct mptcp_sock))
+		return stream;
 	turn = *value;
 	for (__u32 i = 0; i < MAX_SUBFLOWS && i < turn && all.sk; i++)
 		sockets_next(&all);
