@@ -106,6 +106,11 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 		sk = NULL;
 	packet_direct(&p, skb, sk, rx_sk != 0);
 	packet_device(&p, skb);
+	/* Decided in many ways, each of which the verifier would follow. */
+	p.outgoing = unknown(p.outgoing);
+	p.ifindex = unknown(p.ifindex);
+	p.netns = unknown(p.netns);
+	state = unknown(state);
 	if (state && is_full(state)) {
 		if (typed && cfg.cookie_helper)
 			make_cookie(args, rx_sk != 0);
