@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::FromArgMatches;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 use tcc_trace::cli::{Cli, Command, TraceArgs, errors, help, missing_command, refused};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
@@ -19,10 +19,12 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
-    let parsed = help::command(long)
-        .try_get_matches_from(&args)
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    match parsed {
+    let parse = |command: clap::Command| {
+        let matches = command.try_get_matches_from(&args)?;
+        Ok((Cli::from_arg_matches(&matches)?, matches))
+    };
+    // The help takes longer to build than all else before a trace.
+    match parse(Cli::command()).or_else(|_: clap::Error| parse(help::command(long))) {
         Ok((cli, matches)) => finish(refused::check(&matches).and_then(|()| run(cli))),
         Err(error) => not_parsed(&error, &args),
     }

@@ -2,6 +2,7 @@
 //! page.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use clap::builder::{StyledStr, Styles};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory};
@@ -96,7 +97,9 @@ pub fn traces(command: &Command) -> bool {
 /// Is it one of the options shared by all tracing commands?
 #[must_use]
 pub fn is_shared(id: &str) -> bool {
-    TraceArgs::augment_args(Command::new(OPTIONS)).get_arguments().any(|arg| arg.get_id() == id)
+    static SHARED: LazyLock<Command> =
+        LazyLock::new(|| TraceArgs::augment_args(Command::new(OPTIONS)));
+    SHARED.get_arguments().any(|arg| arg.get_id() == id)
 }
 
 /// The shared options, without a command of their own.
