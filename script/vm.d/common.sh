@@ -25,7 +25,7 @@ VM_MEMORY=${VM_MEMORY:-1024}    # MiB
 VM_TIMEOUT=${VM_TIMEOUT:-2700}   # seconds for one kernel, boot and tests
 VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-180} # seconds until the first process runs
 VM_JOBS=${VM_JOBS:-$(($(nproc) + 1))} # machines at a time; each emulates on one CPU, and waits for its timers now and then
-tests_per_machine=110           # with more, a kernel gets two machines
+tests_per_machine=60            # with more, a kernel gets several machines
 VM_TOOLS=${VM_TOOLS:-}          # additional host programs for the guest
 VM_ENV=${VM_ENV:-}              # additional variables for the tests
 
