@@ -20,7 +20,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 pub use self::log::set_log;
 pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::types::CoreTypes;
-use crate::config::{Config, Reader, Transport};
+use crate::config::{Actions, Config, Reader, Transport};
 use crate::events::Tracker;
 use crate::events::fields::RecordLayout;
 use crate::kernel;
@@ -251,6 +251,16 @@ fn program<'a>(skel: &'a TccTraceSkel<'_>, name: &str) -> Option<ProgramMut<'a>>
     skel.object().progs_mut().find(|program| program.name() == name)
 }
 
+fn action_bits(actions: Actions) -> u8 {
+    let bits = [
+        (actions.count, Action::TCC_COUNT),
+        (actions.aggregate, Action::TCC_AGGREGATE),
+        (actions.record, Action::TCC_RECORD),
+    ];
+    let bits = bits.iter().filter(|(on, _)| *on).fold(0, |bits, (_, action)| bits | action.0);
+    u8::try_from(bits).unwrap_or(u8::MAX)
+}
+
 fn configure(
     open: &mut OpenTccTraceSkel<'_>,
     config: &Config,
@@ -309,11 +319,9 @@ fn configure(
     cfg.inferred = variant.inferred.into();
     cfg.skips_nested = plan.skips_nested.into();
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
-    let counts = config.summary.as_ref().is_some_and(|summary| summary.aggregate.counts_events());
-    let action = if counts { Action::TCC_AGGREGATE } else { Action::TCC_RECORD };
     for event_type in variant.event_types() {
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
-            *actions = u8::try_from(action.0).unwrap_or(u8::MAX);
+            *actions = action_bits(config.actions);
         }
     }
     cfg.stack = config.output.stack.into();

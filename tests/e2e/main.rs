@@ -7,6 +7,7 @@ mod support;
 mod accept;
 mod accept_uring;
 mod accounting;
+mod actions;
 mod algorithms;
 mod big_tcp;
 mod btf_once;
