@@ -303,6 +303,8 @@ pub struct Config {
     pub actions: Actions,
     /// Which aggregates are made, by the programs or from records.
     pub summary: Option<SummaryOptions>,
+    /// Only connections in the gate are recorded, which has room for that many: see `loader::Gate`.
+    pub gate: Option<u32>,
 }
 
 /// A usage error, in one line.

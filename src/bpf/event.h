@@ -200,6 +200,7 @@ struct tcc_counters {
 	__u64 aggregated;
 	__u64 overflow; /* of a key that found no row: in the one for all of those */
 	/* TCC_RECORD */
+	__u64 gated; /* of a connection that is not in the gate */
 	__u64 sampled_out;
 	__u64 rate_limited;
 	__u64 lost; /* the buffer is full */

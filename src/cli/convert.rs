@@ -87,6 +87,7 @@ impl TraceArgs {
             command: self.command,
             actions: Actions::default(),
             summary: None,
+            gate: None,
         })
     }
 }

@@ -3,6 +3,7 @@
 pub mod code;
 pub mod files;
 pub mod filters;
+pub mod gate;
 pub mod live;
 mod log;
 pub mod plan;
@@ -319,6 +320,7 @@ fn configure(
     cfg.inferred = variant.inferred.into();
     cfg.skips_nested = plan.skips_nested.into();
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
+    cfg.gated = config.gate.is_some().into();
     for event_type in variant.event_types() {
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
             *actions = action_bits(config.actions);
@@ -332,6 +334,8 @@ fn configure(
     let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
     summaries::size(open, config.summary.as_ref(), connections)?;
     let maps = &mut open.maps;
+    maps.gate.set_autocreate(config.gate.is_some())?;
+    maps.gate.set_max_entries(config.gate.unwrap_or(1))?;
     maps.events_ring.set_autocreate(ring)?;
     maps.events_perf.set_autocreate(!ring)?;
     maps.events_ring.set_max_entries(size)?;

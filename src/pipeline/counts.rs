@@ -24,6 +24,7 @@ pub struct KernelCounts {
     pub counted: u64,
     pub aggregated: u64,
     pub overflow: u64,
+    pub gated: u64,
     pub sampled_out: u64,
     pub rate_limited: u64,
     pub lost: u64,
@@ -36,7 +37,7 @@ impl KernelCounts {
     /// Events that a program is still processing: seen, and not yet counted by each of these actions.
     #[must_use]
     pub fn running(&self, actions: Actions) -> u64 {
-        let record = self.sampled_out + self.rate_limited + self.lost + self.submitted;
+        let record = self.gated + self.sampled_out + self.rate_limited + self.lost + self.submitted;
         let aggregate = self.aggregated + self.overflow;
         [
             actions.count.then(|| self.left(self.counted)),
@@ -94,12 +95,12 @@ impl Tally {
         let ours = self.emitted + self.over_count + self.malformed + self.aggregated;
         let missing = kernel.submitted.saturating_sub(ours);
         let in_transit = if stage == Stage::End { 0 } else { missing };
-        let KernelCounts { sampled_out, rate_limited, lost, submitted, .. } = kernel;
-        let done = sampled_out + rate_limited + lost + submitted;
+        let KernelCounts { gated, sampled_out, rate_limited, lost, submitted, .. } = kernel;
+        let done = gated + sampled_out + rate_limited + lost + submitted;
         Counts {
             seen: kernel.settled(stage, done).saturating_sub(in_transit),
             emitted: self.emitted,
-            filtered: kernel.filtered,
+            filtered: kernel.filtered + gated,
             sampled_out,
             rate_limited: rate_limited + self.over_count,
             lost: lost + kernel.lost_to_all() + (missing - in_transit),

@@ -53,6 +53,7 @@ pub fn counters(cpus: &[Cpu], event_type: &EventType) -> KernelCounts {
             sum.counted += n.counted;
             sum.aggregated += n.aggregated;
             sum.overflow += n.overflow;
+            sum.gated += n.gated;
             sum.sampled_out += n.sampled_out;
             sum.rate_limited += n.rate_limited;
             sum.lost += n.lost;

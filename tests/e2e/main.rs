@@ -39,6 +39,7 @@ mod filters_process;
 mod filters_socket;
 mod follow;
 mod formats;
+mod gate;
 mod life;
 mod life_ends;
 mod life_open;

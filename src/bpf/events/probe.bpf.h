@@ -19,6 +19,7 @@
 #include "fields.bpf.h"
 #include "conn.bpf.h"
 #include "filter.bpf.h"
+#include "gate.bpf.h"
 #include "limit.bpf.h"
 #include "histogram.bpf.h"
 
@@ -77,6 +78,10 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	}
 	if (!RECORDS(PROBE))
 		return 0;
+	if (!pass_gate(&head.cookie)) {
+		COUNT_ALONE(n, gated);
+		return 0;
+	}
 	ca_state = load_ca_state(tp);
 	if (conn && !pass_sampling(conn, head.mono_ns, tp->snd_cwnd, tp->snd_ssthresh, ca_state)) {
 		COUNT_ALONE(n, sampled_out);
@@ -185,6 +190,10 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 		COUNT(n, counted);
 	if (!RECORDS(PROBE))
 		return 0;
+	if (!pass_gate(&head.cookie)) {
+		COUNT(n, gated);
+		return 0;
+	}
 	if (cfg.track_conn)
 		conn = conn_of(conn_key(NULL, head.cookie));
 	if (conn && !pass_sampling(conn, head.mono_ns, ctx->snd_cwnd, ctx->ssthresh, 0)) {

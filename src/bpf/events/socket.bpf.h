@@ -16,6 +16,7 @@
 #include "sock.bpf.h"
 #include "conn.bpf.h"
 #include "filter.bpf.h"
+#include "gate.bpf.h"
 #include "limit.bpf.h"
 #include "packet.bpf.h"
 
@@ -144,7 +145,9 @@ static __always_inline void event_wanted(struct event *e, const struct tcc_head 
 		COUNT(e->n, counted);
 	if (!(actions & TCC_RECORD))
 		return;
-	if (!pass_rate(e->conn, head->mono_ns))
+	if (!pass_gate(&head->cookie))
+		COUNT(e->n, gated);
+	else if (!pass_rate(e->conn, head->mono_ns))
 		COUNT(e->n, rate_limited);
 	else
 		e->records = true;
