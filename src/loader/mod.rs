@@ -95,8 +95,7 @@ pub fn load<'o>(
     variant: &Variant,
     layout: &RecordLayout,
 ) -> Result<Loaded<'o>> {
-    let mut open = open(storage, types)?;
-    configure(&mut open, config, plan, variant, layout)?;
+    let open = open_variant(storage, types, config, plan, variant, layout)?;
     log::take_rejected();
     let skel = open.load().map_err(|error| {
         Refused(match log::take_rejected() {
@@ -108,6 +107,20 @@ pub fn load<'o>(
     let loaded = Loaded { skel };
     variant.programs.iter().try_for_each(|program| loaded.link_fallback(program))?;
     Ok(loaded)
+}
+
+/// Opens one variant: its programs, maps and constants as they will be loaded.
+pub fn open_variant<'o>(
+    storage: &'o mut MaybeUninit<OpenObject>,
+    types: &CoreTypes,
+    config: &Config,
+    plan: &Plan,
+    variant: &Variant,
+    layout: &RecordLayout,
+) -> Result<OpenTccTraceSkel<'o>> {
+    let mut open = open(storage, types)?;
+    configure(&mut open, config, plan, variant, layout)?;
+    Ok(open)
 }
 
 fn open<'o>(

@@ -89,5 +89,6 @@ mod tracefs;
 mod types;
 mod undecided;
 mod vanishing;
+mod verifier;
 mod zero_window;
 mod zones;
