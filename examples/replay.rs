@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::time::{ClockId, clock_gettime};
-use tcc_trace::config::{Destination, Fields, Output, TimeMode};
+use tcc_trace::config::{Content, Destination, Fields, Output, TimeMode};
 use tcc_trace::environment::Environment;
 use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::fields::RecordLayout;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let selection = select(&[&tcp_probe::EVENT_TYPE], &output, |_| true)?;
     let destination = Destination::new(format, None);
     let sink = sink_into(io::sink(), &destination, &output, &selection);
-    let branch = Branch { format: format.name, path: None, essential: true, sink };
+    let branch = Branch { content: Content::Events, format: format.name, path: None, essential: true, sink };
     let layout = RecordLayout::new(selection.groups);
     let records = records.iter().map(|record| loaded(record, &layout)).collect();
     let environment = Environment { types: types(), layout, ..Environment::default() };

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+pub use self::actions::{ActionCounts, AggregateCounts, CountCounts, Counts, total};
+
 /// Defines a struct whose doc comments are its texts in the schema and the reference, too.
 macro_rules! documented {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])+ pub $field:ident: $ty:ty,)+ }) => {
@@ -18,61 +20,7 @@ macro_rules! documented {
     };
 }
 
-documented! {
-/// Counters of one event type. `seen` is counted apart from the others, so that the sum is a check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Events at the hook: the sum of `emitted`, `aggregated`, `filtered`, `sampled_out`, `rate_limited`, `lost` and
-    /// `malformed`.
-    pub seen: u64,
-    /// Events printed completely.
-    pub emitted: u64,
-    /// Events counted in a summary.
-    pub aggregated: u64,
-    /// Events rejected by a filter.
-    pub filtered: u64,
-    /// Events left out by `--sample`, `--every` or `--on-change`.
-    pub sampled_out: u64,
-    /// Events left out by `--rate`, `--rate-per-conn` or `--count`.
-    pub rate_limited: u64,
-    /// Events lost: the buffer was full, the kernel skipped the program, or the output could not be written.
-    pub lost: u64,
-    /// Records received that are not valid.
-    pub malformed: u64,
-    /// Part of `lost`: the kernel skipped the program because it interrupted its own run on that CPU. A larger buffer does
-    /// not help.
-    pub recursion_misses: u64,
-    /// Part of `lost`: a filter needs the owner, which was evicted. Raise `--max-conns`.
-    pub lost_undecided: u64,
-}
-}
-
-impl Counts {
-    /// The sum that `seen` must equal.
-    #[must_use]
-    pub fn accounted(&self) -> u64 {
-        self.emitted
-            + self.aggregated
-            + self.filtered
-            + self.sampled_out
-            + self.rate_limited
-            + self.lost
-            + self.malformed
-    }
-
-    fn add(&mut self, other: &Counts) {
-        self.seen += other.seen;
-        self.emitted += other.emitted;
-        self.aggregated += other.aggregated;
-        self.filtered += other.filtered;
-        self.sampled_out += other.sampled_out;
-        self.rate_limited += other.rate_limited;
-        self.lost += other.lost;
-        self.malformed += other.malformed;
-        self.recursion_misses += other.recursion_misses;
-        self.lost_undecided += other.lost_undecided;
-    }
-}
+mod actions;
 
 documented! {
 /// Entries evicted from full maps.
@@ -142,7 +90,7 @@ pub struct OutputAccount {
     pub path: Option<String>,
     /// Why the output ended before the trace. Null if it did not.
     pub error: Option<String>,
-    /// Events that reached the output: the sum of `written`, `malformed` and `late_lost`.
+    /// Events, or rows of summaries, that reached the output: the sum of `written`, `malformed` and `late_lost`.
     pub received: u64,
     /// Events written completely.
     pub written: u64,
@@ -180,99 +128,70 @@ pub struct Accounting {
     pub late: u64,
     /// Entries evicted from full maps (raise `--max-conns`), idle ones first. Values that depend on them are null.
     pub evicted: Evicted,
-    /// The counters of each event type.
+    /// The counters of each event type whose events were to be printed.
     pub event_types: Vec<(&'static str, Counts)>,
+    /// The counters of each event type that a summary is made from.
+    pub aggregate: Vec<(&'static str, AggregateCounts)>,
+    /// The counters of each event type that was only counted.
+    pub count: Vec<(&'static str, CountCounts)>,
     /// The counters of each output, if there are several.
     pub outputs: Vec<OutputAccount>,
 }
 }
 
 impl Accounting {
-    /// The sum over all event types.
-    #[must_use]
-    pub fn total(&self) -> Counts {
-        let mut total = Counts::default();
-        for (_, counts) in &self.event_types {
-            total.add(counts);
-        }
-        total
-    }
-
     /// What even `--quiet` prints: losses are never hidden.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let total = self.total();
-        (total.lost > 0)
-            .then(|| format!("warning: {} of {} events were lost", total.lost, total.seen))
+        let (record, aggregate, count) =
+            (total(&self.event_types), total(&self.aggregate), total(&self.count));
+        let lost = [
+            (record.lost, record.seen),
+            (aggregate.lost, aggregate.seen),
+            (count.lost, count.seen),
+        ];
+        let (lost, seen) = lost.into_iter().max_by_key(|(lost, _)| *lost)?;
+        (lost > 0).then(|| format!("warning: {lost} of {seen} events were lost"))
     }
 
-    /// Text form: one line per event type, then notes.
+    /// Text form: for each action one line per event type, then notes.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let event_types =
-            self.event_types.iter().map(|(event_type, counts)| line(event_type, counts));
-        let late = (self.late > 0).then(|| {
-            format!(
+        let (mut lines, mut undecided) = (Vec::new(), 0);
+        add_lines(&self.count, &mut lines, &mut undecided);
+        add_lines(&self.aggregate, &mut lines, &mut undecided);
+        add_lines(&self.event_types, &mut lines, &mut undecided);
+        lines.extend(self.outputs.iter().map(OutputAccount::line));
+        if self.late > 0 {
+            lines.push(format!(
                 "note: {} events came too late to be sorted: sort the output by mono_ns",
                 self.late
-            )
-        });
-        let undecided = self.total().lost_undecided;
-        let undecided = (undecided > 0).then(|| {
-            format!(
+            ));
+        }
+        if undecided > 0 {
+            lines.push(format!(
                 "note: {undecided} of the lost events could not be filtered, as the owner of their connection was \
                  evicted: raise --max-conns"
-            )
-        });
-        let outputs = self.outputs.iter().map(OutputAccount::line);
-        event_types.chain(outputs).chain(late).chain(undecided).chain(self.evicted.line()).collect()
+            ));
+        }
+        lines.extend(self.evicted.line());
+        lines
     }
 }
 
-fn line(event_type: &str, counts: &Counts) -> String {
-    let parts = [
-        ("emitted", counts.emitted),
-        ("aggregated", counts.aggregated),
-        ("filtered", counts.filtered),
-        ("sampled out", counts.sampled_out),
-        ("rate limited", counts.rate_limited),
-        ("lost", counts.lost),
-        ("malformed", counts.malformed),
-    ];
-    let mut text = format!("{event_type}: {} seen", counts.seen);
-    let mut mark = " = ";
-    for (name, count) in parts {
-        let always = name == "lost" || (name == "emitted" && counts.aggregated == 0);
-        if count > 0 || always {
-            text += &format!("{mark}{count} {name}");
-            mark = " + ";
-        }
-    }
-    if counts.recursion_misses > 0 {
-        text += &format!(
-            "; {} of the lost are recursion misses (the kernel skipped a nested run)",
-            counts.recursion_misses
-        );
-    }
-    text
+/// The lines of an action. All actions have the same undecided events.
+fn add_lines<C: ActionCounts>(
+    event_types: &[(&'static str, C)],
+    lines: &mut Vec<String>,
+    undecided: &mut u64,
+) {
+    lines.extend(event_types.iter().map(|(event_type, counts)| counts.line(event_type)));
+    *undecided = total(event_types).lost_parts().1.max(*undecided);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_adds_up_and_leaves_out_zeros() {
-        let counts = Counts { seen: 10, emitted: 7, filtered: 3, ..Counts::default() };
-        assert_eq!(line("probe", &counts), "probe: 10 seen = 7 emitted + 3 filtered + 0 lost");
-        assert_eq!(counts.seen, counts.accounted());
-        let counts =
-            Counts { seen: 2, emitted: 1, lost: 1, recursion_misses: 1, ..Counts::default() };
-        assert!(
-            line("probe", &counts).starts_with("probe: 2 seen = 1 emitted + 1 lost; 1 of the lost")
-        );
-        assert_eq!(counts.seen, counts.accounted());
-    }
 
     #[test]
     fn an_output_has_its_own_line() {

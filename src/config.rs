@@ -188,9 +188,35 @@ pub enum Fields {
     Named(Vec<String>),
 }
 
+/// What the programs do with the events that match the filters; any of these together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// Count them.
+    pub count: bool,
+    /// Aggregate them, by `Config::summary`.
+    pub aggregate: bool,
+    /// Send each to the reader. Limits are of these only.
+    pub record: bool,
+}
+
+impl Default for Actions {
+    fn default() -> Self {
+        Actions { count: false, aggregate: false, record: true }
+    }
+}
+
+/// What an output has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    #[default]
+    Events,
+    Summaries,
+}
+
 /// One output: a format, and where it goes.
 #[derive(Clone, Debug)]
 pub struct Destination {
+    pub content: Content,
     pub format: &'static Format,
     /// `None`: standard output.
     pub path: Option<PathBuf>,
@@ -204,7 +230,8 @@ pub struct Destination {
 impl Destination {
     #[must_use]
     pub fn new(format: &'static Format, path: Option<PathBuf>) -> Self {
-        Destination { format, path, color: false, redraw: false, rows: None }
+        let content = Content::default();
+        Destination { content, format, path, color: false, redraw: false, rows: None }
     }
 }
 
@@ -273,8 +300,11 @@ pub struct Config {
     pub kernel_options: KernelOptions,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,
-    /// Aggregate events instead of printing them.
+    pub actions: Actions,
+    /// Which aggregates are made, by the programs or from records.
     pub summary: Option<SummaryOptions>,
+    /// Only connections in the gate are recorded, which has room for that many: see `loader::Gate`.
+    pub gate: Option<u32>,
 }
 
 /// A usage error, in one line.

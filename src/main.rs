@@ -44,7 +44,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         None => config(cli.trace).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Probe(args)) => config(*args).and_then(|c| cmd::probe::run(&c)),
         Some(Command::Events(args)) => {
-            config(args.trace).and_then(|c| cmd::events::run(c, &args.event_types, args.stack))
+            let (event_types, stack) = (args.event_types.clone(), args.stack);
+            let config = args.into_config().map_err(usage);
+            config.and_then(|c| cmd::events::run(c, &event_types, stack))
         }
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)

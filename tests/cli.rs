@@ -220,12 +220,35 @@ fn a_summary_has_no_events_to_choose_from() {
     }
     refused(&["top", "--sort", "name"], &["name", "retrans"]);
     refused(&["top", "--rows", "0"], &["0"]);
-    refused(&["top", "--every", "1s"], &["--every", "probe"]);
-    for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--rate", "1/s"]] {
+    for option in [&["-c", "5"][..], &["-a"], &["--every", "1s"], &["--rate", "1/s"]] {
         refused(&[&["top"], option].concat(), &["cannot be used", "`top`"]);
     }
     for option in [&["-c", "5"][..], &["-a"], &["--fields", "time"], &["--transport", "perfbuf"]] {
         refused(&[&["rtt"], option].concat(), &["cannot be used", "`rtt`"]);
+    }
+    refused(&["rtt", "--sample", "2"], &["cannot be used", "`rtt`"]);
+    refused(&["rtt", "--rate", "1/s"], &["cannot be used", "`rtt`"]);
+}
+
+#[test]
+fn events_of_a_summary_go_to_another_output() {
+    refused(&["cong", "--events", "jsonl=a"], &["--events needs --by"]);
+    refused(&["rtt", "--events", "jsonl"], &["standard output", "--events jsonl=FILE"]);
+    refused(&["rtt", "-o", "csv=a", "--events", "jsonl=a"], &["--events jsonl=a", "same file"]);
+    refused(&["rtt", "--events", "xml=a"], &["xml", "jsonl"]);
+    refused(&["rtt", "--events", "jsonl=a", "-c", "5"], &["--count"]);
+    refused(&["cong", "--by", "all", "--events", "csv=a", "--sample", "2"], &["--sample", "probe"]);
+    refused(&["top", "--events", "jsonl=a"], &["--events"]);
+}
+
+#[test]
+fn counters_alone_have_no_events() {
+    let options =
+        "--stack|-c 5|--format {mono_ns}|--rate 1/s|--fields time|--transport perfbuf|--buffer-size 1M";
+    for option in options.split('|') {
+        let args = format!("events state --counters-only {option}");
+        let name = option.split(' ').next().unwrap_or_default().trim_start_matches('-');
+        refused(&args.split(' ').collect::<Vec<_>>(), &[name, "--counters-only"]);
     }
 }
 

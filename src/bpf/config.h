@@ -20,10 +20,11 @@ struct tcc_reader {
 	__u64 zero; /* always 0: see unknown() */
 };
 
-/* What is done with the events of a type. */
+/* What is done with the events of a type that pass the filters; any of them together. */
 enum tcc_action {
-	TCC_RECORD = 1 << 0, /* each is a record to the reader */
-	TCC_AGGREGATE = 1 << 1, /* they are counted, or added up, in the kernel */
+	TCC_COUNT = 1 << 0, /* they are counted, and nothing else */
+	TCC_AGGREGATE = 1 << 1, /* they are added up by key in the kernel */
+	TCC_RECORD = 1 << 2, /* each is a record to the reader; the only action with limits and a gate */
 };
 
 /* What is kept of connections between events, for those that need it. */
@@ -142,7 +143,8 @@ struct tcc_config {
 	__u8 sees_returns; /* of `connect`: what the system call returns */
 	__u8 skips_nested; /* no program runs where it has interrupted itself: since 6.1 (05b24ff9b2cf) */
 	__u8 inferred; /* `cong_state` is inferred at other tracepoints */
-	__u8 unused[4];
+	__u8 gated; /* only connections in the gate are recorded */
+	__u8 unused[3];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

@@ -49,15 +49,15 @@ static __always_inline void load_dsack(struct dsack *out, const void *data)
 		__u8 event_type;
 		__u8 len;
 	} option;
-	struct header th;
-	__u32 at = sizeof(th) + 4, end; /* after the checksum and the urgent pointer */
+	struct tcp_header th;
+	__u32 at = TCP_LEN, end;
 	int i;
 
 	out->seq = 0;
 	out->end_seq = 0;
-	if (bpf_probe_read_kernel(&th, sizeof(th), data))
+	if (!read_tcp_header(&th, data))
 		return;
-	end = (th.doff >> 4) * 4;
+	end = tcp_header_len(&th);
 	for (i = 0; i < TCC_MAX_OPTIONS && at + TCPOLEN_SACK_BASE <= end; i++) {
 		if (bpf_probe_read_kernel(&option, sizeof(option), data + at) || option.event_type == TCPOPT_EOL)
 			return;

@@ -8,8 +8,10 @@
 #include "config.h"
 #include "maps.bpf.h"
 
-/* Events of that type are counted in place of records. */
+/* Which actions that type has. */
+#define COUNTS(type) (cfg.actions[TCC_EVENT_##type] & TCC_COUNT)
 #define AGGREGATES(type) (cfg.actions[TCC_EVENT_##type] & TCC_AGGREGATE)
+#define RECORDS(type) (cfg.actions[TCC_EVENT_##type] & TCC_RECORD)
 
 /*
  * A counter of this CPU's: an atomic add, because a nested run on the same CPU (see `scratch`) would otherwise fall

@@ -186,17 +186,25 @@ struct tcc_error {
 
 /*
  * Counters of one event type, on one CPU. `seen` is counted on entry and every other field on the way out, independently,
- * so that their sum is a check and not a definition.
+ * so that the sum of each action is a check and not a definition.
  */
 struct tcc_counters {
 	__u64 seen;
+	/* No action took it. */
 	__u64 filtered;
+	__u64 undecided; /* a filter needs the owner, which is not known */
+	__u64 unread; /* the socket or the packet cannot be read */
+	/* TCC_COUNT */
+	__u64 counted;
+	/* TCC_AGGREGATE */
+	__u64 aggregated;
+	__u64 overflow; /* of a key that found no row: in the one for all of those */
+	/* TCC_RECORD */
+	__u64 gated; /* of a connection that is not in the gate */
 	__u64 sampled_out;
 	__u64 rate_limited;
-	__u64 lost;
+	__u64 lost; /* the buffer is full */
 	__u64 submitted;
-	__u64 aggregated; /* counted in a summary, in place of a record */
-	__u64 undecided; /* a filter needs the owner, which is not known */
 };
 
 TCC_NO_PADDING(struct tcc_head, len);

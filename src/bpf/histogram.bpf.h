@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Events counted here in place of records to the reader. */
+/* Events counted here by key and value. */
 #ifndef __TCC_HISTOGRAM_BPF_H__
 #define __TCC_HISTOGRAM_BPF_H__
 
@@ -9,17 +9,21 @@
 #include "maps.bpf.h"
 #include "key.bpf.h"
 
-/* The key's row, made if need be; where there is no room for it, the one for all that have none. */
-static __always_inline struct tcc_histogram *histogram_of(const struct tcc_key *key)
+/* The key's row, made if need be; where there is no room for it, the one for all that have none, which is not its `own`. */
+static __always_inline struct tcc_histogram *histogram_of(const struct tcc_key *key, bool *own)
 {
 	struct tcc_histogram *row = bpf_map_lookup_elem(&histograms, key);
 	__u32 value = key->value;
 
+	*own = true;
 	if (row)
 		return row;
 	bpf_map_update_elem(&histograms, key, (const void *)&no_events, BPF_NOEXIST);
 	row = bpf_map_lookup_elem(&histograms, key);
-	return row ?: bpf_map_lookup_elem(&histogram_rest, &value);
+	if (row)
+		return row;
+	*own = false;
+	return bpf_map_lookup_elem(&histogram_rest, &value);
 }
 
 /* Unscaled as tcp_get_info() does; `unset` is what the kernel has before it knows. */
@@ -60,18 +64,21 @@ static __always_inline __u32 bucket_of(__u32 value)
 
 /*
  * Atomic adds: a nested run on the same CPU (see `scratch`) or, where CPUs share the rows, another CPU may be at the same
- * one. If two find a new extreme at the same time, one may be lost; the reader compares it with the buckets.
+ * one. If two find a new extreme at the same time, one may be lost; the reader compares it with the buckets. False: the key
+ * found no row of its own.
  */
 static __always_inline bool histogram_count(const struct tcc_key *key, bool known, __u32 value)
 {
-	struct tcc_histogram *row = histogram_of(key);
+	struct tcc_histogram *row;
 	__u32 bucket;
+	bool own;
 
+	row = histogram_of(key, &own);
 	if (!row)
 		return false;
 	if (!known) {
 		__sync_fetch_and_add(&row->unset, 1);
-		return true;
+		return own;
 	}
 	bucket = bucket_of(value);
 	barrier_var(bucket);
@@ -83,7 +90,7 @@ static __always_inline bool histogram_count(const struct tcc_key *key, bool know
 		row->max = value;
 	if (~value > row->not_min)
 		row->not_min = ~value;
-	return true;
+	return own;
 }
 
 /* A sample. */

@@ -47,8 +47,8 @@ struct packet {
 	__u8 framed; /* its link-layer header has been put on, or not taken off yet */
 };
 
-/* How a TCP header begins; flags as in the byte on the wire. */
-struct header {
+/* How a TCP header begins on the wire. */
+struct tcp_header {
 	__be16 source;
 	__be16 dest;
 	__be32 seq;
@@ -74,6 +74,34 @@ static __always_inline bool after(__u32 a, __u32 b)
 static __always_inline bool is_full(__u8 state)
 {
 	return state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV;
+}
+
+/* The only place where a TCP header is read. */
+static __always_inline bool read_tcp_header(struct tcp_header *th, const void *at)
+{
+	return !bpf_probe_read_kernel(th, sizeof(*th), at);
+}
+
+static __always_inline __u32 tcp_header_len(const struct tcp_header *th)
+{
+	return (th->doff >> 4) * 4;
+}
+
+/* Eight, and the one that was NS and is AE now. */
+static __always_inline __u16 tcp_header_flags(const struct tcp_header *th)
+{
+	return (th->doff & 1) << 8 | th->flags;
+}
+
+/* The TCP header at that place of the buffer, which is filled up to `tail`, and how much data is between it and `end`. */
+static __always_inline bool look_tcp(struct tcp_header *th, __u32 *data_len, unsigned char *head, __u32 at, __u32 tail,
+				     __u32 end)
+{
+	if (at + TCP_LEN > tail || !read_tcp_header(th, head + at))
+		return false;
+	at += tcp_header_len(th);
+	*data_len = end > at ? end - at : 0;
+	return true;
 }
 
 /* Where in the buffer TCP begins, and where it ends by what IP says (0: it does not). False: this is no TCP. */
@@ -125,33 +153,13 @@ static __always_inline bool look_ip6(struct packet *p, unsigned char *head, __u3
 	return true;
 }
 
-/* The TCP header; the payload ends with what IP says, as short frames are padded, or else with the buffer. */
-static __always_inline bool look_tcp(struct packet *p, unsigned char *head, __u32 at, __u32 tail, __u32 end)
-{
-	__be32 tcp[TCP_LEN / 4];
-	__u32 word;
-
-	if (at + TCP_LEN > tail || bpf_probe_read_kernel(tcp, sizeof(tcp), head + at))
-		return false;
-	word = bpf_ntohl(tcp[0]);
-	p->source = word >> 16;
-	p->dest = word;
-	p->seq = bpf_ntohl(tcp[1]);
-	p->ack_seq = bpf_ntohl(tcp[2]);
-	word = bpf_ntohl(tcp[3]);
-	/* Eight, and the one that was NS and is AE now. */
-	p->tcp_flags = word >> 16 & 0x1ff;
-	at += (word >> 28) * 4;
-	p->data_len = end > at ? end - at : 0;
-	return true;
-}
-
 /* Cheap for what is no TCP: it leaves after one load or two reads. */
 static __always_inline enum parse_result packet_parse(struct packet *p, struct sk_buff *skb, const bool typed)
 {
 	__be16 protocol = FOLLOW(typed, skb, protocol);
 	__u32 at = 0, tail, end = 0, tcp = 0, data;
 	struct skb_shared_info *shared;
+	struct tcp_header th;
 	unsigned char *head;
 	struct sock *sk;
 
@@ -182,8 +190,14 @@ static __always_inline enum parse_result packet_parse(struct packet *p, struct s
 	p->len = FOLLOW(typed, skb, len);
 	data = FOLLOW(typed, skb, data) - head;
 	p->framed = p->addressed && data < at;
-	if (!look_tcp(p, head, tcp, tail, end ? end : data + p->len))
+	/* The data ends with what IP says, as short frames are padded, or else with the packet. */
+	if (!look_tcp(&th, &p->data_len, head, tcp, tail, end ? end : data + p->len))
 		return PARSE_FAILED;
+	p->source = bpf_ntohs(th.source);
+	p->dest = bpf_ntohs(th.dest);
+	p->seq = bpf_ntohl(th.seq);
+	p->ack_seq = bpf_ntohl(th.ack_seq);
+	p->tcp_flags = tcp_header_flags(&th);
 	p->mark = FOLLOW(typed, skb, mark);
 	shared = (void *)(head + FOLLOW(typed, skb, end));
 	p->segs = BPF_CORE_READ(shared, gso_segs);

@@ -4,12 +4,20 @@ use anyhow::{Result, bail};
 
 use super::args::{TraceArgs, TransportArg};
 
-/// Options that limit the rate of events.
-pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 2] {
+/// Limits of printed events.
+pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 5] {
     [
         ("--rate", trace.limits.rate.is_some()),
         ("--rate-per-conn", trace.limits.rate_per_conn.is_some()),
+        ("--sample", trace.limits.sample.is_some()),
+        ("--every", trace.limits.every.is_some()),
+        ("--on-change", trace.limits.on_change),
     ]
+}
+
+/// Columns of printed events.
+pub(super) fn of_fields(trace: &TraceArgs) -> [(&'static str, bool); 2] {
+    [("--fields", !trace.output.fields.is_empty()), ("--all-fields", trace.output.all_fields)]
 }
 
 /// Options of the transport.

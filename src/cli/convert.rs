@@ -3,21 +3,27 @@
 use anyhow::{Result, bail};
 
 use super::args::{FilterArgs, ReaderArg, TimeArg, TraceArgs, TransportArg};
+use super::outputs::OutputArg;
 use super::parse::Follow;
 use super::template::LineTemplate;
 use super::{resolve, zone};
 use crate::config::{
-    Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader, TimeMode,
-    Transport,
+    Actions, Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader,
+    TimeMode, Transport,
 };
 
 impl TraceArgs {
     /// Checks what clap cannot, and looks up names.
     pub fn into_config(self) -> Result<Config> {
+        self.into_config_with(None)
+    }
+
+    /// The same of a summary, with outputs for its events.
+    pub(super) fn into_config_with(self, events: Option<&[OutputArg]>) -> Result<Config> {
         if self.command.first().is_some_and(|program| program.is_empty()) {
             bail!("the command after `--` is empty; name a program");
         }
-        let destinations = self.output.destinations()?;
+        let destinations = self.output.destinations(events)?;
         let template = self.output.format;
         let names = template.as_ref().map_or(self.output.fields, LineTemplate::names);
         let fields = match (self.output.all_fields, names) {
@@ -79,7 +85,9 @@ impl TraceArgs {
                 nice: self.kernel_options.nice,
             },
             command: self.command,
+            actions: Actions::default(),
             summary: None,
+            gate: None,
         })
     }
 }

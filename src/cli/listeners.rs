@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
+use super::aggregated::aggregated;
 use super::args::TraceArgs;
-use super::conflicts::{of_limits, refuse};
 use super::outputs::tables_on_screen;
 use super::parse;
-use super::summary::{HEADING, SCREEN, aggregated};
+use super::summary::{HEADING, SCREEN};
 use crate::config::Config;
 use crate::config::summary::{Listeners, RowOptions, SummaryOptions};
 use crate::summary::listeners;
@@ -31,14 +31,13 @@ pub struct ListenersArgs {
 
 impl ListenersArgs {
     pub fn into_config(self) -> Result<Config> {
-        refuse("listeners", &of_limits(&self.trace))?;
         let rows = self.rows.map(|rows| rows as usize);
         let summarise = SummaryOptions {
             interval: Some(self.interval),
             aggregate: &listeners::AGGREGATE,
             rows: RowOptions::Listeners(Listeners { rows }),
         };
-        let mut config = aggregated(self.trace, "listeners", summarise)?;
+        let mut config = aggregated(self.trace, "listeners", summarise, &[])?;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)
     }

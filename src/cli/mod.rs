@@ -1,6 +1,7 @@
 //! The command line: clap's types here, shared options in `args`, help in `help`, checks and lookups in the other modules. The
 //! rest of the program sees [`Config`](crate::config::Config) only.
 
+mod aggregated;
 mod args;
 mod conflicts;
 mod convert;
@@ -20,12 +21,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
+use crate::config::Config;
 use crate::events::EVENT_TYPES;
 
 /// TCP congestion-control tracing for Linux.
@@ -87,9 +91,9 @@ pub enum Command {
     Events(Box<EventsArgs>),
     /// Show retransmissions and why they were sent (tcpretrans).
     ///
-    /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events. The
-    /// options --count, --fields, --all-fields, --format, --transport and --buffer-size cannot be used then. A row takes 0.2 kB;
-    /// there are 8192 unless --max-rows says otherwise. With --interval, rows that were idle for one interval are removed once
+    /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events; with
+    /// --events, the events go to another output. Without that, options of printed events cannot be used: limits such as --rate,
+    /// --fields, --all-fields, --transport, --buffer-size. A row takes 0.2 kB; there are 8192 unless --max-rows says otherwise. With --interval, rows that were idle for one interval are removed once
     /// half of the rows are in use. Keys that find no row share one.
     Retrans(Box<RetransArgs>),
     /// Show RSTs sent and received, and why.
@@ -99,14 +103,14 @@ pub enum Command {
     /// With --by, adds up the time in each state in the kernel and prints one row per key instead of events. A connection's time
     /// runs from its start to its end, or to the end of the interval printed. If it was open before the trace, the time in its first state
     /// is unknown: it is counted in UNKN and not in the sums. With --interval, rows are printed only for connections that
-    /// changed state or were not in Open. The options --count, --rate, --rate-per-conn, --fields, --all-fields, --format, --transport
-    /// and --buffer-size cannot be used with --by.
+    /// changed state or were not in Open. With --events, the events go to another output. Without that, options of printed events
+    /// cannot be used with --by: limits such as --rate, --fields, --all-fields, --transport, --buffer-size.
     Cong(Box<CongArgs>),
     /// Print histograms of round-trip times, with percentiles (tcprtt).
     ///
-    /// Counts in the kernel the samples that `probe` would print, with the same filters and limits. With --interval, each
-    /// histogram covers one interval. The options --count, --fields, --all-fields, --format, --transport and --buffer-size
-    /// cannot be used. A row takes 3.7 kB; there are 8192 for --by conn, ports and peers, else 256 per CPU. Rows that were idle
+    /// Counts in the kernel the samples that `probe` would print without limits, with the same filters. With --interval, each
+    /// histogram covers one interval. With --events, the samples go to another output. Without that, options of printed events
+    /// cannot be used: limits such as --rate or --sample, --fields, --all-fields, --transport, --buffer-size. A row takes 3.7 kB; there are 8192 for --by conn, ports and peers, else 256 per CPU. Rows that were idle
     /// for one interval are removed once half of the rows are in use. Keys that find no row share one.
     Rtt(Box<RttArgs>),
     /// Show the busiest connections in each interval (tcptop).
@@ -136,8 +140,8 @@ pub enum Command {
     ///
     /// Measures connect() on the client, and the handshake and the wait in the accept queue on the server. With --histogram
     /// or --by, counts connections in the kernel and prints histograms with percentiles instead of events; failed opens have
-    /// their own. The options --count, --fields, --all-fields, --format, --transport and --buffer-size cannot be used then. A
-    /// row takes 3.7 kB; with --by there are 8192.
+    /// their own. With --events, the events go to another output. Without that, options of printed events cannot be used then:
+    /// limits such as --rate, --fields, --all-fields, --transport, --buffer-size. A row takes 3.7 kB; with --by there are 8192.
     Connlat(Box<ConnlatArgs>),
     /// Show TCP packets dropped by the kernel, and why (tcpdrop).
     Drop(Box<DropArgs>),
@@ -205,8 +209,23 @@ pub struct EventsArgs {
     /// Include the kernel stack (`drop` only).
     #[arg(long, help_heading = "Output")]
     pub stack: bool,
+    /// Count the events in the kernel and print only their counters.
+    ///
+    /// They are printed at the end, at each --stats, and on SIGUSR1. This costs least: no event is read or sent to user space.
+    #[arg(long, help_heading = "Output")]
+    pub counters_only: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
+}
+
+impl EventsArgs {
+    pub fn into_config(self) -> Result<Config> {
+        if self.counters_only {
+            only_counted(self.trace, self.stack)
+        } else {
+            self.trace.into_config()
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
 use super::args::{ColorArg, OutputArgs};
-use crate::config::{Config, Destination};
+use crate::config::{Config, Content, Destination};
 use crate::escape;
 use crate::sink::{FORMATS, Format};
 
@@ -67,26 +67,36 @@ impl OutputArgs {
         self.output.iter().any(|output| output.format.is_text)
     }
 
-    /// The outputs, of which two must not go to the same place.
-    pub fn destinations(&self) -> Result<Vec<Destination>> {
-        for (i, output) in self.output.iter().enumerate() {
+    /// The outputs, of which two must not go to the same place; of a summary, those of its `events` too.
+    pub fn destinations(&self, events: Option<&[OutputArg]>) -> Result<Vec<Destination>> {
+        let content = if events.is_some() { Content::Summaries } else { Content::Events };
+        let all = self.output.iter().map(|output| ("-o", content, output));
+        let events = events.into_iter().flatten();
+        let all = all.chain(events.map(|output| ("--events", Content::Events, output)));
+        let all: Vec<(&str, Content, &OutputArg)> = all.collect();
+        for (i, (option, _, output)) in all.iter().enumerate() {
+            let two = format!("{option} {}", name(output));
             if output.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-                bail!("-o {}: empty path; name a file after `=`", name(output));
+                bail!("{two}: empty path; name a file after `=`");
             }
-            if let Some(other) = self.output[..i].iter().find(|other| other.path == output.path) {
-                let (one, two) = (name(other), name(output));
+            if let Some((other, _, one)) = all[..i].iter().find(|(.., one)| one.path == output.path)
+            {
+                let one = format!("{other} {}", name(one));
                 match &output.path {
                     None => bail!(
-                        "-o {one} and -o {two} both write to standard output; give one of them a file: -o {}=FILE",
+                        "{one} and {two} both write to standard output; give one of them a file: {option} {}=FILE",
                         output.format.name
                     ),
-                    Some(_) => bail!(
-                        "-o {one} and -o {two} write to the same file; give each output its own path"
-                    ),
+                    Some(_) => {
+                        bail!(
+                            "{one} and {two} write to the same file; give each output its own path"
+                        )
+                    }
                 }
             }
         }
-        let destination = |output: &OutputArg| Destination {
+        let destination = |(_, content, output): &(&str, Content, &OutputArg)| Destination {
+            content: *content,
             color: output.format.is_text
                 && match self.color {
                     ColorArg::Always => true,
@@ -95,7 +105,7 @@ impl OutputArgs {
                 },
             ..Destination::new(output.format, output.path.clone())
         };
-        Ok(self.output.iter().map(destination).collect())
+        Ok(all.iter().map(destination).collect())
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
+use super::aggregated::{aggregated, in_kernel};
 use super::args::TraceArgs;
-use super::conflicts::{of_limits, of_records, refuse};
-use super::outputs::tables_on_screen;
+use super::outputs::{OutputArg, OutputParser, tables_on_screen};
 use super::{Side, parse};
 use crate::config::Config;
 use crate::config::summary::{
@@ -49,6 +49,12 @@ pub struct RowArgs {
     /// Maximum number of rows; the rest is counted in one row.
     #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), help_heading = HEADING)]
     pub max_rows: Option<u32>,
+    /// Also print the events themselves, to another output than the summary: jsonl=events.jsonl.
+    ///
+    /// FORMAT or FORMAT=PATH as for --output; repeatable. Limits such as --rate or --sample, and --fields, are of these events:
+    /// the summary counts all that match the filters.
+    #[arg(long, value_name = "FORMAT", value_parser = OutputParser, help_heading = HEADING)]
+    pub events: Vec<OutputArg>,
 }
 
 #[derive(Args, Debug)]
@@ -107,9 +113,6 @@ pub struct CongArgs {
 
 impl CongArgs {
     pub fn into_config(self) -> Result<Config> {
-        if !self.by.is_empty() {
-            refuse("cong --by", &of_limits(&self.trace))?;
-        }
         let mut config = into_sums(self.by, &self.rows, self.trace, &cong::AGGREGATE)?;
         config.kernel_options.inferred = self.inferred;
         Ok(config)
@@ -133,16 +136,13 @@ fn into_sums(
         };
     }
     let command = format!("{} --by", aggregate.command);
-    refuse(&command, &of_records(&trace))?;
     let mut keys = rows.keys(&by)?;
     // A connection's last segments, and on some kernels its first, are retransmitted without a cookie.
     keys.by.iter_mut().filter(|by| **by == By::Conn).for_each(|by| *by = By::Ends);
     let sums = Sums { keys, max_rows: rows.max_rows.unwrap_or(ROWS) };
     let summarise =
         SummaryOptions { interval: rows.interval, aggregate, rows: RowOptions::Sums(sums) };
-    let mut config = aggregated(trace, &command, summarise)?;
-    config.kernel_options.buffer_size = Some(SMALLEST_BUFFER);
-    Ok(config)
+    in_kernel(trace, &command, summarise, &rows.events)
 }
 
 /// Default number of rows of sums.
@@ -156,6 +156,7 @@ impl RowArgs {
             ("--prefix6", self.prefix6.is_some()),
             ("--interval", self.interval.is_some()),
             ("--max-rows", self.max_rows.is_some()),
+            ("--events", !self.events.is_empty()),
         ];
         options.iter().find(|(_, given)| *given).map(|(option, _)| *option)
     }
@@ -210,7 +211,6 @@ pub enum SortArg {
 
 impl TopArgs {
     pub fn into_config(self) -> Result<Config> {
-        refuse("top", &of_limits(&self.trace))?;
         let sort = match self.sort {
             SortArg::All => Sort::All,
             SortArg::Tx => Sort::Tx,
@@ -224,7 +224,7 @@ impl TopArgs {
             aggregate: &top::AGGREGATE,
             rows: RowOptions::Connections(Top { sort, rows }),
         };
-        let mut config = aggregated(self.trace, "top", summarise)?;
+        let mut config = aggregated(self.trace, "top", summarise, &[])?;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)
     }
@@ -299,7 +299,7 @@ impl RttArgs {
             aggregate: &rtt::AGGREGATE,
             rows: RowOptions::Histograms(histograms),
         };
-        into_histograms("rtt", summarise, self.trace)
+        in_kernel(self.trace, "rtt", summarise, &self.rows.events)
     }
 }
 
@@ -329,7 +329,7 @@ impl ConnlatArgs {
             aggregate: &connlat::AGGREGATE,
             rows: RowOptions::Histograms(histograms),
         };
-        into_histograms("connlat --histogram", summarise, self.trace)
+        in_kernel(self.trace, "connlat --histogram", summarise, &self.rows.events)
     }
 }
 
@@ -341,13 +341,6 @@ fn scale(unit: Option<UnitArg>, trace: &TraceArgs) -> Result<Scale> {
         Some(UnitArg::Ms) => Scale::Milliseconds,
         Some(UnitArg::Us) | None => Scale::Microseconds,
     })
-}
-
-fn into_histograms(command: &str, summarise: SummaryOptions, trace: TraceArgs) -> Result<Config> {
-    refuse(command, &of_records(&trace))?;
-    let mut config = aggregated(trace, command, summarise)?;
-    config.kernel_options.buffer_size = Some(SMALLEST_BUFFER);
-    Ok(config)
 }
 
 fn key(by: ByArg) -> Option<By> {
@@ -362,24 +355,4 @@ fn key(by: ByArg) -> Option<By> {
         ByArg::Netns => By::Netns,
         ByArg::Cc => By::Cc,
     })
-}
-
-/// No event is sent through the buffer.
-const SMALLEST_BUFFER: u32 = 4096;
-
-pub(super) fn aggregated(
-    trace: TraceArgs,
-    command: &str,
-    summary: SummaryOptions,
-) -> Result<Config> {
-    let of_events = [
-        ("--count", trace.limits.count.is_some()),
-        ("--format", trace.output.format.is_some()),
-        ("--fields", !trace.output.fields.is_empty()),
-        ("--all-fields", trace.output.all_fields),
-    ];
-    refuse(command, &of_events)?;
-    let mut config = trace.into_config()?;
-    config.summary = Some(summary);
-    Ok(config)
 }

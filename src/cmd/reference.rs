@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, Command, CommandFactory};
 
 use super::schema::{ACCOUNTS, BUCKETS, INTERVAL, KEY, meaning, set};
-use crate::accounting::{Accounting, Counts, Evicted, OutputAccount};
+use crate::accounting::{Accounting, AggregateCounts, CountCounts, Counts, Evicted, OutputAccount};
 use crate::cli::Cli;
 use crate::events::ca::{ALGORITHMS, Algorithm};
 use crate::events::{EVENT_TYPES, EventType, common, socket};
@@ -198,9 +198,15 @@ fn accounting() -> String {
          | record | meaning |\n|---|---|\n",
     );
     rows("", ACCOUNTS, &mut page);
-    page += "\n## Counters\n\nOf all events, and of each event type under `event_types`.\n\n\
-        | field | meaning |\n|---|---|\n";
+    page += "\n## Counters of printed events\n\nOf all events, and of each event type under `event_types`. Absent if no events are \
+        printed.\n\n| field | meaning |\n|---|---|\n";
     rows("", Counts::DOCS, &mut page);
+    page += "\n## Counters of summaries\n\nOf all events that the summary is made from, and of each event type under \
+        `aggregate.event_types`. Absent without a summary.\n\n| field | meaning |\n|---|---|\n";
+    rows("aggregate.", AggregateCounts::DOCS, &mut page);
+    page += "\n## Counters of counted events\n\nOf all events, and of each event type under `count.event_types`. Absent \
+        without `--counters-only`.\n\n| field | meaning |\n|---|---|\n";
+    rows("count.", CountCounts::DOCS, &mut page);
     page += "\n## Run\n\n| field | meaning |\n|---|---|\n";
     rows("", Accounting::DOCS, &mut page);
     page += "\n## Outputs\n\nOf each output under `outputs`.\n\n| field | meaning |\n|---|---|\n";

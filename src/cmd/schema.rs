@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::accounting::{Accounting, Counts, Evicted, OutputAccount};
+use crate::accounting::{Accounting, AggregateCounts, CountCounts, Counts, Evicted, OutputAccount};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
@@ -201,6 +201,11 @@ fn counters(docs: &[(&str, &str)]) -> Map<String, Value> {
 
 fn account(name: &str, doc: &str) -> Value {
     let counts = counters(Counts::DOCS);
+    let optional = counts
+        .keys()
+        .cloned()
+        .chain(["event_types", "aggregate", "count", "outputs"].map(str::to_owned));
+    let optional: Vec<String> = optional.collect();
     let mut properties = counts.clone();
     properties.insert("type".into(), json!({ "const": name }));
     properties.insert(
@@ -210,10 +215,9 @@ fn account(name: &str, doc: &str) -> Value {
     for (name, doc) in Accounting::DOCS {
         let property = match *name {
             "evicted" => json!({ "type": "object", "properties": counters(Evicted::DOCS) }),
-            "event_types" => json!({
-                "type": "object",
-                "additionalProperties": { "type": "object", "properties": counts },
-            }),
+            "event_types" => of_event_types(&counts),
+            "aggregate" => of_action(&counters(AggregateCounts::DOCS)),
+            "count" => of_action(&counters(CountCounts::DOCS)),
             "outputs" => json!({ "type": "array", "items": output_account() }),
             _ => json!({ "type": "integer", "minimum": 0 }),
         };
@@ -224,10 +228,36 @@ fn account(name: &str, doc: &str) -> Value {
         "title": name,
         "description": doc,
         "type": "object",
-        // With one output, its counters are those of the event types.
-        "required": properties.keys().filter(|name| *name != "outputs").collect::<Vec<_>>(),
+        // Each action has its counters. With one output, its counters are those of the event types.
+        "required": properties.keys().filter(|name| !optional.contains(name)).collect::<Vec<_>>(),
         "properties": properties,
         "additionalProperties": false,
+    })
+}
+
+/// Counters of an action.
+fn of_action(counts: &Map<String, Value>) -> Value {
+    let mut properties = counts.clone();
+    properties.insert("event_types".into(), of_event_types(counts));
+    json!({
+        "type": "object",
+        "required": properties.keys().collect::<Vec<_>>(),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn of_event_types(counts: &Map<String, Value>) -> Value {
+    let counts = json!({
+        "type": "object",
+        "required": counts.keys().collect::<Vec<_>>(),
+        "properties": counts,
+        "additionalProperties": false,
+    });
+    json!({
+        "description": "The counters of each event type.",
+        "type": "object",
+        "additionalProperties": counts,
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod code;
 pub mod files;
 pub mod filters;
+pub mod gate;
 pub mod live;
 mod log;
 pub mod plan;
@@ -20,7 +21,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 pub use self::log::set_log;
 pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::types::CoreTypes;
-use crate::config::{Config, Reader, Transport};
+use crate::config::{Actions, Config, Reader, Transport};
 use crate::events::Tracker;
 use crate::events::fields::RecordLayout;
 use crate::kernel;
@@ -94,8 +95,7 @@ pub fn load<'o>(
     variant: &Variant,
     layout: &RecordLayout,
 ) -> Result<Loaded<'o>> {
-    let mut open = open(storage, types)?;
-    configure(&mut open, config, plan, variant, layout)?;
+    let open = open_variant(storage, types, config, plan, variant, layout)?;
     log::take_rejected();
     let skel = open.load().map_err(|error| {
         Refused(match log::take_rejected() {
@@ -107,6 +107,20 @@ pub fn load<'o>(
     let loaded = Loaded { skel };
     variant.programs.iter().try_for_each(|program| loaded.link_fallback(program))?;
     Ok(loaded)
+}
+
+/// Opens one variant: its programs, maps and constants as they will be loaded.
+pub fn open_variant<'o>(
+    storage: &'o mut MaybeUninit<OpenObject>,
+    types: &CoreTypes,
+    config: &Config,
+    plan: &Plan,
+    variant: &Variant,
+    layout: &RecordLayout,
+) -> Result<OpenTccTraceSkel<'o>> {
+    let mut open = open(storage, types)?;
+    configure(&mut open, config, plan, variant, layout)?;
+    Ok(open)
 }
 
 fn open<'o>(
@@ -251,6 +265,16 @@ fn program<'a>(skel: &'a TccTraceSkel<'_>, name: &str) -> Option<ProgramMut<'a>>
     skel.object().progs_mut().find(|program| program.name() == name)
 }
 
+fn action_bits(actions: Actions) -> u8 {
+    let bits = [
+        (actions.count, Action::TCC_COUNT),
+        (actions.aggregate, Action::TCC_AGGREGATE),
+        (actions.record, Action::TCC_RECORD),
+    ];
+    let bits = bits.iter().filter(|(on, _)| *on).fold(0, |bits, (_, action)| bits | action.0);
+    u8::try_from(bits).unwrap_or(u8::MAX)
+}
+
 fn configure(
     open: &mut OpenTccTraceSkel<'_>,
     config: &Config,
@@ -309,11 +333,10 @@ fn configure(
     cfg.inferred = variant.inferred.into();
     cfg.skips_nested = plan.skips_nested.into();
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
-    let counts = config.summary.as_ref().is_some_and(|summary| summary.aggregate.counts_events());
-    let action = if counts { Action::TCC_AGGREGATE } else { Action::TCC_RECORD };
+    cfg.gated = config.gate.is_some().into();
     for event_type in variant.event_types() {
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
-            *actions = u8::try_from(action.0).unwrap_or(u8::MAX);
+            *actions = action_bits(config.actions);
         }
     }
     cfg.stack = config.output.stack.into();
@@ -324,6 +347,8 @@ fn configure(
     let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
     summaries::size(open, config.summary.as_ref(), connections)?;
     let maps = &mut open.maps;
+    maps.gate.set_autocreate(config.gate.is_some())?;
+    maps.gate.set_max_entries(config.gate.unwrap_or(1))?;
     maps.events_ring.set_autocreate(ring)?;
     maps.events_perf.set_autocreate(!ring)?;
     maps.events_ring.set_max_entries(size)?;

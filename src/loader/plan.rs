@@ -27,8 +27,8 @@ pub struct Request {
     pub conn_snapshots: bool,
     /// Snapshots of the listening sockets are taken at each interval.
     pub listeners: bool,
-    /// Events are aggregated instead of printed.
-    pub aggregated: bool,
+    /// Events are counted or aggregated, and none is recorded.
+    pub unrecorded: bool,
     /// Times in congestion control states are summed, including a connection's first and last state.
     pub ca_state_times: bool,
     /// Infer event types from other tracepoints even if they have their own.

@@ -18,6 +18,7 @@ use self::reorder::{HOLD_NS, ReorderBuffer};
 use self::source::Source;
 use self::tee::{Failure, Tee};
 use crate::accounting::{Accounting, Evicted};
+use crate::config::Actions;
 use crate::decode::{self, Event};
 use crate::environment::Environment;
 use crate::events::ca::Layouts;
@@ -190,17 +191,31 @@ impl<'a> Pipeline<'a> {
     pub fn accounting(
         &self,
         stage: Stage,
+        actions: Actions,
         kernel: &[(&'static EventType, KernelCounts)],
         evicted: Evicted,
     ) -> Accounting {
-        let event_types = kernel.iter().map(|(event_type, counts)| {
-            (event_type.name, self.tallies[usize::from(event_type.number)].counts(stage, *counts))
-        });
         let duration_ns = self.clock.elapsed_ns();
         // Aggregated events have no order.
         let late = if self.aggregate.is_none() { self.reorder.borrow().late() } else { 0 };
         let outputs = self.tee.accounts();
-        Accounting { duration_ns, late, evicted, event_types: event_types.collect(), outputs }
+        let mut accounting =
+            Accounting { duration_ns, late, evicted, outputs, ..Default::default() };
+        for (EventType { name, number, .. }, counts) in kernel {
+            let tally = self.tallies[usize::from(*number)];
+            if actions.count {
+                accounting.count.push((name, counts.count(stage)));
+            }
+            if actions.aggregate {
+                accounting.aggregate.push((name, counts.aggregate(stage)));
+            }
+            if actions.record && self.aggregate.is_some() {
+                accounting.aggregate.push((name, tally.aggregate(stage, *counts)));
+            } else if actions.record {
+                accounting.event_types.push((name, tally.record(stage, *counts)));
+            }
+        }
+        accounting
     }
 
     /// Adds the accounting to the outputs.

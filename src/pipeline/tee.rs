@@ -1,4 +1,4 @@
-//! The outputs, each with its own sink, writer and counters. Every event goes to all of them.
+//! The outputs, each with its own sink, writer and counters. Every event goes to all that have events, every summary to the others.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use rustix::io::Errno;
 
 use crate::accounting::{Accounting, OutputAccount};
+use crate::config::Content;
 use crate::decode::Event;
 use crate::sink::{Sink, Stage};
 use crate::table::Moment;
@@ -13,6 +14,7 @@ use crate::table::summary::Summary;
 
 /// An output: a sink on its writer.
 pub struct Branch {
+    pub content: Content,
     /// Name of the format.
     pub format: &'static str,
     /// The file as it is printed; `None`: standard output.
@@ -25,6 +27,9 @@ pub struct Branch {
 /// An output, and what became of its events.
 struct State {
     branch: Branch,
+    /// Events, or rows of summaries, and among them records that are not valid.
+    received: u64,
+    malformed: u64,
     written: u64,
     /// What the sink has not written yet: where in the output each event ends, or each summary and its number of rows.
     unwritten: VecDeque<(u64, u32)>,
@@ -59,8 +64,6 @@ pub struct Tee {
     states: Vec<State>,
     /// Outputs that failed, in that order.
     failed: Vec<usize>,
-    received: u64,
-    malformed: u64,
     /// The event types of events that no output has written yet, in order.
     pending: VecDeque<usize>,
     /// The events that the pending ones follow.
@@ -72,6 +75,8 @@ impl Tee {
     pub fn new(branches: Vec<Branch>) -> Self {
         let state = |branch| State {
             branch,
+            received: 0,
+            malformed: 0,
             written: 0,
             unwritten: VecDeque::new(),
             error: None,
@@ -80,8 +85,6 @@ impl Tee {
         Tee {
             states: branches.into_iter().map(state).collect(),
             failed: Vec::new(),
-            received: 0,
-            malformed: 0,
             pending: VecDeque::new(),
             emitted: 0,
         }
@@ -89,15 +92,18 @@ impl Tee {
 
     /// Prints the headers.
     pub fn begin(&mut self) {
-        self.each(|sink| sink.begin().and_then(|()| sink.flush()));
+        self.each(None, |sink| sink.begin().and_then(|()| sink.flush()));
     }
 
     /// Prints an event; false if no output took it.
     pub fn event(&mut self, event: &Event<'_>) -> bool {
-        self.received += 1;
         let event_type = usize::from(event.event_type().number);
         let mut taken = false;
         for (index, state) in self.states.iter_mut().enumerate() {
+            if state.branch.content != Content::Events {
+                continue;
+            }
+            state.received += 1;
             if state.error.is_some() {
                 continue;
             }
@@ -120,16 +126,18 @@ impl Tee {
 
     /// Counts a record that is not valid.
     pub fn malformed(&mut self) {
-        self.received += 1;
-        self.malformed += 1;
+        for state in self.of(Content::Events) {
+            state.received += 1;
+            state.malformed += 1;
+        }
     }
 
     /// Prints a summary, whose rows count as events do.
     pub fn summary(&mut self, summary: &Summary<'_>) {
         let rows = u32::try_from(summary.lines.len()).unwrap_or(u32::MAX);
-        self.received += u64::from(rows);
-        self.each(|sink| sink.summary(summary));
-        for state in self.states.iter_mut().filter(|state| state.error.is_none()) {
+        self.of(Content::Summaries).for_each(|state| state.received += u64::from(rows));
+        self.each(Some(Content::Summaries), |sink| sink.summary(summary));
+        for state in self.of(Content::Summaries).filter(|state| state.error.is_none()) {
             state.unwritten.push_back((state.branch.sink.progress().made, rows));
         }
         self.flush();
@@ -137,11 +145,11 @@ impl Tee {
 
     /// Adds the accounting to the outputs.
     pub fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) {
-        self.each(|sink| sink.account(stage, now, accounting).and_then(|()| sink.flush()));
+        self.each(None, |sink| sink.account(stage, now, accounting).and_then(|()| sink.flush()));
     }
 
     pub fn flush(&mut self) {
-        self.each(|sink| sink.flush());
+        self.each(None, |sink| sink.flush());
     }
 
     /// An output's reader went away.
@@ -154,10 +162,19 @@ impl Tee {
         }
     }
 
-    /// For each output that has not failed; keeps the first error, which ends it.
-    fn each(&mut self, mut write: impl FnMut(&mut dyn Sink) -> io::Result<()>) {
+    fn of(&mut self, content: Content) -> impl Iterator<Item = &mut State> {
+        self.states.iter_mut().filter(move |state| state.branch.content == content)
+    }
+
+    /// For each output that has not failed, or those of that content; keeps the first error, which ends it.
+    fn each(
+        &mut self,
+        content: Option<Content>,
+        mut write: impl FnMut(&mut dyn Sink) -> io::Result<()>,
+    ) {
         for (index, state) in self.states.iter_mut().enumerate() {
-            if state.error.is_some() {
+            let other = content.is_some_and(|content| state.branch.content != content);
+            if other || state.error.is_some() {
                 continue;
             }
             let result = write(&mut *state.branch.sink);
@@ -171,7 +188,7 @@ impl Tee {
 
     /// Passes on the event types of the events that an output has written since the last call.
     pub fn take_emitted(&mut self, mut emit: impl FnMut(usize)) {
-        let written = self.states.iter().map(|state| state.written).max().unwrap_or(0);
+        let written = self.of(Content::Events).map(|state| state.written).max().unwrap_or(0);
         while self.emitted < written
             && let Some(event_type) = self.pending.pop_front()
         {
@@ -216,10 +233,10 @@ impl Tee {
             format: state.branch.format,
             path: state.branch.path.clone(),
             error: state.error.as_ref().map(ToString::to_string),
-            received: self.received,
+            received: state.received,
             written: state.written,
-            malformed: self.malformed,
-            late_lost: self.received.saturating_sub(state.written + self.malformed),
+            malformed: state.malformed,
+            late_lost: state.received.saturating_sub(state.written + state.malformed),
         };
         self.states.iter().map(account).collect()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::tee::Branch;
 use super::*;
-use crate::config::TimeMode;
+use crate::config::{Content, TimeMode};
 use crate::events::state;
 use crate::sink::text::Layout;
 use crate::sink::{Columns, jsonl};
@@ -92,6 +92,7 @@ fn output(disk: &Disk, path: Option<&str>, essential: bool) -> Branch {
     };
     let columns = Columns { tables: vec![table], header: false, layout: Layout::default() };
     Branch {
+        content: Content::Events,
         format: "jsonl",
         path: path.map(str::to_owned),
         essential,
@@ -110,7 +111,8 @@ fn source(pipeline: &Pipeline<'_>, batches: Vec<Vec<Vec<u8>>>) -> Recorded {
 
 fn end(pipeline: &Pipeline<'_>, submitted: u64) -> Accounting {
     let kernel = KernelCounts { seen: submitted, submitted, ..KernelCounts::default() };
-    pipeline.accounting(Stage::End, &[(&state::EVENT_TYPE, kernel)], Evicted::default())
+    let kernel = [(&state::EVENT_TYPE, kernel)];
+    pipeline.accounting(Stage::End, Actions::default(), &kernel, Evicted::default())
 }
 
 #[test]
@@ -173,4 +175,21 @@ fn a_failure_of_an_essential_output_or_of_the_last_one_ends_the_run() {
         let (_, counts) = end(&pipeline, 6).event_types[0];
         assert_eq!((counts.emitted, counts.lost), (two.lines().len() as u64, 6 - counts.emitted));
     }
+}
+
+#[test]
+fn an_output_of_summaries_has_no_events() {
+    let disks = [Disk::new(usize::MAX), Disk::new(usize::MAX)];
+    let mut summaries = output(&disks[0], None, true);
+    summaries.content = Content::Summaries;
+    let mut pipeline = pipeline(vec![summaries, output(&disks[1], Some("events"), false)], None);
+    let broken = record(3)[..20].to_vec();
+    pipeline.drain(&source(&pipeline, vec![vec![record(1), record(2), broken]])).unwrap();
+    pipeline.flush();
+    assert_eq!((disks[0].lines().len(), disks[1].lines().len()), (0, 2));
+    let accounting = end(&pipeline, 2);
+    let counts = accounting.outputs.iter().map(|of| (of.received, of.written, of.malformed));
+    assert_eq!(counts.collect::<Vec<_>>(), [(0, 0, 0), (3, 2, 1)]);
+    let (_, counts) = accounting.event_types[0];
+    assert_eq!((counts.emitted, counts.lost), (2, 0));
 }

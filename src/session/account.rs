@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::output;
 use super::trace::Trace;
-use crate::accounting::Evicted;
+use crate::accounting::{AggregateCounts, Evicted, total};
 use crate::events::{EventType, after_group};
 use crate::loader::Role;
 use crate::pipeline::source::Source;
@@ -38,7 +38,7 @@ impl Trace<'_, '_> {
             // If they cannot be read, `account` fails.
             let cpus = summary::cpus(&self.loaded.skel).unwrap_or_default();
             let mut counts = self.event_types().map(|of| summary::counters(&cpus, of));
-            if !counts.any(|counts| counts.running() > 0) {
+            if !counts.any(|counts| counts.running(self.config.actions) > 0) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -56,7 +56,7 @@ impl Trace<'_, '_> {
             self.resolve_undecided(event_type, &mut type_counts, &evicted);
             counts.push((event_type, type_counts));
         }
-        let accounting = pipeline.accounting(stage, &counts, evicted);
+        let accounting = pipeline.accounting(stage, self.config.actions, &counts, evicted);
         pipeline.account(stage, &accounting);
         self.report_failures(pipeline);
         if !self.config.output.quiet {
@@ -68,7 +68,8 @@ impl Trace<'_, '_> {
         if let (Some(aggregate), Stage::End) = (&self.aggregate, stage) {
             // Intervals and totals are counted separately, and both must have every event.
             let aggregate = aggregate.borrow();
-            let aggregated = accounting.total().aggregated;
+            let AggregateCounts { aggregated, overflow, .. } = total(&accounting.aggregate);
+            let aggregated = aggregated + overflow;
             let counts = [aggregate.events_reported(), aggregate.events_counted()];
             if let Some(wrong) = counts.iter().find(|count| **count != aggregated) {
                 output::print_line(&format!(
@@ -110,7 +111,8 @@ impl Trace<'_, '_> {
     fn settled(&self) -> Result<Vec<Cpu>> {
         let mut cpus = summary::cpus(&self.loaded.skel)?;
         for _ in 0..SETTLE_TRIES {
-            if self.event_types().all(|of| summary::counters(&cpus, of).running() == 0) {
+            let actions = self.config.actions;
+            if self.event_types().all(|of| summary::counters(&cpus, of).running(actions) == 0) {
                 break;
             }
             cpus = summary::cpus(&self.loaded.skel)?;

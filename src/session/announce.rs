@@ -2,6 +2,7 @@
 
 use super::output;
 use super::trace::Trace;
+use crate::config::Actions;
 use crate::loader::KERNEL_CLOCK;
 use crate::loader::live::whole_size;
 
@@ -29,9 +30,16 @@ impl Trace<'_, '_> {
         } else {
             format!("{} KiB", size >> 10)
         };
+        let buffer = format!("{} of {unit}", self.plan.transport.name());
         let way = match &self.config.summary {
+            Some(summary)
+                if self.config.actions == Actions { aggregate: true, ..Actions::default() } =>
+            {
+                format!("{}; {buffer}", summary.aggregate.method())
+            }
             Some(summary) => summary.aggregate.method().to_owned(),
-            None => format!("{} of {unit}", self.plan.transport.name()),
+            None if !self.config.actions.record => "counted in the kernel".to_owned(),
+            None => buffer,
         };
         output::print_line(&format!(
             "tracing {} (reader {}, {way}); Ctrl-C ends it",

@@ -116,6 +116,7 @@ impl Opened<'_> {
         let Opened { destination, writer } = self;
         let alone = output.destinations.len() == 1;
         Ok(Branch {
+            content: destination.content,
             format: destination.format.name,
             path: destination.path.as_ref().map(escape::path),
             essential: output.strict || alone || destination.path.is_none(),

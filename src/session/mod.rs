@@ -47,13 +47,13 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     // The verifier's messages contain kernel addresses.
     loader::set_log(config.output.verbose && !privilege::elevated());
     // Usage errors come first, and need no privileges.
-    let selection = match &config.summary {
-        Some(summary) => {
-            let aggregate = summary.aggregate;
-            let owner = aggregate.reads_connections() || aggregate.reads_listeners();
-            Selection { owner, ..Selection::default() }
-        }
-        None => columns::select(event_types, &config.output, |member| kernel.has_member(member))?,
+    let selection = if prints_events(config) {
+        columns::select(event_types, &config.output, |member| kernel.has_member(member))?
+    } else {
+        // Tables of sockets have their owners.
+        let owner =
+            config.summary.as_ref().is_some_and(|summary| !summary.aggregate.counts_events());
+        Selection { owner, ..Selection::default() }
     };
     check_limits(config, event_types)?;
     let plan = plan(&request(config, event_types, &selection), &features(&kernel));
@@ -143,6 +143,12 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     bail!("no reader works on this kernel: {}{hint}{namespace}", refused.join("; "))
 }
 
+/// Whether events are printed, and not only taken by an aggregate.
+fn prints_events(config: &Config) -> bool {
+    let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
+    config.actions.record && aggregate.is_none_or(AggregateType::counts_events)
+}
+
 /// Sampling applies to `probe` only.
 fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<()> {
     let limits = &config.limits;
@@ -182,7 +188,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
-        aggregated: aggregate.is_some(),
+        unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
         inferred: config.kernel_options.inferred,
         list_open: config.event_filters.list_open,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::columns::Selection;
-use crate::config::{Destination, Fields, Output};
+use crate::config::{Content, Destination, Fields, Output};
 use crate::events::{EventType, View};
 use crate::sink::template::{EVENT_TYPE, Template};
 use crate::sink::text::{Cell, CellPart, Layout};
@@ -18,6 +18,9 @@ pub fn sink_into<W: Write + 'static>(
     output: &Output,
     selection: &Selection,
 ) -> Box<dyn Sink> {
+    // Summaries bring their own columns.
+    let none = Selection::default();
+    let selection = if destination.content == Content::Events { selection } else { &none };
     let tables: Vec<ColumnSet> = selection.tables.iter().map(|(_, table)| table.clone()).collect();
     if let Some(template) = &output.template {
         return Box::new(Template::new(out, &tables, template));

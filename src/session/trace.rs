@@ -49,7 +49,8 @@ impl Trace<'_, '_> {
         self.set_clock();
         let clock = Clock::new(output.time);
         environment.clock = clock.reading();
-        let aggregate = self.aggregate.as_ref();
+        // Others are made by the programs, and records are printed.
+        let aggregate = self.aggregate.as_ref().filter(|_| !self.config.actions.aggregate);
         let aggregate = aggregate.map(|aggregate| -> Aggregator<'_> {
             Box::new(|bytes| aggregate.borrow_mut().record(bytes))
         });

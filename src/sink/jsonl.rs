@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 use super::out::Out;
 use super::plan::{Builder, Plans, Syntax, Writer};
 use super::time::TimeFormat;
 use super::{Format, Progress, Sink, Stage};
-use crate::accounting::Accounting;
+use crate::accounting::{Accounting, ActionCounts, total};
 use crate::decode::Event;
 use crate::escape;
 use crate::symbols::Symbols;
@@ -119,15 +121,20 @@ impl<W: Write> Sink for Jsonl<W> {
         write!(out, ",\"late\":{}", accounting.late)?;
         out.extend_from_slice(b",\"evicted\":");
         serde_json::to_writer(&mut *out, &accounting.evicted)?;
-        // The totals are inlined: `{…}` without its braces.
-        let total = serde_json::to_string(&accounting.total())?;
-        write!(out, ",{}", total.trim_matches(['{', '}']))?;
-        out.extend_from_slice(b",\"event_types\":{");
-        for (i, (event_type, counts)) in accounting.event_types.iter().enumerate() {
-            write!(out, "{}\"{event_type}\":", if i == 0 { "" } else { "," })?;
-            serde_json::to_writer(&mut *out, counts)?;
+        if !accounting.event_types.is_empty() {
+            out.push(b',');
+            write_counts(&accounting.event_types, out)?;
         }
-        out.push(b'}');
+        if !accounting.aggregate.is_empty() {
+            out.extend_from_slice(b",\"aggregate\":{");
+            write_counts(&accounting.aggregate, out)?;
+            out.push(b'}');
+        }
+        if !accounting.count.is_empty() {
+            out.extend_from_slice(b",\"count\":{");
+            write_counts(&accounting.count, out)?;
+            out.push(b'}');
+        }
         if !accounting.outputs.is_empty() {
             out.extend_from_slice(b",\"outputs\":");
             serde_json::to_writer(&mut *out, &accounting.outputs)?;
@@ -183,6 +190,21 @@ impl<W: Write> Jsonl<W> {
         out.extend_from_slice(b"}\n");
         Ok(())
     }
+}
+
+/// The members of an action: the totals, and `event_types`.
+fn write_counts<C: ActionCounts + Serialize>(
+    event_types: &[(&'static str, C)],
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    let total = serde_json::to_string(&total(event_types))?;
+    write!(out, "{},\"event_types\":{{", total.trim_matches(['{', '}']))?;
+    for (i, (event_type, counts)) in event_types.iter().enumerate() {
+        write!(out, "{}\"{event_type}\":", if i == 0 { "" } else { "," })?;
+        serde_json::to_writer(&mut *out, counts)?;
+    }
+    out.push(b'}');
+    Ok(())
 }
 
 fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {

@@ -48,12 +48,16 @@ pub fn counters(cpus: &[Cpu], event_type: &EventType) -> KernelCounts {
         for n in cpu.counters.get(number).into_iter().chain(fallback) {
             sum.seen += n.seen;
             sum.filtered += n.filtered;
+            sum.undecided += n.undecided;
+            sum.unread += n.unread;
+            sum.counted += n.counted;
+            sum.aggregated += n.aggregated;
+            sum.overflow += n.overflow;
+            sum.gated += n.gated;
             sum.sampled_out += n.sampled_out;
             sum.rate_limited += n.rate_limited;
             sum.lost += n.lost;
             sum.submitted += n.submitted;
-            sum.aggregated += n.aggregated;
-            sum.undecided += n.undecided;
         }
     }
     sum

@@ -222,7 +222,7 @@ fn check_histograms(reader: &str) {
         };
         // An event that was hidden, or whose program was skipped, makes it another turn.
         let reported = others.iter().zip(CASES).all(|(trace, case)| {
-            u64_of(&trace.end, "lost") == 0 && trace.aggregated() == counted(case.3)
+            u64_of(&trace.end["aggregate"], "lost") == 0 && trace.aggregated() == counted(case.3)
         });
         let whole = ESTABLISHED + REFUSED + 1 == connects && ESTABLISHED + 2 == accepts;
         let Some(opened) = play.states.opened().filter(|_| reported && whole) else { return false };
@@ -262,7 +262,11 @@ fn a_threshold_and_what_has_no_room() {
     let [list, slow, narrow] = [list, slow, narrow].map(Tracer::stop);
     check_schema(&slow);
     assert_eq!(slow.aggregated(), list.events.len() as u64, "{}", slow.end);
-    assert!(u64_of(&slow.end, "filtered") >= 5 * FAMILIES.len() as u64, "{}", slow.end);
+    assert!(
+        u64_of(&slow.end["aggregate"], "filtered") >= 5 * FAMILIES.len() as u64,
+        "{}",
+        slow.end
+    );
     for field in BOTH {
         let rows = expected(&list.events, field, &[], None);
         let found = slow.events.iter().find(|row| row["field"] == *field);

@@ -242,31 +242,6 @@ fn idle_rows_make_room() {
     assert!(trace.events.iter().all(|row| row["key"].is_object()), "{:?}", trace.events);
 }
 
-/// Fewer samples by the limits that `probe` has, too; all in the books.
-#[test]
-fn limits_thin_the_samples() {
-    need!(is_root(), "not root");
-    let _quiet = flooding();
-    let (port, ns) = (unique_port(), Netns::new());
-    let port_text = port.to_string();
-    let tracers = [["--sample", "3"], ["--rate", "5/s"], ["--every", "1h"]].map(|limit| {
-        let args = [&["rtt", "-o", "jsonl", "-P", &port_text], &limit[..]].concat();
-        let mut tracer = Tracer::spawn(&Launch::here(), &args);
-        tracer.wait_ready();
-        tracer
-    });
-    connections(port, &ns);
-    let traces = tracers.map(Tracer::stop);
-    for (trace, kept) in traces.iter().zip(["sampled_out", "rate_limited", "sampled_out"]) {
-        let aggregated = trace.aggregated();
-        assert!(aggregated > 0 && u64_of(&trace.end, kept) > aggregated, "{}", trace.end);
-        let row = &trace.events[0];
-        assert_eq!(u64_of(row, "count") + u64_of(row, "unset"), aggregated);
-    }
-    // Two ends of three connections in two namespaces.
-    assert_eq!(traces[2].aggregated(), 12);
-}
-
 /// The connections of a command, and only they.
 #[test]
 fn a_command_has_its_round_trips_counted() {

@@ -33,7 +33,7 @@ fn each_connection_of_a_churn_has_the_bytes_of_its_life() {
         let (life, top) = (life.stop(), top.stop());
         life.check_account();
         top.aggregated();
-        if life.end["lost"] != 0 || top.end["lost"] != 0 {
+        if life.end["lost"] != 0 || top.end["aggregate"]["lost"] != 0 {
             return false;
         }
         let lives: Sums = life

@@ -81,36 +81,32 @@ static __always_inline void load_accept(struct tcc_accept *out, struct conn *con
 	__builtin_memset(out->unused, 0, sizeof(out->unused));
 }
 
-/* Counted, and no record. */
-static __noinline int accept_count(struct sock *sk, bool late)
+static __noinline int accept_count(struct event *e, bool late)
 {
 	struct tcc_key key = {};
-	struct event e;
-	bool done;
+	bool own;
 
-	if (!event_filter(&e, sk, NULL, TCC_EVENT_ACCEPT, false))
-		return 0;
-	load_key(&key, e.head, e.sk, e.tp, false, true);
-	done = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e.conn, e.head->mono_ns)) &&
-	       histogram_time(&key, TCC_VALUE_HANDSHAKE, e.conn ? e.conn->handshake_us * 1000ULL : 0);
-	return event_summed(&e, done);
+	load_key(&key, e->head, e->sk, e->tp, false, true);
+	own = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e->conn, e->head->mono_ns));
+	own &= histogram_time(&key, TCC_VALUE_HANDSHAKE, e->conn ? e->conn->handshake_us * 1000ULL : 0);
+	return event_aggregated(e, own);
 }
 
-static __noinline int accept_record(void *ctx, struct sock *sk, struct sock *listener, bool late)
+static __noinline int accept_record(void *ctx, struct event *e, struct sock *listener, bool late)
 {
-	struct tcc_accept *rec;
-	struct event e;
+	struct tcc_accept *rec = event_record(e, 0, sizeof(*rec));
 
-	rec = event_begin(&e, sk, TCC_EVENT_ACCEPT, sizeof(*rec), false);
 	if (!rec)
 		return 0;
-	load_accept(rec, e.conn, listener, late);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	load_accept(rec, e->conn, listener, late);
+	emit_end(ctx, e->n, rec, sizeof(*rec));
+	return 0;
 }
 
 static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener, bool late)
 {
 	struct conn *conn = conn_of((__u64)sk);
+	struct event e;
 
 	if (conn)
 		conn->accepted = 1;
@@ -120,7 +116,14 @@ static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener
 		event_filtered(TCC_EVENT_ACCEPT);
 		return 0;
 	}
-	return AGGREGATES(ACCEPT) ? accept_count(sk, late) : accept_record(ctx, sk, listener, late);
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_ACCEPT, false))
+		return 0;
+	if (AGGREGATES(ACCEPT))
+		accept_count(&e, late);
+	if (RECORDS(ACCEPT))
+		accept_record(ctx, &e, listener, late);
+	copies_release();
+	return 0;
 }
 
 static __always_inline int accept_ends(void *ctx, long fd)

@@ -43,49 +43,40 @@ static __always_inline void ca_state_time_over(struct tcc_sums *row, const struc
 #define CA_IN_SOCKET 0xff
 
 /*
- * Added up, and no record. A connection's time belongs to the row that its first change has found: at its end the socket
- * does not know its ends any more. Before that its state was Open, from its beginning on, if that was seen.
+ * A connection's time belongs to the row that its first change has found: at its end the socket does not know its ends any
+ * more. Before that its state was Open, from its beginning on, if that was seen; or from the last change that was not added up.
  */
-static __noinline int cong_state_sum(struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
+static __noinline int cong_state_sum(struct event *e, __u64 addr, __u8 old, __u8 ca_state, __u64 since_ns)
 {
 	struct tcc_ca_state_time next = {}, *running;
-	__u64 addr = (__u64)sk, now;
+	__u64 now = e->head->mono_ns;
 	struct tcc_sums *row;
-	struct event e;
+	bool own;
 
-	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONG_STATE, typed)) {
-		cong_state_passed(sk);
-		return 0;
-	}
-	now = e.head->mono_ns;
 	running = bpf_map_lookup_elem(&ca_state_times, &addr);
 	if (running) {
 		next = *running;
 	} else {
-		load_key(&next.key, e.head, e.sk, e.tp, false, true);
-		next.ca_state = old == CA_IN_SOCKET ? load_ca_state(e.tp) : old;
-		if (e.conn)
-			next.since_ns = e.conn->ca_state_ns > e.conn->opened_ns ? e.conn->ca_state_ns : e.conn->opened_ns;
+		load_key(&next.key, e->head, e->sk, e->tp, false, true);
+		next.ca_state = old == CA_IN_SOCKET ? load_ca_state(e->tp) : old;
+		if (e->conn)
+			next.since_ns = since_ns > e->conn->opened_ns ? since_ns : e->conn->opened_ns;
 	}
-	row = sums_of(&next.key);
-	if (!row) {
-		cong_state_passed(sk);
-		return event_summed(&e, false);
-	}
+	row = sums_of(&next.key, &own);
+	if (!row)
+		return event_aggregated(e, false);
 	if (next.since_ns)
 		ca_state_time_over(row, &next, now);
 	else
 		SUM(row, TCC_SUM_UNKNOWN, 1);
 	SUM(row, TCC_SUM_CHANGES, 1);
-	if (e.head->cookie)
-		row->cookie = e.head->cookie;
-	if (e.conn)
-		e.conn->ca_state_ns = now;
+	if (e->head->cookie)
+		row->cookie = e->head->cookie;
 	next.since_ns = now;
 	next.ca_state = ca_state;
 	if (!entry_insert(ca_state_times, &addr, &next))
 		bpf_map_update_elem(&ca_state_times, &addr, &next, BPF_ANY);
-	return event_summed(&e, true);
+	return event_aggregated(e, own);
 }
 
 /*
@@ -96,40 +87,53 @@ static __noinline int on_ca_state_time_end(struct sock *sk)
 {
 	struct tcc_ca_state_time *running;
 	__u64 addr = (__u64)sk;
+	bool own;
 
 	running = bpf_map_lookup_elem(&ca_state_times, &addr);
 	if (!running)
 		return 0;
-	ca_state_time_over(sums_of(&running->key), running, bpf_ktime_get_ns());
+	ca_state_time_over(sums_of(&running->key, &own), running, bpf_ktime_get_ns());
 	entry_delete(ca_state_times, &addr);
 	return 0;
 }
 
-static __noinline int cong_state_record(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
+static __noinline int cong_state_record(void *ctx, struct event *e, __u8 old, __u8 ca_state,
+					      __u64 old_ca_state_ns)
 {
-	struct tcc_cong_state *rec;
-	struct event e;
+	struct tcc_cong_state *rec = event_record(e, 0, sizeof(*rec));
 
-	rec = event_begin(&e, sk, TCC_EVENT_CONG_STATE, sizeof(*rec), typed);
-	if (!rec) {
-		cong_state_passed(sk);
+	if (!rec)
 		return 0;
-	}
 	if (old != CA_IN_SOCKET)
 		rec->event.tcp.ca_state = old;
-	rec->old_ca_state_ns = e.conn ? lap(&e.conn->ca_state_ns, rec->event.head.mono_ns) : 0;
-	rec->prior_cwnd = e.tp->prior_cwnd;
-	rec->prior_ssthresh = e.tp->prior_ssthresh;
+	rec->old_ca_state_ns = old_ca_state_ns;
+	rec->prior_cwnd = e->tp->prior_cwnd;
+	rec->prior_ssthresh = e->tp->prior_ssthresh;
 	rec->old_ca_state = rec->event.tcp.ca_state;
 	rec->new_ca_state = ca_state;
 	rec->inferred = old != CA_IN_SOCKET;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec));
+	return 0;
 }
 
-static __always_inline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
+static __noinline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
 {
-	return AGGREGATES(CONG_STATE) ? cong_state_sum(sk, old, ca_state, typed) : cong_state_record(ctx, sk, old, ca_state, typed);
+	__u64 since_ns, old_ca_state_ns;
+	struct event e;
+
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONG_STATE, typed)) {
+		cong_state_passed(sk);
+		return 0;
+	}
+	since_ns = e.conn ? e.conn->ca_state_ns : 0;
+	old_ca_state_ns = e.conn ? lap(&e.conn->ca_state_ns, e.head->mono_ns) : 0;
+	if (AGGREGATES(CONG_STATE))
+		cong_state_sum(&e, (__u64)sk, old, ca_state, since_ns);
+	if (RECORDS(CONG_STATE))
+		cong_state_record(ctx, &e, old, ca_state, old_ca_state_ns);
+	copies_release();
+	return 0;
 }
 
 /* No change; but the next connection of a socket that tcp_disconnect() has reset does not begin where this one was. */

@@ -104,41 +104,37 @@ static __always_inline __u64 connect_syn_ns(const struct conn *conn, struct sock
 	return syn_sent_ns(conn, sk);
 }
 
-/* Counted, and no record. */
-static __noinline int connect_count(struct sock *sk, int newstate, __u64 latency_ns, const bool typed)
+static __noinline int connect_count(struct event *e, int newstate, __u64 latency_ns)
 {
 	__u32 which = newstate == TCP_ESTABLISHED ? TCC_VALUE_LATENCY : TCC_VALUE_FAILED;
 	struct tcc_key key = {};
-	struct event e;
 
-	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONNECT, typed))
-		return 0;
-	load_key(&key, e.head, e.sk, e.tp, false, true);
-	return event_summed(&e, histogram_time(&key, which, latency_ns));
+	load_key(&key, e->head, e->sk, e->tp, false, true);
+	return event_aggregated(e, histogram_time(&key, which, latency_ns));
 }
 
-static __noinline int connect_record(void *ctx, struct sock *sk, int newstate, __u64 latency_ns, const bool typed)
+static __noinline int connect_record(void *ctx, struct event *e, struct sock *sk, int newstate, __u64 latency_ns)
 {
-	struct tcc_connect *rec;
-	struct event e;
+	struct tcc_connect *rec = event_record(e, 0, sizeof(*rec));
 
-	rec = event_begin(&e, sk, TCC_EVENT_CONNECT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
 	rec->latency_ns = latency_ns;
-	rec->syn_wait_ns = held_back_ns(&e, connect_syn_ns(e.conn, sk, newstate), rec->event.head.mono_ns);
-	rec->err = newstate == TCP_CLOSE ? connect_error(e.sk, e.conn) : 0;
-	rec->outcome = connect_outcome(&e, newstate, rec->err);
+	rec->syn_wait_ns = held_back_ns(e, connect_syn_ns(e->conn, sk, newstate), rec->event.head.mono_ns);
+	rec->err = newstate == TCP_CLOSE ? connect_error(e->sk, e->conn) : 0;
+	rec->outcome = connect_outcome(e, newstate, rec->err);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	if (newstate == TCP_CLOSE && awaits_return(&e, rec))
+	if (newstate == TCP_CLOSE && awaits_return(e, rec))
 		return 0;
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec));
+	return 0;
 }
 
 static __noinline int on_connect(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
 {
 	__u64 key = (__u64)sk, latency_ns = 0, syn_ns;
 	struct conn *conn;
+	struct event e;
 
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (!connect_ends(conn, oldstate, newstate))
@@ -150,9 +146,14 @@ static __noinline int on_connect(void *ctx, struct sock *sk, int oldstate, int n
 		event_filtered(TCC_EVENT_CONNECT);
 		return 0;
 	}
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_CONNECT, typed))
+		return 0;
 	if (AGGREGATES(CONNECT))
-		return connect_count(sk, newstate, latency_ns, typed);
-	return connect_record(ctx, sk, newstate, latency_ns, typed);
+		connect_count(&e, newstate, latency_ns);
+	if (RECORDS(CONNECT))
+		connect_record(ctx, &e, sk, newstate, latency_ns);
+	copies_release();
+	return 0;
 }
 
 #endif

@@ -66,7 +66,6 @@ static __always_inline bool awaits_return(struct event *e, struct tcc_connect *r
 	*waiting = *rec;
 	__sync_fetch_and_add(count, 1);
 	emit_discard(rec);
-	copies_release();
 	return true;
 }
 

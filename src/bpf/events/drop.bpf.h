@@ -89,7 +89,7 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 	case PARSE_OTHER:
 		return 0;
 	case PARSE_FAILED:
-		event_lost(TCC_EVENT_DROP);
+		event_unread(TCC_EVENT_DROP);
 		return 0;
 	case PARSE_TCP:
 		break;

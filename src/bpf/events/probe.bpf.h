@@ -19,6 +19,7 @@
 #include "fields.bpf.h"
 #include "conn.bpf.h"
 #include "filter.bpf.h"
+#include "gate.bpf.h"
 #include "limit.bpf.h"
 #include "histogram.bpf.h"
 
@@ -67,6 +68,20 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 		owner_refused(n, conn);
 		return 0;
 	}
+	if (COUNTS(PROBE))
+		COUNT_ALONE(n, counted);
+	if (AGGREGATES(PROBE)) {
+		if (histogram_add(&head, sk, tp, typed))
+			COUNT_ALONE(n, aggregated);
+		else
+			COUNT_ALONE(n, overflow);
+	}
+	if (!RECORDS(PROBE))
+		return 0;
+	if (!pass_gate(&head.cookie)) {
+		COUNT_ALONE(n, gated);
+		return 0;
+	}
 	ca_state = load_ca_state(tp);
 	if (conn && !pass_sampling(conn, head.mono_ns, tp->snd_cwnd, tp->snd_ssthresh, ca_state)) {
 		COUNT_ALONE(n, sampled_out);
@@ -79,13 +94,6 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	if (conn) {
 		conn_showed(conn, tp->snd_cwnd, tp->snd_ssthresh, ca_state);
 		conn->emitted_ns = head.mono_ns;
-	}
-	if (AGGREGATES(PROBE)) {
-		if (histogram_add(&head, sk, tp, typed))
-			COUNT_ALONE(n, aggregated);
-		else
-			COUNT_ALONE(n, lost);
-		return 0;
 	}
 
 	rec = emit_begin(size);
@@ -126,18 +134,18 @@ static __noinline int on_probe(void *ctx, struct tcc_counters *n, struct sock *s
 		if (tp)
 			probe_event(ctx, n, sk, sk, tp, skb, true);
 		else
-			COUNT_ALONE(n, lost);
+			COUNT_ALONE(n, unread);
 		return 0;
 	}
 	copy = copies_claim();
 	if (!copy) {
-		COUNT_ALONE(n, lost);
+		COUNT_ALONE(n, unread);
 		return 0;
 	}
 	if (copy_sock(copy, sk) && copy_skb(copy, skb))
 		probe_event(ctx, n, sk, (void *)copy->sock, (void *)copy->sock, (void *)copy->skb, false);
 	else
-		COUNT_ALONE(n, lost);
+		COUNT_ALONE(n, unread);
 	copies_release();
 	return 0;
 }
@@ -176,6 +184,14 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	head.len = sizeof(struct tcc_probe);
 	if (!filter_head(&head, 0)) {
 		COUNT(n, filtered);
+		return 0;
+	}
+	if (COUNTS(PROBE))
+		COUNT(n, counted);
+	if (!RECORDS(PROBE))
+		return 0;
+	if (!pass_gate(&head.cookie)) {
+		COUNT(n, gated);
 		return 0;
 	}
 	if (cfg.track_conn)

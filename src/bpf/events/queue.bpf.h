@@ -46,22 +46,18 @@ static __always_inline struct sock *queue_sock(struct sk_buff *skb, const bool t
 	return (family == AF_INET || family == AF_INET6) && protocol == IPPROTO_TCP && type == SOCK_STREAM ? sk : NULL;
 }
 
-/* What stands where TCP has put its header, and how much behind it; false: nothing can be read there. */
-static __always_inline bool queue_header(struct header *th, __u32 *data_len, struct sk_buff *skb, const bool typed)
+/* What stands where TCP has put its header, and how much behind it; all zero where nothing can be read. */
+static __always_inline void queue_header(struct tcp_header *th, __u32 *data_len, struct sk_buff *skb, const bool typed)
 {
 	bool inner = typed ? BPF_CORE_READ_BITFIELD(skb, encapsulation) : BPF_CORE_READ_BITFIELD_PROBED(skb, encapsulation);
 	__u32 at = inner ? FOLLOW(typed, skb, inner_transport_header) : FOLLOW(typed, skb, transport_header);
 	unsigned char *head = FOLLOW(typed, skb, head);
 	__u32 tail = FOLLOW(typed, skb, tail), end = FOLLOW(typed, skb, data) - head + FOLLOW(typed, skb, len);
 
-	if (at + sizeof(*th) > tail || bpf_probe_read_kernel(th, sizeof(*th), head + at)) {
+	if (!look_tcp(th, data_len, head, at, tail, end)) {
 		__builtin_memset(th, 0, sizeof(*th));
 		*data_len = 0;
-		return false;
 	}
-	at += (th->doff >> 4) * 4;
-	*data_len = end > at ? end - at : 0;
-	return true;
 }
 
 static __always_inline __u16 queue_segs(struct sk_buff *skb, const bool typed)
@@ -133,7 +129,7 @@ static __always_inline int on_queue_begin(struct sk_buff *skb, const bool typed)
 	struct sock *sk = queue_sock(skb, typed);
 	struct queued packet = {};
 	__u64 key = (__u64)skb;
-	struct header th;
+	struct tcp_header th;
 	__u32 data_len;
 
 	if (!sk)
@@ -228,7 +224,7 @@ static __always_inline void load_queue_dev(struct tcc_queue *rec, struct net_dev
 }
 
 /* Is that the connection's header? Not where the packet is encrypted; an address translation leaves one of the ports. */
-static __always_inline bool queue_is_header(const struct header *th, const struct tcc_head *head)
+static __always_inline bool queue_is_header(const struct tcp_header *th, const struct tcc_head *head)
 {
 	return bpf_ntohs(th->source) == head->sport || bpf_ntohs(th->dest) == head->dport;
 }
@@ -241,7 +237,7 @@ static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_d
 	struct packet by = {};
 	struct tcc_queue *rec;
 	__u64 wait_ns, now;
-	struct header th;
+	struct tcp_header th;
 	struct event e;
 	__u32 data_len;
 
@@ -268,7 +264,7 @@ static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_d
 	rec->has_header = queue_is_header(&th, &rec->event.head);
 	rec->seq = bpf_ntohl(th.seq);
 	rec->data_len = data_len;
-	rec->tcp_flags = (th.doff & 1) << 8 | th.flags;
+	rec->tcp_flags = tcp_header_flags(&th);
 	rec->len = FOLLOW(typed, skb, len);
 	rec->qlen = packet.qlen;
 	rec->backlog = packet.backlog;

@@ -43,7 +43,7 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 		}
 	}
 	if (!skb || packet_parse(&p, skb, false) != PARSE_TCP) {
-		event_lost(TCC_EVENT_RESET_SENT);
+		event_unread(TCC_EVENT_RESET_SENT);
 		return 0;
 	}
 	/* It came from the peer. */

@@ -52,56 +52,55 @@ static __always_inline struct tcp_skb_cb *copy_cb(struct copies *copy, struct sk
 	return (void *)((struct sk_buff *)copy->skb)->cb;
 }
 
-/* Counted, and no record. */
-static __noinline int retransmit_sum(struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+static __noinline int retransmit_sum(struct event *e, const struct tcp_skb_cb *cb, int err)
 {
+	__u8 class = retransmit_class(e->icsk, load_ca_state(e->tp), cb->tcp_flags);
 	struct tcc_key key = {};
-	struct tcp_skb_cb *cb;
 	struct tcc_sums *row;
-	struct event e;
-	__u8 class;
+	bool own;
 
-	if (!event_filter(&e, sk, NULL, TCC_EVENT_RETRANSMIT, typed))
-		return 0;
-	cb = copy_cb(e.copy, skb);
-	class = retransmit_class(e.icsk, load_ca_state(e.tp), cb->tcp_flags);
-	load_key(&key, e.head, e.sk, e.tp, false, true);
-	row = sums_of(&key);
+	load_key(&key, e->head, e->sk, e->tp, false, true);
+	row = sums_of(&key, &own);
 	if (!row || class >= TCC_SUM_SYNACK)
-		return event_summed(&e, false);
+		return event_aggregated(e, false);
 	SUM(row, class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
 	SUM(row, TCC_SUM_EVENTS, 1);
-	if (e.head->cookie)
-		row->cookie = e.head->cookie;
-	return event_summed(&e, true);
+	if (e->head->cookie)
+		row->cookie = e->head->cookie;
+	return event_aggregated(e, own);
 }
 
-static __noinline int retransmit_record(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+static __noinline int retransmit_record(void *ctx, struct event *e, const struct tcp_skb_cb *cb, int err)
 {
-	struct tcp_skb_cb *cb;
-	struct tcc_retransmit *rec;
-	struct event e;
+	struct tcc_retransmit *rec = event_record(e, 0, sizeof(*rec));
 
-	rec = event_begin(&e, sk, TCC_EVENT_RETRANSMIT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
-	cb = copy_cb(e.copy, skb);
 	rec->seq = cb->seq;
 	rec->end_seq = cb->end_seq;
 	rec->segs = retransmit_begun(err) ? cb->tcp_gso_segs : 0;
 	rec->err = err;
 	rec->tcp_flags = cb->tcp_flags;
-	rec->class = retransmit_class(e.icsk, rec->event.tcp.ca_state, cb->tcp_flags);
+	rec->class = retransmit_class(e->icsk, rec->event.tcp.ca_state, cb->tcp_flags);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec));
+	return 0;
 }
 
-static __always_inline void on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
+static __noinline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *skb, int err, const bool typed)
 {
+	struct tcp_skb_cb *cb;
+	struct event e;
+
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_RETRANSMIT, typed))
+		return 0;
+	cb = copy_cb(e.copy, skb);
 	if (AGGREGATES(RETRANSMIT))
-		retransmit_sum(sk, skb, err, typed);
-	else
-		retransmit_record(ctx, sk, skb, err, typed);
+		retransmit_sum(&e, cb, err);
+	if (RECORDS(RETRANSMIT))
+		retransmit_record(ctx, &e, cb, err);
+	copies_release();
+	return 0;
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include "sock.bpf.h"
 #include "conn.bpf.h"
 #include "filter.bpf.h"
+#include "gate.bpf.h"
 #include "limit.bpf.h"
 #include "packet.bpf.h"
 
@@ -27,6 +28,7 @@ struct event {
 	struct inet_connection_sock *icsk;
 	struct conn *conn;
 	const struct closed_conn *closed; /* what it had when it changed to CLOSE */
+	bool records; /* a record is to be made of it */
 	struct tcc_head *head;
 };
 
@@ -133,6 +135,24 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struc
 	return conn_of(key);
 }
 
+/* Of an event that has passed the filters: counts it, and decides whether it is recorded. */
+static __always_inline void event_wanted(struct event *e, const struct tcc_head *head, __u32 event_type)
+{
+	__u8 actions = cfg.actions[event_type];
+
+	e->records = false;
+	if (actions & TCC_COUNT)
+		COUNT(e->n, counted);
+	if (!(actions & TCC_RECORD))
+		return;
+	if (!pass_gate(&head->cookie))
+		COUNT(e->n, gated);
+	else if (!pass_rate(e->conn, head->mono_ns))
+		COUNT(e->n, rate_limited);
+	else
+		e->records = true;
+}
+
 /*
  * What was found is looked up again, for the verifier's sake: it would follow each way to here, with an entry and without, through all
  * that is done with the event. Not for what a packet causes, of which there are many.
@@ -158,9 +178,10 @@ static __always_inline struct conn *conn_again(struct conn *conn, __u64 key, __u
 }
 
 /*
- * Is the event wanted, and can it be recorded? Else it is counted here. `real` must be a full socket. Where the event is about a
- * packet, that one's ends stand in for those of a socket without a peer (a listener). One copy in each program, as of the
- * functions below, since the kernel's effort to load a program grows with the square of its size.
+ * Does the event pass the filters? Then the caller aggregates or records it, and gives the copy back; else it is counted here.
+ * `real` must be a full socket. Where the event is about a packet, that one's ends stand in for those of a socket without a peer
+ * (a listener). One copy in each program, as of the functions below, since the kernel's effort to load a program grows with the
+ * square of its size.
  */
 static __noinline bool event_filter(struct event *e, struct sock *real, const struct packet *by, __u32 event_type,
 				    const bool typed)
@@ -174,11 +195,11 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 	COUNT(e->n, seen);
 	e->copy = copies_claim();
 	if (!e->copy) {
-		COUNT(e->n, lost);
+		COUNT(e->n, unread);
 		return false;
 	}
 	if (!copy_sock(e->copy, real)) {
-		COUNT(e->n, lost);
+		COUNT(e->n, unread);
 		goto none;
 	}
 	e->sk = (void *)e->copy->sock;
@@ -209,10 +230,7 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 		owner_refused(e->n, e->conn);
 		goto none;
 	}
-	if (!pass_rate(e->conn, head->mono_ns)) {
-		COUNT(e->n, rate_limited);
-		goto none;
-	}
+	event_wanted(e, head, event_type);
 	e->conn = conn_again(e->conn, conn_key(real, head->cookie), event_type);
 	return true;
 none:
@@ -220,14 +238,13 @@ none:
 	return false;
 }
 
-/* The end of one that was admitted, and is counted in a summary; or in none, for want of room. */
-static __always_inline int event_summed(struct event *e, bool done)
+/* It is aggregated; `own`: in the row of its key. */
+static __always_inline int event_aggregated(struct event *e, bool own)
 {
-	if (done)
+	if (own)
 		COUNT(e->n, aggregated);
 	else
-		COUNT(e->n, lost);
-	copies_release();
+		COUNT(e->n, overflow);
 	return 0;
 }
 
@@ -243,7 +260,24 @@ static __noinline int event_load(struct tcc_event *rec, const struct event *e, _
 	return 0;
 }
 
-/* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL if the event is already counted. */
+/* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL if none is to be made, which is counted. */
+static __always_inline void *event_record(struct event *e, __u32 ifindex, const __u16 size)
+{
+	struct tcc_event *rec;
+
+	if (!e->records)
+		return NULL;
+	rec = emit_begin(size);
+	if (!rec) {
+		COUNT(e->n, lost);
+		return NULL;
+	}
+	e->head->len = size;
+	event_load(rec, e, ifindex);
+	return rec;
+}
+
+/* The same for types that are not aggregated; of one that makes no record, all is done. */
 static __always_inline void *event_begin_by(struct event *e, struct sock *real, const struct packet *by, __u8 event_type,
 					    const __u16 size, const bool typed)
 {
@@ -251,14 +285,9 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 
 	if (!event_filter(e, real, by, event_type, typed))
 		return NULL;
-	rec = emit_begin(size);
-	if (!rec) {
-		COUNT(e->n, lost);
+	rec = event_record(e, by ? by->ifindex : 0, size);
+	if (!rec)
 		copies_release();
-		return NULL;
-	}
-	e->head->len = size;
-	event_load(rec, e, by ? by->ifindex : 0);
 	return rec;
 }
 
@@ -269,13 +298,13 @@ static __always_inline void *event_begin(struct event *e, struct sock *real, __u
 }
 
 /* Counts an event that could not be read at all. */
-static __always_inline void event_lost(__u8 event_type)
+static __always_inline void event_unread(__u8 event_type)
 {
 	struct tcc_counters *n = counters_of(event_type);
 
 	if (n) {
 		COUNT(n, seen);
-		COUNT(n, lost);
+		COUNT(n, unread);
 	}
 }
 
@@ -291,8 +320,8 @@ static __always_inline void event_filtered(__u8 event_type)
 }
 
 /*
- * The same where there is no full socket: what the packet says is all there is, so filters by anything else let nothing
- * in.
+ * Is an event to be recorded that has no full socket? What the packet says is all there is, so filters by anything else let
+ * nothing in.
  */
 static __noinline bool event_filter_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
 					 __u32 event_type)
@@ -310,11 +339,9 @@ static __noinline bool event_filter_bare(struct event *e, const struct tcc_head 
 		COUNT(e->n, filtered);
 		return false;
 	}
-	if (!pass_rate(NULL, head->mono_ns)) {
-		COUNT(e->n, rate_limited);
-		return false;
-	}
-	return true;
+	e->conn = NULL;
+	event_wanted(e, head, event_type);
+	return e->records;
 }
 
 static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,

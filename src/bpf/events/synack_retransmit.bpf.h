@@ -34,36 +34,27 @@ static __always_inline void synack_packet(struct packet *p, struct request_sock 
 	p->outgoing = 1;
 }
 
-/* Counted, and no record. The cookie is not the connection's, and what else the row is of is the listener's. */
-static __noinline int synack_retransmit_sum(struct sock *listener, struct request_sock *req, const bool typed)
+/* The cookie is not the connection's, and what else the row is of is the listener's. */
+static __noinline int synack_retransmit_sum(struct event *e)
 {
 	struct tcc_key key = {};
 	struct tcc_sums *row;
-	struct packet p;
-	struct event e;
+	bool own;
 
-	synack_packet(&p, req);
-	if (!event_filter(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
-		return 0;
-	load_key(&key, e.head, e.sk, e.tp, false, true);
-	row = sums_of(&key);
+	load_key(&key, e->head, e->sk, e->tp, false, true);
+	row = sums_of(&key, &own);
 	if (!row)
-		return event_summed(&e, false);
+		return event_aggregated(e, false);
 	SUM(row, TCC_SUM_SYNACK, 1);
 	SUM(row, TCC_SUM_EVENTS, 1);
-	return event_summed(&e, true);
+	return event_aggregated(e, own);
 }
 
 /* For the filters it is the listener's; who will accept it, and what will become of it, nobody knows. */
-static __noinline int synack_retransmit_record(void *ctx, struct sock *listener, struct request_sock *req,
-					       const bool typed)
+static __noinline int synack_retransmit_record(void *ctx, struct event *e, struct request_sock *req, __u32 ifindex)
 {
-	struct tcc_synack_retransmit *rec;
-	struct packet p;
-	struct event e;
+	struct tcc_synack_retransmit *rec = event_record(e, ifindex, sizeof(*rec));
 
-	synack_packet(&p, req);
-	rec = event_begin_by(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
 	rec->event.owner.ino = 0;
@@ -73,16 +64,24 @@ static __noinline int synack_retransmit_record(void *ctx, struct sock *listener,
 	/* Counted after this. */
 	rec->attempt = BPF_CORE_READ(req, num_retrans) + 1;
 	rec->unused = 0;
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec));
+	return 0;
 }
 
-static __always_inline void on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req,
-						 const bool typed)
+static __noinline int on_synack_retransmit(void *ctx, struct sock *listener, struct request_sock *req, const bool typed)
 {
+	struct packet p;
+	struct event e;
+
+	synack_packet(&p, req);
+	if (!event_filter(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
+		return 0;
 	if (AGGREGATES(SYNACK_RETRANSMIT))
-		synack_retransmit_sum(listener, req, typed);
-	else
-		synack_retransmit_record(ctx, listener, req, typed);
+		synack_retransmit_sum(&e);
+	if (RECORDS(SYNACK_RETRANSMIT))
+		synack_retransmit_record(ctx, &e, req, p.ifindex);
+	copies_release();
+	return 0;
 }
 
 #endif

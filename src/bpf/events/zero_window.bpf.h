@@ -48,7 +48,7 @@ struct window_ctx {
 };
 
 /* The window in bytes after that packet: tcp_sequence(), tcp_ack() and tcp_may_update_window(). */
-static __always_inline __u32 window_after(struct tcp_sock *tp, struct sk_buff *skb, const struct header *th)
+static __always_inline __u32 window_after(struct tcp_sock *tp, struct sk_buff *skb, const struct tcp_header *th)
 {
 	__u32 wnd = BPF_CORE_READ(tp, snd_wnd), una = BPF_CORE_READ(tp, snd_una);
 	__u32 seq = bpf_ntohl(th->seq), ack = bpf_ntohl(th->ack_seq), first;
@@ -251,7 +251,7 @@ static __always_inline bool window_ctx_begin(struct window_ctx *w, void *ctx, st
 	return w->zero;
 }
 
-static __noinline int zero_window_packet(void *ctx, struct sock *sk, struct sk_buff *skb, const struct header *th,
+static __noinline int zero_window_packet(void *ctx, struct sock *sk, struct sk_buff *skb, const struct tcp_header *th,
 					 const bool typed)
 {
 	struct tcp_sock *tp = (void *)sk;
@@ -270,7 +270,7 @@ static __always_inline void on_zero_window(void *ctx, struct sock *sk, struct sk
 	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	struct zero_watch *watch = zero_watch();
 	__u32 snd_wnd, rcv_wnd;
-	struct header th;
+	struct tcp_header th;
 
 	if (!tp || !watch)
 		return;
@@ -278,7 +278,7 @@ static __always_inline void on_zero_window(void *ctx, struct sock *sk, struct sk
 		watch->since_ns = bpf_ktime_get_ns();
 	snd_wnd = FOLLOW(typed, tp, snd_wnd);
 	rcv_wnd = FOLLOW(typed, tp, rcv_wnd);
-	if (bpf_probe_read_kernel(&th, sizeof(th), FOLLOW(typed, skb, data)))
+	if (!read_tcp_header(&th, FOLLOW(typed, skb, data)))
 		return;
 	/* The common case ends here. */
 	if (!snd_wnd || !rcv_wnd || !th.window || watch->count > 0)

@@ -96,8 +96,8 @@ fn hooks(
         .extra_hooks
         .iter()
         .chain(fallback)
-        // Aggregates do not include return values.
-        .filter(|hook| !(request.aggregated && hook.is_of_calls()))
+        // Only records have return values.
+        .filter(|hook| !(request.unrecorded && hook.is_of_calls()))
         .filter(|hook| !features.missing_hooks.contains(&hook.tracepoint()));
     let own = (!inferred).then_some(event_type.hook);
     own.into_iter().chain(extra.map(|hook| hook.hook)).collect()

@@ -23,3 +23,21 @@ fn set(stream: &TcpStream, level: i32, option: i32, value: i32) -> io::Result<()
         unsafe { libc::setsockopt(stream.as_raw_fd(), level, option, pointer, size as u32) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// The first bytes of struct tcp_info, up to `tcpi_min_rtt`, which every kernel has.
+pub fn tcp_info(stream: &TcpStream) -> [u8; 148] {
+    let (mut info, mut size) = ([0; 148], 148);
+    // SAFETY: the pointer is to that many bytes.
+    let result = unsafe {
+        let pointer = info.as_mut_ptr().cast();
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            pointer,
+            &raw mut size,
+        )
+    };
+    assert_eq!((result, size), (0, 148), "{}", io::Error::last_os_error());
+    info
+}

@@ -269,12 +269,26 @@ impl Trace {
         }
     }
 
-    /// Of a command that counts: every event that the hook saw is accounted for, and none was printed; those counted.
+    /// Of a summary: every event that the hook saw is accounted for, and the rows show all that were aggregated; those.
     #[track_caller]
     pub fn aggregated(&self) -> u64 {
-        check_counts(&self.end, 0);
+        let account = &self.end["aggregate"];
+        for counts in all_counts(account) {
+            check_sum(counts, &["aggregated", "overflow", "filtered", "lost"]);
+        }
         assert!(!self.stderr.contains("the summaries show"), "{}", self.stderr);
-        u64_of(&self.end, "aggregated")
+        u64_of(account, "aggregated") + u64_of(account, "overflow")
+    }
+
+    /// Of `--counters-only`: every event that the hook saw is accounted for; how many match the filters, by event type.
+    #[track_caller]
+    pub fn counted(&self) -> BTreeMap<String, u64> {
+        let account = &self.end["count"];
+        for counts in all_counts(account) {
+            check_sum(counts, &["counted", "filtered", "lost"]);
+        }
+        let event_types = account["event_types"].as_object().expect("event types");
+        event_types.iter().map(|(name, counts)| (name.clone(), u64_of(counts, "counted"))).collect()
     }
 
     /// The events of one event type, in order.
@@ -297,12 +311,22 @@ fn check_order(events: &[Value], end: &Value) {
 
 #[track_caller]
 fn check_counts(books: &Value, printed: usize) {
-    let n = |key: &str| u64_of(books, key);
-    let parts =
-        ["emitted", "aggregated", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];
-    assert_eq!(n("seen"), parts.iter().map(|part| n(part)).sum::<u64>(), "{books}");
-    assert_eq!(n("emitted"), printed as u64, "{books}");
-    assert_eq!(n("malformed"), 0, "{books}");
+    let parts = ["emitted", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];
+    check_sum(books, &parts);
+    assert_eq!(u64_of(books, "emitted"), printed as u64, "{books}");
+    assert_eq!(u64_of(books, "malformed"), 0, "{books}");
+}
+
+#[track_caller]
+fn check_sum(books: &Value, parts: &[&str]) {
+    let sum: u64 = parts.iter().map(|part| u64_of(books, part)).sum();
+    assert_eq!(u64_of(books, "seen"), sum, "{books}");
+}
+
+/// The totals of an action, and the counters of each event type.
+fn all_counts(account: &Value) -> impl Iterator<Item = &Value> {
+    let event_types = account["event_types"].as_object();
+    event_types.into_iter().flat_map(|of| of.values()).chain([account])
 }
 
 fn parse(line: &str) -> Value {
