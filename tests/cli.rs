@@ -243,8 +243,7 @@ fn events_of_a_summary_go_to_another_output() {
 
 #[test]
 fn counters_alone_have_no_events() {
-    let options =
-        "--stack|-c 5|--format {mono_ns}|--rate 1/s|--fields time|--transport perfbuf|--buffer-size 1M";
+    let options = "--stack|-c 5|--format {mono_ns}|--rate 1/s|--fields time|--transport perfbuf|--buffer-size 1M";
     for option in options.split('|') {
         let args = format!("events state --counters-only {option}");
         let name = option.split(' ').next().unwrap_or_default().trim_start_matches('-');
