@@ -56,6 +56,7 @@ fn main() -> Result<()> {
     let mut pipeline = Pipeline::new(Tee::new(vec![branch]), environment, clock, None, None);
     pipeline.begin();
     let buffer = pipeline.records();
+    let records = RefCell::new(records);
     let mut source = Replay { records, buffer, next: Cell::new(0), left: Cell::new(0) };
     for line in io::stdin().lock().lines() {
         let count: usize = line?.trim().parse().context("not a number")?;
@@ -84,9 +85,9 @@ fn loaded(record: &[u8], layout: &RecordLayout) -> Vec<u8> {
     loaded
 }
 
-/// The records, one after another and again from the first.
+/// The records, one after another and again from the first, in the order of time.
 struct Replay {
-    records: Vec<Vec<u8>>,
+    records: RefCell<Vec<Vec<u8>>>,
     buffer: Rc<RefCell<ReorderBuffer>>,
     next: Cell<usize>,
     left: Cell<usize>,
@@ -94,10 +95,13 @@ struct Replay {
 
 impl Source for Replay {
     fn take(&self) -> Result<bool> {
-        let mut buffer = self.buffer.borrow_mut();
+        let (mut buffer, mut records) = (self.buffer.borrow_mut(), self.records.borrow_mut());
+        let count = records.len();
         for _ in 0..self.left.get().min(BATCH) {
-            buffer.push(&self.records[self.next.get()]);
-            self.next.set((self.next.get() + 1) % self.records.len());
+            let record = &mut records[self.next.get() % count];
+            record[..8].copy_from_slice(&mono_ns(self.next.get()).to_ne_bytes());
+            buffer.push(record);
+            self.next.set(self.next.get() + 1);
             self.left.set(self.left.get() - 1);
         }
         Ok(self.left.get() > 0)
@@ -138,10 +142,14 @@ fn number(state: &mut u32, bits: u32) -> u32 {
     (*state >> 1 | 1 << 31) >> (32 - bits)
 }
 
+fn mono_ns(i: usize) -> u64 {
+    5_000_123_456_789 + i as u64 * 7_919
+}
+
 fn head(i: u32, len: usize) -> Head {
     let addr = |last| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0, last];
     Head {
-        mono_ns: 5_000_123_456_789 + u64::from(i) * 7_919,
+        mono_ns: mono_ns(i as usize),
         cookie: 8_193 + u64::from(i % 16),
         saddr: addr(1),
         daddr: addr(2),
