@@ -47,7 +47,8 @@ fn main() -> Result<()> {
     let selection = select(&[&tcp_probe::EVENT_TYPE], &output, |_| true)?;
     let destination = Destination::new(format, None);
     let sink = sink_into(io::sink(), &destination, &output, &selection);
-    let branch = Branch { content: Content::Events, format: format.name, path: None, essential: true, sink };
+    let branch =
+        Branch { content: Content::Events, format: format.name, path: None, essential: true, sink };
     let layout = RecordLayout::new(selection.groups);
     let records = records.iter().map(|record| loaded(record, &layout)).collect();
     let environment = Environment { types: types(), layout, ..Environment::default() };

@@ -16,6 +16,7 @@ use tcc_trace::config::{
     Reader, TimeMode, Transport,
 };
 use tcc_trace::environment::Environment;
+use tcc_trace::events::fields::RecordLayout;
 use tcc_trace::events::{EventType, tcp_probe};
 use tcc_trace::kernel::Kernel;
 use tcc_trace::loader::live::Live;
@@ -118,8 +119,8 @@ fn run(config: &Config, step: impl FnOnce(&mut Run<'_, '_>)) -> Accounting {
         select(PROBE, &config.output, |member| kernel.has_member(member)).expect("columns");
     let (mut storage, types) = (MaybeUninit::uninit(), CoreTypes::new(&kernel));
     let variant = &plan.variants[0];
-    let loaded =
-        load(&mut storage, &types, config, &plan, variant, selection.full).expect("it loads");
+    let layout = RecordLayout::new(selection.groups);
+    let loaded = load(&mut storage, &types, config, &plan, variant, &layout).expect("it loads");
     let written = Shared::default();
     let destination = Destination::new(&jsonl::FORMAT, None);
     let branch = Branch {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use libbpf_rs::PrintLevel;
 use libbpf_rs::skel::OpenSkel;
 use tcc_trace::config::{Config, Fields, KernelOptions, Output, Reader};
+use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{EVENT_TYPES, EventType};
 use tcc_trace::kernel::Kernel;
 use tcc_trace::loader::plan::{Request, plan};
@@ -63,8 +64,9 @@ fn check(reader: Reader) {
     let plan = plan(&request, &features(&kernel)).expect("a plan");
     let (mut storage, types) = (MaybeUninit::uninit(), CoreTypes::new(&kernel));
     let variant = &plan.variants[0];
+    let layout = RecordLayout::new(FieldGroups::ALL);
     let mut open =
-        open_variant(&mut storage, &types, &config, &plan, variant, true).expect("it opens");
+        open_variant(&mut storage, &types, &config, &plan, variant, &layout).expect("it opens");
     for mut program in open.open_object_mut().progs_mut() {
         program.set_log_level(LOG_STATS);
     }
