@@ -275,7 +275,7 @@ fn load(
     let mut storage = MaybeUninit::uninit();
     let (types, config) = (&environment.core_types, Config::default());
     let layout = RecordLayout::new(groups);
-    loader::load(&mut storage, types, &config, plan, variant, &layout).map(drop)
+    loader::load(&mut storage, types, &config, plan, variant, &layout, None).map(drop)
 }
 
 /// Tries to load the programs, given the privileges. Those of `probe` depend on its fields.
