@@ -1,5 +1,6 @@
 //! What works with this kernel, these privileges and this binary. The JSON report is these structs, serialised.
 
+pub mod predicate;
 mod system;
 
 use std::mem::MaybeUninit;

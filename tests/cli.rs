@@ -1,6 +1,9 @@
 //! The command line, as far as it goes without rights: every mistake is one line on standard error and status 2, and
 //! what needs no kernel is printed.
 
+#[path = "cli/conditions.rs"]
+mod conditions;
+
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
@@ -243,8 +246,7 @@ fn events_of_a_summary_go_to_another_output() {
 
 #[test]
 fn counters_alone_have_no_events() {
-    let options =
-        "--stack|-c 5|--format {mono_ns}|--rate 1/s|--fields time|--transport perfbuf|--buffer-size 1M";
+    let options = "--stack|-c 5|--format {mono_ns}|--rate 1/s|--fields time|--transport perfbuf|--buffer-size 1M";
     for option in options.split('|') {
         let args = format!("events state --counters-only {option}");
         let name = option.split(' ').next().unwrap_or_default().trim_start_matches('-');

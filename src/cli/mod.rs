@@ -175,6 +175,18 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
+    /// Show in place of the report which conditions of --where the kernel decides, and which user space.
+    #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
+    pub predicate: Option<String>,
+    /// With --where: a command that prints events, or event types as for `events`.
+    #[arg(
+        value_name = "COMMAND",
+        value_delimiter = ',',
+        requires = "predicate",
+        default_value = "probe",
+        hide_default_value = true
+    )]
+    pub events: Vec<String>,
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ReportFormat::Text)]
     pub output: ReportFormat,
