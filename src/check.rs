@@ -1,5 +1,6 @@
 //! What works with this kernel, these privileges and this binary. The JSON report is these structs, serialised.
 
+pub mod predicate;
 mod system;
 
 use std::mem::MaybeUninit;
@@ -275,7 +276,7 @@ fn load(
     let mut storage = MaybeUninit::uninit();
     let (types, config) = (&environment.core_types, Config::default());
     let layout = RecordLayout::new(groups);
-    loader::load(&mut storage, types, &config, plan, variant, &layout).map(drop)
+    loader::load(&mut storage, types, &config, plan, variant, &layout, None).map(drop)
 }
 
 /// Tries to load the programs, given the privileges. Those of `probe` depend on its fields.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use self::summary::SummaryOptions;
 use self::zone::Net;
 use crate::events::View;
+use crate::predicate::Predicate;
 use crate::sink::template::Piece;
 use crate::sink::{Format, text};
 
@@ -296,6 +297,8 @@ pub struct Config {
     pub filters: Filters,
     pub limits: Limits,
     pub event_filters: EventFilters,
+    /// The condition that events must match.
+    pub predicate: Option<Predicate>,
     pub output: Output,
     pub kernel_options: KernelOptions,
     /// Trace only the connections of this command.

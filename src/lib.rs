@@ -3,13 +3,13 @@
 //! ```text
 //!  kernel hook ── thin SEC() wrapper ── on_<probe>() ── filters, limits ── record ──► ring or perf buffer
 //!                                           └── counters ──► BPF maps ──────────────┐
-//!  loader::live ─► records ─► pipeline (reorder, decode, limit) ─► sinks            │
+//!  loader::live ─► records ─► pipeline (reorder, decode, where, limit) ─► sinks     │
 //!  SIGUSR1, --stats, the end ─► summary ◄────────────────────────────────────────────┘
 //! ```
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, sink, config, pipeline, loader,
+//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, predicate, sink, config, pipeline, loader,
 //! summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
@@ -27,6 +27,7 @@ pub mod events;
 pub mod kernel;
 pub mod loader;
 pub mod pipeline;
+pub mod predicate;
 pub mod privilege;
 pub mod session;
 pub mod sink;

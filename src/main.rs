@@ -10,6 +10,7 @@ use tcc_trace::cli::{Cli, Command, TraceArgs, errors, help, missing_command, ref
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::loader::files;
+use tcc_trace::predicate::Mistake;
 use tcc_trace::session::child::CannotStart;
 use tcc_trace::session::signals::Signals;
 use tcc_trace::stdio;
@@ -94,7 +95,7 @@ fn finish(result: anyhow::Result<u8>) -> ExitCode {
             tell(&error);
             ExitCode::from(match error.downcast_ref::<CannotStart>() {
                 Some(child) => child.status,
-                None if error.is::<Usage>() => USAGE,
+                None if error.is::<Usage>() || error.is::<Mistake>() => USAGE,
                 None => 1,
             })
         }
@@ -109,6 +110,9 @@ fn tell(error: &anyhow::Error) {
         Some(remedy) => stdio::print_line(&format!("{text}; {remedy}")),
         None => stdio::print_line(&text),
     }
+    if let Some(mistake) = error.downcast_ref::<Mistake>() {
+        stdio::print_raw(&format!("{}\n", mistake.excerpt));
+    }
 }
 
 fn config(args: TraceArgs) -> anyhow::Result<Config> {
@@ -116,6 +120,9 @@ fn config(args: TraceArgs) -> anyhow::Result<Config> {
 }
 
 fn usage(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Mistake>() {
+        return error;
+    }
     Usage(format!("{error:#}")).into()
 }
 

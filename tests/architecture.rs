@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "environment",
     "kernel",
     "decode",
+    "predicate",
     "sink",
     "config",
     "pipeline",

@@ -1,6 +1,9 @@
 //! The command line, as far as it goes without rights: every mistake is one line on standard error and status 2, and
 //! what needs no kernel is printed.
 
+#[path = "cli/conditions.rs"]
+mod conditions;
+
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;

@@ -10,7 +10,7 @@ pub struct Counts {
     pub seen: u64,
     /// Events printed completely.
     pub emitted: u64,
-    /// Events rejected by a filter.
+    /// Events rejected by a filter or by `--where`.
     pub filtered: u64,
     /// Events left out by `--sample`, `--every` or `--on-change`.
     pub sampled_out: u64,
@@ -25,6 +25,10 @@ pub struct Counts {
     pub recursion_misses: u64,
     /// Part of `lost`: a filter needs the owner, which was evicted. Raise `--max-conns`.
     pub lost_undecided: u64,
+    /// Part of `filtered`: rejected by `--where` in the kernel.
+    pub where_kernel: u64,
+    /// Part of `filtered`: rejected by `--where` in user space, where they cost as much as other events.
+    pub where_user: u64,
 }
 }
 
@@ -78,6 +82,11 @@ pub trait ActionCounts: Copy + Default {
     /// Of `lost`: recursion misses, and undecided ones.
     fn lost_parts(&self) -> (u64, u64);
 
+    /// Of `filtered`: what --where rejected in the kernel, and in user space.
+    fn where_parts(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     fn add(&mut self, other: &Self);
 
     /// The sum that `seen` must equal.
@@ -100,6 +109,12 @@ pub trait ActionCounts: Copy + Default {
         let shown = shown.filter(|(i, (name, count))| *count > 0 || *i == 0 || *name == LOST);
         for (i, (name, count)) in shown {
             text += &format!("{}{count} {name}", if i == 0 { " = " } else { " + " });
+        }
+        let (in_kernel, in_user_space) = self.where_parts();
+        if in_kernel + in_user_space > 0 {
+            text += &format!(
+                "; --where rejected {in_kernel} in the kernel and {in_user_space} in user space"
+            );
         }
         let (recursion_misses, _) = self.lost_parts();
         if recursion_misses > 0 {
@@ -133,7 +148,13 @@ impl ActionCounts for Counts {
         (self.recursion_misses, self.lost_undecided)
     }
 
+    fn where_parts(&self) -> (u64, u64) {
+        (self.where_kernel, self.where_user)
+    }
+
     fn add(&mut self, other: &Self) {
+        self.where_kernel += other.where_kernel;
+        self.where_user += other.where_user;
         self.seen += other.seen;
         self.emitted += other.emitted;
         self.filtered += other.filtered;
@@ -217,6 +238,11 @@ mod tests {
         let counts = Counts { seen: 10, emitted: 7, filtered: 3, ..Counts::default() };
         assert_eq!(counts.line("probe"), "probe: 10 seen = 7 emitted + 3 filtered + 0 lost");
         assert_eq!(counts.seen, counts.accounted());
+        let counts = Counts { seen: 5, filtered: 5, where_kernel: 3, ..Counts::default() };
+        assert_eq!(
+            counts.line("probe"),
+            "probe: 5 seen = 0 emitted + 5 filtered + 0 lost; --where rejected 3 in the kernel and 0 in user space"
+        );
         let counts =
             Counts { seen: 2, emitted: 1, lost: 1, recursion_misses: 1, ..Counts::default() };
         assert!(counts.line("probe").starts_with("probe: 2 seen = 1 emitted + 1 lost; 1 of the"));

@@ -99,6 +99,41 @@ struct tcc_addr_key {
 	__u8 addr[16];
 };
 
+/* What a term of --where loads from the record. */
+enum tcc_load {
+	TCC_LOAD_U8,
+	TCC_LOAD_U16,
+	TCC_LOAD_U32,
+	TCC_LOAD_S32,
+	TCC_LOAD_U64,
+	TCC_LOAD_BYTES, /* 16 of them */
+};
+
+/* What follows a term that ends the condition; any other number is that of the next term, counted from 1. */
+enum tcc_where {
+	TCC_WHERE_YES = 0,
+	TCC_WHERE_NO = 255,
+};
+
+enum tcc_term_limit {
+	TCC_EVENT_TERMS = 16, /* of one event type */
+	TCC_TERMS = 64, /* of all */
+};
+
+/*
+ * A test of a record. A number, masked, must be value[0] or up to value[1] above it, modulo 2^64; bytes, masked, must equal
+ * `value`.
+ */
+struct tcc_term {
+	__u64 mask[2];
+	__u64 value[2];
+	__u16 offset;
+	__u8 load; /* enum tcc_load */
+	__u8 if_true; /* enum tcc_where */
+	__u8 if_false;
+	__u8 unused[3];
+};
+
 /* Read-only for the programs: the verifier sees constants and drops the code that is not needed. */
 struct tcc_config {
 	__u64 every_ns;
@@ -119,12 +154,15 @@ struct tcc_config {
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_event_type event_types; /* never read, as the next five: makes the enum part of the object's BTF */
+	enum tcc_event_type event_types; /* never read, as the next eight: makes the enum part of the object's BTF */
 	enum tcc_action action_names;
 	enum tcc_tracker tracker_names;
 	enum tcc_hook hook_names;
 	enum tcc_retrans_sum retrans_sums;
 	enum tcc_cong_sum cong_sums;
+	enum tcc_load load_names;
+	enum tcc_where where_names;
+	enum tcc_term_limit term_limits;
 	__u32 trackers; /* of enum tcc_tracker: which are on */
 	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
 	__u16 probe_len; /* of a record of `probe` */
@@ -144,11 +182,12 @@ struct tcc_config {
 	__u8 skips_nested; /* no program runs where it has interrupted itself: since 6.1 (05b24ff9b2cf) */
 	__u8 inferred; /* `cong_state` is inferred at other tracepoints */
 	__u8 gated; /* only connections in the gate are recorded */
-	__u8 unused[3];
+	__u8 unused[7];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);
 TCC_NO_PADDING(struct tcc_marks, taking);
+TCC_NO_PADDING(struct tcc_term, unused);
 TCC_NO_PADDING(struct tcc_config, unused);
 
 #endif

@@ -37,7 +37,7 @@ static __noinline int on_conn_snapshot_end(void *ctx, struct sock *sk, const boo
 	if (!snapshot)
 		return 0;
 	load_conn_snapshot(snapshot, sk, e.conn, true);
-	return event_end(ctx, &e, snapshot, sizeof(*snapshot));
+	return event_end(ctx, &e, snapshot, sizeof(*snapshot), TCC_EVENT_DESTROY);
 }
 
 /* tcp_disconnect() has ended one connection of that socket, which now begins another: its last reading is what it had. */

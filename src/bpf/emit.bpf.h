@@ -7,6 +7,7 @@
 #include "event.h"
 #include "config.h"
 #include "maps.bpf.h"
+#include "predicate.bpf.h"
 
 /* Which actions that type has. */
 #define COUNTS(type) (cfg.actions[TCC_EVENT_##type] & TCC_COUNT)
@@ -110,10 +111,26 @@ static __always_inline void scratch_release(void)
 		slot_release(&cpu->scratch_depth);
 }
 
-static __always_inline void emit_submit(void *ctx, struct tcc_counters *n, void *rec, __u64 size, const bool alone)
+/* Gives a record back that is not sent on. */
+static __always_inline void emit_discard(void *rec)
+{
+	if (cfg.ringbuf)
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+	else
+		scratch_release();
+}
+
+/* `event_type` must be a constant to the verifier. */
+static __always_inline void emit_submit(void *ctx, struct tcc_counters *n, void *rec, __u64 size, __u32 event_type,
+					const bool alone)
 {
 	long err = 0;
 
+	if (!where_holds(rec, event_type)) {
+		emit_discard(rec);
+		COUNT(n, unmatched);
+		return;
+	}
 	if (cfg.ringbuf) {
 		bpf_ringbuf_submit(rec, wake_flags(n->submitted));
 	} else {
@@ -128,18 +145,9 @@ static __always_inline void emit_submit(void *ctx, struct tcc_counters *n, void 
 		COUNT(n, submitted);
 }
 
-static __always_inline void emit_end(void *ctx, struct tcc_counters *n, void *rec, __u64 size)
+static __always_inline void emit_end(void *ctx, struct tcc_counters *n, void *rec, __u64 size, __u32 event_type)
 {
-	emit_submit(ctx, n, rec, size, false);
-}
-
-/* Gives a record back that is not sent on. */
-static __always_inline void emit_discard(void *rec)
-{
-	if (cfg.ringbuf)
-		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
-	else
-		scratch_release();
+	emit_submit(ctx, n, rec, size, event_type, false);
 }
 
 #endif

@@ -203,6 +203,7 @@ struct tcc_counters {
 	__u64 gated; /* of a connection that is not in the gate */
 	__u64 sampled_out;
 	__u64 rate_limited;
+	__u64 unmatched; /* --where rejects it */
 	__u64 lost; /* the buffer is full */
 	__u64 submitted;
 };

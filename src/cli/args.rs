@@ -95,6 +95,13 @@ pub struct FilterArgs {
     /// Given both ends, the sockets of both are traced where they are on this machine.
     #[arg(long, value_name = "CONN", value_parser = parse::follow, conflicts_with = "cookie")]
     pub follow: Option<parse::Follow>,
+    /// Match events by their fields: 'srtt_us > 100ms && cc == "bbr"'.
+    ///
+    /// Operators are ==, !=, <, <=, >, >=, in, has, is null, !, &&, ||, +, -, * and /. Numbers have the field's unit, or their own:
+    /// 100ms, 1MB, 10Mbit/s. Lists and ranges follow `in`: lport in (80, 8000-8999), raddr in 10.0.0.0/8. A comparison with null is
+    /// never true. Limits but --count apply before it. `tcc-trace check --where EXPR` shows what the kernel decides.
+    #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
+    pub predicate: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -4,9 +4,10 @@ use anyhow::{Result, bail};
 
 use super::args::{TraceArgs, TransportArg};
 
-/// Limits of printed events.
-pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 5] {
+/// What chooses from events to be printed.
+pub(super) fn of_limits(trace: &TraceArgs) -> [(&'static str, bool); 6] {
     [
+        ("--where", trace.filters.predicate.is_some()),
         ("--rate", trace.limits.rate.is_some()),
         ("--rate-per-conn", trace.limits.rate_per_conn.is_some()),
         ("--sample", trace.limits.sample.is_some()),

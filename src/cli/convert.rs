@@ -11,6 +11,7 @@ use crate::config::{
     Actions, Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader,
     TimeMode, Transport,
 };
+use crate::predicate::Predicate;
 
 impl TraceArgs {
     /// Checks what clap cannot, and looks up names.
@@ -37,6 +38,7 @@ impl TraceArgs {
         if !self.output.quiet {
             resolve::note_unloaded(&self.filters.cc);
         }
+        let predicate = self.filters.predicate.as_deref().map(Predicate::parse).transpose()?;
         Ok(Config {
             filters: self.filters.resolve()?,
             limits: Limits {
@@ -49,6 +51,7 @@ impl TraceArgs {
                 rate_per_conn: self.limits.rate_per_conn,
             },
             event_filters: EventFilters::default(),
+            predicate,
             output: Output {
                 destinations,
                 strict: self.output.strict_output,

@@ -20,6 +20,8 @@ Examples:
     tcc-trace --follow 10.0.0.1:443-10.0.0.2:50412 --format '{time} {sport:<5} {snd_cwnd:>6}'
   On the terminal, and all of it in a file:
     tcc-trace events all -o text -o jsonl=events.jsonl
+  Retransmissions after a timeout to one network, while the window is small:
+    tcc-trace retrans --where 'class == \"rto\" && raddr in 10.0.0.0/8 && snd_cwnd < 10'
   The connections of one command:
     tcc-trace life -- curl -sO https://example.org/file";
 

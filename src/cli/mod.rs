@@ -92,7 +92,7 @@ pub enum Command {
     /// Show retransmissions and why they were sent (tcpretrans).
     ///
     /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events; with
-    /// --events, the events go to another output. Without that, options of printed events cannot be used: limits such as --rate,
+    /// --events, the events go to another output. Without that, options of printed events cannot be used: --where, limits such as --rate,
     /// --fields, --all-fields, --transport, --buffer-size. A row takes 0.2 kB; there are 8192 unless --max-rows says otherwise. With --interval, rows that were idle for one interval are removed once
     /// half of the rows are in use. Keys that find no row share one.
     Retrans(Box<RetransArgs>),
@@ -104,26 +104,26 @@ pub enum Command {
     /// runs from its start to its end, or to the end of the interval printed. If it was open before the trace, the time in its first state
     /// is unknown: it is counted in UNKN and not in the sums. With --interval, rows are printed only for connections that
     /// changed state or were not in Open. With --events, the events go to another output. Without that, options of printed events
-    /// cannot be used with --by: limits such as --rate, --fields, --all-fields, --transport, --buffer-size.
+    /// cannot be used with --by: --where, limits such as --rate, --fields, --all-fields, --transport, --buffer-size.
     Cong(Box<CongArgs>),
     /// Print histograms of round-trip times, with percentiles (tcprtt).
     ///
     /// Counts in the kernel the samples that `probe` would print without limits, with the same filters. With --interval, each
     /// histogram covers one interval. With --events, the samples go to another output. Without that, options of printed events
-    /// cannot be used: limits such as --rate or --sample, --fields, --all-fields, --transport, --buffer-size. A row takes 3.7 kB; there are 8192 for --by conn, ports and peers, else 256 per CPU. Rows that were idle
+    /// cannot be used: --where, limits such as --rate or --sample, --fields, --all-fields, --transport, --buffer-size. A row takes 3.7 kB; there are 8192 for --by conn, ports and peers, else 256 per CPU. Rows that were idle
     /// for one interval are removed once half of the rows are in use. Keys that find no row share one.
     Rtt(Box<RttArgs>),
     /// Show the busiest connections in each interval (tcptop).
     ///
     /// Byte counts are the kernel's bytes_received and bytes_acked, as in ss, for all processes and network namespaces. They
     /// include connections that opened and closed within the interval. On a terminal, each table replaces the one before. The
-    /// options --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
+    /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Top(Box<TopArgs>),
     /// Show listening sockets: accept queues, SYN queues, drops.
     ///
     /// Covers all processes and network namespaces. Shows, at the end of each interval, the accept queue and its limit, the SYN
     /// queue, whether SYN cookies are in use, and the drops of the interval (sk_drops, as in ss -m). The event `listen_drop`
-    /// reports the same as drops occur. On a terminal, each table replaces the one before. The options --count, --rate,
+    /// reports the same as drops occur. On a terminal, each table replaces the one before. The options --where, --count, --rate,
     /// --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Listeners(Box<ListenersArgs>),
     /// Show TCP state changes and the time in each state (tcpstates).
@@ -141,7 +141,7 @@ pub enum Command {
     /// Measures connect() on the client, and the handshake and the wait in the accept queue on the server. With --histogram
     /// or --by, counts connections in the kernel and prints histograms with percentiles instead of events; failed opens have
     /// their own. With --events, the events go to another output. Without that, options of printed events cannot be used then:
-    /// limits such as --rate, --fields, --all-fields, --transport, --buffer-size. A row takes 3.7 kB; with --by there are 8192.
+    /// --where, limits such as --rate, --fields, --all-fields, --transport, --buffer-size. A row takes 3.7 kB; with --by there are 8192.
     Connlat(Box<ConnlatArgs>),
     /// Show TCP packets dropped by the kernel, and why (tcpdrop).
     Drop(Box<DropArgs>),
@@ -175,6 +175,18 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
+    /// Show in place of the report which conditions of --where the kernel decides, and which user space.
+    #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
+    pub predicate: Option<String>,
+    /// With --where: a command that prints events, or event types as for `events`.
+    #[arg(
+        value_name = "COMMAND",
+        value_delimiter = ',',
+        requires = "predicate",
+        default_value = "probe",
+        hide_default_value = true
+    )]
+    pub events: Vec<String>,
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ReportFormat::Text)]
     pub output: ReportFormat,

@@ -12,7 +12,11 @@ use crate::kernel::{Kernel, Rights};
 
 /// Prints the report. The exit status says whether anything can be traced.
 pub fn run(args: &CheckArgs) -> Result<u8> {
-    let report = CheckReport::new(&Kernel::new(args.btf.as_deref()), Rights::current());
+    let kernel = Kernel::new(args.btf.as_deref());
+    if let Some(predicate) = &args.predicate {
+        return super::check_where::run(predicate, &args.events, &kernel, args.output);
+    }
+    let report = CheckReport::new(&kernel, Rights::current());
     let mut out = Vec::new();
     match args.output {
         ReportFormat::Json => {

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod check;
+mod check_where;
 pub mod cong;
 pub mod connect;
 pub mod connlat;

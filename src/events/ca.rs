@@ -15,7 +15,7 @@ use super::ca_columns::{CaField, Convert, FIELDS};
 use super::common::slot;
 use crate::skel::ProbeFullRecord as Record;
 use crate::slot::Names::List;
-use crate::slot::{Condition, Form, Scale, Slot};
+use crate::slot::{Condition, Form, Names, Scale, Slot};
 use crate::table::Value;
 
 /// An algorithm whose state is shown.
@@ -54,7 +54,7 @@ const LT_USE_BW: (usize, &str) = (1, "lt_use_bw");
 const ALPHA: Scale = Scale::Fraction(10);
 const GAIN: Scale = Scale::Fraction(8);
 /// `enum bbr_mode`.
-const MODES: &[&str] = &["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"];
+pub const MODE_NAMES: Names = List(&["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"]);
 
 const CA_PRIV: Slot =
     Slot::array(offset_of!(Record, ca_priv.bytes), |r: &Record| &r.ca_priv.bytes, Form::Text);
@@ -123,7 +123,7 @@ impl Layouts {
                 Convert::Bool => Slot { form: Form::Flag, ..slot },
                 Convert::Gain => Slot { scale: GAIN, ..slot },
                 Convert::Alpha => Slot { scale: ALPHA, ..slot },
-                Convert::Mode => Slot { names: Some(List(MODES)), ..slot },
+                Convert::Mode => Slot { names: Some(MODE_NAMES), ..slot },
             })
         };
         let slots = FIELDS.iter().map(&mut slot).collect();

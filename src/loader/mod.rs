@@ -7,6 +7,7 @@ pub mod gate;
 pub mod live;
 mod log;
 pub mod plan;
+mod predicate;
 pub mod summaries;
 mod types;
 
@@ -25,6 +26,7 @@ use crate::config::{Actions, Config, Reader, Transport};
 use crate::events::Tracker;
 use crate::events::fields::RecordLayout;
 use crate::kernel;
+use crate::predicate::Compiled;
 use crate::skel::{Action, Cpu, Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
 
@@ -86,7 +88,7 @@ pub fn buffer_size(requested: Option<u32>) -> u32 {
     requested.unwrap_or(DEFAULT_BUFFER).clamp(PAGE, 1 << 30).next_power_of_two()
 }
 
-/// Loads one variant.
+/// Loads one variant. `full`: with all fields of `probe`; `filter`: the kernel's part of --where.
 pub fn load<'o>(
     storage: &'o mut MaybeUninit<OpenObject>,
     types: &CoreTypes,
@@ -94,8 +96,9 @@ pub fn load<'o>(
     plan: &Plan,
     variant: &Variant,
     layout: &RecordLayout,
+    filter: Option<&Compiled>,
 ) -> Result<Loaded<'o>> {
-    let open = open_variant(storage, types, config, plan, variant, layout)?;
+    let open = open_variant(storage, types, config, plan, variant, layout, filter)?;
     log::take_rejected();
     let skel = open.load().map_err(|error| {
         Refused(match log::take_rejected() {
@@ -117,9 +120,13 @@ pub fn open_variant<'o>(
     plan: &Plan,
     variant: &Variant,
     layout: &RecordLayout,
+    filter: Option<&Compiled>,
 ) -> Result<OpenTccTraceSkel<'o>> {
     let mut open = open(storage, types)?;
     configure(&mut open, config, plan, variant, layout)?;
+    if let (Some(filter), Some(rodata)) = (filter, open.maps.rodata_data.as_deref_mut()) {
+        predicate::set(&mut rodata.where_terms, &mut rodata.where_start, filter);
+    }
     Ok(open)
 }
 

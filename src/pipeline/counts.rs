@@ -11,6 +11,8 @@ pub(super) struct Tally {
     pub(super) over_count: u64,
     pub(super) malformed: u64,
     pub(super) aggregated: u64,
+    /// By --where.
+    pub(super) unmatched: u64,
 }
 
 /// The kernel-side counters of one event type: see `struct tcc_counters`.
@@ -27,6 +29,8 @@ pub struct KernelCounts {
     pub gated: u64,
     pub sampled_out: u64,
     pub rate_limited: u64,
+    /// By --where.
+    pub unmatched: u64,
     pub lost: u64,
     pub submitted: u64,
     /// Not seen by any program: the kernel skipped it.
@@ -37,7 +41,7 @@ impl KernelCounts {
     /// Events that a program is still processing: seen, and not yet counted by each of these actions.
     #[must_use]
     pub fn running(&self, actions: Actions) -> u64 {
-        let record = self.gated + self.sampled_out + self.rate_limited + self.lost + self.submitted;
+        let record = self.recorded();
         let aggregate = self.aggregated + self.overflow;
         [
             actions.count.then(|| self.left(self.counted)),
@@ -48,6 +52,16 @@ impl KernelCounts {
         .flatten()
         .max()
         .unwrap_or(0)
+    }
+
+    /// What became of the events to be recorded.
+    fn recorded(&self) -> u64 {
+        self.gated
+            + self.sampled_out
+            + self.rate_limited
+            + self.unmatched
+            + self.lost
+            + self.submitted
     }
 
     /// What is left of the events that were seen if an action has counted that many.
@@ -92,21 +106,23 @@ impl KernelCounts {
 
 impl Tally {
     pub(super) fn record(self, stage: Stage, kernel: KernelCounts) -> Counts {
-        let ours = self.emitted + self.over_count + self.malformed + self.aggregated;
+        let ours =
+            self.emitted + self.over_count + self.malformed + self.aggregated + self.unmatched;
         let missing = kernel.submitted.saturating_sub(ours);
         let in_transit = if stage == Stage::End { 0 } else { missing };
-        let KernelCounts { gated, sampled_out, rate_limited, lost, submitted, .. } = kernel;
-        let done = gated + sampled_out + rate_limited + lost + submitted;
+        let KernelCounts { gated, sampled_out, rate_limited, unmatched, lost, .. } = kernel;
         Counts {
-            seen: kernel.settled(stage, done).saturating_sub(in_transit),
+            seen: kernel.settled(stage, kernel.recorded()).saturating_sub(in_transit),
             emitted: self.emitted,
-            filtered: kernel.filtered + gated,
+            filtered: kernel.filtered + gated + unmatched + self.unmatched,
             sampled_out,
             rate_limited: rate_limited + self.over_count,
             lost: lost + kernel.lost_to_all() + (missing - in_transit),
             malformed: self.malformed,
             recursion_misses: kernel.skipped,
             lost_undecided: kernel.undecided,
+            where_kernel: unmatched,
+            where_user: self.unmatched,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The pipeline from a source's records to the outputs: sort, decode, limit, print.
+//! The pipeline from a source's records to the outputs: sort, decode, filter, limit, print.
 
 pub mod clock;
 mod counts;
@@ -24,6 +24,7 @@ use crate::environment::Environment;
 use crate::events::ca::Layouts;
 use crate::events::fields::Expander;
 use crate::events::{EVENT_TYPES, EventType};
+use crate::predicate::Compiled;
 use crate::sink::Stage;
 use crate::table::summary::Summary;
 
@@ -36,6 +37,8 @@ pub struct Pipeline<'a> {
     environment: Environment,
     expander: Expander,
     aggregate: Option<Aggregator<'a>>,
+    /// What user space decides of --where.
+    filter: Option<Compiled>,
     tee: Tee,
     /// Events left to print with `--count`.
     left: Option<u64>,
@@ -59,11 +62,17 @@ impl<'a> Pipeline<'a> {
             expander: Expander::new(environment.layout.clone()),
             environment,
             aggregate,
+            filter: None,
             tee,
             left: count,
             received: 0,
             tallies: vec![Tally::default(); EVENT_TYPES.len()],
         }
+    }
+
+    /// Passes on only events that match.
+    pub fn set_filter(&mut self, filter: Option<Compiled>) {
+        self.filter = filter;
     }
 
     /// Prints the headers.
@@ -131,6 +140,9 @@ impl<'a> Pipeline<'a> {
             Err(_) => {
                 tally.malformed += 1;
                 self.tee.malformed();
+            }
+            Ok(event) if self.filter.as_ref().is_some_and(|filter| !filter.matches(&event)) => {
+                tally.unmatched += 1;
             }
             Ok(_) if self.left == Some(0) => tally.over_count += 1,
             // Events not fully written count as lost: the difference between submitted and the rest.

@@ -16,6 +16,10 @@ pub struct Selection {
     pub tables: Vec<(&'static EventType, ColumnSet)>,
     /// What is loaded for `probe` beyond the tracepoint's record.
     pub groups: FieldGroups,
+    /// Only --where needs more than that record.
+    pub groups_by_where: bool,
+    /// Columns that --where reads, whether they are printed or not.
+    pub read: Vec<&'static Column>,
     /// A column shows the owning process.
     pub owner: bool,
     /// A column names kernel code.
@@ -67,6 +71,14 @@ impl Selection {
             self.code |= CODE.contains(&column.name);
             self.samples |= SAMPLED.contains(&column.name);
         }
+    }
+
+    /// Adds what --where reads.
+    pub fn read(&mut self, event_type: &EventType, columns: &[&'static Column]) {
+        self.groups_by_where |= self.groups.is_empty();
+        self.load(event_type, columns.iter().copied());
+        self.groups_by_where &= !self.groups.is_empty();
+        self.read.extend(columns);
     }
 }
 

@@ -27,7 +27,9 @@ pub(super) fn live(
         ..Environment::default()
     };
     let columns = selection.tables.iter().flat_map(|(_, table)| &table.columns);
-    for member in columns.filter(|s| !s.present).filter_map(|s| s.column.need) {
+    let printed = columns.filter(|s| !s.present).filter_map(|s| s.column.need);
+    let read = selection.read.iter().filter_map(|column| column.need);
+    for member in printed.chain(read.filter(|member| !kernel.has_member(*member))) {
         environment.add_missing(member);
     }
     if event_types.iter().any(|event_type| event_type.number == drop::EVENT_TYPE.number) {

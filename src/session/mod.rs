@@ -55,6 +55,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
             config.summary.as_ref().is_some_and(|summary| !summary.aggregate.counts_events());
         Selection { owner, ..Selection::default() }
     };
+    let mut selection = selection;
+    if let Some(predicate) = &config.predicate {
+        let checked = predicate.check(event_types, None)?;
+        event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
+    }
     check_limits(config, event_types)?;
     let plan = plan(&request(config, event_types, &selection), &features(&kernel));
     if let Err(Refusal::Usage(text)) = plan {
@@ -82,41 +87,56 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     if !config.filters.pid.is_empty() && !kernel::in_host_pid_namespace() && !config.output.quiet {
         output::print_line("note: --pid takes process IDs of the host, not of this PID namespace");
     }
-    let outputs = destinations::open(&config.output, signals)?;
     let core_types = CoreTypes::new(&kernel);
     let environment = environment::live(config, event_types, &selection, &kernel, &core_types);
+    let filter = match &config.predicate {
+        Some(predicate) => {
+            let checked = predicate.check(event_types, Some(&environment.types))?;
+            Some(checked.compile(event_types, &environment))
+        }
+        None => None,
+    };
+    let outputs = destinations::open(&config.output, signals)?;
     // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
-        let started =
-            loader::load(&mut storage, &core_types, config, &plan, variant, &environment.layout)
-                .and_then(|loaded| {
-                    // If none works they are part of the error instead.
-                    for why in refused.drain(..).filter(|_| !config.output.quiet) {
-                        output::print_line(&format!("note: reader {why}"));
-                    }
-                    Trace {
-                        config,
-                        plan: &plan,
-                        variant,
-                        selection: &selection,
-                        outputs: &outputs,
-                        loaded,
-                        signals,
-                        aggregate: config
-                            .summary
-                            .as_ref()
-                            .map(summary::aggregate)
-                            .transpose()?
-                            .map(RefCell::new),
-                        read_ns: Cell::new(0),
-                        ownerless: RefCell::default(),
-                        warned_untraced: Cell::default(),
-                    }
-                    .run(environment.clone())
-                });
+        let started = loader::load(
+            &mut storage,
+            &core_types,
+            config,
+            &plan,
+            variant,
+            &environment.layout,
+            filter.as_ref(),
+        )
+        .and_then(|loaded| {
+            // If none works they are part of the error instead.
+            for why in refused.drain(..).filter(|_| !config.output.quiet) {
+                output::print_line(&format!("note: reader {why}"));
+            }
+            Trace {
+                config,
+                plan: &plan,
+                variant,
+                selection: &selection,
+                outputs: &outputs,
+                filter: filter.as_ref(),
+                loaded,
+                signals,
+                aggregate: config
+                    .summary
+                    .as_ref()
+                    .map(summary::aggregate)
+                    .transpose()?
+                    .map(RefCell::new),
+                read_ns: Cell::new(0),
+                ownerless: RefCell::default(),
+                warned_untraced: Cell::default(),
+            }
+            .run(environment.clone())
+        });
         match started {
             Err(error) if error.is::<Refused>() => {
                 let why = format!("{}: {error:#}", variant.reader.name());
@@ -169,8 +189,11 @@ fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<(
 fn request(config: &Config, event_types: &[&'static EventType], selection: &Selection) -> Request {
     let filters = &config.filters;
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
-    let by_columns = (!selection.groups.is_empty())
-        .then_some(if config.output.fields == Fields::All { "--all-fields" } else { "--fields" });
+    let by_columns = (!selection.groups.is_empty()).then_some(match config.output.fields {
+        Fields::All => "--all-fields",
+        _ if selection.groups_by_where => "--where",
+        _ => "--fields",
+    });
     let by_command = (!config.command.is_empty()).then_some("-- CMD");
     let by_summary = aggregate.map(|_| "a summary");
     let by_change = config.limits.on_change.then_some("--on-change");

@@ -20,6 +20,7 @@ use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::source::Source;
 use crate::pipeline::tee::{Failure, Tee};
 use crate::pipeline::{Aggregator, Pipeline};
+use crate::predicate::Compiled;
 use crate::summary::{Aggregate, Span};
 
 /// A running trace.
@@ -29,6 +30,8 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) variant: &'t Variant,
     pub(super) selection: &'t Selection,
     pub(super) outputs: &'t [Opened<'t>],
+    /// --where
+    pub(super) filter: Option<&'t Compiled>,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// The aggregate printed in place of events, and when it was last read.
@@ -56,6 +59,7 @@ impl Trace<'_, '_> {
         });
         let mut pipeline =
             Pipeline::new(tee, environment, clock, self.config.limits.count, aggregate);
+        pipeline.set_filter(self.filter.cloned());
         let source = Live::new(
             &self.loaded.skel,
             self.plan.transport,

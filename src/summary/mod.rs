@@ -56,6 +56,7 @@ pub fn counters(cpus: &[Cpu], event_type: &EventType) -> KernelCounts {
             sum.gated += n.gated;
             sum.sampled_out += n.sampled_out;
             sum.rate_limited += n.rate_limited;
+            sum.unmatched += n.unmatched;
             sum.lost += n.lost;
             sum.submitted += n.submitted;
         }

@@ -120,7 +120,8 @@ fn run(config: &Config, step: impl FnOnce(&mut Run<'_, '_>)) -> Accounting {
     let (mut storage, types) = (MaybeUninit::uninit(), CoreTypes::new(&kernel));
     let variant = &plan.variants[0];
     let layout = RecordLayout::new(selection.groups);
-    let loaded = load(&mut storage, &types, config, &plan, variant, &layout).expect("it loads");
+    let loaded =
+        load(&mut storage, &types, config, &plan, variant, &layout, None).expect("it loads");
     let written = Shared::default();
     let destination = Destination::new(&jsonl::FORMAT, None);
     let branch = Branch {
@@ -130,8 +131,7 @@ fn run(config: &Config, step: impl FnOnce(&mut Run<'_, '_>)) -> Accounting {
         essential: true,
         sink: sink_into(written.clone(), &destination, &config.output, &selection),
     };
-    let environment =
-        Environment { types: kernel.types(), layout: layout.clone(), ..Environment::default() };
+    let environment = Environment { types: kernel.types(), ..Environment::default() };
     let clock = Clock::new(TimeMode::Mono);
     let mut pipeline = Pipeline::new(Tee::new(vec![branch]), environment, clock, None, None);
     let size = config.kernel_options.buffer_size;

@@ -3,6 +3,8 @@
 
 #[macro_use]
 mod support;
+#[path = "../support/predicate/mod.rs"]
+mod generated;
 
 mod accept;
 mod accept_uring;
@@ -61,6 +63,8 @@ mod peers_bt;
 mod peers_fields;
 mod peers_histograms;
 mod peers_trace;
+mod predicate;
+mod predicate_kernel;
 mod privilege;
 mod queue;
 mod queue_many;

@@ -8,11 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use libbpf_rs::PrintLevel;
 use libbpf_rs::skel::OpenSkel;
 use tcc_trace::config::{Config, Fields, KernelOptions, Output, Reader};
+use tcc_trace::environment::Environment;
 use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{EVENT_TYPES, EventType};
 use tcc_trace::kernel::Kernel;
 use tcc_trace::loader::plan::{Request, plan};
 use tcc_trace::loader::{CoreTypes, open_variant};
+use tcc_trace::predicate::{Predicate, Side};
 use tcc_trace::session::features;
 
 use crate::support::is_root;
@@ -40,8 +42,12 @@ fn processed(message: &str) -> Option<(String, u64)> {
     Some((name, count.parse().ok()?))
 }
 
+/// As many tests as the kernel makes for --where, with as many ways through them as there can be.
+const CONDITION: &str = "(lport == 1 || rport == 2) && (lport == 3 || rport == 4) && (lport == 5 || mono_ns > 6) && \
+    (lport == 7 || mono_ns < 1h) && (lport in 8-9 || cookie > 10) && (lport == 11 || raddr in 10.0.0.0/8) && lport != 12";
+
 /// All event types that this kernel has, with all fields and the owner.
-fn check(reader: Reader) {
+fn check(reader: Reader, condition: Option<&str>) {
     need!(is_root(), "not root");
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let kernel = Kernel::new(None);
@@ -63,9 +69,20 @@ fn check(reader: Reader) {
     };
     let plan = plan(&request, &features(&kernel)).expect("a plan");
     let (mut storage, types) = (MaybeUninit::uninit(), CoreTypes::new(&kernel));
-    let (variant, layout) = (&plan.variants[0], RecordLayout::new(FieldGroups::ALL));
+    let variant = &plan.variants[0];
+    let layout = RecordLayout::new(FieldGroups::ALL);
+    let filter = condition.map(|condition| {
+        let environment = Environment { layout: layout.clone(), ..Environment::default() };
+        let event_types: Vec<&'static EventType> = variant.event_types().collect();
+        let checked = Predicate::parse(condition).unwrap().check(&event_types, None).unwrap();
+        let compiled = checked.compile(&event_types, &environment);
+        let in_kernel = compiled.parts.iter().flat_map(|part| &part.sides);
+        assert!(in_kernel.into_iter().all(|side| matches!(side, Side::Kernel(_))));
+        compiled
+    });
     let mut open =
-        open_variant(&mut storage, &types, &config, &plan, variant, &layout).expect("it opens");
+        open_variant(&mut storage, &types, &config, &plan, variant, &layout, filter.as_ref())
+            .expect("it opens");
     for mut program in open.open_object_mut().progs_mut() {
         program.set_log_level(LOG_STATS);
     }
@@ -93,10 +110,20 @@ fn check(reader: Reader) {
 
 #[test]
 fn programs_are_small_enough_by_sock() {
-    check(Reader::Sock);
+    check(Reader::Sock, None);
 }
 
 #[test]
 fn programs_are_small_enough_by_raw() {
-    check(Reader::Raw);
+    check(Reader::Raw, None);
+}
+
+#[test]
+fn programs_with_a_condition_by_sock() {
+    check(Reader::Sock, Some(CONDITION));
+}
+
+#[test]
+fn programs_with_a_condition_by_raw() {
+    check(Reader::Raw, Some(CONDITION));
 }

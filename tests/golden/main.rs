@@ -2,7 +2,10 @@
 //! choice of columns and sinks, and comes out as it stands in EVENT_TYPE.txt, .jsonl and .csv. UPDATE=1 writes them anew.
 
 mod borders;
+#[path = "../support/predicate/mod.rs"]
+mod generated;
 mod plans;
+mod predicate;
 mod records;
 
 use std::cell::RefCell;

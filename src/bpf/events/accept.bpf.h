@@ -99,7 +99,7 @@ static __noinline int accept_record(void *ctx, struct event *e, struct sock *lis
 	if (!rec)
 		return 0;
 	load_accept(rec, e->conn, listener, late);
-	emit_end(ctx, e->n, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_ACCEPT);
 	return 0;
 }
 

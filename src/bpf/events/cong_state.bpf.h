@@ -113,7 +113,7 @@ static __noinline int cong_state_record(void *ctx, struct event *e, __u8 old, __
 	rec->new_ca_state = ca_state;
 	rec->inferred = old != CA_IN_SOCKET;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	emit_end(ctx, e->n, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_CONG_STATE);
 	return 0;
 }
 

@@ -126,7 +126,7 @@ static __noinline int connect_record(void *ctx, struct event *e, struct sock *sk
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
 	if (newstate == TCP_CLOSE && awaits_return(e, rec))
 		return 0;
-	emit_end(ctx, e->n, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_CONNECT);
 	return 0;
 }
 

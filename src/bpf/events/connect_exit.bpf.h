@@ -102,7 +102,7 @@ static __always_inline int on_return(void *ctx, long ret)
 	if (rec) {
 		*rec = *waiting;
 		set_error(rec, ret);
-		emit_end(ctx, n, rec, sizeof(*rec));
+		emit_end(ctx, n, rec, sizeof(*rec), TCC_EVENT_CONNECT);
 	} else {
 		COUNT(n, lost);
 	}

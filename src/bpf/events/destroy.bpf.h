@@ -35,7 +35,7 @@ static __noinline int on_destroy(void *ctx, struct sock *sk, const bool typed)
 		rec->totals = e.closed->totals;
 	else
 		load_totals(&rec->totals, e.tp);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_DESTROY);
 }
 
 #endif

@@ -126,7 +126,7 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 	load_drop(rec, &p, location, reason, state);
 	if (cfg.stack)
 		load_stack(args, (void *)rec);
-	emit_end(args, e.n, rec, size);
+	emit_end(args, e.n, rec, size, TCC_EVENT_DROP);
 	if (state && is_full(state))
 		copies_release();
 	return 0;

@@ -25,7 +25,7 @@ static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed
 		return 0;
 	rec->err = e.sk->sk_err;
 	rec->unused = 0;
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_ERROR);
 }
 
 #endif

@@ -158,7 +158,7 @@ static __noinline int on_life(void *ctx, struct sock *sk, int oldstate, int news
 	rec->err = e.sk->sk_err;
 	rec->reason = life_reason(&e, oldstate, rec->err);
 	rec->closed_by = life_closed_by(oldstate, rec->reason, rec->err);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_LIFE);
 }
 
 static __always_inline int life_list(struct bpf_iter__task_file *ctx, struct sock *sk)
@@ -180,7 +180,7 @@ static __always_inline int life_list(struct bpf_iter__task_file *ctx, struct soc
 		return 0;
 	load_life(rec, &e);
 	rec->closed_by = life_closed_by(rec->event.tcp.state, TCC_END_NONE, 0);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_LIFE);
 }
 
 /* The connections that are open when the trace begins, each once, however many files it has. Run after the others. */

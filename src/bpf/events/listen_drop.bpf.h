@@ -131,7 +131,7 @@ static __always_inline int listen_event(void *ctx, struct sock *sk, const struct
 	if (!rec)
 		return 0;
 	load_listener(rec, sk, e.sk, e.tp, growth, closed);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_LISTEN_DROP);
 }
 
 /* What a listener hands on leaves LISTEN, too: the copy that it makes for a peer. */

@@ -105,7 +105,7 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	load_probe(&rec->std, tp, skb, ca_state);
 	if (size > sizeof(*rec))
 		load_fields(rec, sk, tp, conn, ifindex, ca_state, typed);
-	emit_submit(ctx, n, rec, size, true);
+	emit_submit(ctx, n, rec, size, TCC_EVENT_PROBE, true);
 	return 0;
 }
 
@@ -223,7 +223,7 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	rec->std.srtt_us = ctx->srtt;
 	rec->std.rcv_wnd = ctx->rcv_wnd;
 	rec->std.unused = 0;
-	emit_end(ctx, n, rec, sizeof(*rec));
+	emit_end(ctx, n, rec, sizeof(*rec), TCC_EVENT_PROBE);
 	return 0;
 }
 

@@ -272,7 +272,7 @@ static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_d
 	rec->queue_mapping = FOLLOW(typed, skb, queue_mapping);
 	rec->segs = queue_segs(skb, typed);
 	load_queue_dev(rec, dev, txq);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_QUEUE);
 }
 
 #endif

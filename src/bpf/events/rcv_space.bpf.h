@@ -27,7 +27,7 @@ static __noinline int on_rcv_space(void *ctx, struct sock *sk, const bool typed)
 	if (!rec)
 		return 0;
 	load_rcv_space(rec, e.sk, e.tp);
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_RCV_SPACE);
 }
 
 #endif

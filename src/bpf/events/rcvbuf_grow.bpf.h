@@ -40,7 +40,7 @@ static __always_inline int on_rcvbuf_grow(void *ctx, struct sock *sk, int time, 
 	rec->window_clamp = e.tp->window_clamp;
 	rec->rcvbuf = e.sk->sk_rcvbuf;
 	rec->scaling_ratio = e.tp->scaling_ratio;
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_RCVBUF_GROW);
 }
 
 #endif

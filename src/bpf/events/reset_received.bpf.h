@@ -15,7 +15,7 @@ static __noinline int on_reset_received(void *ctx, struct sock *sk, const bool t
 	rec = event_begin(&e, sk, TCC_EVENT_RESET_RECEIVED, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_RESET_RECEIVED);
 }
 
 #endif

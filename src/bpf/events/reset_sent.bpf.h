@@ -39,7 +39,7 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 			if (!rec)
 				return 0;
 			load_reset(rec, reason, state);
-			return event_end(ctx, &e, rec, sizeof(*rec));
+			return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_RESET_SENT);
 		}
 	}
 	if (!skb || packet_parse(&p, skb, false) != PARSE_TCP) {
@@ -57,7 +57,7 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 	if (!rec)
 		return 0;
 	load_reset(rec, reason, state);
-	emit_end(ctx, e.n, rec, sizeof(*rec));
+	emit_end(ctx, e.n, rec, sizeof(*rec), TCC_EVENT_RESET_SENT);
 	return 0;
 }
 

@@ -83,7 +83,7 @@ static __noinline int retransmit_record(void *ctx, struct event *e, const struct
 	rec->tcp_flags = cb->tcp_flags;
 	rec->class = retransmit_class(e->icsk, rec->event.tcp.ca_state, cb->tcp_flags);
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	emit_end(ctx, e->n, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_RETRANSMIT);
 	return 0;
 }
 

@@ -366,9 +366,10 @@ static __always_inline void *event_begin_bare(struct event *e, const struct tcc_
 	return rec;
 }
 
-static __noinline int event_end(void *ctx, struct event *e, void *rec, __u32 size)
+/* `event_type` is a constant to the verifier, which what is in the record is not. */
+static __noinline int event_end(void *ctx, struct event *e, void *rec, __u32 size, __u32 event_type)
 {
-	emit_end(ctx, e->n, rec, size);
+	emit_end(ctx, e->n, rec, size, event_type);
 	copies_release();
 	return 0;
 }

@@ -77,7 +77,7 @@ static __noinline int spurious_emit(struct spurious_ctx *c, __u32 evidence, __u3
 	rec->new_ca_state = is->ca_state;
 	rec->has_segs = !undo || was->has_base;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	return event_end(c->ctx, &e, rec, sizeof(*rec));
+	return event_end(c->ctx, &e, rec, sizeof(*rec), TCC_EVENT_SPURIOUS);
 }
 
 /* Which one: by the state that it was found in, and as the kernel's counters name them. */

@@ -49,7 +49,7 @@ static __noinline int on_state(void *ctx, struct sock *sk, int oldstate, int new
 	rec->old_state = oldstate;
 	rec->new_state = newstate;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	return event_end(ctx, &e, rec, sizeof(*rec));
+	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_STATE);
 }
 
 #endif

@@ -64,7 +64,7 @@ static __noinline int synack_retransmit_record(void *ctx, struct event *e, struc
 	/* Counted after this. */
 	rec->attempt = BPF_CORE_READ(req, num_retrans) + 1;
 	rec->unused = 0;
-	emit_end(ctx, e->n, rec, sizeof(*rec));
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_SYNACK_RETRANSMIT);
 	return 0;
 }
 

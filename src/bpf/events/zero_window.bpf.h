@@ -112,7 +112,7 @@ static __noinline int zero_window_emit(const struct window_ctx *w, const struct 
 	rec->probes_out = e.icsk->icsk_probes_out;
 	rec->backoff = e.icsk->icsk_backoff;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	return event_end(w->ctx, &e, rec, sizeof(*rec));
+	return event_end(w->ctx, &e, rec, sizeof(*rec), TCC_EVENT_ZERO_WINDOW);
 }
 
 /*

@@ -18,7 +18,8 @@ use super::{TempDir, check_whole, guest, patience, traffic_program};
 
 /// What the reference tells beyond the standard fields: all that a filter may be about but the owner's process.
 const REFERENCE: &str = "time,mono_ns,cookie,family,saddr,sport,daddr,dport,mark,data_len,snd_nxt,snd_una,snd_cwnd,\
-    ssthresh,snd_wnd,srtt_us,rcv_wnd,netns,cgroup_id,ifindex,uid,ca_name,ca_state,snd_ssthresh,sk_mark";
+    ssthresh,snd_wnd,srtt_us,rcv_wnd,netns,cgroup_id,ifindex,uid,ca_name,ca_state,snd_ssthresh,sk_mark,state,\
+    app_limited,bytes_acked";
 /// What two tracers tell alike of one call.
 const SAME: &[&str] = &[
     "family", "mark", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "snd_wnd", "srtt_us", "rcv_wnd",
@@ -80,7 +81,11 @@ impl FilteredTracers {
         let mut reference = Tracer::spawn(&here, &[&common, &args[..]].concat());
         reference.wait_ready();
         let spawn = |filter: &String| {
-            let filter: Vec<&str> = filter.split_whitespace().collect();
+            // A condition is one word.
+            let at = filter.find("--where=").unwrap_or(filter.len());
+            let (words, condition) = filter.split_at(at);
+            let condition = Some(condition).filter(|condition| !condition.is_empty());
+            let filter: Vec<&str> = words.split_whitespace().chain(condition).collect();
             let args = [&common, &[reader][..], &filter].concat();
             (format!("reader {reader} {filter:?}"), Tracer::spawn(&here, &args))
         };

@@ -1,0 +1,114 @@
+//! `--where`: for each operator, what a tracer with a condition prints is exactly its part of what one without it prints.
+
+use tcc_trace::predicate::Predicate;
+
+use crate::generated::reference::truth;
+use crate::support::{
+    FilteredTracers, Netns, QUICK, Server, is_root, traffic_in, turns, u64_of, unique_port,
+};
+
+/// With the port for `PORT`. Each is true for some events of the traffic and not for all, unless noted below.
+const CONDITIONS: &[&str] = &[
+    "lport == PORT",
+    "PORT != lport",
+    "data_len > 0",
+    "data_len >= 1B && data_len < 1kB",
+    "data_len <= 0.5",
+    "raddr in 127.0.0.0/31",
+    "raddr not in (127.0.0.1, 2001:db8::/32)",
+    "laddr == ::1",
+    "lport in (PORT, 1-100)",
+    "!(lport in PORT || raddr == ::1)",
+    "lport == PORT && raddr in 127.0.0.0/8",
+    "lport == PORT || data_len == 0",
+    // Not by the kernel:
+    "family == 'ipv6'",
+    "snd_nxt - snd_una > 0",
+    "snd_nxt == snd_una",
+    "lport > rport",
+    "data_len > 0 && snd_nxt - snd_una > 0",
+];
+/// These may be true for all or for none.
+const ANY: &[&str] = &[
+    "ssthresh is null",
+    "ssthresh is not null && srtt_us < 1min",
+    "srtt_us / 2 > 10us",
+    "snd_wnd * 2 >= 1MiB",
+    "type == 'probe' && mark == 0x0",
+];
+/// Of fields that the tracepoint's record does not have.
+const BY_SOCKET: &[&str] = &[
+    "cc == 'cubic' || cc == 'reno'",
+    "ca_state in ('Open', 'Loss') && state != 'CLOSE'",
+    "snd_cwnd > 2 * snd_ssthresh || snd_ssthresh is null",
+    "uid == 0 && netns > 1",
+    "!app_limited && bytes_acked >= 1B",
+];
+
+fn check(reader: &str) {
+    need!(is_root(), "not root");
+    turns(|| conditions(reader));
+}
+
+fn conditions(reader: &str) -> Result<(), String> {
+    let ns = Netns::new();
+    let server = Server::start_in(&ns.launch(), &format!("[::]:{}", unique_port()), None);
+    let port = server.port();
+    let mut texts = [CONDITIONS, ANY].concat();
+    if reader != "record" {
+        texts.extend(BY_SOCKET);
+    }
+    let texts: Vec<String> =
+        texts.iter().map(|text| text.replace("PORT", &port.to_string())).collect();
+    // A few at a time: each is a tracer.
+    for (turn, texts) in texts.chunks(6).enumerate() {
+        let filter = |text: &String| format!("-P {port} --where={text}");
+        let filters: Vec<String> = texts.iter().map(filter).collect();
+        let sides = FilteredTracers::start(&port.to_string(), reader, &filters);
+        for (to, bind) in [("127.0.0.1", "127.0.0.2"), ("[::1]", "::1"), ("127.0.0.1", "127.0.0.1")]
+        {
+            let to = format!("{to}:{port}");
+            let args = [&["pingpong", "--to", &to, "--bind", bind], QUICK].concat();
+            traffic_in(&ns.launch(), &args);
+        }
+        let traces = sides.finish(|sides| {
+            for (index, text) in texts.iter().enumerate() {
+                let expr = Predicate::parse(text).expect("it was parsed").expr;
+                let part = |events: Vec<serde_json::Value>| {
+                    events.into_iter().filter(|event| is_true(&expr, event)).collect()
+                };
+                let some = 6 * turn + index < CONDITIONS.len();
+                sides.expect_of(index, part, some).map_err(|why| format!("{text}: {why}"))?;
+            }
+            Ok(())
+        })?;
+        for (trace, text) in traces.iter().skip(1).zip(texts) {
+            let end = |name: &str| u64_of(&trace.end, name);
+            let rejected = end("where_kernel") + end("where_user");
+            assert!(end("filtered") >= rejected, "{text}: {}", trace.end);
+            let printed = trace.events.len() as u64;
+            assert_eq!(traces[0].events.len() as u64, printed + rejected, "{text}: {}", trace.end);
+        }
+    }
+    Ok(())
+}
+
+/// By the fields that the reference has; the last conditions name some that it does not have.
+fn is_true(expr: &tcc_trace::predicate::syntax::Expr, event: &serde_json::Value) -> bool {
+    truth(expr, event) == Some(true)
+}
+
+#[test]
+fn operators_by_record() {
+    check("record");
+}
+
+#[test]
+fn operators_by_sock() {
+    check("sock");
+}
+
+#[test]
+fn operators_by_raw() {
+    check("raw");
+}
