@@ -4,6 +4,7 @@ pub mod code;
 pub mod files;
 pub mod filters;
 pub mod gate;
+mod iterator;
 pub mod live;
 mod log;
 pub mod plan;
@@ -11,7 +12,6 @@ mod predicate;
 pub mod summaries;
 mod types;
 
-use std::io::{ErrorKind, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -19,6 +19,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 
+use self::iterator::run;
 pub use self::log::set_log;
 pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::types::CoreTypes;
@@ -62,8 +63,6 @@ pub const KERNEL_CLOCK: &str = "kernel_clock";
 const SCAN_TURN: u32 = 0;
 const SCAN_MORE: u32 = 1;
 const MAX_SUBFLOWS: u32 = 9;
-/// Bytes to read from an iterator at a time; the kernel buffers 8 pages.
-const CHUNK: usize = 32 << 10;
 
 /// The kernel rejected a program, or the attachment of one; another variant may work.
 #[derive(Debug)]
@@ -248,23 +247,6 @@ impl Loaded<'_> {
         let info = info.unwrap_or_default();
         let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
         line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
-    }
-}
-
-/// Runs an iterator to its end and returns its output.
-fn run(program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
-    let link = program.attach().with_context(|| format!("cannot attach {name}"))?;
-    let mut iter = libbpf_rs::Iter::new(&link).with_context(|| format!("cannot run {name}"))?;
-    let (mut written, mut chunk) = (Vec::new(), vec![0; CHUNK]);
-    loop {
-        match iter.read(&mut chunk) {
-            Ok(0) => return Ok(written),
-            Ok(n) => written.extend_from_slice(chunk.get(..n).unwrap_or_default()),
-            // The kernel pauses after a million files; the next read continues.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot run {name}")),
-        }
     }
 }
 
