@@ -135,8 +135,8 @@ static __always_inline struct conn *event_conn(__u64 key, __u8 event_type, struc
 	return conn_of(key);
 }
 
-/* Of an event that has passed the filters: counts it, and decides whether it is recorded. */
-static __always_inline void event_wanted(struct event *e, const struct tcc_head *head, __u32 event_type)
+/* Of an event that has passed the filters: counts it, and decides whether it is recorded. Apart, as the stack is scarce. */
+static __noinline int event_wanted(struct event *e, const struct tcc_head *head, __u32 event_type)
 {
 	__u8 actions = cfg.actions[event_type];
 
@@ -144,13 +144,14 @@ static __always_inline void event_wanted(struct event *e, const struct tcc_head 
 	if (actions & TCC_COUNT)
 		COUNT(e->n, counted);
 	if (!(actions & TCC_RECORD))
-		return;
+		return 0;
 	if (!pass_gate(&head->cookie))
 		COUNT(e->n, gated);
 	else if (!pass_rate(e->conn, head->mono_ns))
 		COUNT(e->n, rate_limited);
 	else
 		e->records = true;
+	return 0;
 }
 
 /*
@@ -183,7 +184,7 @@ static __always_inline struct conn *conn_again(struct conn *conn, __u64 key, __u
  * (a listener). One copy in each program, as of the functions below, since the kernel's effort to load a program grows with the
  * square of its size.
  */
-static __noinline bool event_filter(struct event *e, struct sock *real, const struct packet *by, __u32 event_type,
+static __noinline bool event_passes(struct event *e, struct sock *real, const struct packet *by, __u32 event_type,
 				    const bool typed)
 {
 	__u32 mark = by ? by->mark : 0, ifindex = by ? by->ifindex : 0;
@@ -230,12 +231,21 @@ static __noinline bool event_filter(struct event *e, struct sock *real, const st
 		owner_refused(e->n, e->conn);
 		goto none;
 	}
-	event_wanted(e, head, event_type);
 	e->conn = conn_again(e->conn, conn_key(real, head->cookie), event_type);
 	return true;
 none:
 	copies_release();
 	return false;
+}
+
+/* The same, and whether it is recorded. */
+static __always_inline bool event_filter(struct event *e, struct sock *real, const struct packet *by, __u32 event_type,
+					 const bool typed)
+{
+	if (!event_passes(e, real, by, event_type, typed))
+		return false;
+	event_wanted(e, e->head, event_type);
+	return true;
 }
 
 /* It is aggregated; `own`: in the row of its key. */
