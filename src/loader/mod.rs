@@ -22,12 +22,12 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 pub use self::log::set_log;
 pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::types::CoreTypes;
-use crate::config::{Actions, Config, Reader, Transport};
+use crate::config::{Config, Reader, Transport};
 use crate::events::Tracker;
 use crate::events::fields::RecordLayout;
 use crate::kernel;
 use crate::predicate::Compiled;
-use crate::skel::{Action, Cpu, Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+use crate::skel::{Cpu, Filter, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 use crate::stdio;
 
 /// Of either transport: large enough for the reader to be off the CPU for tens of ms at full loopback rate.
@@ -272,16 +272,6 @@ fn program<'a>(skel: &'a TccTraceSkel<'_>, name: &str) -> Option<ProgramMut<'a>>
     skel.object().progs_mut().find(|program| program.name() == name)
 }
 
-fn action_bits(actions: Actions) -> u8 {
-    let bits = [
-        (actions.count, Action::TCC_COUNT),
-        (actions.aggregate, Action::TCC_AGGREGATE),
-        (actions.record, Action::TCC_RECORD),
-    ];
-    let bits = bits.iter().filter(|(on, _)| *on).fold(0, |bits, (_, action)| bits | action.0);
-    u8::try_from(bits).unwrap_or(u8::MAX)
-}
-
 fn configure(
     open: &mut OpenTccTraceSkel<'_>,
     config: &Config,
@@ -343,7 +333,7 @@ fn configure(
     cfg.gated = config.gate.is_some().into();
     for event_type in variant.event_types() {
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
-            *actions = action_bits(config.actions);
+            *actions = summaries::action_bits(config.actions);
         }
     }
     cfg.stack = config.output.stack.into();

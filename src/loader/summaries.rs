@@ -1,10 +1,23 @@
-//! Configures the programs and maps for aggregation.
+//! Configures the programs and maps for what is done with events, and for aggregation.
 
 use anyhow::Result;
 use libbpf_rs::MapType;
 
+use crate::config::Actions;
 use crate::config::summary::{By, Keys, RowOptions, SummaryOptions, TimeField};
-use crate::skel::{BpfConfig, By as Bits, OpenTccTraceSkel, Value};
+use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceSkel, Value};
+
+/// A bit for each action.
+#[must_use]
+pub fn action_bits(actions: Actions) -> u8 {
+    let bits = [
+        (actions.count, Action::TCC_COUNT),
+        (actions.aggregate, Action::TCC_AGGREGATE),
+        (actions.record, Action::TCC_RECORD),
+    ];
+    let bits = bits.iter().filter(|(on, _)| *on).fold(0, |bits, (_, action)| bits | action.0);
+    u8::try_from(bits).unwrap_or(u8::MAX)
+}
 
 /// Sets the programs' constants.
 pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
