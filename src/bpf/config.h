@@ -167,7 +167,7 @@ struct tcc_config {
 	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
 	__u16 probe_len; /* of a record of `probe` */
 	__u16 fields[TCC_FIELD_GROUPS]; /* of enum tcc_field_group: where each begins in that record; 0: not loaded */
-	__u8 actions[TCC_EVENT_MAX]; /* of enum tcc_action */
+	__u8 actions[(TCC_EVENT_MAX + 7) / 8 * 8]; /* of enum tcc_action; rounded up, so that a new type moves nothing */
 	__u8 ringbuf; /* transport: ring buffer, else perf buffer */
 	__u8 on_change;
 	__u8 track_conn; /* keep an entry per connection */
@@ -182,7 +182,7 @@ struct tcc_config {
 	__u8 skips_nested; /* no program runs where it has interrupted itself: since 6.1 (05b24ff9b2cf) */
 	__u8 inferred; /* `cong_state` is inferred at other tracepoints */
 	__u8 gated; /* only connections in the gate are recorded */
-	__u8 unused[7];
+	__u8 unused[2];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);
