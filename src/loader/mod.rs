@@ -7,6 +7,7 @@ pub mod gate;
 pub mod live;
 mod log;
 pub mod plan;
+mod refused;
 mod predicate;
 pub mod summaries;
 mod types;
@@ -21,6 +22,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 
 pub use self::log::set_log;
 pub use self::plan::{Plan, Program, Role, Variant};
+pub use self::refused::Refused;
 pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
 use crate::events::Tracker;
@@ -64,18 +66,6 @@ const SCAN_MORE: u32 = 1;
 const MAX_SUBFLOWS: u32 = 9;
 /// Bytes to read from an iterator at a time; the kernel buffers 8 pages.
 const CHUNK: usize = 32 << 10;
-
-/// The kernel rejected a program, or the attachment of one; another variant may work.
-#[derive(Debug)]
-pub struct Refused(String);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The loaded programs.
 pub struct Loaded<'o> {
