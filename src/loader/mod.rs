@@ -7,8 +7,8 @@ pub mod gate;
 pub mod live;
 mod log;
 pub mod plan;
-mod refused;
 mod predicate;
+mod refused;
 pub mod summaries;
 mod types;
 
