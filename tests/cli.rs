@@ -230,7 +230,6 @@ fn a_summary_has_no_events_to_choose_from() {
         refused(&[&["rtt"], option].concat(), &["cannot be used", "`rtt`"]);
     }
     refused(&["rtt", "--sample", "2"], &["cannot be used", "`rtt`"]);
-    refused(&["rtt", "--rate", "1/s"], &["cannot be used", "`rtt`"]);
 }
 
 #[test]

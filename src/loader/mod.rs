@@ -9,6 +9,7 @@ pub mod live;
 mod log;
 pub mod plan;
 mod predicate;
+mod refused;
 pub mod summaries;
 mod types;
 
@@ -22,6 +23,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, ProgramInput, ProgramMut};
 use self::iterator::run;
 pub use self::log::set_log;
 pub use self::plan::{Plan, Program, Role, Variant};
+pub use self::refused::Refused;
 pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
 use crate::events::Tracker;
@@ -63,18 +65,6 @@ pub const KERNEL_CLOCK: &str = "kernel_clock";
 const SCAN_TURN: u32 = 0;
 const SCAN_MORE: u32 = 1;
 const MAX_SUBFLOWS: u32 = 9;
-
-/// The kernel rejected a program, or the attachment of one; another variant may work.
-#[derive(Debug)]
-pub struct Refused(String);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The loaded programs.
 pub struct Loaded<'o> {
