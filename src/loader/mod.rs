@@ -10,6 +10,7 @@ mod log;
 pub mod plan;
 mod predicate;
 mod refused;
+mod sizes;
 pub mod summaries;
 mod types;
 
@@ -26,7 +27,6 @@ pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::refused::Refused;
 pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
-use crate::events::Tracker;
 use crate::events::fields::RecordLayout;
 use crate::kernel;
 use crate::predicate::Compiled;
@@ -35,23 +35,6 @@ use crate::stdio;
 
 /// Of either transport: large enough for the reader to be off the CPU for tens of ms at full loopback rate.
 pub const DEFAULT_BUFFER: u32 = 8 << 20;
-/// Connections tracked at a time, for owners, limits and times.
-const CONNECTIONS: u32 = 65_536;
-const LISTENERS: u32 = 8_192;
-const PROCESSES: u32 = 16_384;
-/// The highest number of process IDs (PID_MAX_LIMIT).
-const MAX_PROCESSES: u32 = 4 << 20;
-/// Threads at a time whose connect() has failed but not returned.
-const FAILED_CALLS: u32 = 256;
-/// Handshakes at a time with a retransmitted SYN-ACK.
-const SYNACKS: u32 = 8_192;
-/// Sockets at a time that are open but whose connection is closed.
-const CLOSED: u32 = 16_384;
-/// Packets at a time between TCP and the drivers; and, of those with several segments, blocks of 8 KiB.
-const QUEUED: u32 = 16_384;
-const UNCUT: u32 = 16_384;
-/// Queued packets for each connection of --max-conns.
-const PACKETS_EACH: u32 = 16;
 /// The fill level of a buffer that is large enough is looked at every 16 records of a CPU.
 const LOOK_MASK: u32 = 15;
 /// A record's length in bytes, at most.
@@ -313,53 +296,7 @@ fn configure(
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
 
-    let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
-    summaries::size(open, config.summary.as_ref(), connections)?;
-    let maps = &mut open.maps;
-    maps.gate.set_autocreate(config.gate.is_some())?;
-    maps.gate.set_max_entries(config.gate.unwrap_or(1))?;
-    maps.events_ring.set_autocreate(ring)?;
-    maps.events_perf.set_autocreate(!ring)?;
-    maps.events_ring.set_max_entries(size)?;
-    if plan.track_conn {
-        maps.conns.set_max_entries(connections)?;
-    }
-    if variant.tracks(Tracker::SynackTime) {
-        maps.synacks.set_max_entries(SYNACKS.min(connections))?;
-    }
-    if variant.tracks(Tracker::Closed) {
-        maps.closed_conns.set_max_entries(CLOSED.min(connections))?;
-    }
-    if variant.has("accept") {
-        maps.accepting.set_max_entries(PROCESSES.min(connections))?;
-    }
-    maps.failed_calls.set_max_entries(FAILED_CALLS)?;
-    if variant.has("zero_window") {
-        maps.zero_windows.set_max_entries(connections)?;
-    }
-    if variant.has("spurious") {
-        maps.spurious_states.set_max_entries(connections)?;
-    }
-    if variant.has("queue") {
-        let packets = QUEUED.min(connections.saturating_mul(PACKETS_EACH));
-        maps.queued_packets.set_max_entries(packets)?;
-        maps.uncut_packets.set_max_entries(UNCUT)?;
-    }
-    if plan.track_owner {
-        maps.listeners.set_max_entries(LISTENERS.min(connections))?;
-    }
-    if variant.has("listen_drop") {
-        maps.listen_states.set_max_entries(LISTENERS.min(connections))?;
-    }
-    if !config.command.is_empty() {
-        let processes = config.kernel_options.max_conns.unwrap_or(PROCESSES).min(MAX_PROCESSES);
-        // One entry is for the tracer itself.
-        maps.traced_pids.set_max_entries(processes + 1)?;
-    }
-    let (values, addrs) = filters::sizes(&config.filters);
-    maps.filter_values.set_max_entries(values)?;
-    maps.filter_addrs.set_max_entries(addrs)?;
-
+    sizes::set(open, config, plan, variant)?;
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.program_names().any(|program| program == name)

@@ -36,7 +36,7 @@ pub fn record(random: &mut Random, event_type: &EventType) -> Vec<u8> {
         let word = match random.below(6) {
             0 => 0,
             1 => random.next() % 4,
-            2 => random.next() % 4 << 32 | 1,
+            2 => (random.next() % 4) << 32 | 1,
             3 => u64::MAX,
             4 => random.next() & 0x0103_0103_0103_0103,
             _ => random.next(),

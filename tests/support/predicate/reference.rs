@@ -37,22 +37,8 @@ pub fn field<'e>(event: &'e Value, name: &str) -> Option<&'e Value> {
 #[must_use]
 pub fn truth(expr: &Expr, event: &Value) -> Option<bool> {
     match &expr.node {
-        Node::All(parts) => {
-            let all = parts.iter().map(|part| truth(part, event));
-            all.fold(Some(true), |one, two| match (one, two) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (Some(true), Some(true)) => Some(true),
-                _ => None,
-            })
-        }
-        Node::Any(parts) => {
-            let all = parts.iter().map(|part| truth(part, event));
-            all.fold(Some(false), |one, two| match (one, two) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (Some(false), Some(false)) => Some(false),
-                _ => None,
-            })
-        }
+        Node::All(parts) => joined(parts, false, event),
+        Node::Any(parts) => joined(parts, true, event),
         Node::Not(inner) => Some(!truth(inner, event)?),
         Node::Bool(value) => Some(*value),
         Node::IsNull(inner) => {
@@ -84,6 +70,19 @@ pub fn truth(expr: &Expr, event: &Value) -> Option<bool> {
         Node::Name(name) => field(event, name)?.as_bool(),
         _ => panic!("not a condition: {expr:?}"),
     }
+}
+
+/// `decisive`: the value of a part that decides, whatever the others are.
+fn joined(parts: &[Expr], decisive: bool, event: &Value) -> Option<bool> {
+    let mut result = Some(!decisive);
+    for part in parts {
+        match truth(part, event) {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => result = None,
+        }
+    }
+    result
 }
 
 fn compare(left: &Expr, order: Order, right: &Expr, event: &Value) -> Option<bool> {

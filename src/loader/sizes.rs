@@ -1,0 +1,83 @@
+//! The sizes of the maps, which depend on the options.
+
+use anyhow::Result;
+
+use super::{Plan, Variant, filters, summaries};
+use crate::config::{Config, Transport};
+use crate::events::Tracker;
+use crate::skel::OpenTccTraceSkel;
+
+/// Connections tracked at a time, for owners, limits and times.
+const CONNECTIONS: u32 = 65_536;
+const LISTENERS: u32 = 8_192;
+const PROCESSES: u32 = 16_384;
+/// The highest number of process IDs (PID_MAX_LIMIT).
+const MAX_PROCESSES: u32 = 4 << 20;
+/// Threads at a time whose connect() has failed but not returned.
+const FAILED_CALLS: u32 = 256;
+/// Handshakes at a time with a retransmitted SYN-ACK.
+const SYNACKS: u32 = 8_192;
+/// Sockets at a time that are open but whose connection is closed.
+const CLOSED: u32 = 16_384;
+/// Packets at a time between TCP and the drivers; and, of those with several segments, blocks of 8 KiB.
+const QUEUED: u32 = 16_384;
+const UNCUT: u32 = 16_384;
+/// Queued packets for each connection of --max-conns.
+const PACKETS_EACH: u32 = 16;
+
+/// Sets them, and which transport there is.
+pub fn set(
+    open: &mut OpenTccTraceSkel<'_>,
+    config: &Config,
+    plan: &Plan,
+    variant: &Variant,
+) -> Result<()> {
+    let ring = plan.transport == Transport::RingBuf;
+    let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
+    summaries::size(open, config.summary.as_ref(), connections)?;
+    let maps = &mut open.maps;
+    maps.gate.set_autocreate(config.gate.is_some())?;
+    maps.gate.set_max_entries(config.gate.unwrap_or(1))?;
+    maps.events_ring.set_autocreate(ring)?;
+    maps.events_perf.set_autocreate(!ring)?;
+    maps.events_ring.set_max_entries(super::buffer_size(config.kernel_options.buffer_size))?;
+    if plan.track_conn {
+        maps.conns.set_max_entries(connections)?;
+    }
+    if variant.tracks(Tracker::SynackTime) {
+        maps.synacks.set_max_entries(SYNACKS.min(connections))?;
+    }
+    if variant.tracks(Tracker::Closed) {
+        maps.closed_conns.set_max_entries(CLOSED.min(connections))?;
+    }
+    if variant.has("accept") {
+        maps.accepting.set_max_entries(PROCESSES.min(connections))?;
+    }
+    maps.failed_calls.set_max_entries(FAILED_CALLS)?;
+    if variant.has("zero_window") {
+        maps.zero_windows.set_max_entries(connections)?;
+    }
+    if variant.has("spurious") {
+        maps.spurious_states.set_max_entries(connections)?;
+    }
+    if variant.has("queue") {
+        let packets = QUEUED.min(connections.saturating_mul(PACKETS_EACH));
+        maps.queued_packets.set_max_entries(packets)?;
+        maps.uncut_packets.set_max_entries(UNCUT)?;
+    }
+    if plan.track_owner {
+        maps.listeners.set_max_entries(LISTENERS.min(connections))?;
+    }
+    if variant.has("listen_drop") {
+        maps.listen_states.set_max_entries(LISTENERS.min(connections))?;
+    }
+    if !config.command.is_empty() {
+        let processes = config.kernel_options.max_conns.unwrap_or(PROCESSES).min(MAX_PROCESSES);
+        // One entry is for the tracer itself.
+        maps.traced_pids.set_max_entries(processes + 1)?;
+    }
+    let (values, addrs) = filters::sizes(&config.filters);
+    maps.filter_values.set_max_entries(values)?;
+    maps.filter_addrs.set_max_entries(addrs)?;
+    Ok(())
+}
