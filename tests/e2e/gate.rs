@@ -131,7 +131,8 @@ fn run(config: &Config, step: impl FnOnce(&mut Run<'_, '_>)) -> Accounting {
         essential: true,
         sink: sink_into(written.clone(), &destination, &config.output, &selection),
     };
-    let environment = Environment { types: kernel.types(), ..Environment::default() };
+    let environment =
+        Environment { types: kernel.types(), layout: layout.clone(), ..Environment::default() };
     let clock = Clock::new(TimeMode::Mono);
     let mut pipeline = Pipeline::new(Tee::new(vec![branch]), environment, clock, None, None);
     let size = config.kernel_options.buffer_size;

@@ -335,7 +335,8 @@ fn tcptop_has_the_same_bytes() {
         // It rounds each table's down; the kernel counts SYN and FIN as a byte each.
         let at_most = |kib: f64| (kib + lines.len() as f64) * 1024.0 + 2.0;
         let (rx, tx) = (*rx as f64, *tx as f64);
-        assert!(rx + 2.0 >= rx_kib * 1024.0 && rx <= at_most(rx_kib), "{key:?}: {rx} {rx_kib}");
+        // It counts the calls of tcp_cleanup_rbuf(), which older kernels call again with the same bytes while they receive more.
+        assert!(rx <= at_most(rx_kib), "{key:?}: {rx} {rx_kib}");
         // It counts what sendmsg() was asked for, which may be more than there was room for.
         assert!(tx <= at_most(tx_kib), "{key:?}: {tx} {tx_kib}");
     }

@@ -111,8 +111,9 @@ pub fn guest() -> bool {
 /// that happened is taken again. Anything else that is lost is an error.
 #[track_caller]
 pub fn is_whole(trace: &Trace) -> bool {
-    assert_eq!(trace.end["lost"], trace.end["recursion_misses"], "{}", trace.end);
-    trace.end["lost"] == 0
+    let counters = trace.counters();
+    assert_eq!(counters["lost"], counters["recursion_misses"], "{}", trace.end);
+    counters["lost"] == 0
 }
 
 /// How often a turn may be taken. What makes one turn in ten incomplete does so to four in a row once in 10 000 times.

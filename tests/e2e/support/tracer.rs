@@ -269,6 +269,11 @@ impl Trace {
         }
     }
 
+    /// The counters of a run with one action: those of its summary, or of its printed events.
+    pub fn counters(&self) -> &Value {
+        self.end.get("aggregate").unwrap_or(&self.end)
+    }
+
     /// Of a summary: every event that the hook saw is accounted for, and the rows show all that were aggregated; those.
     #[track_caller]
     pub fn aggregated(&self) -> u64 {
