@@ -60,7 +60,7 @@ pub fn buffer_size(requested: Option<u32>) -> u32 {
     requested.unwrap_or(DEFAULT_BUFFER).clamp(PAGE, 1 << 30).next_power_of_two()
 }
 
-/// Loads one variant. `full`: with all fields of `probe`; `filter`: the kernel's part of --where.
+/// Loads one variant. `layout`: of the records of `probe`; `filter`: the kernel's part of --where.
 pub fn load<'o>(
     storage: &'o mut MaybeUninit<OpenObject>,
     types: &CoreTypes,

@@ -3,31 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use rustix::time::{ClockId, clock_getres};
 use serde_json::Value;
 use tcc_trace::events::event_type;
 use tcc_trace::events::fields::{FieldGroup, FieldGroups};
 
 use crate::support::{
-    Launch, Netns, Server, Tracer, cells, compared, has_cc, is_root, traffic_in, u64_of,
+    LEARNT, Launch, Netns, Server, TICKS, Tracer, UNLOCKED, cells, compared, has_cc, is_root, tick,
+    traffic_in, u64_of,
 };
 
 /// What a packet is recognised by: standard fields.
 const IDENTITY: &str = "cookie,snd_nxt,snd_una,data_len";
-/// Computed from the current tick, which may pass between two programs.
-const TICKS: &[&str] = &[
-    "timer_us",
-    "last_data_sent_us",
-    "last_data_recv_us",
-    "last_ack_recv_us",
-    "busy_us",
-    "rwnd_limited_us",
-    "sndbuf_limited_us",
-];
-/// What needs no lock: a packet that comes in between two programs is counted, another's memory is freed.
-const UNLOCKED: &[&str] = &["segs_in", "data_segs_in", "backlog_len", "wmem_alloc"];
-/// Each trace learns it by itself, one of them maybe later.
-const LEARNT: &[&str] = &["pid", "comm"];
 
 /// The columns beyond the standard ones, by the groups that they need.
 fn columns_by_groups() -> BTreeMap<String, Vec<&'static str>> {
@@ -53,7 +39,7 @@ fn cell<'c>(cells: &'c BTreeMap<String, Value>, column: &str) -> &'c Value {
 
 /// Values that differ, and how many were compared.
 fn compare(all: &[Value], some: &[Value], columns: &[&str]) -> (Vec<String>, usize) {
-    let tick = clock_getres(ClockId::MonotonicCoarse).tv_nsec / 1000;
+    let tick = tick();
     let (mut wrong, mut values, mut unlocked) = (Vec::new(), 0, 0);
     for (all, some) in all.iter().zip(some) {
         let (all, some) = (cells(all), cells(some));

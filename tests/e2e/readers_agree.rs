@@ -3,36 +3,17 @@
 //! Two traces at a time, and all traffic on one CPU: so between the two programs of one event, which run one after the
 //! other, nothing moves but the clocks, and what a packet that interrupts them does before it has the socket's lock.
 
-use rustix::time::{ClockId, clock_getres};
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Netns, Server, Tracer, cells, compared, guest, has_cc, is_root, traffic_in, u64_of,
+    LEARNT, Launch, Netns, Server, TICKS, Tracer, UNLOCKED, cells, compared, guest, has_cc,
+    is_root, tick, traffic_in, u64_of,
 };
 
 /// Every program reads the clock itself.
 const CLOCK: &[&str] = &["time", "mono_ns"];
-/// Computed from the current tick, which may pass between the two programs.
-const TICKS: &[&str] = &[
-    "timer_us",
-    "last_data_sent_us",
-    "last_data_recv_us",
-    "last_ack_recv_us",
-    "busy_us",
-    "rwnd_limited_us",
-    "sndbuf_limited_us",
-];
-/// What needs no lock: a packet that comes in is counted, another's memory is freed.
-const UNLOCKED: &[&str] = &["segs_in", "data_segs_in", "backlog_len", "wmem_alloc"];
-/// Each trace learns it by itself, one of them maybe later.
-const LEARNT: &[&str] = &["pid", "comm"];
 /// What the two programs see the same packet by.
 const IDENTITY: &[&str] = &["rcv_nxt", "snd_una", "snd_nxt", "data_len", "bytes_received"];
-
-/// Microseconds.
-fn tick() -> i64 {
-    clock_getres(ClockId::MonotonicCoarse).tv_nsec / 1000
-}
 
 /// What the comparisons found.
 #[derive(Default)]

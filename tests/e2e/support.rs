@@ -17,6 +17,7 @@ mod ftrace_events;
 mod hidden;
 mod launch;
 mod link;
+mod moving;
 mod netns;
 mod one_cpu;
 mod orders;
@@ -54,6 +55,7 @@ pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, has_tracepoint, ho
 pub use self::hidden::{Hidden, OF_CONNECTIONS};
 pub use self::launch::{Launch, Program};
 pub use self::link::{Link, LinkPacket, tc_counted};
+pub use self::moving::{LEARNT, TICKS, UNLOCKED, tick};
 
 pub use self::filtered::{
     FilteredTracers, Flood, QUICK, flooding, is_one_of, named, pingpong, unique_port,
