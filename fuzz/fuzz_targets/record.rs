@@ -1,9 +1,9 @@
 //! A record of any bytes, whatever its layout, is an event or an error, and an event can be printed in every format.
 #![no_main]
 
-use std::cell::RefCell;
-use std::io::{self, Write};
-use std::rc::Rc;
+#[path = "../../tests/support/written.rs"]
+mod written;
+
 
 use libfuzzer_sys::fuzz_target;
 use tcc_trace::config::{Destination, Fields, Output};
@@ -15,6 +15,8 @@ use tcc_trace::session::columns::select;
 use tcc_trace::session::output::sink_into;
 use tcc_trace::sink::FORMATS;
 use tcc_trace::table::Moment;
+
+use written::Written;
 
 /// A layout with a field group in the middle, and one of other parts.
 const LAYOUTS: [&str; 2] = [
@@ -47,19 +49,5 @@ fn print(bytes: &[u8], types: &Types) {
             let line = written.0.take();
             serde_json::from_slice::<serde_json::Value>(&line).expect("a line is JSON");
         }
-    }
-}
-
-/// What a sink wrote.
-#[derive(Clone, Default)]
-struct Written(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

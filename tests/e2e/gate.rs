@@ -1,11 +1,9 @@
 //! All actions at once through the library, and the gate of records, which opens and closes while the programs run.
 
-use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::rc::Rc;
 
 use rustix::net::sockopt::socket_cookie;
 use serde_json::Value;
@@ -32,24 +30,11 @@ use tcc_trace::sink::{Stage, jsonl};
 use tcc_trace::summary::{counters, cpus, rtt};
 use tcc_trace::table::summary::Scale;
 
+use crate::generated::Written;
 use crate::support::{Flood, flooding, is_root, tcp_info, u64_of, wait_until};
 
 const PROBE: &[&EventType] = &[&tcp_probe::EVENT_TYPE];
 const ALL: Actions = Actions { count: true, aggregate: true, record: true };
-
-/// Output that a test reads while it is written.
-#[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn config(reader: Reader, transport: Transport, port: u16) -> Config {
     let histograms = Histograms {
@@ -85,7 +70,7 @@ struct Run<'r, 'l> {
     loaded: &'r Loaded<'l>,
     source: &'r Live<'r>,
     pipeline: &'r mut Pipeline<'static>,
-    written: Shared,
+    written: Written,
 }
 
 impl Run<'_, '_> {
@@ -122,7 +107,7 @@ fn run(config: &Config, step: impl FnOnce(&mut Run<'_, '_>)) -> Accounting {
     let layout = RecordLayout::new(selection.groups);
     let loaded =
         load(&mut storage, &types, config, &plan, variant, &layout, None).expect("it loads");
-    let written = Shared::default();
+    let written = Written::default();
     let destination = Destination::new(&jsonl::FORMAT, None);
     let branch = Branch {
         content: Content::Events,

@@ -8,12 +8,10 @@ mod plans;
 mod predicate;
 mod records;
 
-use std::cell::RefCell;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
+use generated::Written;
 use records::{CODE, REASON, records};
 use tcc_trace::config::{Destination, Fields, Output};
 use tcc_trace::decode::Event;
@@ -29,20 +27,6 @@ use tcc_trace::table::{Column, Member, Moment, Type, Value};
 
 /// From CLOCK_MONOTONIC to the wall clock.
 const OFFSET_NS: i64 = 1_700_000_000_000_000_000;
-
-/// What a sink wrote.
-#[derive(Clone, Default)]
-struct Written(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What a kernel has: names for numbers, and places for the members of the algorithms' state.
 fn types() -> Types {

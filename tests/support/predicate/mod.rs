@@ -4,10 +4,8 @@
 
 pub mod random;
 pub mod reference;
-
-use std::cell::RefCell;
-use std::io::{self, Write};
-use std::rc::Rc;
+#[path = "../written.rs"]
+mod written;
 
 use serde_json::Value;
 use tcc_trace::config::{Destination, Fields, Output};
@@ -20,6 +18,8 @@ use tcc_trace::session::columns::select;
 use tcc_trace::session::output;
 use tcc_trace::sink::jsonl;
 use tcc_trace::table::Moment;
+
+pub use self::written::Written;
 
 /// A kernel with a few names and the mainline's layouts.
 #[must_use]
@@ -40,19 +40,6 @@ pub fn environment() -> Environment {
 #[must_use]
 pub fn decode<'r>(record: &'r [u8], types: &'r Types) -> Event<'r> {
     Event::decode(record, types, |ns| Moment::Wall(ns.cast_signed())).expect("a valid record")
-}
-
-#[derive(Clone, Default)]
-struct Written(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// All fields of an event, as the program prints them.
