@@ -20,6 +20,9 @@ use crate::support::{
 /// On a busy machine one of two programs at a hook may come so much later than the other.
 const LATE_MS: f64 = 100.0;
 
+/// A peer that waits for events this long after a signal has missed it.
+const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
+
 pub fn has_kprobes() -> bool {
     Path::new("/sys/bus/event_source/devices/kprobe").exists()
 }
@@ -96,6 +99,22 @@ impl Peer {
         }
     }
 
+    /// Until it ends: bpftrace notices a signal only where that interrupts its wait for events, and goes on waiting after one that
+    /// comes between two of them.
+    #[track_caller]
+    fn interrupt(&mut self) {
+        let task = PathBuf::from(format!("/proc/{}", self.running.pid()));
+        let mut interrupted = None::<Instant>;
+        self.wait_until("the interrupted peer", "its end", |peer| {
+            let again = |at: Instant| at.elapsed() > INTERRUPT_AGAIN && in_call(&task, EPOLL_WAIT);
+            if interrupted.is_none_or(again) {
+                peer.running.signal(Signal::INT);
+                interrupted = Some(Instant::now());
+            }
+            peer.running.ended()
+        });
+    }
+
     /// How often the kernel has skipped one of its programs, which it counts from 5.12 on, and does not do before.
     pub fn skipped(&self) -> u64 {
         let dir = format!("/proc/{}/fdinfo", self.running.pid());
@@ -107,8 +126,9 @@ impl Peer {
     }
 
     /// The words of each line.
+    #[track_caller]
     pub fn stop(mut self) -> Vec<Vec<String>> {
-        self.running.signal(Signal::INT);
+        self.interrupt();
         self.running.wait();
         self.reader.join().expect("no panic");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
