@@ -65,6 +65,8 @@ const ATO_MIN_US: u64 = 40_000;
 struct Compared {
     pairs: usize,
     values: usize,
+    /// Pairs whose sample is of a packet before the next request.
+    early: usize,
     /// By pair.
     wrong: BTreeMap<usize, Vec<String>>,
 }
@@ -138,7 +140,7 @@ impl Case<'_> {
         let client = trace.of_cookie(cookie);
         let server: Vec<&Value> =
             trace.events.iter().filter(|event| event["sport"] == 9000).collect();
-        let mut compared = Compared { pairs: 0, values: 0, wrong: BTreeMap::new() };
+        let mut compared = Compared { pairs: 0, values: 0, early: 0, wrong: BTreeMap::new() };
         for info in &infos[..infos.len() - 1] {
             self.compare(info, &client, &server, &mut compared);
         }
@@ -148,6 +150,12 @@ impl Case<'_> {
         assert!(
             wrong.len() as u64 <= lost,
             "{lost} lost, but of {} wrong: {wrong:#?}",
+            compared.pairs
+        );
+        assert!(
+            self.loss > 0 || compared.early * 10 <= compared.pairs,
+            "{} of {} before the request",
+            compared.early,
             compared.pairs
         );
         assert!(
@@ -198,8 +206,9 @@ impl Case<'_> {
         let repeated =
             repeats(server.iter().rfind(|event| !after(event))) != repeats(later.or(server.last()));
         if self.request < 1000 {
-            // A repeated response may come before the next request is sent.
-            let early = (self.loss > 0 || repeated) && n("bytes_sent") == i("tcpi_bytes_sent");
+            // A repeated response may come before the next request is sent, of which the server has seen nothing then.
+            let early = with_data == 0 && n("bytes_sent") == i("tcpi_bytes_sent");
+            compared.early += usize::from(early);
             let requests = u64::from(!early);
             for (column, member, each) in [
                 ("bytes_sent", "tcpi_bytes_sent", self.request),
