@@ -1,10 +1,13 @@
 //! `--where`: for each operator, what a tracer with a condition prints is exactly its part of what one without it prints.
 
+use serde_json::Value;
+
 use tcc_trace::predicate::Predicate;
 
 use crate::generated::reference::truth;
 use crate::support::{
-    FilteredTracers, Netns, QUICK, Server, is_root, traffic_in, turns, u64_of, unique_port,
+    FilteredTracers, Fixture, Netns, QUICK, Reader, Server, Tcc, Tracer, check_whole, is_root,
+    text, traffic_in, turns, u64_of, unique_port,
 };
 
 /// With the port for `PORT`. Each is true for some events of the traffic and not for all, unless noted below.
@@ -74,7 +77,7 @@ fn conditions(reader: &str) -> Result<(), String> {
         let traces = sides.finish(|sides| {
             for (index, text) in texts.iter().enumerate() {
                 let expr = Predicate::parse(text).expect("it was parsed").expr;
-                let part = |events: Vec<serde_json::Value>| {
+                let part = |events: Vec<Value>| {
                     events.into_iter().filter(|event| is_true(&expr, event)).collect()
                 };
                 let some = 6 * turn + index < CONDITIONS.len();
@@ -94,7 +97,7 @@ fn conditions(reader: &str) -> Result<(), String> {
 }
 
 /// By the fields that the reference has; the last conditions name some that it does not have.
-fn is_true(expr: &tcc_trace::predicate::syntax::Expr, event: &serde_json::Value) -> bool {
+fn is_true(expr: &tcc_trace::predicate::syntax::Expr, event: &Value) -> bool {
     truth(expr, event) == Some(true)
 }
 
@@ -111,4 +114,58 @@ fn operators_by_sock() {
 #[test]
 fn operators_by_raw() {
     check("raw");
+}
+
+/// Sets of flags, which only packets have: the condition, and whether it holds for a packet with these.
+type OfFlags = (&'static str, fn(&[&str]) -> bool);
+const OF_FLAGS: [OfFlags; 4] = [
+    ("flags has 'PSH|ACK'", |flags| flags.contains(&"PSH") && flags.contains(&"ACK")),
+    ("flags == 'SYN'", |flags| flags == ["SYN"]),
+    ("flags in ('SYN', 'ACK')", |flags| flags == ["SYN"] || flags == ["ACK"]),
+    ("!(flags has 'ACK')", |flags| !flags.contains(&"ACK")),
+];
+
+/// The packets, in a form in which those of two tracers compare.
+fn packets<'e>(events: impl Iterator<Item = &'e Value>) -> Vec<String> {
+    let names = ["saddr", "sport", "daddr", "dport", "seq", "data_len", "flags"];
+    let packet = |event: &Value| names.map(|name| event[name].to_string()).join(" ");
+    let mut packets: Vec<String> = events.map(packet).collect();
+    packets.sort();
+    packets
+}
+
+fn flags(reader: Reader) {
+    need!(is_root(), "not root");
+    turns(|| {
+        let mut fixture = Fixture::new();
+        fixture.listen();
+        let tcc = Tcc::events(&["queue"]).reader(reader).ports(&[fixture.port]);
+        let all = tcc.start();
+        let parts = OF_FLAGS.map(|(condition, _)| tcc.clone().option("--where", condition).start());
+        fixture.exchange();
+        fixture.settle();
+        let all = all.stop();
+        let parts = parts.map(Tracer::stop);
+        std::iter::once(&all).chain(&parts).try_for_each(check_whole)?;
+        for ((condition, holds), part) in OF_FLAGS.iter().zip(&parts) {
+            let held = all
+                .events
+                .iter()
+                .filter(|event| holds(&text(event, "flags").split('|').collect::<Vec<_>>()));
+            let held = packets(held);
+            assert!(!held.is_empty() && held.len() < all.events.len(), "{condition}");
+            assert_eq!(packets(part.events.iter()), held, "{condition}: {}", part.end);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn flags_by_sock() {
+    flags(Reader::Sock);
+}
+
+#[test]
+fn flags_by_raw() {
+    flags(Reader::Raw);
 }
