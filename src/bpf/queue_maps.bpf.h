@@ -30,11 +30,13 @@ struct {
 } queued_packets SEC(".maps");
 
 /*
- * Packets of several segments, which may be cut on the way into others with addresses of their own: found by what they
- * carry, the last few that reach into a block of the connection's sequence numbers.
+ * Packets of several segments, which may be cut on the way into others with addresses of their own. A part is found by what it
+ * carries: each entry has the last few packets that begin in a block of the connection's sequence numbers. Packets are far more
+ * often queued than cut, so a packet has one entry, and a part is looked for in all blocks where its packet can begin.
  */
 #define UNCUT 4
 #define UNCUT_SHIFT 13
+#define UNCUT_LAST_BLOCK (~0U >> UNCUT_SHIFT)
 
 struct uncut_key {
 	__u64 sk;

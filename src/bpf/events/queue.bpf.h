@@ -87,41 +87,20 @@ static __always_inline void queue_length(struct queued *out, struct netdev_queue
 	out->has_qlen = 1;
 }
 
-static __always_inline void queue_uncut_at(const struct queued *packet, const struct uncut *fresh, __u32 block)
+/* Remembers one that may be cut, in the block where it begins. */
+static __always_inline void queue_uncut(const struct queued *packet)
 {
-	struct uncut_key key = { .sk = packet->sk, .block = block };
+	struct uncut_key key = { .sk = packet->sk, .block = packet->seq >> UNCUT_SHIFT };
+	struct uncut fresh = { .count = 1 };
 	struct uncut *uncut;
 
 	uncut = bpf_map_lookup_elem(&uncut_packets, &key);
-	if (uncut)
+	if (uncut) {
 		uncut->packets[uncut->count++ % UNCUT] = *packet;
-	else
-		bpf_map_update_elem(&uncut_packets, &key, fresh, BPF_NOEXIST);
-}
-
-/*
- * Remembers one that may be cut; of more than 64 KiB (BIG TCP) its beginning. No loop: kernels up to some 6.x take one only
- * if its end is a jump, which the compiler leaves out here.
- */
-static __always_inline void queue_uncut(const struct queued *packet)
-{
-	__u32 last = ((packet->seq % (1 << UNCUT_SHIFT)) + packet->end_seq - packet->seq - 1) >> UNCUT_SHIFT;
-	struct uncut fresh = { .count = 1 };
-
+		return;
+	}
 	fresh.packets[0] = *packet;
-#define BLOCK(i) \
-	if (last >= (i)) \
-	queue_uncut_at(packet, &fresh, (packet->seq + ((i) << UNCUT_SHIFT)) >> UNCUT_SHIFT)
-	BLOCK(0);
-	BLOCK(1);
-	BLOCK(2);
-	BLOCK(3);
-	BLOCK(4);
-	BLOCK(5);
-	BLOCK(6);
-	BLOCK(7);
-	BLOCK(8);
-#undef BLOCK
+	bpf_map_update_elem(&uncut_packets, &key, &fresh, BPF_NOEXIST);
 }
 
 static __always_inline int on_queue_begin(struct sk_buff *skb, const bool typed)
@@ -174,28 +153,52 @@ static __always_inline int on_queue_leave(struct netdev_queue *txq, const bool t
 	return 0;
 }
 
+/* The newest packet in that block that carried `seq`, as it may have been sent again. */
+static __always_inline void queue_find_uncut(struct queued *out, __u64 sk, __u32 seq, __u32 blocks_back)
+{
+	struct uncut_key key = { .sk = sk, .block = ((seq >> UNCUT_SHIFT) - blocks_back) & UNCUT_LAST_BLOCK };
+	struct uncut *uncut = bpf_map_lookup_elem(&uncut_packets, &key);
+	const struct queued *packet;
+
+	if (!uncut)
+		return;
+#pragma unroll
+	for (__u32 i = 0; i < UNCUT; i++) {
+		packet = &uncut->packets[i];
+		if (packet->queue_ns > out->queue_ns && seq - packet->seq < packet->end_seq - packet->seq)
+			*out = *packet;
+	}
+}
+
+/*
+ * The packet of which this is a part. It began up to 64 KiB before; of a larger one (BIG TCP) only parts of its beginning are
+ * found. No loop: kernels up to some 6.x take one only if its end is a jump, which the compiler leaves out here.
+ */
+static __noinline int queue_find_whole(struct queued *out, __u64 sk, __u32 seq)
+{
+	queue_find_uncut(out, sk, seq, 0);
+	queue_find_uncut(out, sk, seq, 1);
+	queue_find_uncut(out, sk, seq, 2);
+	queue_find_uncut(out, sk, seq, 3);
+	queue_find_uncut(out, sk, seq, 4);
+	queue_find_uncut(out, sk, seq, 5);
+	queue_find_uncut(out, sk, seq, 6);
+	queue_find_uncut(out, sk, seq, 7);
+	queue_find_uncut(out, sk, seq, 8);
+	return 0;
+}
+
 /* As it was queued; of the parts of one that was cut, as that was. queue_ns is 0 where it is not known. */
 static __always_inline void queue_find(struct queued *out, __u64 address, __u64 sk, __u32 seq)
 {
 	struct queued *packet = bpf_map_lookup_elem(&queued_packets, &address);
-	struct uncut_key key = { .sk = sk, .block = seq >> UNCUT_SHIFT };
-	struct uncut *uncut;
 
 	if (packet && packet->sk == sk && packet->seq == seq) {
 		*out = *packet;
 		entry_delete(queued_packets, &address);
 		return;
 	}
-	uncut = bpf_map_lookup_elem(&uncut_packets, &key);
-	if (!uncut)
-		return;
-#pragma unroll
-	for (__u32 i = 0; i < UNCUT; i++) {
-		packet = &uncut->packets[i];
-		/* The newest, as it may have been sent again. */
-		if (packet->queue_ns > out->queue_ns && seq - packet->seq < packet->end_seq - packet->seq)
-			*out = *packet;
-	}
+	queue_find_whole(out, sk, seq);
 }
 
 /* How long it was in the qdisc; before 5.14 (70713dddf3d2), and of parts, that begins at net_dev_queue. */
