@@ -13,21 +13,13 @@ const PRINTS: &[&str] =
 /// Tracers at a time.
 const AT_ONCE: usize = 6;
 
-/// They end sooner here than they say, and write their files into a directory that goes.
-fn adapted(words: &[String], dir: &TempDir) -> Vec<String> {
+/// They end sooner here than they say.
+fn adapted(words: &[String]) -> Vec<String> {
     let mut words = words.iter().map(String::as_str);
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
         match word {
             "-d" | "--duration" => drop(words.next()),
-            "-o" | "--output" => {
-                let output = words.next().expect("a format");
-                let path = |(format, path): (&str, &str)| {
-                    format!("{format}={}", dir.path().join(path).display())
-                };
-                let output = output.split_once('=').map_or_else(|| output.to_owned(), path);
-                kept.extend([word.to_owned(), output]);
-            }
             word => kept.push(word.to_owned()),
         }
     }
@@ -38,7 +30,10 @@ fn adapted(words: &[String], dir: &TempDir) -> Vec<String> {
 fn documented_commands_trace() {
     need!(is_root(), "not root");
     let fixture = Fixture::new();
+    // They write their files where they are started.
     let dir = TempDir::new();
+    let path = dir.path().to_str().expect("UTF-8");
+    let launch = Launch::here().with_tracefs().inside(&["env", "--chdir", path]);
     let server =
         Server::start_in(&fixture.ns.launch(), &format!("[::]:{}", fixture.port), Some("cubic"));
     let all: BTreeSet<Vec<String>> = command_lines().into_iter().map(|(_, words)| words).collect();
@@ -54,12 +49,12 @@ fn documented_commands_trace() {
     assert!(run.len() * 2 > all.len());
     for group in run.chunks(AT_ONCE) {
         let start = |words: &&Vec<String>| {
-            let args = adapted(words, &dir);
+            let args = adapted(words);
             let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
             if !prints(words) {
                 args.extend(["--duration", "300ms"]);
             }
-            Tracer::spawn(&Launch::here().with_tracefs(), &args)
+            Tracer::spawn(&launch, &args)
         };
         let tracers: Vec<Tracer> = group.iter().map(start).collect();
         let to = fixture.addr("127.0.0.1").to_string();
