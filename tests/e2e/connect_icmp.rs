@@ -3,7 +3,9 @@
 
 use rustix::io::Errno;
 
-use crate::support::{Expected, FAMILIES, Fixture, Reader, Tcc, assert_events, is_root, null};
+use crate::support::{
+    Expected, FAMILIES, Fixture, Reader, Tcc, assert_events, check_whole, is_root, null, turns,
+};
 
 /// Family, the firewall's answer, what the process gets, by name.
 const ANSWERS: [(&str, &str, Errno, &str); 5] = [
@@ -25,6 +27,10 @@ enum Then {
 
 fn check_icmp(reader: Reader) {
     need!(is_root(), "not root");
+    turns(|| icmp(reader));
+}
+
+fn icmp(reader: Reader) -> Result<(), String> {
     let mut fixture = Fixture::new();
     let failed = Tcc::connect().all_fields().reader(reader).flag("--failed");
     let tracer = failed.ports(&[fixture.closed]).start();
@@ -54,7 +60,9 @@ fn check_icmp(reader: Reader) {
     }
     let trace = tracer.stop();
     trace.check_account();
+    check_whole(&trace)?;
     assert_events(&trace.events, expected);
+    Ok(())
 }
 
 /// The answer to an earlier attempt of the same socket stays in it, and is none to the next.
