@@ -61,7 +61,7 @@ pub use self::filtered::{
     FilteredTracers, Flood, QUICK, flooding, is_one_of, named, pingpong, unique_port,
 };
 pub use self::fixture::{FAMILIES, Fixture};
-pub use self::netns::{Counters, MACS, Netns, Pair};
+pub use self::netns::{Counters, MACS, Netns, Pair, counters as kernel_counters};
 pub use self::one_cpu::OneCpu;
 pub use self::orders::{AcceptCall, Socket, SocketOption};
 pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};

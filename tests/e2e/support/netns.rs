@@ -100,23 +100,9 @@ impl Netns {
         written.unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    /// `Tcp: RetransSegs …` and `Tcp: 0 …`, of both files.
     #[track_caller]
     pub fn counters(&self) -> Counters {
-        let text = self.inside(|| {
-            let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
-            read("snmp").expect("snmp") + &read("netstat").expect("netstat")
-        });
-        let lines: Vec<&str> = text.lines().collect();
-        let mut counters = Counters::new();
-        for pair in lines.chunks(2) {
-            let [names, numbers] = pair else { panic!("{text}") };
-            for (name, number) in names.split(' ').zip(numbers.split(' ')).skip(1) {
-                // Some are -1.
-                counters.insert(name.to_owned(), number.parse().unwrap_or(0));
-            }
-        }
-        counters
+        self.inside(counters)
     }
 
     /// Its TCP sockets, as the kernel lists them.
@@ -249,4 +235,21 @@ impl Pair {
         self.left.settle();
         self.right.settle();
     }
+}
+
+/// The counters of this network namespace: `Tcp: RetransSegs …` and `Tcp: 0 …`, of both files.
+#[track_caller]
+pub fn counters() -> Counters {
+    let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+    let text = read("snmp").expect("snmp") + &read("netstat").expect("netstat");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut counters = Counters::new();
+    for pair in lines.chunks(2) {
+        let [names, numbers] = pair else { panic!("{text}") };
+        for (name, number) in names.split(' ').zip(numbers.split(' ')).skip(1) {
+            // Some are -1.
+            counters.insert(name.to_owned(), number.parse().unwrap_or(0));
+        }
+    }
+    counters
 }
