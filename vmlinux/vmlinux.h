@@ -166,6 +166,7 @@ typedef enum {
 
 struct socket {
 	socket_state state;
+	unsigned long flags;
 	struct sock *sk;
 	struct file *file;
 };
@@ -191,6 +192,8 @@ struct sock {
 	struct socket *sk_socket;
 	unsigned long sk_pacing_rate;
 	unsigned long sk_max_pacing_rate;
+	u32 sk_pacing_status;
+	unsigned long sk_tsq_flags;
 	u32 sk_priority;
 	u32 sk_mark;
 	kuid_t sk_uid;
@@ -344,6 +347,9 @@ struct tcp_sock {
 	u64 tcp_wstamp_ns;
 	struct list_head tsorted_sent_queue;
 	u32 retrans_stamp;
+	struct {
+		u32 rtt_us;
+	} rack;
 	u8 fastopen_connect : 1;
 	/* since 5.6, with CONFIG_MPTCP */
 	bool is_mptcp;

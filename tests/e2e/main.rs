@@ -75,6 +75,7 @@ mod reset_owner;
 mod retrans_sums;
 mod rights;
 mod rtt;
+mod send_limits;
 mod signals;
 mod simultaneous;
 mod socket_state;

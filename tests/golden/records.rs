@@ -184,6 +184,9 @@ fn fields() -> ProbeFullRecord {
     all.last.last_ack_recv_us = 1_122_122_122;
     all.chrono.busy_us = 1_173_173_173; all.chrono.rwnd_limited_us = 1_174_174_174;
     all.chrono.sndbuf_limited_us = 1_175_175_175;
+    all.chrono_now.elapsed_us = 1_281_281_281; all.chrono_now.chrono_type = 2;
+    all.pacing.tcp_wstamp_ns = 5_000_123_282_282; all.pacing.tsq_flags = 283; all.pacing.status = 2;
+    all.rack.rtt_us = 10_284; all.nospace.sock_nospace = 1;
     all.memory.drops = 10_164; all.memory.wmem_queued = 10_165; all.memory.wmem_alloc = 10_166;
     all.memory.sndbuf = 10_167; all.memory.rmem_alloc = 10_168; all.memory.rcvbuf = 10_169;
     all.memory.forward_alloc = -4096; all.memory.omem_alloc = 10_170;
