@@ -107,6 +107,13 @@ struct tcc_tcp {
 	__u32 unused;
 };
 
+/* What shapes its output, in the events that a sender is explained by. */
+struct tcc_sender {
+	__u64 pacing_rate;
+	__u32 mss;
+	__s32 wmem_queued;
+};
+
 /* How every such event begins. */
 struct tcc_event {
 	struct tcc_head head;
@@ -117,6 +124,7 @@ struct tcc_event {
 /* sock:inet_sock_set_state */
 struct tcc_state {
 	struct tcc_event event;
+	struct tcc_sender sender;
 	__u64 old_state_ns; /* time in the old state; 0: not known */
 	__u8 old_state;
 	__u8 new_state;
@@ -135,6 +143,7 @@ enum tcc_retransmit_class {
 /* tcp:tcp_retransmit_skb */
 struct tcc_retransmit {
 	struct tcc_event event;
+	struct tcc_sender sender;
 	__u32 seq;
 	__u32 end_seq;
 	__u32 segs;
@@ -168,6 +177,7 @@ struct tcc_reset_received {
 /* tcp:tcp_cong_state_set, or what was seen of the socket without it */
 struct tcc_cong_state {
 	struct tcc_event event;
+	struct tcc_sender sender;
 	__u64 old_ca_state_ns; /* time in the old state; 0: not known */
 	__u32 prior_cwnd;
 	__u32 prior_ssthresh;
@@ -211,6 +221,7 @@ struct tcc_counters {
 TCC_NO_PADDING(struct tcc_head, len);
 TCC_NO_PADDING(struct tcc_owner, comm);
 TCC_NO_PADDING(struct tcc_tcp, unused);
+TCC_NO_PADDING(struct tcc_sender, wmem_queued);
 TCC_NO_PADDING(struct tcc_state, unused);
 TCC_NO_PADDING(struct tcc_retransmit, unused);
 TCC_NO_PADDING(struct tcc_synack_retransmit, unused);

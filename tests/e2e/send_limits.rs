@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::socket_state::SocketFixture;
 use crate::support::{
-    Launch, Netns, Pair, SocketOption, Ss, TestProcess, Tracer, has_qdisc, is_root, mono_ns,
-    u64_of, unique_port, wait_for, wait_until,
+    Launch, Netns, Pair, SocketOption, Ss, TestProcess, Tracer, compared, has_qdisc, is_root,
+    mono_ns, u64_of, unique_port, wait_for, wait_until,
 };
 
 const TSQ_THROTTLED: u64 = 1;
@@ -145,7 +145,46 @@ fn check_small_queue(reader: &str) {
     assert_eq!((flags(last), u64_of(last, "wmem_alloc")), (0, 1), "{last}");
 }
 
+/// What events have of a sender's output is what ss shows: data is lost, sent again, and the connection closed.
+fn check_sender(reader: &str) {
+    need!(is_root(), "not root");
+    let mut fixture = SocketFixture::new();
+    let (port, netns) = (fixture.ports.1, fixture.ns.inode().to_string());
+    let cookie = fixture.cookie.to_string();
+    let args = ["--all-fields", "--reader", reader, "--netns", &netns, "--cookie", &cookie];
+    let tracer =
+        Tracer::events_in(&Launch::here().with_tracefs(), "state,retransmit,cong_state", &args);
+    fixture.ns.firewall("input", &[&format!("tcp dport {port} drop")]);
+    fixture.client.send("a", 3000);
+    let of = |events: &[Value], event_type: &str| {
+        events.iter().filter(|event| event["type"] == event_type).count()
+    };
+    tracer.wait_events("retransmissions", |events| {
+        of(events, "retransmit") >= 3 && of(events, "cong_state") >= 1
+    });
+    let waiting = fixture.ss();
+    assert!(waiting.count("skmem.w") > 3000, "{}", waiting.text);
+    fixture.client.close("a");
+    tracer.wait_events("the end", |events| of(events, "state") >= 1);
+    let trace = tracer.stop();
+    trace.check_account();
+    // With the FIN, the queue is longer.
+    let closed = trace.events.iter().position(|event| event["type"] == "state").expect("the end");
+    let events = &trace.events[..=closed];
+    for event in events {
+        let ss = &waiting;
+        assert_eq!(u64_of(event, "mss"), ss.count("mss"), "{}: {event}", ss.text);
+        assert_eq!(u64_of(event, "wmem_queued"), ss.count("skmem.w"), "{}: {event}", ss.text);
+        // ss shows six digits, of bits.
+        let rate = ss.number("pacing_rate").expect("a rate") / 8.0;
+        let ours = u64_of(event, "pacing_rate") as f64;
+        assert!((ours - rate).abs() <= rate * 1e-5, "{ours}, ss: {rate}: {event}");
+    }
+    compared(events.len(), 3 * events.len());
+}
+
 by_sock_and_raw! {
+    check_sender: sender_by_sock sender_by_raw;
     check_send_buffer: send_buffer_by_sock send_buffer_by_raw;
     check_not_accepted: not_accepted_by_sock not_accepted_by_raw;
     check_pacing: pacing_by_sock pacing_by_raw;

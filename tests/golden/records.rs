@@ -6,7 +6,7 @@ use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
     ErrorRecord, Event, Head, HeadFlag, LifeRecord, ListenDropRecord, Owner, Presence,
     ProbeFullRecord, ProbeRecord, ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord,
-    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, SpuriousRecord, StateRecord,
+    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, Sender, SpuriousRecord, StateRecord,
     SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
 };
 
@@ -212,16 +212,21 @@ fn tcp() -> Tcp {
 }
 
 #[rustfmt::skip]
+fn sender() -> Sender {
+    Sender { pacing_rate: 1_285_285_285, mss: 10_286, wmem_queued: 10_287 }
+}
+
+#[rustfmt::skip]
 fn state() -> StateRecord {
     StateRecord {
-        event: event(), old_state_ns: 1_190_190_190, old_state: 2, new_state: 1, unused: [0; 6],
+        event: event(), sender: sender(), old_state_ns: 1_190_190_190, old_state: 2, new_state: 1, unused: [0; 6],
     }
 }
 
 #[rustfmt::skip]
 fn retransmit() -> RetransmitRecord {
     RetransmitRecord {
-        event: event(), seq: 10_000, end_seq: 12_897, segs: 10_191, err: -11, class: 1,
+        event: event(), sender: sender(), seq: 10_000, end_seq: 12_897, segs: 10_191, err: -11, class: 1,
         tcp_flags: 25, unused: [0; 6],
     }
 }
@@ -262,7 +267,7 @@ fn destroy() -> DestroyRecord {
 #[rustfmt::skip]
 fn cong_state() -> CongStateRecord {
     CongStateRecord {
-        event: event(), old_ca_state_ns: 1_203_203_203, prior_cwnd: 10_204, prior_ssthresh: 10_205,
+        event: event(), sender: sender(), old_ca_state_ns: 1_203_203_203, prior_cwnd: 10_204, prior_ssthresh: 10_205,
         old_ca_state: 0, new_ca_state: 3, inferred: 1, unused: [0; 5],
     }
 }
