@@ -27,6 +27,7 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef _Bool bool;
+typedef __SIZE_TYPE__ size_t;
 enum { false = 0, true = 1 };
 
 /* uapi values that the BPF helpers' declarations need */
@@ -452,6 +453,14 @@ struct sk_buff {
 	__u32 mark;
 	int skb_iif;
 	char cb[48];
+};
+
+struct iov_iter {
+	size_t count;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
 };
 
 struct sock_extended_err {

@@ -35,6 +35,7 @@ enum tcc_event_type {
 	TCC_EVENT_QUEUE,
 	TCC_EVENT_RCVBUF_GROW,
 	TCC_EVENT_LISTEN_DROP,
+	TCC_EVENT_SEND,
 	TCC_EVENT_MAX,
 };
 
@@ -194,6 +195,15 @@ struct tcc_error {
 	__u32 unused;
 };
 
+/* tcp:tcp_sendmsg_locked, where nothing is unsent */
+struct tcc_send {
+	struct tcc_event event;
+	struct tcc_sender sender;
+	__u64 msg_left;
+	__u32 size_goal;
+	__u32 unused;
+};
+
 /*
  * Counters of one event type, on one CPU. `seen` is counted on entry and every other field on the way out, independently,
  * so that the sum of each action is a check and not a definition.
@@ -228,6 +238,7 @@ TCC_NO_PADDING(struct tcc_synack_retransmit, unused);
 TCC_NO_PADDING(struct tcc_reset_sent, unused);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_error, unused);
+TCC_NO_PADDING(struct tcc_send, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 
 #endif

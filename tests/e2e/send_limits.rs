@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::socket_state::SocketFixture;
 use crate::support::{
-    Launch, Netns, Pair, SocketOption, Ss, TestProcess, Tracer, compared, has_qdisc, is_root,
-    mono_ns, u64_of, unique_port, wait_for, wait_until,
+    Launch, Netns, Pair, SocketOption, Ss, TestProcess, Tracer, compared, has_qdisc,
+    has_tracepoint, is_root, mono_ns, u64_of, unique_port, wait_for, wait_until,
 };
 
 const TSQ_THROTTLED: u64 = 1;
@@ -150,10 +150,12 @@ fn check_sender(reader: &str) {
     need!(is_root(), "not root");
     let mut fixture = SocketFixture::new();
     let (port, netns) = (fixture.ports.1, fixture.ns.inode().to_string());
+    let has_send = has_tracepoint("send");
+    let event_types = ["state,retransmit,cong_state", if has_send { ",send" } else { "" }].concat();
     let cookie = fixture.cookie.to_string();
     let args = ["--all-fields", "--reader", reader, "--netns", &netns, "--cookie", &cookie];
-    let tracer =
-        Tracer::events_in(&Launch::here().with_tracefs(), "state,retransmit,cong_state", &args);
+    let tracer = Tracer::events_in(&Launch::here().with_tracefs(), &event_types, &args);
+    let idle = fixture.ss();
     fixture.ns.firewall("input", &[&format!("tcp dport {port} drop")]);
     fixture.client.send("a", 3000);
     let of = |events: &[Value], event_type: &str| {
@@ -171,8 +173,9 @@ fn check_sender(reader: &str) {
     // With the FIN, the queue is longer.
     let closed = trace.events.iter().position(|event| event["type"] == "state").expect("the end");
     let events = &trace.events[..=closed];
+    assert_eq!(of(events, "send"), usize::from(has_send), "{events:#?}");
     for event in events {
-        let ss = &waiting;
+        let ss = if event["type"] == "send" { &idle } else { &waiting };
         assert_eq!(u64_of(event, "mss"), ss.count("mss"), "{}: {event}", ss.text);
         assert_eq!(u64_of(event, "wmem_queued"), ss.count("skmem.w"), "{}: {event}", ss.text);
         // ss shows six digits, of bits.

@@ -6,8 +6,8 @@ use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
     ErrorRecord, Event, Head, HeadFlag, LifeRecord, ListenDropRecord, Owner, Presence,
     ProbeFullRecord, ProbeRecord, ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord,
-    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, Sender, SpuriousRecord, StateRecord,
-    SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
+    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, SendRecord, Sender, SpuriousRecord,
+    StateRecord, SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
 };
 
 /// The number that the types of the test have a name for, as a reason.
@@ -37,6 +37,7 @@ pub fn records(event_type: &EventType) -> Vec<Vec<u8>> {
         "queue" => vec![of(&queue())],
         "rcvbuf_grow" => vec![of(&rcvbuf_grow())],
         "listen_drop" => vec![of(&listen_drop())],
+        "send" => vec![of(&send())],
         name => panic!("no record of {name}: make one here"),
     };
     let heads = records.into_iter().enumerate().map(|(i, mut record)| {
@@ -373,5 +374,15 @@ fn listen_drop() -> ListenDropRecord {
         syn_backlog: 14_407,
         closed: 0,
         unused: [0; 3],
+    }
+}
+
+fn send() -> SendRecord {
+    SendRecord {
+        event: event(),
+        sender: sender(),
+        msg_left: 1_288_288_288,
+        size_goal: 10_289,
+        unused: 0,
     }
 }
