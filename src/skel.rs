@@ -44,11 +44,12 @@ pub use generated::types::{
     tcc_probe_std as ProbeStd, tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord,
     tcc_rcvbuf_grow as RcvbufGrowRecord, tcc_reader as ReaderState,
     tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
-    tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_sleep as Sleep,
-    tcc_spurious as SpuriousRecord, tcc_state as StateRecord, tcc_sums as Sums,
-    tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp, tcc_term as Term,
-    tcc_term_limit as TermLimit, tcc_totals as Totals, tcc_tracker as Tracker, tcc_value as Value,
-    tcc_where as Where, tcc_zero_window as ZeroWindowRecord,
+    tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_send as SendRecord,
+    tcc_sender as Sender, tcc_sleep as Sleep, tcc_spurious as SpuriousRecord,
+    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_tcp as Tcp, tcc_term as Term, tcc_term_limit as TermLimit, tcc_totals as Totals,
+    tcc_tracker as Tracker, tcc_value as Value, tcc_where as Where,
+    tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -77,6 +78,7 @@ unsafe impl Plain for DropStackRecord {}
 unsafe impl Plain for SpuriousRecord {}
 unsafe impl Plain for QueueRecord {}
 unsafe impl Plain for ListenDropRecord {}
+unsafe impl Plain for SendRecord {}
 unsafe impl Plain for Cpu {}
 unsafe impl Plain for EntryCounts {}
 unsafe impl Plain for Key {}

@@ -40,6 +40,7 @@
 #include "events/zero_window.bpf.h"
 #include "events/spurious.bpf.h"
 #include "events/queue.bpf.h"
+#include "events/send.bpf.h"
 #include "marks.bpf.h"
 
 #define TRACKS(tracker) (cfg.trackers & TCC_TRACK_##tracker)
@@ -222,13 +223,18 @@ static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk,
 PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk))
 
 /* A process hands data to send over; since 6.16, before that see request_owner_scan(). */
-static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, const bool typed)
+static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal,
+						   const bool typed)
 {
 	if (TRACKS(OWNER))
 		on_use(sk, typed);
+	if (REPORTS(SEND) && all_is_sent(sk, typed))
+		on_send(ctx, sk, msg, size_goal, typed);
 }
 
-PROGRAM(tcp_sendmsg_locked, (struct sock *sk), (ctx, sk))
+/* The packet, of which the verifier knows that it may be NULL, is not read. */
+PROGRAM(tcp_sendmsg_locked, (struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal),
+	(ctx, sk, msg, size_goal))
 
 static __always_inline void run_tcp_retransmit_skb(unsigned long long *args, const bool typed)
 {

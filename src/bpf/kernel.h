@@ -32,6 +32,7 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 #define SHUTDOWN_MASK 3
+#define SOCK_NOSPACE (1 << 2) /* of struct socket's flags */
 #define SO_EE_ORIGIN_ICMP 2
 #define SO_EE_ORIGIN_ICMP6 3
 

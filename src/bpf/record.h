@@ -33,6 +33,7 @@ union tcc_record {
 	struct tcc_spurious spurious;
 	struct tcc_queue queue;
 	struct tcc_listen_drop listen_drop;
+	struct tcc_send send;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;

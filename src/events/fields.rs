@@ -41,9 +41,9 @@ macro_rules! groups {
 }
 
 /// All groups, by `enum tcc_field_group`.
-pub static FIELD_GROUPS: [FieldGroup; 17] = groups![
-    owner, cong, flight, rtt, timer, mss, rate, loss, recovery, data, window, last, chrono, memory,
-    options, ca, ca_priv,
+pub static FIELD_GROUPS: [FieldGroup; 21] = groups![
+    owner, cong, flight, rtt, timer, mss, rate, loss, recovery, data, window, last, chrono,
+    chrono_now, pacing, rack, nospace, memory, options, ca, ca_priv,
 ];
 
 /// A set of field groups.

@@ -25,6 +25,7 @@ pub mod rcvbuf_grow;
 pub mod reset_received;
 pub mod reset_sent;
 pub mod retransmit;
+pub mod send;
 pub mod socket;
 pub mod spurious;
 pub mod state;
@@ -189,6 +190,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     queue::EVENT_TYPE,
     rcvbuf_grow::EVENT_TYPE,
     listen_drop::EVENT_TYPE,
+    send::EVENT_TYPE,
 ];
 
 /// The event type of that name.

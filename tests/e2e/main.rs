@@ -75,6 +75,8 @@ mod reset_owner;
 mod retrans_sums;
 mod rights;
 mod rtt;
+mod send;
+mod send_limits;
 mod signals;
 mod simultaneous;
 mod socket_state;

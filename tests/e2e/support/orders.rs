@@ -153,6 +153,10 @@ pub enum SocketOption {
     Linger2(i32),
     /// TCP_REPAIR: connecting and closing send nothing.
     Repair(bool),
+    /// SO_SNDBUF.
+    SendBuffer(usize),
+    /// SO_MAX_PACING_RATE, in bytes per second.
+    MaxPacingRate(i32),
     /// Reports into the error queue when data is acknowledged.
     AckTimestamps,
     /// fchown(), which changes whose socket it is.

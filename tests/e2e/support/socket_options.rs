@@ -16,6 +16,10 @@ pub fn set_ack_timestamps(stream: &TcpStream) -> io::Result<()> {
     set(stream, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags)
 }
 
+pub fn set_max_pacing_rate(stream: &TcpStream, rate: i32) -> io::Result<()> {
+    set(stream, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate)
+}
+
 fn set(stream: &TcpStream, level: i32, option: i32, value: i32) -> io::Result<()> {
     let (pointer, size) = (std::ptr::from_ref(&value).cast(), size_of_val(&value));
     // SAFETY: the pointer is to a live value of that size.
