@@ -1,6 +1,6 @@
 //! Accounting: the number of events by outcome.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::actions::{ActionCounts, AggregateCounts, CountCounts, Counts, total};
 
@@ -24,7 +24,8 @@ mod actions;
 
 documented! {
 /// Entries evicted from full maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Evicted {
     /// Connections: owner, limits, times.
     pub conns: u64,
