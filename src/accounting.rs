@@ -59,6 +59,24 @@ impl Evicted {
         self.conns + self.listeners + self.processes > 0
     }
 
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Evicted) {
+        let pairs = [
+            (&mut self.conns, other.conns),
+            (&mut self.listeners, other.listeners),
+            (&mut self.accepting, other.accepting),
+            (&mut self.zero_windows, other.zero_windows),
+            (&mut self.spurious_states, other.spurious_states),
+            (&mut self.ca_state_times, other.ca_state_times),
+            (&mut self.synacks, other.synacks),
+            (&mut self.queued_packets, other.queued_packets),
+            (&mut self.processes, other.processes),
+            (&mut self.closed_conns, other.closed_conns),
+            (&mut self.listen_states, other.listen_states),
+        ];
+        pairs.into_iter().for_each(|(sum, count)| *sum += count);
+    }
+
     fn line(&self) -> Option<String> {
         let all = [
             (self.conns, "connections"),
