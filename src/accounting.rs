@@ -1,6 +1,6 @@
 //! Accounting: the number of events by outcome.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::actions::{ActionCounts, AggregateCounts, CountCounts, Counts, total};
 
@@ -24,7 +24,8 @@ mod actions;
 
 documented! {
 /// Entries evicted from full maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Evicted {
     /// Connections: owner, limits, times.
     pub conns: u64,
@@ -56,6 +57,24 @@ impl Evicted {
     #[must_use]
     pub fn owners(&self) -> bool {
         self.conns + self.listeners + self.processes > 0
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Evicted) {
+        let pairs = [
+            (&mut self.conns, other.conns),
+            (&mut self.listeners, other.listeners),
+            (&mut self.accepting, other.accepting),
+            (&mut self.zero_windows, other.zero_windows),
+            (&mut self.spurious_states, other.spurious_states),
+            (&mut self.ca_state_times, other.ca_state_times),
+            (&mut self.synacks, other.synacks),
+            (&mut self.queued_packets, other.queued_packets),
+            (&mut self.processes, other.processes),
+            (&mut self.closed_conns, other.closed_conns),
+            (&mut self.listen_states, other.listen_states),
+        ];
+        pairs.into_iter().for_each(|(sum, count)| *sum += count);
     }
 
     fn line(&self) -> Option<String> {

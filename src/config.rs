@@ -89,6 +89,32 @@ impl Filters {
         !self.pid.is_empty() || !self.comm.is_empty()
     }
 
+    /// The options that are given.
+    #[must_use]
+    pub fn any(&self) -> Vec<&'static str> {
+        let given = [
+            ("--port", !self.port.is_empty()),
+            ("--lport", !self.lport.is_empty()),
+            ("--rport", !self.rport.is_empty()),
+            ("--addr", !self.addr.is_empty()),
+            ("--laddr", !self.laddr.is_empty()),
+            ("--raddr", !self.raddr.is_empty()),
+            ("--ipv4", self.ipv4_only),
+            ("--ipv6", self.ipv6_only),
+            ("--pid", !self.pid.is_empty()),
+            ("--uid", !self.uid.is_empty()),
+            ("--comm", !self.comm.is_empty()),
+            ("--cgroup", !self.cgroup.is_empty()),
+            ("--netns", !self.netns.is_empty()),
+            ("--iface", !self.ifindex.is_empty()),
+            ("--mark", !self.mark.is_empty()),
+            ("--cc", !self.cc.is_empty()),
+            ("--cookie", !self.cookie.is_empty()),
+            ("--follow", self.follow.is_some()),
+        ];
+        given.into_iter().filter_map(|(option, given)| given.then_some(option)).collect()
+    }
+
     /// Whether any address has a zone.
     #[must_use]
     pub fn has_zones(&self) -> bool {
@@ -236,11 +262,38 @@ impl Destination {
     }
 }
 
+/// The file that events are recorded in.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    pub path: PathBuf,
+    /// Overwrite an existing file.
+    pub force: bool,
+    /// Show on a terminal how it grows.
+    pub progress: bool,
+}
+
+/// Recordings to read events from, in place of the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    pub files: Vec<PathBuf>,
+    /// Wait for more at the end of a file that is still written.
+    pub tail: bool,
+}
+
+impl Read {
+    /// Whether events come from files.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.files.is_empty()
+    }
+}
+
 /// What is printed, and where.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// At least one.
+    /// At least one, unless events are only recorded.
     pub destinations: Vec<Destination>,
+    pub recording: Option<Recording>,
     /// A failure of any of them ends the trace.
     pub strict: bool,
     pub fields: Fields,
@@ -262,6 +315,7 @@ impl Default for Output {
     fn default() -> Self {
         Output {
             destinations: vec![Destination::new(&text::FORMAT, None)],
+            recording: None,
             strict: false,
             fields: Fields::default(),
             template: None,
@@ -300,6 +354,7 @@ pub struct Config {
     /// The condition that events must match.
     pub predicate: Option<Predicate>,
     pub output: Output,
+    pub read: Read,
     pub kernel_options: KernelOptions,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
-use tcc_trace::cli::{Cli, Command, TraceArgs, errors, help, missing_command, refused};
+use tcc_trace::cli::{
+    Cli, Command, TraceArgs, command_first, errors, help, missing_command, refused,
+};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::loader::files;
@@ -18,7 +20,7 @@ use tcc_trace::stdio;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let args = command_first(std::env::args_os().collect());
     let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
     let parse = |command: clap::Command| {
         let matches = command.try_get_matches_from(&args)?;
@@ -48,6 +50,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let (event_types, stack) = (args.event_types.clone(), args.stack);
             let config = args.into_config().map_err(usage);
             config.and_then(|c| cmd::events::run(c, &event_types, stack))
+        }
+        Some(Command::Record(args)) => {
+            let (names, profile) = (args.event_types.clone(), args.profile);
+            let config = args.into_config().map_err(usage);
+            config.and_then(|c| cmd::record::run(&c, &names, profile.event_types()))
         }
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)

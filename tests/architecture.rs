@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "environment",
     "kernel",
     "decode",
+    "recording",
     "predicate",
     "sink",
     "config",

@@ -1,10 +1,11 @@
 //! Counters of one event type for each action that it has. All events that were seen are in each of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 documented! {
 /// Counters of the events that were to be printed. `seen` is counted apart from the others, so that the sum is a check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Events at the hook: the sum of `emitted`, `filtered`, `sampled_out`, `rate_limited`, `lost` and `malformed`.
     pub seen: u64,

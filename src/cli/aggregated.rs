@@ -15,7 +15,7 @@ pub(super) fn in_kernel(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let record = !events.is_empty();
+    let record = !events.is_empty() || trace.recordings.write.is_some();
     if !record {
         refuse(command, &of_records(&trace))?;
     }
@@ -36,10 +36,12 @@ pub(super) fn aggregated(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
+    let records = [("-r", !trace.recordings.read.is_empty()), ("--tail", trace.recordings.tail)];
+    refuse(command, &records)?;
     let of_events =
         [("--count", trace.limits.count.is_some()), ("--format", trace.output.format.is_some())];
     refuse(command, &of_events)?;
-    if events.is_empty() {
+    if events.is_empty() && trace.recordings.write.is_none() {
         refuse(command, &of_limits(&trace))?;
         refuse(command, &of_fields(&trace))?;
     }
@@ -52,6 +54,8 @@ pub(super) fn aggregated(
 pub(super) fn only_counted(trace: TraceArgs, stack: bool) -> Result<Config> {
     let of_events = [
         ("--stack", stack),
+        ("-w", trace.recordings.write.is_some()),
+        ("-r", !trace.recordings.read.is_empty()),
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
     ];

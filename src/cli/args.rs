@@ -24,6 +24,8 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
+    pub recordings: RecordingArgs,
+    #[command(flatten)]
     pub kernel_options: KernelArgs,
     /// Run this command, trace only its own and its children's connections, and exit with its status.
     #[arg(last = true, value_name = "CMD", help_heading = "Command to run")]
@@ -133,12 +135,12 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Output format, or FORMAT=PATH; repeatable.
+    /// Output format, or FORMAT=PATH; text by default, nothing with -w alone; repeatable.
     ///
     /// With a path, the output goes to that file. At most one output goes to standard output. An existing file is overwritten; a
     /// new one can be read by its owner only. If a file cannot be written, that output ends and the others continue; if
     /// standard output or the only output cannot be written, the trace ends.
-    #[arg(short, long, value_name = "FORMAT", value_parser = OutputParser, default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", value_parser = OutputParser)]
     pub output: Vec<OutputArg>,
     /// End the trace with status 1 if any output cannot be written.
     #[arg(long)]
@@ -175,6 +177,29 @@ pub struct OutputArgs {
     /// Show the programs in use and libbpf and verifier messages.
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Recordings")]
+pub struct RecordingArgs {
+    /// Record the events in this file, to be read with -r.
+    ///
+    /// It has the fields that are printed: all of them with --all-fields. Without -o, nothing is printed. The file can be read by
+    /// its owner only. If it cannot be written, the trace ends with status 1, and what was recorded can be read.
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Overwrite an existing file.
+    #[arg(long)]
+    pub force: bool,
+    /// Read events from this recording instead of tracing; repeatable.
+    ///
+    /// Needs no privileges. Several files are merged by time. Filters, --where, limits, fields and formats are as for live events;
+    /// --duration is that of the recording. A filter on a field that was not recorded is refused.
+    #[arg(short, long, value_name = "FILE")]
+    pub read: Vec<PathBuf>,
+    /// With -r: at the end of a file that is still being written, wait for more.
+    #[arg(long)]
+    pub tail: bool,
 }
 
 #[derive(Args, Debug)]

@@ -11,6 +11,7 @@ pub mod help;
 mod listeners;
 mod outputs;
 mod parse;
+mod recordings;
 pub mod refused;
 mod resolve;
 mod summary;
@@ -28,6 +29,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
 pub use self::listeners::ListenersArgs;
+pub use self::recordings::{RecordArgs, command_first};
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 use crate::config::Config;
 use crate::events::EVENT_TYPES;
@@ -89,6 +91,12 @@ pub enum Command {
     ///
     /// Events of different types are merged in the order in which they happened; the field `cookie` identifies the connection.
     Events(Box<EventsArgs>),
+    /// Record events in a file, to be read with -r.
+    ///
+    /// Records all fields, unless --fields names some, of samples, losses, resets and changes of state; --profile full adds the
+    /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
+    /// that prints events reads it: `tcc-trace life -r FILE`.
+    Record(Box<RecordArgs>),
     /// Show retransmissions and why they were sent (tcpretrans).
     ///
     /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events; with

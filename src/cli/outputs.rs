@@ -10,10 +10,10 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
-use super::args::{ColorArg, OutputArgs};
+use super::args::{ColorArg, OutputArgs, TraceArgs};
 use crate::config::{Config, Content, Destination};
 use crate::escape;
-use crate::sink::{FORMATS, Format};
+use crate::sink::{FORMATS, Format, text};
 
 /// One `--output`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +64,23 @@ impl TypedValueParser for OutputParser {
 impl OutputArgs {
     /// Whether any of the outputs is text.
     pub fn has_text(&self) -> bool {
-        self.output.iter().any(|output| output.format.is_text)
+        self.output.is_empty() || self.output.iter().any(|output| output.format.is_text)
     }
+}
 
+impl TraceArgs {
     /// The outputs, of which two must not go to the same place; of a summary, those of its `events` too.
     pub fn destinations(&self, events: Option<&[OutputArg]>) -> Result<Vec<Destination>> {
         let content = if events.is_some() { Content::Summaries } else { Content::Events };
-        let all = self.output.iter().map(|output| ("-o", content, output));
+        let write = self.recordings.write.as_ref();
+        // Events that are recorded need not be printed.
+        let prints = write.is_none() || events.is_some() || self.output.format.is_some();
+        let default = [OutputArg { format: &text::FORMAT, path: None }];
+        let outputs = match &self.output.output[..] {
+            [] if prints => &default[..],
+            outputs => outputs,
+        };
+        let all = outputs.iter().map(|output| ("-o", content, output));
         let events = events.into_iter().flatten();
         let all = all.chain(events.map(|output| ("--events", Content::Events, output)));
         let all: Vec<(&str, Content, &OutputArg)> = all.collect();
@@ -78,6 +88,9 @@ impl OutputArgs {
             let two = format!("{option} {}", name(output));
             if output.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 bail!("{two}: empty path; name a file after `=`");
+            }
+            if write.is_some() && output.path.as_ref() == write {
+                bail!("{two} and -w write to the same file; give each output its own path");
             }
             if let Some((other, _, one)) = all[..i].iter().find(|(.., one)| one.path == output.path)
             {
@@ -98,7 +111,7 @@ impl OutputArgs {
         let destination = |(_, content, output): &(&str, Content, &OutputArg)| Destination {
             content: *content,
             color: output.format.is_text
-                && match self.color {
+                && match self.output.color {
                     ColorArg::Always => true,
                     ColorArg::Never => false,
                     ColorArg::Auto => output.path.is_none() && colored_terminal(),

@@ -14,6 +14,7 @@ pub mod listeners;
 pub mod man;
 pub mod probe;
 pub mod queue;
+pub mod record;
 pub mod reference;
 pub mod reset;
 pub mod retrans;

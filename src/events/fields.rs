@@ -100,6 +100,13 @@ impl FieldGroups {
     }
 }
 
+/// The bytes of the algorithms' state in the record with all groups.
+#[must_use]
+pub fn state_place() -> Range<usize> {
+    offset_of!(Record, ca_priv)
+        ..offset_of!(Record, ca_priv) + size_of_val(&Record::default().ca_priv)
+}
+
 /// Where the parts of a shorter record belong in the record with all groups; what is ahead of them is the same in both. It comes with
 /// the records, from the kernel or from a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,7 +36,7 @@ pub mod tracker;
 pub mod value;
 pub mod zero_window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,7 @@ use crate::table::Column;
 
 /// Names and layouts that differ between kernels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Types {
     /// Layouts of the algorithms' private state.
     pub layouts: ca::Layouts,
@@ -56,6 +57,9 @@ pub struct Types {
     pub drop_reasons: HashMap<u64, String>,
     /// Kernel symbols; empty if no traced event type shows any.
     pub symbols: Symbols,
+    /// Columns that these records do not have, by the number of their event type and their place in its list: they are null.
+    #[serde(skip)]
+    pub absent: BTreeSet<(u8, usize)>,
 }
 
 impl Types {

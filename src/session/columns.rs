@@ -84,7 +84,8 @@ impl Selection {
 
 /// Does the event types' view choose the columns? Text output shows only those of the standard columns.
 fn by_view(output: &Output) -> bool {
-    let all_text = output.destinations.iter().all(|destination| destination.format.is_text);
+    let all_text = output.recording.is_none()
+        && output.destinations.iter().all(|destination| destination.format.is_text);
     all_text && output.fields == Fields::Standard
 }
 

@@ -114,7 +114,7 @@ impl Opened<'_> {
     /// The output with its sink.
     pub(super) fn branch(&self, output: &Output, selection: &Selection) -> io::Result<Branch> {
         let Opened { destination, writer } = self;
-        let alone = output.destinations.len() == 1;
+        let alone = output.destinations.len() == 1 && output.recording.is_none();
         Ok(Branch {
             content: destination.content,
             format: destination.format.name,

@@ -10,7 +10,7 @@ use super::destinations::Opened;
 use super::event_loop::{EventLoop, Interest};
 use super::scan::{MODULE_TICK, OWNER_TICK, missing_modules};
 use super::trace::Trace;
-use super::{listen, priority};
+use super::{growth, listen, priority};
 use crate::pipeline::Pipeline;
 use crate::pipeline::source::Source;
 use crate::sink::Stage;
@@ -29,6 +29,8 @@ pub(super) enum Token {
     End,
     /// `--stats`.
     Stats,
+    /// What a recording keeps each second.
+    Recording,
     OwnerScan,
     ListenSnapshot,
     Modules,
@@ -88,6 +90,9 @@ impl Trace<'_, '_> {
         }
         if self.selection.groups.has_ca_state() {
             events.after(Token::Modules, MODULE_TICK);
+        }
+        if self.recording.is_some() {
+            events.every(Token::Recording, growth::TICK);
         }
         if let Some(interval) = self.interval() {
             events.every(Token::Summary, interval);
@@ -162,6 +167,12 @@ impl Trace<'_, '_> {
             Token::Stats => {
                 self.account(Stage::Interim, pipeline)?;
                 self.restart_stats(following);
+            }
+            Token::Recording => {
+                self.record_counters(pipeline)?;
+                if pipeline.done() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
             Token::OwnerScan => {
                 events.at(token, self.serve_owner_scans(&mut following.served));

@@ -1,6 +1,7 @@
 //! One trace: plans it from the options and the kernel's features, and tries the plan's variants until one runs.
 
 mod account;
+mod addresses;
 mod announce;
 pub mod child;
 pub mod columns;
@@ -9,9 +10,13 @@ mod destinations;
 mod environment;
 pub mod event_loop;
 mod follow;
+mod growth;
+mod header;
 mod listen;
 pub mod output;
 pub mod priority;
+mod recorder;
+mod replay;
 mod scan;
 pub mod signals;
 mod time;
@@ -24,6 +29,8 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 
 use self::columns::Selection;
+use self::growth::Shown;
+use self::recorder::RecordingFile;
 use self::signals::Signals;
 use self::trace::Trace;
 use crate::config::{Config, Fields, Transport, Usage};
@@ -38,6 +45,9 @@ use crate::table::summary::AggregateType;
 
 /// Traces those event types. The exit status is the command's, if one was run.
 pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
+    if config.read.is_wanted() {
+        return replay::run(config, event_types);
+    }
     run_on(Kernel::new(config.kernel_options.btf.as_deref()), config, event_types)
 }
 
@@ -96,7 +106,9 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         }
         None => None,
     };
+    let recording = config.output.recording.as_ref().map(RecordingFile::open).transpose()?;
     let outputs = destinations::open(&config.output, signals)?;
+    recording.iter().try_for_each(RecordingFile::empty)?;
     // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
@@ -122,6 +134,8 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 variant,
                 selection: &selection,
                 outputs: &outputs,
+                recording: recording.as_ref(),
+                shown: Shown::default(),
                 filter: filter.as_ref(),
                 loaded,
                 signals,

@@ -12,8 +12,11 @@ mod time;
 use std::io::{self, Write};
 
 pub use self::out::Progress;
+pub use self::time::TimeFormat;
 use crate::accounting::Accounting;
 use crate::decode::Event;
+use crate::events::ca::Layouts;
+use crate::recording::header::ClockSample;
 use crate::table::ColumnSet;
 use crate::table::Moment;
 use crate::table::summary::Summary;
@@ -59,6 +62,17 @@ pub struct Columns {
     pub layout: text::Layout,
 }
 
+/// What a recording keeps beside the events.
+#[derive(Clone, Copy, Debug)]
+pub enum Note<'n> {
+    /// Where the wall clock is, ahead of the events that it is for.
+    Clock(&'n [ClockSample]),
+    /// Layouts from here on.
+    Layouts(&'n Layouts),
+    /// The counters; each second.
+    Counters(&'n Accounting),
+}
+
 /// Writes events and summaries in a format. An error ends the output.
 pub trait Sink {
     /// Prints the header, before the first event.
@@ -73,8 +87,18 @@ pub trait Sink {
     /// Prints the accounting if the format has a place for it; stderr has it in any case.
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()>;
 
+    /// Keeps what is not printed, but belongs to a recording.
+    fn note(&mut self, _: &Note<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Writes all output so far; called after each batch.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// Writes also what `flush` holds back, before the accounting.
+    fn settle(&mut self) -> io::Result<()> {
+        self.flush()
+    }
 
     /// Bytes of output so far, and those written.
     fn progress(&self) -> Progress;

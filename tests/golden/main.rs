@@ -42,6 +42,7 @@ fn types() -> Types {
         reset_reasons: [(REASON.into(), "NO_SOCKET".to_owned())].into(),
         drop_reasons: [(REASON.into(), "NETFILTER_DROP".to_owned())].into(),
         symbols: Symbols::parse(&format!("{CODE:x} T tcp_drop\n")),
+        ..Types::default()
     }
 }
 
