@@ -152,6 +152,11 @@ impl Tee {
         self.each(None, |sink| sink.flush());
     }
 
+    /// No events follow.
+    pub fn finish(&mut self) {
+        self.each(None, |sink| sink.finish());
+    }
+
     /// An output's reader went away.
     pub fn hang_up(&mut self, index: usize) {
         if let Some(state) = self.states.get_mut(index)
