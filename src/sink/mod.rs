@@ -1,9 +1,11 @@
 //! The output formats: each turns events and accounting into bytes, independent of event types.
 
+mod connections;
 pub mod csv;
 pub mod jsonl;
 pub mod jsonl_zst;
 mod out;
+pub mod perfetto;
 mod plan;
 mod summary;
 pub mod template;
@@ -98,7 +100,8 @@ impl PartialEq for Format {
 impl Eq for Format {}
 
 /// Every format.
-pub static FORMATS: &[&Format] = &[&text::FORMAT, &jsonl::FORMAT, &csv::FORMAT, &jsonl_zst::FORMAT];
+pub static FORMATS: &[&Format] =
+    &[&text::FORMAT, &jsonl::FORMAT, &csv::FORMAT, &jsonl_zst::FORMAT, &perfetto::FORMAT];
 
 /// The columns to print.
 pub struct Columns {

@@ -35,6 +35,7 @@ mod events_drop;
 mod events_stream;
 mod events_tracefs;
 mod evicted;
+mod export_perfetto;
 mod export_zst;
 mod field_groups;
 mod filters;

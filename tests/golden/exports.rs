@@ -19,3 +19,24 @@ fn compressed_lines_are_the_lines() {
         assert!(compressed.len() < lines.len());
     }
 }
+
+/// Every event type, alone: an array of events, whose numbers are those of the fields.
+#[test]
+fn a_trace_for_perfetto_is_json() {
+    let types = types();
+    let mut phases = String::new();
+    for event_type in EVENT_TYPES {
+        let text =
+            String::from_utf8(printed(event_type, format("perfetto"), &types)).expect("UTF-8");
+        let traces: Vec<serde_json::Value> =
+            serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+        assert_eq!(traces.len(), 2, "{}", event_type.name);
+        for event in traces.iter().flat_map(|trace| trace.as_array().expect("an array")) {
+            phases += event["ph"].as_str().expect("a phase");
+            assert!(event["pid"].as_u64().is_some() && event["name"].is_string(), "{event}");
+        }
+    }
+    for phase in ["M", "C", "X", "i"] {
+        assert!(phases.contains(phase), "{phase}: {phases}");
+    }
+}
