@@ -11,6 +11,7 @@ mod summary;
 pub mod template;
 pub mod text;
 mod time;
+pub mod xplot;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -100,8 +101,14 @@ impl PartialEq for Format {
 impl Eq for Format {}
 
 /// Every format.
-pub static FORMATS: &[&Format] =
-    &[&text::FORMAT, &jsonl::FORMAT, &csv::FORMAT, &jsonl_zst::FORMAT, &perfetto::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &text::FORMAT,
+    &jsonl::FORMAT,
+    &csv::FORMAT,
+    &jsonl_zst::FORMAT,
+    &perfetto::FORMAT,
+    &xplot::FORMAT,
+];
 
 /// The columns to print.
 pub struct Columns {

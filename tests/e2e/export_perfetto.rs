@@ -263,7 +263,7 @@ fn a_trace_for_perfetto_loads_its_own_fields() {
     let port = server.port_text();
     let tracer = Tracer::start(&["-P", &port, "--fields", "snd_una", "-o", &output]);
     let to = server.addr.to_string();
-    traffic(&["bulk", "--to", &to, "--bytes", "3000000"]);
+    traffic(&["pingpong", "--to", &to, "--count", "200", "--interval", "0ms"]);
     server.settle();
     let trace = tracer.stop();
     assert!(trace.events.iter().all(|event| cells(event).len() == 2), "the requested field");

@@ -36,6 +36,7 @@ mod events_stream;
 mod events_tracefs;
 mod evicted;
 mod export_perfetto;
+mod export_xplot;
 mod export_zst;
 mod field_groups;
 mod filters;
