@@ -56,7 +56,9 @@ pub fn command(long: bool) -> Command {
         ))
         .mut_args(|arg| {
             let shown = SHORT.contains(&arg.get_id().as_str());
-            arg.hide_short_help(!shown)
+            // The list is long, and in the long help.
+            let hide_values = !long && arg.get_id() == "output";
+            arg.hide_short_help(!shown).hide_possible_values(hide_values)
         })
         .disable_version_flag(true)
         .arg(version())

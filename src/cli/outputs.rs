@@ -84,7 +84,7 @@ impl TraceArgs {
         let events = events.into_iter().flatten();
         let all = all.chain(events.map(|output| ("--events", Content::Events, output)));
         let all: Vec<(&str, Content, &OutputArg)> = all.collect();
-        for (i, (option, _, output)) in all.iter().enumerate() {
+        for (i, (option, content, output)) in all.iter().enumerate() {
             let two = format!("{option} {}", name(output));
             if output.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 bail!("{two}: empty path; name a file after `=`");
@@ -92,6 +92,7 @@ impl TraceArgs {
             if write.is_some() && output.path.as_ref() == write {
                 bail!("{two} and -w write to the same file; give each output its own path");
             }
+            check_format(option, *content, output)?;
             if let Some((other, _, one)) = all[..i].iter().find(|(.., one)| one.path == output.path)
             {
                 let one = format!("{other} {}", name(one));
@@ -120,6 +121,20 @@ impl TraceArgs {
         };
         Ok(all.iter().map(destination).collect())
     }
+}
+
+/// Refuses what a format cannot print, or not to such a place.
+fn check_format(option: &str, content: Content, output: &OutputArg) -> Result<()> {
+    let Format { name, events_only, .. } = output.format;
+    if *events_only && content == Content::Summaries {
+        bail!("{option} {name}: this format has no summaries; use text, jsonl or csv");
+    }
+    if output.format.needs_directory() && output.path.is_none() {
+        bail!(
+            "{option} {name}: this format writes a file for each connection; name a directory: {option} {name}=DIR"
+        );
+    }
+    Ok(())
 }
 
 fn colored_terminal() -> bool {

@@ -193,6 +193,16 @@ impl<'a> Pipeline<'a> {
     /// Flushes the outputs after a batch.
     pub fn flush(&mut self) {
         self.tee.flush();
+        self.count_emitted();
+    }
+
+    /// Flushes the outputs after the last event.
+    pub fn finish(&mut self) {
+        self.tee.finish();
+        self.count_emitted();
+    }
+
+    fn count_emitted(&mut self) {
         self.tee.take_emitted(|event_type| self.tallies[event_type].emitted += 1);
     }
 

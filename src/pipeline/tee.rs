@@ -162,6 +162,11 @@ impl Tee {
         self.each(Some(Content::Events), |sink| sink.note(note));
     }
 
+    /// No events follow.
+    pub fn finish(&mut self) {
+        self.each(None, |sink| sink.finish());
+    }
+
     /// An output's reader went away.
     pub fn hang_up(&mut self, index: usize) {
         if let Some(state) = self.states.get_mut(index)

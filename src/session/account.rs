@@ -24,7 +24,7 @@ impl Trace<'_, '_> {
     pub(super) fn finish(&self, source: &dyn Source, pipeline: &mut Pipeline<'_>) -> Result<()> {
         pipeline.clock.update();
         let drained = self.drain_stopped(source, pipeline);
-        pipeline.flush();
+        pipeline.finish();
         self.report_failures(pipeline);
         let aggregated = self.print_summary(pipeline);
         let accounted = self.account(Stage::End, pipeline);

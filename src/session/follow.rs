@@ -13,7 +13,7 @@ use super::trace::Trace;
 use super::{growth, listen, priority};
 use crate::pipeline::Pipeline;
 use crate::pipeline::source::Source;
-use crate::sink::Stage;
+use crate::sink::{FLUSH, Stage};
 
 /// What the loop waits for. At the same time, the first of these comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,8 @@ pub(super) enum Token {
     OwnerScan,
     ListenSnapshot,
     Modules,
+    /// A delayed output has to be flushed.
+    Flush,
     /// `--interval`.
     Summary,
 }
@@ -97,6 +99,9 @@ impl Trace<'_, '_> {
         if let Some(interval) = self.interval() {
             events.every(Token::Summary, interval);
         }
+        if self.outputs.iter().any(Opened::is_delayed) {
+            events.every(Token::Flush, FLUSH);
+        }
         let served = self.loaded.owner_scan_requests();
         let missing = missing_modules();
         let mut following = Following { source, pipeline, events, child, served, missing };
@@ -135,7 +140,8 @@ impl Trace<'_, '_> {
     fn handle(&self, token: Token, following: &mut Following<'_, '_>) -> Result<ControlFlow<()>> {
         let Following { source, pipeline, events, child, .. } = following;
         match token {
-            Token::Records => {}
+            // All outputs are flushed in each turn.
+            Token::Records | Token::Flush => {}
             Token::Child | Token::End => return Ok(ControlFlow::Break(())),
             Token::Output(index) => {
                 pipeline.hang_up(index);

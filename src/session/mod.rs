@@ -7,6 +7,7 @@ pub mod child;
 pub mod columns;
 mod command;
 mod destinations;
+mod directory;
 mod environment;
 pub mod event_loop;
 mod follow;
@@ -205,6 +206,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
     let by_columns = (!selection.groups.is_empty()).then_some(match config.output.fields {
         Fields::All => "--all-fields",
+        _ if selection.groups_by_format => "this output format",
         _ if selection.groups_by_where => "--where",
         _ => "--fields",
     });

@@ -1,15 +1,20 @@
 //! The output formats: each turns events and accounting into bytes, independent of event types.
 
+mod connections;
 pub mod csv;
 pub mod jsonl;
+pub mod jsonl_zst;
 mod out;
+pub mod perfetto;
 mod plan;
 mod summary;
 pub mod template;
 pub mod text;
 mod time;
+pub mod xplot;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 pub use self::out::Progress;
 pub use self::time::TimeFormat;
@@ -38,8 +43,57 @@ pub struct Format {
     pub doc: &'static str,
     /// For people: it shows an event type's view, and may be in colour.
     pub is_text: bool,
-    pub create: fn(Box<dyn Write>, &Columns) -> Box<dyn Sink>,
+    /// It has no place for summaries.
+    pub events_only: bool,
+    /// It keeps back output for up to [`FLUSH`].
+    pub delayed: bool,
+    /// The columns that it reads, whatever fields are requested. If there are none, it prints the requested ones.
+    pub reads: &'static [&'static str],
+    pub create: Create,
 }
+
+/// How the sink of a format is made.
+#[derive(Clone, Copy, Debug)]
+pub enum Create {
+    /// For a file or a stream.
+    Stream(fn(Box<dyn Write>, &Columns) -> Box<dyn Sink>),
+    /// For a directory, in which it makes several files.
+    Directory(fn(Box<dyn Files>, &Columns) -> Box<dyn Sink>),
+}
+
+impl Format {
+    /// A format that prints the requested columns as they come.
+    const fn lines(
+        name: &'static str,
+        doc: &'static str,
+        create: fn(Box<dyn Write>, &Columns) -> Box<dyn Sink>,
+    ) -> Self {
+        Format {
+            name,
+            doc,
+            is_text: false,
+            events_only: false,
+            delayed: false,
+            reads: &[],
+            create: Create::Stream(create),
+        }
+    }
+
+    /// Whether it writes several files, and so needs a directory.
+    #[must_use]
+    pub fn needs_directory(&self) -> bool {
+        matches!(self.create, Create::Directory(_))
+    }
+}
+
+/// Makes the files of a directory.
+pub trait Files {
+    /// Opens a file, which is emptied unless it is to be continued.
+    fn open(&self, name: &str, continued: bool) -> io::Result<Box<dyn Write>>;
+}
+
+/// The longest time that a sink keeps back output.
+pub const FLUSH: Duration = Duration::from_secs(1);
 
 impl PartialEq for Format {
     fn eq(&self, other: &Self) -> bool {
@@ -50,7 +104,14 @@ impl PartialEq for Format {
 impl Eq for Format {}
 
 /// Every format.
-pub static FORMATS: &[&Format] = &[&text::FORMAT, &jsonl::FORMAT, &csv::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &text::FORMAT,
+    &jsonl::FORMAT,
+    &csv::FORMAT,
+    &jsonl_zst::FORMAT,
+    &perfetto::FORMAT,
+    &xplot::FORMAT,
+];
 
 /// The columns to print.
 pub struct Columns {
@@ -92,7 +153,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// Writes all output so far; called after each batch.
+    /// Writes the output so far; called after each batch, and for a delayed format at least each [`FLUSH`].
     fn flush(&mut self) -> io::Result<()>;
 
     /// Writes also what `flush` holds back, before the accounting.
@@ -100,6 +161,11 @@ pub trait Sink {
         self.flush()
     }
 
-    /// Bytes of output so far, and those written.
+    /// Writes all output so far. No events follow.
+    fn finish(&mut self) -> io::Result<()> {
+        self.settle()
+    }
+
+    /// Output so far, and how much of it is written, in bytes or another unit of the format.
     fn progress(&self) -> Progress;
 }
