@@ -20,7 +20,23 @@ macro_rules! documented {
     };
 }
 
+/// Combines all counters of two of them; the compiler wants each named.
+macro_rules! combined {
+    ($name:ident: $($field:ident),+) => {
+        impl $name {
+            /// Each counter as that function of both.
+            #[must_use]
+            pub fn combine(&self, other: &Self, by: fn(u64, u64) -> u64) -> Self {
+                $name { $($field: by(self.$field, other.$field)),+ }
+            }
+        }
+    };
+}
+
 mod actions;
+
+combined!(Evicted: conns, listeners, accepting, zero_windows, spurious_states, ca_state_times, synacks, queued_packets, processes,
+    closed_conns, listen_states);
 
 documented! {
 /// Entries evicted from full maps.
@@ -61,20 +77,7 @@ impl Evicted {
 
     /// Adds those of another run.
     pub fn add(&mut self, other: &Evicted) {
-        let pairs = [
-            (&mut self.conns, other.conns),
-            (&mut self.listeners, other.listeners),
-            (&mut self.accepting, other.accepting),
-            (&mut self.zero_windows, other.zero_windows),
-            (&mut self.spurious_states, other.spurious_states),
-            (&mut self.ca_state_times, other.ca_state_times),
-            (&mut self.synacks, other.synacks),
-            (&mut self.queued_packets, other.queued_packets),
-            (&mut self.processes, other.processes),
-            (&mut self.closed_conns, other.closed_conns),
-            (&mut self.listen_states, other.listen_states),
-        ];
-        pairs.into_iter().for_each(|(sum, count)| *sum += count);
+        *self = self.combine(other, u64::saturating_add);
     }
 
     fn line(&self) -> Option<String> {

@@ -270,6 +270,43 @@ pub struct Recording {
     pub force: bool,
     /// Show on a terminal how it grows.
     pub progress: bool,
+    /// Divide it into several files.
+    pub parts: Option<Parts>,
+}
+
+/// How a recording is divided.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// A part ends at this size …
+    pub bytes: Option<u64>,
+    /// … or age.
+    pub age: Option<Duration>,
+    pub keep: Keep,
+    /// Overwrite existing files.
+    pub force: bool,
+    pub flight: Option<Flight>,
+}
+
+/// The parts that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    All,
+    /// So many, the one that is written included.
+    Newest(u32),
+    /// Those that ended within this time.
+    Span(Duration),
+}
+
+/// When a flight recorder seals what it keeps.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    pub span: Duration,
+    /// An event for which this is true.
+    pub trigger: Option<Predicate>,
+    /// How long after that event.
+    pub after: Duration,
+    /// At the end of the trace.
+    pub dump_on_exit: bool,
 }
 
 /// Recordings to read events from, in place of the kernel.
@@ -308,6 +345,14 @@ pub struct Output {
     pub stats: Option<Duration>,
     /// Record the kernel stack with `drop`.
     pub stack: bool,
+}
+
+impl Output {
+    /// --trigger
+    #[must_use]
+    pub fn trigger(&self) -> Option<&Predicate> {
+        self.recording.as_ref()?.parts.as_ref()?.flight.as_ref()?.trigger.as_ref()
+    }
 }
 
 /// Text on standard output.

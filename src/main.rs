@@ -56,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let config = args.into_config().map_err(usage);
             config.and_then(|c| cmd::record::run(&c, &names, profile.event_types()))
         }
+        Some(Command::Snap { pid }) => cmd::snap::run(pid),
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)
         }

@@ -33,6 +33,9 @@ pub struct Counts {
 }
 }
 
+combined!(Counts: seen, emitted, filtered, sampled_out, rate_limited, lost, malformed, recursion_misses, lost_undecided,
+    where_kernel, where_user);
+
 documented! {
 /// Counters of the events that a summary is made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -154,17 +157,7 @@ impl ActionCounts for Counts {
     }
 
     fn add(&mut self, other: &Self) {
-        self.where_kernel += other.where_kernel;
-        self.where_user += other.where_user;
-        self.seen += other.seen;
-        self.emitted += other.emitted;
-        self.filtered += other.filtered;
-        self.sampled_out += other.sampled_out;
-        self.rate_limited += other.rate_limited;
-        self.lost += other.lost;
-        self.malformed += other.malformed;
-        self.recursion_misses += other.recursion_misses;
-        self.lost_undecided += other.lost_undecided;
+        *self = self.combine(other, u64::saturating_add);
     }
 }
 

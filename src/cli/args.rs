@@ -191,6 +191,29 @@ pub struct RecordingArgs {
     /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
+    /// Divide the recording into files of this size or time: 256MB, 10min.
+    ///
+    /// With -w NAME.tcc they are NAME-0001.tcc, NAME-0002.tcc and so on. Each can be read alone. Size and time are checked each second.
+    #[arg(long, value_name = "SIZE|TIME", value_parser = parse::rotate)]
+    pub rotate: Option<parse::Rotate>,
+    /// With --rotate: keep only this many of the newest files.
+    #[arg(long, value_name = "N", value_parser = parse::positive::<u32>)]
+    pub keep: Option<u32>,
+    /// Flight recorder: keep only this much of the newest time, until it is sealed.
+    ///
+    /// SIGUSR2 (`tcc-trace snap PID`), --trigger and --dump-on-exit each write what is kept into a file NAME-<UTC>-<reason>.tcc, beside
+    /// the path of -w. The rest is removed at the end.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub flight: Option<Duration>,
+    /// With --flight: seal when an event matches this expression, but not again within the time of --flight.
+    #[arg(long, value_name = "EXPR")]
+    pub trigger: Option<String>,
+    /// With --trigger: go on recording for this long before sealing.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub after: Option<Duration>,
+    /// With --flight: seal at the end of the trace.
+    #[arg(long)]
+    pub dump_on_exit: bool,
     /// Read events from this recording instead of tracing; repeatable.
     ///
     /// Needs no privileges. Several files are merged by time. Filters, --where, limits, fields and formats are as for live events;

@@ -12,7 +12,7 @@ use super::{Cli, TraceArgs};
 
 /// Every command is in one group.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Sample & stream", &["probe", "events", "record"]),
+    ("Sample & stream", &["probe", "events", "record", "snap"]),
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),

@@ -11,6 +11,7 @@ pub mod help;
 mod listeners;
 mod outputs;
 mod parse;
+mod parts;
 mod recordings;
 pub mod refused;
 mod resolve;
@@ -97,6 +98,15 @@ pub enum Command {
     /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
     /// that prints events reads it: `tcc-trace life -r FILE`.
     Record(Box<RecordArgs>),
+    /// Seal what a flight recorder keeps (record --flight).
+    ///
+    /// Sends SIGUSR2 to a running tcc-trace with --flight, which then writes the newest time of its recording into a file of its own
+    /// and prints the file's name.
+    Snap {
+        /// Process ID of the flight recorder.
+        #[arg(value_name = "PID")]
+        pid: i32,
+    },
     /// Show retransmissions and why they were sent (tcpretrans).
     ///
     /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events; with

@@ -11,6 +11,7 @@ use super::Cli;
 use super::args::{ReaderArg, TraceArgs, TransportArg};
 use crate::config::{Config, Fields, Read, Recording};
 use crate::events::EVENT_TYPES;
+use crate::session::utc;
 
 #[derive(Args, Debug)]
 pub struct RecordArgs {
@@ -82,17 +83,7 @@ impl RecordArgs {
 
 /// `tcc-trace-20261129T170000Z.tcc`
 fn default_path() -> PathBuf {
-    let now = OffsetDateTime::now_utc();
-    let (date, time) = (now.date(), now.time());
-    PathBuf::from(format!(
-        "tcc-trace-{:04}{:02}{:02}T{:02}{:02}{:02}Z.tcc",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    ))
+    PathBuf::from(format!("tcc-trace-{}.tcc", utc(OffsetDateTime::now_utc())))
 }
 
 impl TraceArgs {
@@ -102,7 +93,8 @@ impl TraceArgs {
         let read = Read { files: args.read.clone(), tail: args.tail };
         match &args.write {
             _ if read.is_wanted() => {
-                if let Some((option, _)) = self.of_tracing().iter().find(|(_, given)| *given) {
+                let options = self.of_tracing().into_iter().chain(args.of_writing());
+                if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
                     bail!("{option} cannot be used with -r, which reads recorded events");
                 }
                 if read.tail && read.files.len() > 1 {
@@ -111,24 +103,27 @@ impl TraceArgs {
                 Ok((None, read))
             }
             _ if args.tail => bail!("--tail needs -r FILE"),
-            None if args.force => bail!("--force needs -w FILE"),
-            None => Ok((None, read)),
+            None => {
+                if let Some((option, _)) = args.of_writing().into_iter().find(|(_, given)| *given) {
+                    bail!("{option} needs -w FILE");
+                }
+                Ok((None, read))
+            }
             Some(path) if path.as_os_str().is_empty() => bail!("-w: empty path; name a file"),
             Some(path) => {
-                let recording =
-                    Recording { path: path.clone(), force: args.force, progress: false };
+                let (path, force, parts) = (path.clone(), args.force, args.parts()?);
+                let recording = Recording { path, force, progress: false, parts };
                 Ok((Some(recording), read))
             }
         }
     }
 
     /// Options of the kernel side, and others that only a trace has.
-    fn of_tracing(&self) -> [(&'static str, bool); 11] {
+    fn of_tracing(&self) -> [(&'static str, bool); 10] {
         let kernel = &self.kernel_options;
         [
             ("-- CMD", !self.command.is_empty()),
             ("-w", self.recordings.write.is_some()),
-            ("--force", self.recordings.force),
             ("--cgroup", !self.filters.cgroup.is_empty()),
             ("--stats", self.output.stats.is_some()),
             ("--reader", kernel.reader != ReaderArg::Auto),

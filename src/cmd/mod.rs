@@ -20,6 +20,7 @@ pub mod reset;
 pub mod retrans;
 pub mod rtt;
 pub mod schema;
+pub mod snap;
 pub mod states;
 pub mod top;
 

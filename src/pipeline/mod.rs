@@ -217,6 +217,11 @@ impl<'a> Pipeline<'a> {
         self.tee.note(&Note::Counters(accounting));
     }
 
+    /// Seals what a flight recorder keeps, with the next counters.
+    pub fn seal(&mut self) {
+        self.tee.note(&Note::Seal);
+    }
+
     /// The reader of that output went away.
     pub fn hang_up(&mut self, output: usize) {
         self.tee.hang_up(output);

@@ -156,6 +156,16 @@ impl FrameHeader {
         if fits { Ok(header) } else { Err(BadFrame::Header) }
     }
 
+    /// The same frame with another number, in place of the bytes in `frame`.
+    pub fn renumbered(&self, number: u32, payload: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+        let FrameHeader { frame_type, records, first_ns, last_ns, .. } = *self;
+        frame.clear();
+        frame.resize(FRAME_HEADER, 0);
+        frame.extend_from_slice(payload);
+        let about = About { frame_type, number, records, first_ns, last_ns };
+        fill_header(frame, about, self.codec, self.plain as usize)
+    }
+
     /// Whether header and payload are as they were written.
     pub fn check(&self, bytes: &[u8; FRAME_HEADER], payload: &[u8]) -> Result<(), BadFrame> {
         if checksum(&bytes[..CHECKED], payload) == self.checksum {
@@ -200,20 +210,26 @@ impl Packer {
         } else {
             frame.truncate(FRAME_HEADER + stored);
         }
-        let (header, payload) = frame.split_at_mut(FRAME_HEADER);
-        let length = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
-        header[..4].copy_from_slice(&FRAME_MAGIC);
-        header[4..6].copy_from_slice(&[about.frame_type.number(), codec]);
-        header[8..12].copy_from_slice(&length(payload.len())?.to_le_bytes());
-        header[12..16].copy_from_slice(&length(plain.len())?.to_le_bytes());
-        header[16..20].copy_from_slice(&about.records.to_le_bytes());
-        header[20..24].copy_from_slice(&about.number.to_le_bytes());
-        header[24..32].copy_from_slice(&about.first_ns.to_le_bytes());
-        header[32..40].copy_from_slice(&about.last_ns.to_le_bytes());
-        let sum = checksum(&header[..CHECKED], payload);
-        header[CHECKED..].copy_from_slice(&sum.to_le_bytes());
+        fill_header(frame, about, codec, plain.len())?;
         Ok(&self.frame)
     }
+}
+
+/// The frame whose payload follows the room for its header.
+fn fill_header(frame: &mut [u8], about: About, codec: u8, plain: usize) -> io::Result<()> {
+    let (header, payload) = frame.split_at_mut(FRAME_HEADER);
+    let length = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
+    header[..4].copy_from_slice(&FRAME_MAGIC);
+    header[4..6].copy_from_slice(&[about.frame_type.number(), codec]);
+    header[8..12].copy_from_slice(&length(payload.len())?.to_le_bytes());
+    header[12..16].copy_from_slice(&length(plain)?.to_le_bytes());
+    header[16..20].copy_from_slice(&about.records.to_le_bytes());
+    header[20..24].copy_from_slice(&about.number.to_le_bytes());
+    header[24..32].copy_from_slice(&about.first_ns.to_le_bytes());
+    header[32..40].copy_from_slice(&about.last_ns.to_le_bytes());
+    let sum = checksum(&header[..CHECKED], payload);
+    header[CHECKED..].copy_from_slice(&sum.to_le_bytes());
+    Ok(())
 }
 
 /// Decompresses payloads.

@@ -144,6 +144,12 @@ impl<B: Bytes> Frames<B> {
         Ok(Some(header))
     }
 
+    /// The payload of the last frame as it is stored.
+    #[must_use]
+    pub fn stored(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Whether a frame that seems to go on behind the end of the file is followed by one that does not: then its length is wrong.
     fn is_behind(&mut self, at: u64) -> io::Result<bool> {
         Ok(self.search(at + 1)?.is_some())

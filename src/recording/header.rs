@@ -19,6 +19,8 @@ pub struct Header {
     pub program: String,
     /// Of this recording: a random UUID.
     pub recording: String,
+    /// Number of the file in a recording that is divided; else 0.
+    pub part: u32,
     pub boot_id: String,
     /// As in `uname -m`.
     pub machine: String,
@@ -42,6 +44,7 @@ impl Default for Header {
         Header {
             program: String::new(),
             recording: String::new(),
+            part: 0,
             boot_id: String::new(),
             machine: String::new(),
             kernel_version: String::new(),
@@ -109,6 +112,23 @@ impl AccountingFrame {
             event_types: counts.map(|(name, counts)| ((*name).to_owned(), *counts)).collect(),
             evicted: accounting.evicted,
             ..AccountingFrame::default()
+        }
+    }
+
+    /// The counters that are sums, each as that function of both; the rest is as it is here.
+    #[must_use]
+    pub fn combine(&self, other: &Self, by: fn(u64, u64) -> u64) -> Self {
+        let types = self.event_types.iter();
+        let combined = types.map(|(name, counts)| {
+            let others = other.event_types.get(name).copied().unwrap_or_default();
+            (name.clone(), counts.combine(&others, by))
+        });
+        AccountingFrame {
+            duration_ns: by(self.duration_ns, other.duration_ns),
+            late: by(self.late, other.late),
+            event_types: combined.collect(),
+            evicted: self.evicted.combine(&other.evicted, by),
+            ..self.clone()
         }
     }
 }

@@ -165,6 +165,10 @@ impl Trace<'_, '_> {
                     // It is traced until it exits, which may take some time.
                     child.terminate();
                 }
+                if self.signals.take_seal() {
+                    pipeline.seal();
+                    self.record_counters(pipeline)?;
+                }
                 if self.signals.take_stats() {
                     self.account(Stage::Interim, pipeline)?;
                     self.restart_stats(following);

@@ -28,6 +28,8 @@ impl Trace<'_, '_> {
     /// Has the recording keep what was lost, and write what is old enough.
     pub(super) fn record_counters(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
         let Some(recording) = self.recording else { return Ok(()) };
+        // A part's counters are of the records in it.
+        pipeline.settle();
         let accounting = self.accounting(Stage::Interim, pipeline)?;
         pipeline.note_counters(&accounting);
         pipeline.flush();
@@ -60,12 +62,16 @@ impl Trace<'_, '_> {
         if self.shown.is_shown.get() {
             stdio::print_raw("\x1b[K");
         }
-        super::output::print_line(&format!(
-            "recorded {} events in {}: {}",
-            recording.size.records.get(),
-            escape::path(recording.path()),
-            size(recording.size.bytes.get())
-        ));
+        let (records, bytes) = (recording.size.records.get(), size(recording.size.bytes.get()));
+        let path = escape::path(recording.path());
+        let line = match recording.size.parts.get() {
+            _ if recording.is_flight() => {
+                format!("recorded {records} events; those that were sealed stay")
+            }
+            0 => format!("recorded {records} events in {path}: {bytes}"),
+            parts => format!("recorded {records} events in {parts} parts from {path} on: {bytes}"),
+        };
+        super::output::print_line(&line);
     }
 }
 

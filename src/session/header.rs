@@ -22,6 +22,7 @@ impl Trace<'_, '_> {
         let header = Header {
             program: concat!("tcc-trace ", env!("CARGO_PKG_VERSION")).to_owned(),
             recording: random("uuid"),
+            part: 0,
             boot_id: random("boot_id"),
             machine: uname.machine().to_string_lossy().into_owned(),
             kernel_version: uname.version().to_string_lossy().into_owned(),

@@ -10,11 +10,13 @@ mod destinations;
 mod directory;
 mod environment;
 pub mod event_loop;
+mod flight;
 mod follow;
 mod growth;
 mod header;
 mod listen;
 pub mod output;
+mod parts;
 pub mod priority;
 mod recorder;
 mod replay;
@@ -29,6 +31,8 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
+pub use self::parts::utc;
+
 use self::columns::Selection;
 use self::growth::Shown;
 use self::recorder::RecordingFile;
@@ -40,6 +44,7 @@ use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::live::{possible_cpus, whole_size};
 use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, missing_hooks, plan};
 use crate::loader::{self, CoreTypes, Refused, files};
+use crate::predicate::Compiled;
 use crate::privilege;
 use crate::summary;
 use crate::table::summary::AggregateType;
@@ -69,6 +74,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     let mut selection = selection;
     if let Some(predicate) = &config.predicate {
         let checked = predicate.check(event_types, None)?;
+        event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
+    }
+    let trigger = config.output.trigger();
+    if let Some(trigger) = trigger {
+        let checked = trigger.check(event_types, None)?;
         event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
     }
     check_limits(config, event_types)?;
@@ -107,9 +117,19 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         }
         None => None,
     };
+    let trigger = match trigger {
+        Some(trigger) => {
+            let checked = trigger.check(event_types, Some(&environment.types))?;
+            Some(Compiled::in_user_space(&checked, &environment))
+        }
+        None => None,
+    };
     let recording = config.output.recording.as_ref().map(RecordingFile::open).transpose()?;
     let outputs = destinations::open(&config.output, signals)?;
     recording.iter().try_for_each(RecordingFile::empty)?;
+    if recording.as_ref().is_some_and(RecordingFile::is_flight) {
+        signals.seal_by_usr2();
+    }
     // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
@@ -138,6 +158,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 recording: recording.as_ref(),
                 shown: Shown::default(),
                 filter: filter.as_ref(),
+                trigger: trigger.as_ref(),
                 loaded,
                 signals,
                 aggregate: config

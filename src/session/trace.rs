@@ -37,6 +37,8 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) shown: Shown,
     /// --where
     pub(super) filter: Option<&'t Compiled>,
+    /// --trigger
+    pub(super) trigger: Option<&'t Compiled>,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// The aggregate printed in place of events, and when it was last read.
@@ -60,7 +62,11 @@ impl Trace<'_, '_> {
         environment.clock = clock.reading();
         if let Some(recording) = self.recording {
             let (header, symbols) = self.header(&environment);
-            branches.push(recording.branch(header, symbols).context("cannot write the recording")?);
+            branches.push(
+                recording
+                    .branch(header, symbols, self.trigger.cloned())
+                    .context("cannot write the recording")?,
+            );
         }
         let tee = Tee::new(branches);
         // Others are made by the programs, and records are printed.

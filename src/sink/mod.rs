@@ -132,6 +132,8 @@ pub enum Note<'n> {
     Layouts(&'n Layouts),
     /// The counters; each second.
     Counters(&'n Accounting),
+    /// Seal what a flight recorder keeps, with the next counters.
+    Seal,
 }
 
 /// Writes events and summaries in a format. An error ends the output.

@@ -72,6 +72,7 @@ mod privilege;
 mod queue;
 mod queue_many;
 mod readers_agree;
+mod recording_parts;
 mod refused;
 mod requests;
 mod reset_owner;
