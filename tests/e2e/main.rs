@@ -69,6 +69,8 @@ mod privilege;
 mod queue;
 mod queue_many;
 mod readers_agree;
+mod recording;
+mod recording_ends;
 mod refused;
 mod requests;
 mod reset_owner;
