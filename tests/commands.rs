@@ -2,14 +2,17 @@
 
 mod support;
 
+use std::ffi::OsString;
+
 use clap::Parser;
-use tcc_trace::cli::Cli;
+use tcc_trace::cli::{Cli, command_first};
 
 #[test]
 fn command_lines_of_the_documentation_are_parsed() {
     let mut wrong = Vec::new();
     for (place, words) in support::command_lines() {
         let args = std::iter::once("tcc-trace".to_owned()).chain(words);
+        let args = command_first(args.map(OsString::from).collect());
         if let Err(error) = Cli::try_parse_from(args)
             && error.exit_code() != 0
         {

@@ -15,6 +15,15 @@ pub(super) fn in_kernel(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
+    let read = !trace.recordings.read.is_empty();
+    if read {
+        // What events do not have: the times in states that have not ended.
+        refuse(command, &[("-r", summary.aggregate.reads_state_times())])?;
+        if !events.is_empty() {
+            bail!("--events cannot be used with -r; print recorded events with `events -r FILE`");
+        }
+        return aggregated(trace, command, summary, events);
+    }
     let record = !events.is_empty() || trace.recordings.write.is_some();
     if !record {
         refuse(command, &of_records(&trace))?;
@@ -36,8 +45,6 @@ pub(super) fn aggregated(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let records = [("-r", !trace.recordings.read.is_empty()), ("--tail", trace.recordings.tail)];
-    refuse(command, &records)?;
     let of_events =
         [("--count", trace.limits.count.is_some()), ("--format", trace.output.format.is_some())];
     refuse(command, &of_events)?;

@@ -48,6 +48,11 @@ $ sudo tcc-trace events cong_state,retransmit --format \\
 07:04:25.672598 cong_state 443 -          Open     17",
     ),
     (
+        "record",
+        "\
+$ sudo tcc-trace record -w run.tcc -P 443 -d 10s",
+    ),
+    (
         "states",
         "\
 $ sudo tcc-trace states -R 443 \\
@@ -183,6 +188,11 @@ System
   ok   binary               libbpf 1.7, static binary; features: static
   ok   privileges           sufficient to load and attach BPF programs
   ok   btf                  /sys/kernel/btf/vmlinux",
+    ),
+    (
+        "info",
+        "\
+$ tcc-trace info run.tcc",
     ),
     ("schema", "$ tcc-trace schema probe | jq '.oneOf[0].properties.srtt_us'"),
     ("completions", "$ tcc-trace completions bash > /etc/bash_completion.d/tcc-trace"),

@@ -17,7 +17,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
     ("Summaries", &["top", "listeners"]),
-    ("Tools", &["check", "schema", "completions", "man", "help"]),
+    ("Tools", &["info", "check", "schema", "completions", "man", "help"]),
 ];
 
 /// The topic of the shared options.
@@ -25,7 +25,7 @@ const OPTIONS: &str = "options";
 
 /// The shared options that `tcc-trace -h` shows.
 const SHORT: &[&str] =
-    &["port", "addr", "pid", "cc", "duration", "count", "every", "output", "fields", "all_fields"];
+    &["port", "addr", "pid", "cc", "duration", "count", "output", "fields", "all_fields"];
 
 pub const USAGE: &str = "tcc-trace [COMMAND] [OPTIONS] [-- CMD [ARG]...]";
 /// The line of a command's `-h` that stands for the shared options.

@@ -65,6 +65,7 @@ impl Cli {
             Some(
                 Command::Check(_)
                     | Command::Schema(_)
+                    | Command::Info(_)
                     | Command::Completions { .. }
                     | Command::Man
                     | Command::Help { .. }
@@ -173,6 +174,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of the output.
     Schema(SchemaArgs),
+    /// Show what is in recordings, and what is missing.
+    Info(InfoArgs),
     /// Print a shell completion script.
     Completions {
         /// Shell.
@@ -225,6 +228,24 @@ pub enum ReportFormat {
 pub struct SchemaArgs {
     /// Print only this record: an event type, a summary command, `stats` or `end`.
     pub event_type: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// Recordings.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = InfoFormat::Text)]
+    pub output: InfoFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InfoFormat {
+    /// Text, for people.
+    Text,
+    /// JSON objects: one for each file, event type, and part that is missing.
+    Jsonl,
 }
 
 fn event_types() -> String {

@@ -9,6 +9,7 @@ pub mod connlat;
 pub mod docs;
 pub mod drop;
 pub mod events;
+pub mod info;
 pub mod life;
 pub mod listeners;
 pub mod man;

@@ -89,7 +89,8 @@ impl ByteOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfit;
 
-type Identity = [u8; IDENTITY.end - IDENTITY.start];
+/// A record's head without its time.
+pub type Identity = [u8; IDENTITY.end - IDENTITY.start];
 
 /// The last record of each shape: its shape, and where its body is.
 #[derive(Default)]

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
+use serde::Serialize;
+
 use super::frame::{
     BadFrame, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameType, PREAMBLE, Unpacker,
 };
@@ -59,7 +61,7 @@ impl Bytes for &[u8] {
 }
 
 /// A part of the file that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// Where in the file.
     pub offset: u64,
@@ -83,6 +85,8 @@ pub struct Frames<B: Bytes> {
     payload: Vec<u8>,
     /// The payload of the last frame.
     pub plain: Vec<u8>,
+    /// Frames read.
+    pub count: u64,
     gaps: Vec<Gap>,
     /// Gaps that were too many to keep.
     more_gaps: u64,
@@ -108,6 +112,7 @@ impl<B: Bytes> Frames<B> {
             unpacker: Unpacker::new()?,
             payload: Vec::new(),
             plain: Vec::new(),
+            count: 0,
             gaps: Vec::new(),
             more_gaps: 0,
             checked: 0,
@@ -138,6 +143,7 @@ impl<B: Bytes> Frames<B> {
         }
         self.at = at + FRAME_HEADER as u64 + u64::from(header.stored);
         self.number = header.number.saturating_add(1);
+        self.count += 1;
         if header.frame_type == FrameType::Data {
             self.last_ns = self.last_ns.max(Some(header.last_ns));
         }

@@ -10,6 +10,7 @@ mod columns;
 pub mod frame;
 pub mod frames;
 pub mod header;
+pub mod info;
 pub mod join;
 pub mod reader;
 pub mod schema;

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::adapt::Adapter;
-use super::codec::{ByteOrder, Decoder};
+use super::codec::{ByteOrder, Decoder, Identity};
 use super::frame::{FrameHeader, FrameType, MAJOR, PREAMBLE, version};
 use super::frames::{Bytes, Frames, Gap};
 use super::header::{AccountingFrame, Additions, ClockSample, End, Header};
@@ -78,6 +78,8 @@ pub struct Recording<B: Bytes> {
     /// When events were lost.
     pub losses: Vec<AccountingFrame>,
     pub end: Option<End>,
+    /// The least and the greatest time of the records.
+    pub times_ns: Option<(u64, u64)>,
     /// Records that were read, by number of the event type.
     pub read: Vec<u64>,
     /// Records of event types that this program does not know.
@@ -117,6 +119,7 @@ impl<B: Bytes> Recording<B> {
             accounting: None,
             losses: Vec::new(),
             end: None,
+            times_ns: None,
             read: vec![0; EVENT_TYPES.len()],
             unknown: 0,
             decoder: None,
@@ -191,11 +194,42 @@ impl<B: Bytes> Recording<B> {
         }
     }
 
+    /// Reads all frames to the end without decoding records: passes on the identities of each frame, with their event type and
+    /// how many records they have.
+    pub fn skim(
+        &mut self,
+        mut visit: impl FnMut(&'static EventType, &Identity, u64),
+    ) -> io::Result<Step> {
+        while let Some(frame) = self.frames.advance()? {
+            self.take(frame);
+            let Some((frame, mut decoder)) = self.decoder.take() else { continue };
+            let Ok(identities) = decoder.identities() else {
+                self.frames.malformed(&frame);
+                continue;
+            };
+            self.frames.plain = decoder.into_buffer();
+            for (identity, records) in identities {
+                let number = identity[44];
+                let fits = |adapter: &&Adapter| adapter.number == number;
+                match self.adapters.iter().find(fits) {
+                    Some(adapter) => {
+                        self.read[usize::from(adapter.event_type.number)] += records;
+                        visit(adapter.event_type, &identity, records);
+                    }
+                    None => self.unknown += records,
+                }
+            }
+        }
+        Ok(if self.end.is_some() { Step::End } else { Step::Wait })
+    }
+
     /// Takes a frame.
     fn take(&mut self, frame: FrameHeader) {
         let plain = &self.frames.plain;
         let known = match frame.frame_type {
             FrameType::Data => {
+                let (first, last) = self.times_ns.unwrap_or((u64::MAX, 0));
+                self.times_ns = Some((first.min(frame.first_ns), last.max(frame.last_ns)));
                 let plain = std::mem::take(&mut self.frames.plain);
                 match Decoder::new(self.header.byte_order, plain, frame.records) {
                     Ok(decoder) => {
@@ -269,6 +303,12 @@ impl<B: Bytes> Recording<B> {
     #[must_use]
     pub fn time_ns(&self) -> u64 {
         self.header.byte_order.time(&self.record).unwrap_or_default()
+    }
+
+    /// Frames that were read.
+    #[must_use]
+    pub fn frame_count(&self) -> u64 {
+        self.frames.count
     }
 
     /// What could not be read so far, and how many gaps more there are.

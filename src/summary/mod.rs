@@ -7,6 +7,7 @@ pub mod evictions;
 pub mod histograms;
 pub mod key;
 pub mod listeners;
+pub mod recorded;
 pub mod retrans;
 pub mod rtt;
 pub mod sums;

@@ -72,6 +72,8 @@ mod privilege;
 mod queue;
 mod queue_many;
 mod readers_agree;
+mod recording;
+mod recording_ends;
 mod recording_parts;
 mod refused;
 mod requests;

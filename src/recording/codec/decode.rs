@@ -127,6 +127,24 @@ impl Decoder {
         Ok(Some(place))
     }
 
+    /// The identities of all records that are left, and how many records each has, without decoding the records.
+    pub fn identities(&mut self) -> Result<Vec<(Identity, u64)>, Malformed> {
+        let mut identities: Vec<(Identity, u64)> = Vec::new();
+        for _ in 0..std::mem::take(&mut self.left) {
+            match self.ctl.varint(&self.plain)?.checked_sub(1) {
+                Some(number) => {
+                    let number = usize::try_from(number).map_err(|_| Malformed)?;
+                    identities.get_mut(number).ok_or(Malformed)?.1 += 1;
+                }
+                None => {
+                    let identity = self.ctl.take(&self.plain, IDENTITY.len())?;
+                    identities.push((identity.try_into().map_err(|_| Malformed)?, 1));
+                }
+            }
+        }
+        Ok(identities)
+    }
+
     /// The bytes of the record that was decoded last.
     #[must_use]
     pub fn record(&self, place: Range<usize>) -> &[u8] {

@@ -5,6 +5,7 @@ mod filter;
 mod input;
 mod limits;
 mod report;
+mod summaries;
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use self::counts::Counters;
 use self::input::{Input, Writer};
 use self::limits::{Limited, Limiter};
+use self::summaries::Summaries;
 use super::columns::{self, Selection};
 use super::destinations;
 use super::event_loop::{EventLoop, Interest};
@@ -52,6 +54,8 @@ struct Replay<'c> {
     current: Option<usize>,
     /// It ended before the files did.
     stopped: bool,
+    /// What is printed in place of events.
+    summary: Option<&'c Summaries>,
 }
 
 /// Reads those event types from the files. The exit status is 1 if a part of a file could not be read.
@@ -82,7 +86,10 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
     let tee =
         Tee::new(branches.collect::<std::io::Result<_>>().context("cannot write the output")?);
     let clock = Clock::recorded(config.output.time, 0, &[]);
-    let mut pipeline = Pipeline::new(tee, Environment::default(), clock, config.limits.count, None);
+    let summary = Summaries::new(config, &event_types, &inputs)?;
+    let aggregator = summary.as_ref().map(Summaries::aggregator);
+    let count = config.limits.count;
+    let mut pipeline = Pipeline::new(tee, Environment::default(), clock, count, aggregator);
     let replay = Replay {
         config,
         limiter: Limiter::new(&config.limits, &inputs)?,
@@ -92,6 +99,7 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
         first_ns: None,
         current: None,
         stopped: false,
+        summary: summary.as_ref(),
     };
     replay.run(&mut pipeline, signals)
 }
@@ -181,7 +189,14 @@ impl Replay<'_> {
         }
         self.bring_in(0, pipeline);
         pipeline.begin();
+        if let Some(summary) = self.summary {
+            summary.begin(pipeline);
+        }
         let result = result.and_then(|()| self.pass_all(pipeline, signals, &mut events));
+        self.set_end(pipeline);
+        if let Some(summary) = self.summary {
+            summary.print(pipeline);
+        }
         self.account(Stage::End, pipeline);
         if let Some(current) = self.current.take() {
             pipeline.exchange(&mut self.inputs[current].origin);
@@ -247,6 +262,9 @@ impl Replay<'_> {
             return;
         }
         self.bring_in(index, pipeline);
+        if let Some(summary) = self.summary {
+            summary.print_due(self.inputs[index].recording.time_ns(), pipeline);
+        }
         let input = &mut self.inputs[index];
         let mono_ns = input.recording.time_ns();
         let record = input.recording.record();
@@ -312,27 +330,23 @@ impl Replay<'_> {
 
     fn report_failures(&self, pipeline: &mut Pipeline<'_>) {
         for failure in pipeline.new_failures() {
-            if !failure.is_quiet() {
-                print_line(&format!(
-                    "warning: {}: {}; the other outputs continue",
-                    failure.what(),
-                    failure.error
-                ));
-            }
+            let (what, error) = (failure.what(), failure.error);
+            print_line(&format!("warning: {what}: {error}; this output ends"));
+        }
+    }
+
+    /// The end of the recordings, if they were read to it.
+    fn set_end(&self, pipeline: &Pipeline<'_>) {
+        let ends =
+            self.inputs.iter().filter_map(|input| Some(input.recording.end.as_ref()?.mono_ns));
+        if let Some(end_ns) = ends.max().filter(|_| !self.stopped) {
+            pipeline.clock.set_recorded_ns(end_ns);
         }
     }
 
     /// Prints the counters: those of the recordings, and what became of their records here.
     fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) {
         pipeline.settle();
-        let ends =
-            self.inputs.iter().filter_map(|input| Some(input.recording.end.as_ref()?.mono_ns));
-        if stage == Stage::End
-            && !self.stopped
-            && let Some(end_ns) = ends.max()
-        {
-            pipeline.clock.set_recorded_ns(end_ns);
-        }
         let partial = self.stopped || stage == Stage::Interim;
         let counts = self.counters.kernel(&self.inputs, partial);
         let (late, evicted) = counts::late_and_evicted(&self.inputs);
