@@ -15,7 +15,10 @@ const LATE_TICKS_US: u64 = 50_000;
 /// A full send buffer in front of a closed window; and then an empty one.
 fn check_send_buffer(reader: &str) {
     need!(is_root(), "not root");
-    let mut fixture = SocketFixture::new();
+    let ns = Netns::new();
+    // A segment as large as the window would wait for a probe timer when that opens by half.
+    ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+    let mut fixture = SocketFixture::within(ns);
     fixture.client.set("a", SocketOption::SendBuffer(20_000));
     let filled = fixture.client.fill("a");
     let tracer = fixture.trace(reader);
@@ -45,6 +48,45 @@ fn check_send_buffer(reader: &str) {
     let sample = fixture.sample(tracer);
     assert_eq!(sample["sock_nospace"], false, "{sample}");
     assert!(sample["chrono_type"].is_null() && sample["chrono_elapsed_us"].is_null(), "{sample}");
+}
+
+/// The time that the kernel itself takes for limited by the send buffer: data is sent while the application waits for room, and
+/// nothing is left to send, though the congestion window would let more out.
+fn check_send_buffer_time(reader: &str) {
+    need!(is_root(), "not root");
+    let ns = Netns::new();
+    // Nothing is sent again meanwhile.
+    let route =
+        "ip route replace table local local 127.0.0.1 dev lo proto kernel scope host src 127.0.0.1";
+    let words: Vec<&str> = route.split(' ').chain(["rto_min", "100s"]).collect();
+    ns.run(&words);
+    ns.sysctl("ipv4/tcp_early_retrans", "0");
+    let mut fixture = SocketFixture::within(ns);
+    // The windows grow.
+    fixture.client.transfer("a", &mut fixture.server, 1_000_000);
+    fixture.client.set("a", SocketOption::SendBuffer(20_000));
+    fixture.ns.firewall("input", &[&format!("tcp dport {} drop", fixture.ports.1)]);
+    fixture.client.fill("a");
+    // Room for one more write, and not enough to tell the application of it. The kernel doubles what is set.
+    let queued = fixture.ss().count("skmem.w");
+    fixture.client.set("a", SocketOption::SendBuffer(queued as usize * 3 / 5));
+    fixture.client.send("a", 1000);
+    let tracer = fixture.trace(reader);
+    let (before_ns, ss) = wait_for("a send-buffer limit", || {
+        let now = mono_ns();
+        let ss = fixture.ss();
+        (ss.count("sndbuf_limited") > 0).then_some((now, ss))
+    });
+    let sample = fixture.sample(tracer);
+    assert_eq!(sample["sock_nospace"], true, "{sample}");
+    assert_eq!(sample["chrono_type"], "sndbuf_limited", "{sample}");
+    let n = |key: &str| u64_of(&sample, key);
+    let least = ss.count("sndbuf_limited") * 1000;
+    let most = least + 1000 + (n("mono_ns") - before_ns) / 1000 + LATE_TICKS_US;
+    assert!((least..=most).contains(&n("sndbuf_limited_us")), "{least} to {most}: {sample}");
+    // There was no other such time before.
+    assert_eq!(n("chrono_elapsed_us"), n("sndbuf_limited_us"), "{sample}");
+    assert_eq!((n("notsent_bytes"), n("packets_out")), (0, ss.count("unacked")), "{sample}");
 }
 
 impl SocketFixture {
@@ -189,6 +231,7 @@ fn check_sender(reader: &str) {
 by_sock_and_raw! {
     check_sender: sender_by_sock sender_by_raw;
     check_send_buffer: send_buffer_by_sock send_buffer_by_raw;
+    check_send_buffer_time: send_buffer_time_by_sock send_buffer_time_by_raw;
     check_not_accepted: not_accepted_by_sock not_accepted_by_raw;
     check_pacing: pacing_by_sock pacing_by_raw;
     check_fair_queue: fair_queue_by_sock fair_queue_by_raw;

@@ -20,7 +20,11 @@ pub struct SocketFixture {
 impl SocketFixture {
     #[track_caller]
     pub fn new() -> Self {
-        let ns = Netns::new();
+        SocketFixture::within(Netns::new())
+    }
+
+    #[track_caller]
+    pub fn within(ns: Netns) -> Self {
         let (mut client, mut server) =
             (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
         // Loss probes, congestion control and pacing of their own would only be in the way.
