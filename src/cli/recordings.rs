@@ -35,7 +35,7 @@ fn event_types() -> String {
 /// What `record` records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProfileArg {
-    /// Samples, losses, resets, changes of state.
+    /// Samples, losses, resets, changes of state, and when a sender has nothing to send.
     Default,
     /// Also the queues of devices, and the receive window's growth.
     Full,
@@ -47,6 +47,7 @@ impl ProfileArg {
     pub fn event_types(self) -> &'static [&'static str] {
         const FULL: &[&str] = &[
             "probe",
+            "send",
             "retransmit",
             "cong_state",
             "drop",
@@ -59,7 +60,7 @@ impl ProfileArg {
             "rcv_space",
         ];
         match self {
-            ProfileArg::Default => &FULL[..9],
+            ProfileArg::Default => &FULL[..10],
             ProfileArg::Full => FULL,
         }
     }

@@ -161,7 +161,7 @@ impl PartFiles {
             let (file, _) = open_locked(&path, false)?;
             return Ok((path, file));
         }
-        bail!("too many files are named {}", escape::path(&self.beside(&format!("{now}-{reason}"))))
+        bail!("too many files are named {}", escape::path(self.beside(&format!("{now}-{reason}"))))
     }
 }
 
