@@ -34,7 +34,7 @@ fn recorded(fixture: &Fixture, dir: &TempDir, options: &[&str]) -> Tracer {
 #[track_caller]
 fn replayed(files: &[PathBuf]) -> Trace {
     let files = files.iter().flat_map(|file| ["-r", file.to_str().expect("UTF-8")]);
-    let args: Vec<&str> = ["events", "-o", "jsonl"].into_iter().chain(files).collect();
+    let args: Vec<&str> = ["events", "all", "-o", "jsonl"].into_iter().chain(files).collect();
     Tracer::spawn(&Launch::here(), &args).wait()
 }
 
