@@ -97,7 +97,7 @@ pub enum Command {
     ///
     /// Records all fields, unless --fields names some, of samples, losses, resets and changes of state; --profile full adds the
     /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
-    /// that prints events reads it: `tcc-trace life -r FILE`.
+    /// that prints events reads it: `tcc-trace retrans -r FILE`.
     Record(Box<RecordArgs>),
     /// Seal what a flight recorder keeps (record --flight).
     ///

@@ -21,14 +21,14 @@ const MOST_GAPS: usize = 1000;
 
 /// Bytes that can be read at any place.
 pub trait Bytes {
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Reads as much as there is.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
 impl Bytes for File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
@@ -47,7 +47,7 @@ impl Bytes for File {
 }
 
 impl Bytes for &[u8] {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(<[u8]>::len(self) as u64)
     }
 
@@ -189,12 +189,12 @@ impl<B: Bytes> Frames<B> {
 
     /// Bytes behind the last frame.
     pub fn rest(&self) -> io::Result<u64> {
-        Ok(self.bytes.len()?.saturating_sub(self.at))
+        Ok(self.bytes.size()?.saturating_sub(self.at))
     }
 
     /// The whole file, in bytes.
-    pub fn len(&self) -> io::Result<u64> {
-        self.bytes.len()
+    pub fn size(&self) -> io::Result<u64> {
+        self.bytes.size()
     }
 
     fn frame_at(&mut self, at: u64) -> io::Result<Found> {
@@ -205,7 +205,7 @@ impl<B: Bytes> Frames<B> {
         let Ok(header) = FrameHeader::parse(&start) else { return Ok(Found::Bad) };
         let len = header.stored as usize;
         let payload_at = at + FRAME_HEADER as u64;
-        if self.bytes.len()? < payload_at + u64::from(header.stored) {
+        if self.bytes.size()? < payload_at + u64::from(header.stored) {
             return Ok(Found::Incomplete);
         }
         if header.frame_type != FrameType::Data && header.plain > MOST_TEXT {
@@ -260,7 +260,7 @@ pub struct Place {
 
 /// The places of all frames up to the first damage: from header to header, without reading what is between them.
 pub fn places(bytes: &impl Bytes) -> io::Result<Vec<Place>> {
-    let (len, mut places, mut offset) = (bytes.len()?, Vec::new(), PREAMBLE as u64);
+    let (len, mut places, mut offset) = (bytes.size()?, Vec::new(), PREAMBLE as u64);
     let mut start = [0; FRAME_HEADER];
     while bytes.read_at(&mut start, offset)? == FRAME_HEADER {
         let Ok(header) = FrameHeader::parse(&start) else { break };

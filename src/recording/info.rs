@@ -90,7 +90,7 @@ impl Info {
         let wall = |mono_ns: u64| wall_ns(&recording.clock, mono_ns);
         let (gaps, more_gaps) = recording.gaps();
         Ok(Info {
-            bytes: recording.len()?,
+            bytes: recording.size()?,
             frames: recording.frame_count(),
             start_ns: wall(recording.header.environment.clock.start_ns),
             first_ns: recording.times_ns.map(|(first, _)| wall(first)),

@@ -323,8 +323,8 @@ impl<B: Bytes> Recording<B> {
     }
 
     /// The whole file, in bytes.
-    pub fn len(&self) -> io::Result<u64> {
-        self.frames.len()
+    pub fn size(&self) -> io::Result<u64> {
+        self.frames.size()
     }
 }
 

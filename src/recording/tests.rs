@@ -76,7 +76,9 @@ fn write<T: Target>(to: T, frames: &[std::ops::Range<u64>]) -> io::Result<()> {
 }
 
 /// The records of a file, what is missing, and whether it has an end.
-fn read(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, Vec<Gap>, bool), Unreadable> {
+type Found = (Vec<Vec<u8>>, Vec<Gap>, bool);
+
+fn read(bytes: &[u8]) -> Result<Found, Unreadable> {
     let mut recording = Recording::open(bytes)?;
     let mut records = Vec::new();
     let end = loop {
@@ -117,7 +119,7 @@ fn a_file_comes_back_as_it_was() {
 
 #[test]
 fn frames_are_cut_by_count_and_by_size() {
-    let many = file(&[0..20_000]);
+    let many = file(&[0..20_000, 0..0]);
     let data = places(&&many[..]).unwrap().into_iter().map(|place| place.header);
     let data: Vec<u32> = data
         .filter(|header| header.frame_type == FrameType::Data)
@@ -221,7 +223,7 @@ fn what_is_behind_damage_is_found() {
 /// Bytes that look like frames, one behind the other, do not take long.
 #[test]
 fn seeming_frames_are_not_all_checked() {
-    let mut file = file(&[1000..1010]);
+    let mut file = file(&[1000..1005, 1005..1010]);
     let mut seeming = Vec::new();
     for _ in 0..60_000 {
         let mut frame = [0; FRAME_HEADER];

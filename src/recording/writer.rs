@@ -198,9 +198,10 @@ impl<T: Target> Writer<T> {
 
     fn frame(&mut self, about: About, plain: &[u8]) -> io::Result<()> {
         let packed = self.packer.pack(about, plain)?;
-        self.number += 1;
         let written = self.to.write_all(packed);
         self.bytes = written_or_cut(&mut self.to, self.bytes, packed.len(), written)?;
+        // The number of a frame that is not in the file is that of the next one.
+        self.number += 1;
         Ok(())
     }
 

@@ -13,10 +13,15 @@ use crate::recording::schema::shapes;
 use crate::symbols::Symbols;
 
 impl Trace<'_, '_> {
-    /// The header of the recording of this trace, and the symbols, which come in additions.
-    pub(super) fn header(&self, environment: &Environment) -> (Header, Symbols) {
-        let mut environment = environment.clone();
+    /// The header of the recording of this trace, and the symbols, which come in additions. They take megabytes: `environment`
+    /// keeps its copy only if something is printed.
+    pub(super) fn header(&self, environment: &mut Environment) -> (Header, Symbols) {
         let symbols = std::mem::take(&mut environment.types.symbols);
+        let recorded = environment.clone();
+        if !self.outputs.is_empty() {
+            environment.types.symbols = symbols.clone();
+        }
+        let environment = recorded;
         let event_types: Vec<&'static EventType> = self.event_types().collect();
         let uname = rustix::system::uname();
         let header = Header {

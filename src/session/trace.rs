@@ -61,7 +61,7 @@ impl Trace<'_, '_> {
         let clock = Clock::new(output.time);
         environment.clock = clock.reading();
         if let Some(recording) = self.recording {
-            let (header, symbols) = self.header(&environment);
+            let (header, symbols) = self.header(&mut environment);
             branches.push(
                 recording
                     .branch(header, symbols, self.trigger.cloned())

@@ -76,13 +76,13 @@ fn a_tracer_that_is_killed_loses_a_frame_at_most() {
     let dir = TempDir::new();
     let server = Server::start("127.0.0.1:0", None);
     let _traffic = steady(&server);
-    for turn in 1..5 {
+    for turn in 1..4 {
         let file = dir.path().join(format!("{turn}.tcc"));
         let path = file.to_str().expect("UTF-8");
         let args = ["-w", path, "-o", "jsonl", "-P", &server.port_text()];
         let mut recorder = Tracer::spawn(&Launch::here(), &args);
         recorder.wait_ready();
-        recorder.wait_events("samples", |events| events.len() >= 5000 * turn);
+        recorder.wait_events("samples", |events| events.len() >= 17_000 * turn);
         recorder.signal(Signal::KILL);
         let printed = recorder.wait_raw().stdout;
         let whole = printed.rfind('\n').map_or("", |end| &printed[..end]);
@@ -95,8 +95,7 @@ fn a_tracer_that_is_killed_loses_a_frame_at_most() {
         let common = lines.len().min(live.len());
         assert_eq!(lines[..common], live[..common]);
         assert!(lines.len() + 16_384 >= live.len(), "{} of {}", lines.len(), live.len());
-        // Of a second before the end, some are there.
-        assert!(!lines.is_empty());
+        assert!(lines.len() >= 16_384, "{}", lines.len());
     }
 }
 

@@ -124,7 +124,7 @@ fn summaries_count_recorded_events() {
     let (networks, _) = summary("rtt --by raddr --prefix6 32");
     assert_eq!(networks[0]["key"]["daddr"], "2001:db8::/32");
     let (retrans, _) = summary("retrans --by all");
-    let synacks = retrans[0]["synack"].as_u64();
+    let synacks = retrans[0]["synack_segs"].as_u64();
     assert_eq!(synacks, Some(of("synack_retransmit").len() as u64), "{}", retrans[0]);
     let (latencies, _) = summary("connlat --histogram");
     let row = |field: &str| latencies.iter().find(|row| row["field"] == field).unwrap();

@@ -167,7 +167,7 @@ impl Decoder {
             self.ctl.take(&self.plain, IDENTITY.len())?.try_into().map_err(|_| Malformed)?;
         let len = usize::from(self.order.load_len([identity[LEN.start], identity[LEN.start + 1]]));
         let start = self.records.len();
-        if len < HEAD || (len - HEAD) % LANE != 0 || start + len > MOST_STATE {
+        if len < HEAD || !(len - HEAD).is_multiple_of(LANE) || start + len > MOST_STATE {
             return Err(Malformed);
         }
         let place = start..start + len;

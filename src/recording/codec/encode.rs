@@ -79,7 +79,7 @@ impl Encoder {
             record.get(IDENTITY).and_then(|bytes| bytes.try_into().ok()).ok_or(Unfit)?;
         let len = self.order.load_len([identity[LEN.start], identity[LEN.start + 1]]);
         let body = &record[HEAD..];
-        if record.len() != usize::from(len) || body.len() % LANE != 0 {
+        if record.len() != usize::from(len) || !body.len().is_multiple_of(LANE) {
             return Err(Unfit);
         }
         let difference = time_ns.wrapping_sub(self.time_ns).cast_signed();

@@ -1,7 +1,7 @@
 //! The counters of a replay: what the recordings counted, and what became of their records here.
 
 use super::input::Input;
-use super::limits::Limited;
+use super::limits::Outcome;
 use crate::accounting::{Counts, Evicted};
 use crate::events::{EVENT_TYPES, EventType};
 use crate::pipeline::KernelCounts;
@@ -30,12 +30,12 @@ impl Counters {
         self.passed.get_mut(usize::from(number)).into_iter().for_each(|count| *count += 1);
     }
 
-    pub(super) fn limit(&mut self, event_type: &EventType, limited: Limited) {
+    pub(super) fn limit(&mut self, event_type: &EventType, outcome: Outcome) {
         let number = usize::from(event_type.number);
-        match limited {
-            Limited::SampledOut => self.sampled_out[number] += 1,
-            Limited::RateLimited => self.rate_limited[number] += 1,
-            Limited::Passes => {}
+        match outcome {
+            Outcome::SampledOut => self.sampled_out[number] += 1,
+            Outcome::RateLimited => self.rate_limited[number] += 1,
+            Outcome::Passes => {}
         }
     }
 

@@ -17,7 +17,7 @@ const CONNECTION: std::ops::Range<usize> = 8..52;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limited {
+pub(super) enum Outcome {
     Passes,
     SampledOut,
     RateLimited,
@@ -71,7 +71,7 @@ impl Limiter {
     }
 
     /// Whether a record passes, at that time.
-    pub(super) fn pass(&mut self, event_type: &EventType, record: &[u8], now_ns: u64) -> Limited {
+    pub(super) fn pass(&mut self, event_type: &EventType, record: &[u8], now_ns: u64) -> Outcome {
         let samples = self.samples() && event_type.is_probe();
         let Limiter { sample, every_ns, on_change, rate, rate_per_conn, empty_at_ns, connections } =
             self;
@@ -85,13 +85,13 @@ impl Limiter {
         };
         let values = on_change.map(|slots| slots.map(|slot| slot.stored(record)));
         if samples && !connection.pass(values, *sample, *every_ns, now_ns) {
-            return Limited::SampledOut;
+            return Outcome::SampledOut;
         }
         let full = |rate: &Option<Rate>, empty_at: u64| {
             rate.is_none_or(|rate| empty_at <= now_ns.saturating_add(rate.burst_ns))
         };
         if !full(rate_per_conn, connection.empty_at_ns) || !full(rate, *empty_at_ns) {
-            return Limited::RateLimited;
+            return Outcome::RateLimited;
         }
         let take = |rate: &Option<Rate>, empty_at: &mut u64| {
             if let Some(rate) = rate {
@@ -104,7 +104,7 @@ impl Limiter {
             connection.shown = values.unwrap_or_default();
             connection.emitted_ns = now_ns;
         }
-        Limited::Passes
+        Outcome::Passes
     }
 }
 
@@ -122,7 +122,7 @@ impl Connection {
         }
         let number = self.count;
         self.count += 1;
-        if sample.is_some_and(|sample| number % sample != 0) {
+        if sample.is_some_and(|sample| !number.is_multiple_of(sample)) {
             // Of changes it is every Nth.
             self.shown = values.unwrap_or_default();
             return false;
@@ -175,7 +175,7 @@ mod tests {
         let mut limiter = limiter(limits);
         let mut pass = |time: &u64| {
             let record = record((time % 2) as u8);
-            limiter.pass(&EVENT_TYPES[0], &record, *time) == Limited::Passes
+            limiter.pass(&EVENT_TYPES[0], &record, *time) == Outcome::Passes
         };
         times.filter(|time| pass(time)).collect()
     }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use self::counts::Counters;
 use self::input::{Input, Writer};
-use self::limits::{Limited, Limiter};
+use self::limits::{Limiter, Outcome};
 use self::summaries::Summaries;
 use super::columns::{self, Selection};
 use super::destinations;
@@ -274,7 +274,7 @@ impl Replay<'_> {
         {
             let time_ns = u64::try_from(now_ns).unwrap_or(mono_ns);
             match self.limiter.pass(event_type, record, time_ns) {
-                Limited::Passes => {}
+                Outcome::Passes => {}
                 limited => return self.counters.limit(event_type, limited),
             }
         }
