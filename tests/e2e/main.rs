@@ -35,6 +35,7 @@ mod events_drop;
 mod events_stream;
 mod events_tracefs;
 mod evicted;
+mod export_parquet;
 mod export_perfetto;
 mod export_xplot;
 mod export_zst;
