@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "environment",
     "kernel",
     "decode",
+    "anonymize",
     "predicate",
     "sink",
     "config",

@@ -36,8 +36,11 @@ pub(super) fn aggregated(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let of_events =
-        [("--count", trace.limits.count.is_some()), ("--format", trace.output.format.is_some())];
+    let of_events = [
+        ("--count", trace.limits.count.is_some()),
+        ("--format", trace.output.format.is_some()),
+        ("--anonymize", trace.output.anonymize),
+    ];
     refuse(command, &of_events)?;
     if events.is_empty() {
         refuse(command, &of_limits(&trace))?;
@@ -54,6 +57,7 @@ pub(super) fn only_counted(trace: TraceArgs, stack: bool) -> Result<Config> {
         ("--stack", stack),
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
+        ("--anonymize", trace.output.anonymize),
     ];
     let limits = of_limits(&trace);
     let fields = of_fields(&trace);

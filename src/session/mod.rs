@@ -27,6 +27,7 @@ use anyhow::{Result, anyhow, bail};
 use self::columns::Selection;
 use self::signals::Signals;
 use self::trace::Trace;
+use crate::anonymize;
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::events::EventType;
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
@@ -97,6 +98,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         }
         None => None,
     };
+    let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
     let outputs = destinations::open(&config.output, signals)?;
     // Frees its BTF of several megabytes.
     drop(kernel);
@@ -124,6 +126,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 selection: &selection,
                 outputs: &outputs,
                 filter: filter.as_ref(),
+                key: key.as_ref(),
                 loaded,
                 signals,
                 aggregate: config

@@ -10,9 +10,11 @@ use super::columns::Selection;
 use super::destinations::Opened;
 use super::output::print_line;
 use super::signals::{self, Signals};
+use crate::anonymize::{Anonymizer, Key};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::events::EventType;
+use crate::events::fields::{FieldGroups, RecordLayout};
 use crate::loader::live::Live;
 use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, Plan, Variant};
 use crate::loader::{Loaded, Program, Role};
@@ -32,6 +34,8 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) outputs: &'t [Opened<'t>],
     /// --where
     pub(super) filter: Option<&'t Compiled>,
+    /// --anonymize
+    pub(super) key: Option<&'t Key>,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// The aggregate printed in place of events, and when it was last read.
@@ -60,6 +64,7 @@ impl Trace<'_, '_> {
         let mut pipeline =
             Pipeline::new(tee, environment, clock, self.config.limits.count, aggregate);
         pipeline.set_filter(self.filter.cloned());
+        pipeline.set_anonymizer(self.anonymizer());
         let source = Live::new(
             &self.loaded.skel,
             self.plan.transport,
@@ -116,6 +121,13 @@ impl Trace<'_, '_> {
             }
             failure => Ok(status.unwrap_or_else(|| self.status_without_command(failure.is_some()))),
         }
+    }
+
+    /// Records are expanded before.
+    fn anonymizer(&self) -> Option<Anonymizer> {
+        let ports = self.config.anonymize.as_ref().is_some_and(|options| options.ports);
+        let layout = RecordLayout::new(FieldGroups::ALL);
+        self.key.map(|key| Anonymizer::new(key, ports, &layout))
     }
 
     /// A reader that goes away ends its output quietly, unless it has to read all of it.

@@ -11,6 +11,7 @@ mod accept_uring;
 mod accounting;
 mod actions;
 mod algorithms;
+mod anonymized;
 mod big_tcp;
 mod btf_once;
 mod check;
