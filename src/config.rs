@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use self::summary::SummaryOptions;
 use self::zone::Net;
+use crate::anonymize;
 use crate::events::View;
 use crate::predicate::Predicate;
 use crate::sink::template::Piece;
@@ -401,6 +402,8 @@ pub struct Config {
     pub output: Output,
     pub read: Read,
     pub kernel_options: KernelOptions,
+    /// What identifies hosts and people is not printed.
+    pub anonymize: Option<anonymize::Options>,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,
     pub actions: Actions,

@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "kernel",
     "decode",
     "recording",
+    "anonymize",
     "predicate",
     "sink",
     "config",

@@ -193,7 +193,11 @@ fn binary() -> String {
     let (major, minor) = libbpf_version();
     let linked =
         if cfg!(target_feature = "crt-static") { "static binary" } else { "shared libraries" };
-    let features = [("static", cfg!(feature = "static")), ("vendored", cfg!(feature = "vendored"))];
+    let features = [
+        ("static", cfg!(feature = "static")),
+        ("vendored", cfg!(feature = "vendored")),
+        ("parquet", cfg!(feature = "parquet")),
+    ];
     let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let features = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
     format!("libbpf {major}.{minor}, {linked}; features: {features}")

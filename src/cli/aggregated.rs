@@ -45,8 +45,11 @@ pub(super) fn aggregated(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let of_events =
-        [("--count", trace.limits.count.is_some()), ("--format", trace.output.format.is_some())];
+    let of_events = [
+        ("--count", trace.limits.count.is_some()),
+        ("--format", trace.output.format.is_some()),
+        ("--anonymize", trace.output.anonymize),
+    ];
     refuse(command, &of_events)?;
     if events.is_empty() && trace.recordings.write.is_none() {
         refuse(command, &of_limits(&trace))?;
@@ -65,6 +68,7 @@ pub(super) fn only_counted(trace: TraceArgs, stack: bool) -> Result<Config> {
         ("-r", !trace.recordings.read.is_empty()),
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
+        ("--anonymize", trace.output.anonymize),
     ];
     let limits = of_limits(&trace);
     let fields = of_fields(&trace);

@@ -169,6 +169,19 @@ pub struct OutputArgs {
     /// Colour text output.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorArg::Auto)]
     pub color: ColorArg,
+    /// Replace addresses by others with the same structure, and remove names.
+    ///
+    /// Two addresses keep the prefix that they have in common, so networks and connections stay apart; special addresses such as
+    /// loopback stay. Names of processes and interfaces are empty, and the cgroup is null. Filters and --where use the original
+    /// values. The key is random, unless --anonymize-key names a file.
+    #[arg(long)]
+    pub anonymize: bool,
+    /// Use the key in this file, which is created if it does not exist: runs with the same key can be joined.
+    #[arg(long, value_name = "FILE", requires = "anonymize")]
+    pub anonymize_key: Option<PathBuf>,
+    /// Replace ports, too.
+    #[arg(long, requires = "anonymize")]
+    pub anonymize_ports: bool,
     /// Print event counters at this interval: 10s.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub stats: Option<Duration>,

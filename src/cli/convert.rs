@@ -7,6 +7,7 @@ use super::outputs::OutputArg;
 use super::parse::Follow;
 use super::template::LineTemplate;
 use super::{resolve, zone};
+use crate::anonymize;
 use crate::config::{
     Actions, Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader,
     TimeMode, Transport,
@@ -90,6 +91,10 @@ impl TraceArgs {
                 inferred: false,
                 nice: self.kernel_options.nice,
             },
+            anonymize: self.output.anonymize.then_some(anonymize::Options {
+                key: self.output.anonymize_key,
+                ports: self.output.anonymize_ports,
+            }),
             command: self.command,
             actions: Actions::default(),
             summary: None,

@@ -182,4 +182,19 @@ mod tests {
         assert_eq!(parsed(b"text=\xff"), ("text", Some(OsStr::from_bytes(b"\xff").into())));
         assert!(parse(b"xml=a").is_err() && parse(b"=a").is_err() && parse(b"").is_err());
     }
+
+    #[test]
+    fn a_format_is_refused_where_it_cannot_print() {
+        let check = |value: &[u8], content| {
+            let refused = check_format("-o", content, &parse(value).unwrap());
+            refused.map_err(|error| error.to_string())
+        };
+        assert_eq!(check(b"perfetto", Content::Events), Ok(()));
+        assert_eq!(check(b"jsonl.zst", Content::Summaries), Ok(()));
+        assert_eq!(check(b"xplot=graphs", Content::Events), Ok(()));
+        let no_summaries = "-o perfetto: this format has no summaries; use text, jsonl or csv";
+        assert_eq!(check(b"perfetto=a", Content::Summaries), Err(no_summaries.to_owned()));
+        let file = check(b"xplot", Content::Events).unwrap_err();
+        assert!(file.contains("name a directory: -o xplot=DIR"), "{file}");
+    }
 }

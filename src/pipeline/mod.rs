@@ -18,6 +18,7 @@ use self::reorder::{HOLD_NS, ReorderBuffer};
 use self::source::Source;
 use self::tee::{Failure, Tee};
 use crate::accounting::{Accounting, Evicted};
+use crate::anonymize::Anonymizer;
 use crate::config::Actions;
 use crate::decode::{self, Event};
 use crate::environment::Environment;
@@ -39,6 +40,7 @@ pub struct Pipeline<'a> {
     aggregate: Option<Aggregator<'a>>,
     /// What user space decides of --where.
     filter: Option<Compiled>,
+    anonymizer: Option<Anonymizer>,
     tee: Tee,
     /// Events left to print with `--count`.
     left: Option<u64>,
@@ -73,6 +75,7 @@ impl<'a> Pipeline<'a> {
             environment,
             aggregate,
             filter: None,
+            anonymizer: None,
             tee,
             left: count,
             received: 0,
@@ -85,6 +88,11 @@ impl<'a> Pipeline<'a> {
     /// Passes on only events that match.
     pub fn set_filter(&mut self, filter: Option<Compiled>) {
         self.filter = filter;
+    }
+
+    /// Anonymizes what is printed, after the filter.
+    pub fn set_anonymizer(&mut self, anonymizer: Option<Anonymizer>) {
+        self.anonymizer = anonymizer;
     }
 
     /// Prints the headers.
@@ -178,7 +186,15 @@ impl<'a> Pipeline<'a> {
             Ok(_) if self.left == Some(0) => tally.over_count += 1,
             // Events not fully written count as lost: the difference between submitted and the rest.
             Ok(event) => {
-                if self.tee.event(&event) {
+                let taken = match &mut self.anonymizer {
+                    None => self.tee.event(&event),
+                    Some(anonymizer) => {
+                        let (types, time) = (&self.environment.types, event.time());
+                        let anonymous = Event::decode(anonymizer.copy(bytes), types, |_| time);
+                        anonymous.is_ok_and(|event| self.tee.event(&event))
+                    }
+                };
+                if taken {
                     self.left = self.left.map(|left| left - 1);
                 }
             }

@@ -38,8 +38,10 @@ use self::growth::Shown;
 use self::recorder::RecordingFile;
 use self::signals::Signals;
 use self::trace::Trace;
+use crate::anonymize::{self, Anonymizer, Key};
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::events::EventType;
+use crate::events::fields::{FieldGroups, RecordLayout};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::live::{possible_cpus, whole_size};
 use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, missing_hooks, plan};
@@ -125,6 +127,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         None => None,
     };
     let recording = config.output.recording.as_ref().map(RecordingFile::open).transpose()?;
+    let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
     let outputs = destinations::open(&config.output, signals)?;
     recording.iter().try_for_each(RecordingFile::empty)?;
     if recording.as_ref().is_some_and(RecordingFile::is_flight) {
@@ -159,6 +162,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 shown: Shown::default(),
                 filter: filter.as_ref(),
                 trigger: trigger.as_ref(),
+                key: key.as_ref(),
                 loaded,
                 signals,
                 aggregate: config
@@ -197,6 +201,12 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         "; for the verifier's messages, run with -v"
     };
     bail!("no reader works on this kernel: {}{hint}{namespace}", refused.join("; "))
+}
+
+/// Replaces what names hosts and processes. Records are expanded before.
+fn anonymizer(config: &Config, key: &Key) -> Anonymizer {
+    let ports = config.anonymize.as_ref().is_some_and(|options| options.ports);
+    Anonymizer::new(key, ports, &RecordLayout::new(FieldGroups::ALL))
 }
 
 /// Whether events are printed, and not only taken by an aggregate.

@@ -6,12 +6,14 @@ use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 
+use super::anonymizer;
 use super::columns::Selection;
 use super::destinations::Opened;
 use super::growth::Shown;
 use super::output::print_line;
 use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use crate::anonymize::Key;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::events::EventType;
@@ -39,6 +41,8 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) filter: Option<&'t Compiled>,
     /// --trigger
     pub(super) trigger: Option<&'t Compiled>,
+    /// --anonymize
+    pub(super) key: Option<&'t Key>,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// The aggregate printed in place of events, and when it was last read.
@@ -77,6 +81,7 @@ impl Trace<'_, '_> {
         let mut pipeline =
             Pipeline::new(tee, environment, clock, self.config.limits.count, aggregate);
         pipeline.set_filter(self.filter.cloned());
+        pipeline.set_anonymizer(self.key.map(|key| anonymizer(self.config, key)));
         let source = Live::new(
             &self.loaded.skel,
             self.plan.transport,

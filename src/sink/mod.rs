@@ -5,6 +5,8 @@ pub mod csv;
 pub mod jsonl;
 pub mod jsonl_zst;
 mod out;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod perfetto;
 mod plan;
 mod summary;
@@ -103,7 +105,7 @@ impl PartialEq for Format {
 
 impl Eq for Format {}
 
-/// Every format.
+/// Every format of this build.
 pub static FORMATS: &[&Format] = &[
     &text::FORMAT,
     &jsonl::FORMAT,
@@ -111,6 +113,8 @@ pub static FORMATS: &[&Format] = &[
     &jsonl_zst::FORMAT,
     &perfetto::FORMAT,
     &xplot::FORMAT,
+    #[cfg(feature = "parquet")]
+    &parquet::FORMAT,
 ];
 
 /// The columns to print.

@@ -235,8 +235,8 @@ fn check_marks(parsed: &Parsed, trace: &Trace) {
 #[test]
 fn a_trace_for_perfetto_has_the_values_of_the_lines() {
     need!(is_root(), "not root");
-    let Exported { trace, path, .. } = &exported("perfetto", &drawn());
-    let json = match json_by_python(path, "text") {
+    let Exported { trace, paths, .. } = &exported(&["perfetto"], &drawn());
+    let json = match json_by_python(&paths[0], "text") {
         Ok(json) => json,
         Err(why) => return crate::support::skip(&why, false),
     };

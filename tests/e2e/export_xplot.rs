@@ -189,7 +189,8 @@ fn check(graph: &Graph, events: &[&Value], steps_known: bool) -> usize {
 #[test]
 fn graphs_have_the_values_of_the_lines() {
     need!(is_root(), "not root");
-    let Exported { trace, path, .. } = &exported("xplot", &drawn());
+    let Exported { trace, paths, .. } = &exported(&["xplot"], &drawn());
+    let path = &paths[0];
     let mut by_file: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for event in &trace.events {
         by_file.entry(file(event)).or_default().push(event);
@@ -223,7 +224,8 @@ fn graphs_have_the_values_of_the_lines() {
 #[test]
 fn packets_that_are_sent_are_drawn() {
     need!(is_root(), "not root");
-    let Exported { trace, path, .. } = &exported("xplot", "queue");
+    let Exported { trace, paths, .. } = &exported(&["xplot"], "queue");
+    let path = &paths[0];
     let sent = |event: &&Value| !event["seq"].is_null() && event["data_len"] != 0;
     let mut drawn = 0;
     let mut by_file: BTreeMap<String, Vec<&Value>> = BTreeMap::new();

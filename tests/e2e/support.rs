@@ -51,7 +51,7 @@ pub use self::checked::{CHECKED, CHECKED_TEXT};
 pub use self::drives::drive;
 pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
-pub use self::exported::{Exported, drawn, exported, in_order, json_by_python};
+pub use self::exported::{Exported, analytics, drawn, exported, in_order, json_by_python, python};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
 pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, has_tracepoint, hook, tells};
 pub use self::hidden::{Hidden, OF_CONNECTIONS};

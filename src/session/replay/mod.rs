@@ -16,11 +16,13 @@ use self::counts::Counters;
 use self::input::{Input, Writer};
 use self::limits::{Limiter, Outcome};
 use self::summaries::Summaries;
+use super::anonymizer;
 use super::columns::{self, Selection};
 use super::destinations;
 use super::event_loop::{EventLoop, Interest};
 use super::output::print_line;
 use super::signals::{self, Signals};
+use crate::anonymize;
 use crate::config::{Config, Fields, Usage};
 use crate::environment::Environment;
 use crate::events::{EVENT_TYPES, EventType};
@@ -90,6 +92,8 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
     let aggregator = summary.as_ref().map(Summaries::aggregator);
     let count = config.limits.count;
     let mut pipeline = Pipeline::new(tee, Environment::default(), clock, count, aggregator);
+    let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
+    pipeline.set_anonymizer(key.as_ref().map(|key| anonymizer(config, key)));
     let replay = Replay {
         config,
         limiter: Limiter::new(&config.limits, &inputs)?,

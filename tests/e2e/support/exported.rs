@@ -29,22 +29,28 @@ pub fn drawn() -> String {
     all.into_iter().filter(has).collect::<Vec<_>>().join(",")
 }
 
-/// A run, and what it wrote beside its JSON lines.
+/// A run, and what it wrote beside its JSON lines: a file or a directory for each format.
 pub struct Exported {
     pub trace: Trace,
-    pub path: PathBuf,
+    pub paths: Vec<PathBuf>,
     _dir: TempDir,
 }
 
 /// Transfers with losses under two algorithms, a window that closes, and resets; traced with all fields.
 #[track_caller]
-pub fn exported(format: &str, event_types: &str) -> Exported {
+pub fn exported(formats: &[&str], event_types: &str) -> Exported {
     let dir = TempDir::new();
-    let path = dir.path().join("exported");
+    let paths: Vec<PathBuf> =
+        formats.iter().map(|format| dir.path().join(format!("run.{format}"))).collect();
     let mut fixture = Fixture::new();
-    let output = format!("{format}={}", path.display());
+    let outputs: Vec<String> = formats
+        .iter()
+        .zip(&paths)
+        .map(|(format, path)| format!("-o={format}={}", path.display()))
+        .collect();
     let ports = fixture.ports();
-    let args = ["-a", "--time", "mono", "--port", &ports, "-o", &output];
+    let mut args = vec!["-a", "--time", "mono", "--port", &ports];
+    args.extend(outputs.iter().map(String::as_str));
     let tracer = Tracer::events_in(&Launch::here().with_tracefs(), event_types, &args);
     // More packets, each of which may be lost.
     fixture.ns.run(&["ip", "link", "set", "lo", "gso_max_segs", "2"]);
@@ -69,8 +75,11 @@ pub fn exported(format: &str, event_types: &str) -> Exported {
     let trace = tracer.stop();
     trace.check_account();
     assert!(trace.events.len() > 500, "{}", trace.end);
-    assert_eq!(trace.end["outputs"][1]["written"], trace.events.len(), "{}", trace.end);
-    Exported { trace, path, _dir: dir }
+    for at in 1..=formats.len() {
+        let written = &trace.end["outputs"][at]["written"];
+        assert_eq!(*written, trace.events.len(), "{}", trace.end);
+    }
+    Exported { trace, paths, _dir: dir }
 }
 
 /// The device has segments of an Ethernet already.
@@ -106,4 +115,11 @@ pub fn json_by_python(path: &Path, patch: &str) -> Result<Value, String> {
     );
     let text = python(Path::new("python3"), &program, &[path])?;
     Ok(serde_json::from_str(&text).expect("JSON"))
+}
+
+/// The Python that script/exports has made, with DuckDB and ClickHouse (chDB); or why there is none.
+pub fn analytics() -> Result<PathBuf, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/exports/python/bin/python");
+    let why = format!("no {}: run script/exports", path.display());
+    path.exists().then_some(path).ok_or(why)
 }
