@@ -48,6 +48,8 @@ pub struct Evicted {
     pub closed_conns: u64,
     /// Listening sockets and their drop counters, for `listen_drop`.
     pub listen_states: u64,
+    /// Connections and the causes of their time, for `limits`.
+    pub limits_conns: u64,
 }
 }
 
@@ -71,6 +73,7 @@ impl Evicted {
             (self.processes, "command processes"),
             (self.closed_conns, "closed connections"),
             (self.listen_states, "listener drop counters"),
+            (self.limits_conns, "accounts of limits"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();

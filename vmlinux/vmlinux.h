@@ -166,6 +166,7 @@ typedef enum {
 
 struct socket {
 	socket_state state;
+	unsigned long flags;
 	struct sock *sk;
 	struct file *file;
 };
@@ -191,6 +192,8 @@ struct sock {
 	struct socket *sk_socket;
 	unsigned long sk_pacing_rate;
 	unsigned long sk_max_pacing_rate;
+	unsigned long sk_tsq_flags;
+	u32 sk_pacing_status;
 	u32 sk_priority;
 	u32 sk_mark;
 	kuid_t sk_uid;
@@ -294,6 +297,10 @@ struct rb_root {
 	struct rb_node *rb_node;
 };
 
+struct tcp_rack {
+	u32 rtt_us;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 max_window;
@@ -343,6 +350,7 @@ struct tcp_sock {
 	u64 tcp_clock_cache;
 	u64 tcp_wstamp_ns;
 	struct list_head tsorted_sent_queue;
+	struct tcp_rack rack;
 	u32 retrans_stamp;
 	u8 fastopen_connect : 1;
 	/* since 5.6, with CONFIG_MPTCP */

@@ -36,6 +36,8 @@
 #include "events/accept.bpf.h"
 #include "events/listen_drop.bpf.h"
 #include "conn_snapshot.bpf.h"
+#include "limits.bpf.h"
+#include "limits_snapshot.bpf.h"
 #include "events/drop.bpf.h"
 #include "events/zero_window.bpf.h"
 #include "events/spurious.bpf.h"
@@ -121,6 +123,8 @@
 static __always_inline void run_tcp_probe(struct tcc_cpu *cpu, void *ctx, struct sock *sk, struct sk_buff *skb,
 					  const bool typed, const bool fallback)
 {
+	if (TRACKS(LIMITS))
+		limits_event(sk, false, typed);
 	if (TRACKS(SAMPLES))
 		on_conn_sample(sk, typed);
 	if (REPORTS(PROBE))
@@ -154,6 +158,10 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 		owner_set_state(sk, unknown(oldstate), unknown(newstate));
 	if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(LIMITS)) {
+		on_limits_again(ctx, sk, unknown(oldstate), unknown(newstate), typed);
+		on_limits_state(sk, unknown(oldstate), unknown(newstate), typed);
+	}
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
 		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
@@ -191,7 +199,9 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		zero_window_over(ctx, sk, ZERO_PEER | ZERO_LOCAL, typed);
 	if (REPORTS(SPURIOUS))
 		on_spurious_destroy(ctx, sk, typed);
-	if (TRACKS(SNAPSHOTS))
+	if (TRACKS(LIMITS))
+		on_limits_end(ctx, sk, typed);
+	else if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_end(ctx, sk, typed);
 	else if (REPORTS(DESTROY))
 		on_destroy(ctx, sk, typed);
@@ -226,6 +236,7 @@ static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, c
 {
 	if (TRACKS(OWNER))
 		on_use(sk, typed);
+	if (TRACKS(LIMITS)) on_limits_write(sk, typed);
 }
 
 PROGRAM(tcp_sendmsg_locked, (struct sock *sk), (ctx, sk))
@@ -235,6 +246,8 @@ static __always_inline void run_tcp_retransmit_skb(unsigned long long *args, con
 	struct sock *sk = (void *)args[0];
 	struct sk_buff *skb = (void *)args[1];
 
+	if (TRACKS(LIMITS))
+		on_limits_retransmit(sk, typed);
 	if (TRACKS(SYN_AGAIN))
 		on_syn_again(sk, typed);
 	if (REPORTS(RETRANSMIT))
@@ -280,6 +293,8 @@ PROGRAM_BARE(tcp_send_reset)
 
 static __always_inline void run_tcp_cong_state_set(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
+	if (TRACKS(LIMITS))
+		on_limits_cong_state(sk, ca_state, typed);
 	if (REPORTS(CONG_STATE) && !cfg.inferred)
 		on_cong_state(ctx, sk, ca_state, typed);
 	if (REPORTS(SPURIOUS))
@@ -312,11 +327,19 @@ static __always_inline void run_kfree_skb(unsigned long long *args, const bool t
 
 PROGRAM_BARE(kfree_skb)
 
+/* A function, so that its stack is not the program's. */
+static __noinline int queue_begin(struct sk_buff *skb, const bool typed)
+{
+	return on_queue_begin(skb, typed);
+}
+
 /* TCP hands a packet to the device's queue. */
 static __always_inline void run_net_dev_queue(void *ctx, struct sk_buff *skb, const bool typed)
 {
+	if (TRACKS(LIMITS))
+		on_limits_queue(skb, typed);
 	if (REPORTS(QUEUE))
-		on_queue_begin(skb, typed);
+		queue_begin(skb, typed);
 }
 
 PROGRAM(net_dev_queue, (struct sk_buff *skb), (ctx, skb))

@@ -10,6 +10,7 @@ pub mod docs;
 pub mod drop;
 pub mod events;
 pub mod life;
+pub mod limits;
 pub mod listeners;
 pub mod man;
 pub mod probe;

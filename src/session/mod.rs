@@ -27,7 +27,7 @@ use self::columns::Selection;
 use self::signals::Signals;
 use self::trace::Trace;
 use crate::config::{Config, Fields, Transport, Usage};
-use crate::events::EventType;
+use crate::events::{EventType, ca_mainline};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::live::{possible_cpus, whole_size};
 use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, missing_hooks, plan};
@@ -211,6 +211,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
+        limits: aggregate.is_some_and(AggregateType::reads_limits),
         unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
         inferred: config.kernel_options.inferred,
@@ -232,6 +233,7 @@ pub fn features(kernel: &Kernel) -> KernelFeatures {
         missing_hooks: missing_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
+        mainline_bbr: kernel.ca_layouts().agrees("bbr", ca_mainline::locate),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),
     }
 }

@@ -4,6 +4,7 @@ pub mod csv;
 pub mod jsonl;
 mod out;
 mod plan;
+mod shares;
 mod summary;
 pub mod template;
 pub mod text;

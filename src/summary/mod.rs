@@ -6,6 +6,7 @@ pub mod counted;
 pub mod evictions;
 pub mod histograms;
 pub mod key;
+pub mod limits;
 pub mod listeners;
 pub mod retrans;
 pub mod rtt;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags};
 
 use self::histograms::HistogramTable;
+use self::limits::LimitsTable;
 use self::listeners::ListenerTable;
 use self::sums::SumTable;
 use self::top::ConnectionTable;
@@ -112,6 +114,7 @@ pub static AGGREGATES: &[&AggregateType] = &[
     &connlat::AGGREGATE,
     &top::AGGREGATE,
     &listeners::AGGREGATE,
+    &limits::AGGREGATE,
 ];
 
 /// Creates the aggregate of a command. Options that are not of its source do not occur.
@@ -129,6 +132,9 @@ pub fn aggregate(summary: &SummaryOptions) -> Result<Box<dyn Aggregate>> {
         }
         (AggregateSource::Listeners, RowOptions::Listeners(options)) => {
             Box::new(Intervals::new(ListenerTable::new(options), intervals))
+        }
+        (AggregateSource::Limits, RowOptions::Limits(options)) => {
+            Box::new(Intervals::new(LimitsTable::new(options), intervals))
         }
         (_, options) => bail!("{}: {options:?} are not its options", of.command),
     })

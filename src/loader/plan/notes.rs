@@ -51,3 +51,23 @@ pub(super) fn of_missing_hooks(
     }));
     notes
 }
+
+/// On what `limits` cannot see without tracepoints that this kernel does not have.
+pub(super) fn of_limits(features: &KernelFeatures) -> impl Iterator<Item = String> {
+    let parts = [
+        (
+            !features.sendmsg,
+            "tcp:tcp_sendmsg_locked, so idle time is computed from the kernel's busy time, in steps of a jiffy",
+        ),
+        (
+            features.missing_hooks.contains(&"tcp_cong_state_set"),
+            "tcp:tcp_cong_state_set, so timeouts are not counted, and recoveries neither; their time is",
+        ),
+    ];
+    let missing = parts.into_iter().filter(|(missing, _)| *missing);
+    let bbr = (!features.mainline_bbr).then(|| {
+        "limits: this kernel's BBR is not that of mainline, so its connections are classified as those of any paced algorithm"
+            .to_owned()
+    });
+    missing.map(|(_, what)| format!("limits: this kernel has no {what}")).chain(bbr)
+}
