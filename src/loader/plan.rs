@@ -4,6 +4,7 @@ mod notes;
 mod programs;
 mod readers;
 
+pub use self::notes::of_limits;
 pub use self::programs::{Program, Role};
 use self::programs::{is_inferred, programs};
 use crate::config::{Reader, Transport};
@@ -249,7 +250,7 @@ fn variant(
         notes.extend(notes::without_iterators(request, owner, listens(request)));
     }
     if request.limits {
-        notes.extend(notes::of_limits(features));
+        notes.extend(of_limits(features).map(|note| format!("limits: {note}")));
     }
     for event_type in &request.event_types {
         notes.extend(notes::of_missing_hooks(event_type, request, features));

@@ -52,22 +52,21 @@ pub(super) fn of_missing_hooks(
     notes
 }
 
-/// On what `limits` cannot see without tracepoints that this kernel does not have.
-pub(super) fn of_limits(features: &KernelFeatures) -> impl Iterator<Item = String> {
+/// What `limits` cannot see, as this kernel has no tracepoint for it or another BBR than mainline.
+pub fn of_limits(features: &KernelFeatures) -> impl Iterator<Item = String> {
     let parts = [
         (
             !features.sendmsg,
-            "tcp:tcp_sendmsg_locked, so idle time is computed from the kernel's busy time, in steps of a jiffy",
+            "no tcp:tcp_sendmsg_locked (Linux 6.16): idle time is computed from the kernel's busy time, in steps of a jiffy",
         ),
         (
             features.missing_hooks.contains(&"tcp_cong_state_set"),
-            "tcp:tcp_cong_state_set, so timeouts are not counted, and recoveries neither; their time is",
+            "no tcp:tcp_cong_state_set (Linux 5.19): timeouts and recoveries are not counted, their time is",
+        ),
+        (
+            !features.mainline_bbr,
+            "its BBR is not that of mainline: such connections are classified as those of any paced algorithm",
         ),
     ];
-    let missing = parts.into_iter().filter(|(missing, _)| *missing);
-    let bbr = (!features.mainline_bbr).then(|| {
-        "limits: this kernel's BBR is not that of mainline, so its connections are classified as those of any paced algorithm"
-            .to_owned()
-    });
-    missing.map(|(_, what)| format!("limits: this kernel has no {what}")).chain(bbr)
+    parts.into_iter().filter(|(missing, _)| *missing).map(|(_, what)| what.to_owned())
 }
