@@ -45,13 +45,34 @@ static __noinline int limits_copy_event(struct tcc_limits *l, struct sock *sk, b
 	return 0;
 }
 
-static __noinline int limits_typed(struct tcc_limits *l, struct sock *sk, bool rto)
+static __noinline int limits_typed(struct tcc_limits *l, struct sock *sk, struct tcp_sock *tp, bool rto)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct limits_sock s;
 
-	if (tp)
-		limits_until_now(l, &s, sk, tp, rto, true);
+	limits_until_now(l, &s, sk, tp, rto, true);
+	return 0;
+}
+
+/*
+ * Idle time is that of rule 2, which needs few members; at the events of who receives or waits for replies, that saves the loads of all
+ * others.
+ */
+static __always_inline bool limits_is_idle(struct tcc_limits *l, struct sock *sk, struct tcp_sock *tp)
+{
+	return cfg.sees_writes && !l->held && sk->__sk_common.skc_state == TCP_ESTABLISHED && !tp->packets_out &&
+	       tp->write_seq == tp->snd_nxt;
+}
+
+static __noinline int limits_idle_event(struct tcc_limits *l, __u32 snd_una)
+{
+	struct limits_sock s = {};
+
+	s.now_ns = bpf_ktime_get_ns();
+	s.snd_una = snd_una;
+	if (s.now_ns < l->t0_ns)
+		return 0;
+	limits_cut(l, s.now_ns);
+	limits_account(l, &s, TCC_CAUSE_IDLE, 0);
 	return 0;
 }
 
@@ -71,12 +92,18 @@ static __noinline int limits_event(struct sock *sk, bool rto, const bool typed)
 {
 	__u64 key = (__u64)sk;
 	struct tcc_limits *l = bpf_map_lookup_elem(&limits_conns, &key);
+	struct tcp_sock *tp;
 
 	if (!l)
 		return limits_unknown(sk);
 	if (l->ended)
 		return 0;
-	return typed ? limits_typed(l, sk, rto) : limits_raw(l, sk, rto);
+	if (!typed)
+		return limits_raw(l, sk, rto);
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	return limits_is_idle(l, sk, tp) ? limits_idle_event(l, tp->snd_una) : limits_typed(l, sk, tp, rto);
 }
 
 /* While data is unsent, a write changes nothing: it leaves before any look-up. */
