@@ -36,7 +36,7 @@ macro_rules! combined {
 mod actions;
 
 combined!(Evicted: conns, listeners, accepting, zero_windows, spurious_states, ca_state_times, synacks, queued_packets, processes,
-    closed_conns, listen_states);
+    closed_conns, listen_states, limits_conns);
 
 documented! {
 /// Entries evicted from full maps.
@@ -65,6 +65,8 @@ pub struct Evicted {
     pub closed_conns: u64,
     /// Listening sockets and their drop counters, for `listen_drop`.
     pub listen_states: u64,
+    /// Connections and the causes of their time, for `limits`.
+    pub limits_conns: u64,
 }
 }
 
@@ -93,6 +95,7 @@ impl Evicted {
             (self.processes, "command processes"),
             (self.closed_conns, "closed connections"),
             (self.listen_states, "listener drop counters"),
+            (self.limits_conns, "accounts of limits"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();

@@ -298,6 +298,10 @@ struct rb_root {
 	struct rb_node *rb_node;
 };
 
+struct tcp_rack {
+	u32 rtt_us;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 max_window;
@@ -347,10 +351,8 @@ struct tcp_sock {
 	u64 tcp_clock_cache;
 	u64 tcp_wstamp_ns;
 	struct list_head tsorted_sent_queue;
+	struct tcp_rack rack;
 	u32 retrans_stamp;
-	struct {
-		u32 rtt_us;
-	} rack;
 	u8 fastopen_connect : 1;
 	/* since 5.6, with CONFIG_MPTCP */
 	bool is_mptcp;

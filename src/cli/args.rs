@@ -118,7 +118,7 @@ pub struct LimitArgs {
     /// Print one in N samples of each connection (`probe` only).
     #[arg(long, value_name = "N", value_parser = parse::positive::<u32>)]
     pub sample: Option<u32>,
-    /// Print at most one sample of each connection in this time: 10ms.
+    /// Sample each connection at most once in this time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub every: Option<Duration>,
     /// Print a sample only if snd_cwnd, snd_ssthresh or ca_state changed since the last one.

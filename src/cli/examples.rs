@@ -161,6 +161,16 @@ time             dport dev  qdisc skb_len   qlen queue_us
 07:12:47.135882    443 eth0 tbf      1514      4     5818",
     ),
     (
+        "limits",
+        "\
+$ sudo tcc-trace limits --rport 7000 -i 5s
+17:53:59.218838 1 connection in 5.002 s: path 96 %, recovery 3 %, application 2 %, idle 0 %
+10.77.1.1:48760  10.77.2.1:7000  python3  pid 28954  cubic  acked_kB 18612
+  a======================================r  path 96 %  recovery 3 %  application 2 %
+  path: 48.4 Mbit/s acknowledged; RTT at least 44 ms, 44 ms above the smallest: a queue stands at
+  the bottleneck",
+    ),
+    (
         "top",
         "\
 $ sudo tcc-trace top --rows 2

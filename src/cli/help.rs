@@ -16,7 +16,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
-    ("Summaries", &["top", "listeners"]),
+    ("Summaries", &["limits", "top", "listeners"]),
     ("Tools", &["info", "check", "schema", "completions", "man", "help"]),
 ];
 

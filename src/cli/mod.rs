@@ -8,6 +8,7 @@ mod convert;
 pub mod errors;
 pub mod examples;
 pub mod help;
+mod limits;
 mod listeners;
 mod outputs;
 mod parse;
@@ -29,6 +30,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
+pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::recordings::{RecordArgs, command_first};
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
@@ -138,6 +140,13 @@ pub enum Command {
     /// include connections that opened and closed within the interval. On a terminal, each table replaces the one before. The
     /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Top(Box<TopArgs>),
+    /// Show what limits each connection, and for how long.
+    ///
+    /// At each event of a connection, the kernel's own state shows what its sender waits for: the application, a buffer, a window,
+    /// pacing, a queue on this host, the path, a timer. Each interval shows how much of the time went to which cause; the causes add up to the time
+    /// observed. For the main causes, the numbers that show them follow. On a terminal, each summary replaces the one before. The
+    /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
+    Limits(Box<LimitsArgs>),
     /// Show listening sockets: accept queues, SYN queues, drops.
     ///
     /// Covers all processes and network namespaces. Shows, at the end of each interval, the accept queue and its limit, the SYN

@@ -11,6 +11,7 @@ pub mod drop;
 pub mod events;
 pub mod info;
 pub mod life;
+pub mod limits;
 pub mod listeners;
 pub mod man;
 pub mod probe;

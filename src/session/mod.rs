@@ -40,7 +40,7 @@ use self::signals::Signals;
 use self::trace::Trace;
 use crate::anonymize::{self, Anonymizer, Key};
 use crate::config::{Config, Fields, Transport, Usage};
-use crate::events::EventType;
+use crate::events::{EventType, ca_mainline};
 use crate::events::fields::{FieldGroups, RecordLayout};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::live::{possible_cpus, whole_size};
@@ -258,6 +258,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
+        limits: aggregate.is_some_and(AggregateType::reads_limits),
         unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
         inferred: config.kernel_options.inferred,
@@ -279,6 +280,7 @@ pub fn features(kernel: &Kernel) -> KernelFeatures {
         missing_hooks: missing_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
+        mainline_bbr: kernel.ca_layouts().agrees("bbr", ca_mainline::locate),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),
     }
 }

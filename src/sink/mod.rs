@@ -9,6 +9,7 @@ mod out;
 pub mod parquet;
 pub mod perfetto;
 mod plan;
+mod shares;
 mod summary;
 pub mod template;
 pub mod text;

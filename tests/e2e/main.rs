@@ -51,6 +51,7 @@ mod life;
 mod life_ends;
 mod life_open;
 mod life_samples;
+mod limit_causes;
 mod limits;
 mod listeners;
 mod loads;

@@ -15,6 +15,10 @@ pub enum Order {
     ListenShared {
         addr: SocketAddr,
     },
+    /// SO_RCVBUF of the connections that are accepted from now on.
+    NarrowListener {
+        bytes: usize,
+    },
     /// Closes the listener.
     Unlisten,
     /// Sets SO_MARK and SO_BINDTODEVICE of the listener.
@@ -153,12 +157,13 @@ pub enum SocketOption {
     Linger2(i32),
     /// TCP_REPAIR: connecting and closing send nothing.
     Repair(bool),
-    /// SO_SNDBUF.
-    SendBuffer(usize),
-    /// SO_MAX_PACING_RATE, in bytes per second.
-    MaxPacingRate(i32),
     /// Reports into the error queue when data is acknowledged.
     AckTimestamps,
+    /// SO_SNDBUF and SO_RCVBUF.
+    SendBuffer(usize),
+    ReceiveBuffer(usize),
+    /// SO_MAX_PACING_RATE, in bytes per second.
+    MaxPacingRate(u64),
     /// fchown(), which changes whose socket it is.
     Owner(u32),
 }

@@ -70,6 +70,9 @@ impl Role {
                 socket.listen(128)?;
                 self.listener = Some(socket.into());
             }
+            Order::NarrowListener { bytes } => {
+                SockRef::from(self.listener()?).set_recv_buffer_size(bytes)?;
+            }
             Order::Unlisten => self.listener = None,
             Order::BindListener { mark, device } => {
                 let socket = SockRef::from(self.listener()?);
@@ -239,6 +242,7 @@ fn set(stream: &TcpStream, option: SocketOption) -> std::io::Result<()> {
         SocketOption::Linger2(seconds) => set_tcp(stream, libc::TCP_LINGER2, seconds),
         SocketOption::Repair(on) => set_tcp(stream, libc::TCP_REPAIR, on.into()),
         SocketOption::SendBuffer(bytes) => socket.set_send_buffer_size(bytes),
+        SocketOption::ReceiveBuffer(bytes) => socket.set_recv_buffer_size(bytes),
         SocketOption::MaxPacingRate(rate) => set_max_pacing_rate(stream, rate),
         SocketOption::AckTimestamps => set_ack_timestamps(stream),
         SocketOption::Owner(uid) => Ok(fchown(stream, Some(Uid::from_raw(uid)), None)?),
