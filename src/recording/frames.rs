@@ -13,7 +13,7 @@ use super::frame::{
 /// Bytes that are searched at a time.
 const WINDOW: usize = 64 << 10;
 /// Most bytes of seeming frames that are checked in search of a real one.
-const MOST_CHECKED: u64 = 1 << 30;
+const MOST_CHECKED: u64 = 1 << 28;
 /// Most bytes of a payload other than records.
 const MOST_TEXT: u32 = 16 << 20;
 /// Most gaps that are kept one by one.

@@ -87,7 +87,9 @@ impl Summaries {
 
     /// Prints what is left.
     pub(super) fn print(&self, pipeline: &mut Pipeline<'_>) {
-        self.print_until(pipeline.clock.now_ns(), pipeline);
+        let now_ns = pipeline.clock.now_ns();
+        self.print_due(now_ns, pipeline);
+        self.print_until(now_ns, pipeline);
     }
 
     fn print_until(&self, end_ns: u64, pipeline: &mut Pipeline<'_>) {
