@@ -205,9 +205,9 @@ fn a_short_record_is_anonymized_in_its_own_places() {
     {
         let layout = RecordLayout::new(groups(names));
         let mut short = vec![0; layout.record_len().into()];
-        for at in 0..full.len() {
+        for (at, byte) in full.iter().enumerate() {
             if let Some(to) = layout.locate(at) {
-                short[to] = full[at];
+                short[to] = *byte;
             }
         }
         let len = layout.record_len().to_ne_bytes();

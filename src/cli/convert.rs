@@ -9,8 +9,8 @@ use super::template::LineTemplate;
 use super::{resolve, zone};
 use crate::anonymize;
 use crate::config::{
-    Actions, Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader,
-    TimeMode, Transport,
+    Actions, Config, Destination, EventFilters, Fields, Filters, KernelOptions, Limits, Output,
+    Reader, TimeMode, Transport,
 };
 use crate::predicate::Predicate;
 
@@ -37,6 +37,14 @@ impl TraceArgs {
             }
             (false, names) => Fields::Named(names),
         };
+        let prints = |of: &&Destination| of.format.reads.is_empty();
+        if let (None, Some(first)) = (destinations.iter().find(prints), destinations.first())
+            && fields != Fields::Standard
+            && recording.is_none()
+        {
+            let name = first.format.name;
+            bail!("--fields and --all-fields: -o {name} draws fields of its own; leave them out");
+        }
         if !self.output.quiet && !read.is_wanted() {
             resolve::note_unloaded(&self.filters.cc);
         }

@@ -161,9 +161,10 @@ pub fn tables_on_screen(config: &mut Config, rows: Option<usize>, clear: bool) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Args;
+    use clap::{Args, Parser};
 
     use super::*;
+    use crate::cli::Cli;
 
     fn parse(value: &[u8]) -> Result<OutputArg, Error> {
         let command = OutputArgs::augment_args(Command::new("test"));
@@ -181,6 +182,18 @@ mod tests {
         assert_eq!(parsed(b"csv=a=b"), ("csv", Some("a=b".into())));
         assert_eq!(parsed(b"text=\xff"), ("text", Some(OsStr::from_bytes(b"\xff").into())));
         assert!(parse(b"xml=a").is_err() && parse(b"=a").is_err() && parse(b"").is_err());
+    }
+
+    #[test]
+    fn fields_are_refused_where_no_output_prints_them() {
+        let check = |outputs: &[&str]| {
+            let args = [&["tcc-trace", "--fields", "snd_cwnd"], outputs].concat();
+            let config = Cli::try_parse_from(args).unwrap().trace.into_config();
+            config.map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["-o", "csv=a", "-o", "perfetto=b"]), Ok(()));
+        let refused = check(&["-o", "perfetto=a", "-o", "xplot=b"]).unwrap_err();
+        assert!(refused.contains("-o perfetto draws fields of its own"), "{refused}");
     }
 
     #[test]

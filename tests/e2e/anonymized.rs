@@ -24,7 +24,10 @@ fn run(lossy: &mut Lossy) {
     lossy.pair.settle();
 }
 
-fn addresses(trace: &Trace) -> BTreeMap<u64, (IpAddr, IpAddr, u64, u64)> {
+/// A connection's addresses and ports.
+type Ends = (IpAddr, IpAddr, u64, u64);
+
+fn addresses(trace: &Trace) -> BTreeMap<u64, Ends> {
     let mut ends = BTreeMap::new();
     for event in trace.of_type("probe") {
         let ip = |column: &str| text(event, column).parse().expect("an address");
@@ -107,7 +110,7 @@ fn addresses_and_names_are_replaced_and_nothing_else() {
     assert!(
         before.len() >= 6 && before.keys().eq(after.keys()) && before.keys().eq(with_ports.keys())
     );
-    let ends: Vec<(&(IpAddr, IpAddr, u64, u64), &(IpAddr, IpAddr, u64, u64))> =
+    let ends: Vec<(&Ends, &Ends)> =
         before.iter().map(|(cookie, ends)| (ends, &after[cookie])).collect();
     for (one, other) in &ends {
         assert_eq!((one.2, one.3), (other.2, other.3), "ports stay");

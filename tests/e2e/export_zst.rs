@@ -66,21 +66,18 @@ fn a_killed_trace_leaves_readable_lines() {
     let dir = TempDir::new();
     let path = dir.path().join("events.jsonl.zst");
     let server = Server::start("127.0.0.1:0", None);
-    let mut command = Launch::here().command(traffic_program());
     let to = server.addr.to_string();
-    command.args(["pingpong", "--to", &to, "--seconds", "300", "--interval", "1ms"]);
-    let steady = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
     let plain = dir.path().join("events.jsonl");
     let outputs = [format!("jsonl.zst={}", path.display()), format!("jsonl={}", plain.display())];
     let args = ["-P", &server.port_text(), "-o", &outputs[0], "-o", &outputs[1]];
     let mut tracer = Tracer::spawn(&Launch::here(), &args);
     tracer.wait_ready();
     let lines = || read(&path).0.len();
-    wait_until("lines", || lines() > 100);
-    steady.signal(Signal::STOP);
+    traffic(&["pingpong", "--to", &to, "--count", "300", "--interval", "1ms"]);
+    server.settle();
     // The other file has each event at once.
     let all = || std::fs::read_to_string(&plain).expect("the file").lines().count();
-    wait_until("all lines", || lines() == all());
+    wait_until("all lines", || all() > 100 && lines() == all());
     let all = all();
     tracer.signal(Signal::KILL);
     wait_until("its end", || tracer.ended());
@@ -92,7 +89,9 @@ fn a_killed_trace_leaves_readable_lines() {
     }
 
     // With traffic, all but the last second are there.
-    steady.signal(Signal::CONT);
+    let mut command = Launch::here().command(traffic_program());
+    command.args(["pingpong", "--to", &to, "--seconds", "300", "--interval", "1ms"]);
+    let _steady = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
     let mut tracer = Tracer::spawn(&Launch::here(), &args);
     tracer.wait_ready();
     wait_until("lines", || lines() > 1000);

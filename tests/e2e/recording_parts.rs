@@ -155,7 +155,7 @@ fn a_signal_seals_what_is_kept() {
     fixture.connect("b", FAMILIES[0]);
     let printed = tracer.stop();
     let path = sealed(&dir, "signal");
-    assert_eq!(files(&dir), [path.clone()]);
+    assert_eq!(files(&dir), std::slice::from_ref(&path));
     check_sealed(&path, &printed.events, last);
 }
 
@@ -194,7 +194,7 @@ fn the_end_seals_if_that_is_wanted() {
     fixture.settle();
     let printed = tracer.stop();
     let path = sealed(&dir, "exit");
-    let trace = replayed(&[path.clone()]);
+    let trace = replayed(std::slice::from_ref(&path));
     assert_eq!(trace.events, printed.events);
     assert_eq!(sums(&trace), sums(&printed));
     assert_eq!(files(&dir), [path]);
