@@ -140,9 +140,12 @@ fn wrap(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use anstyle::AnsiColor;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::table::summary::{Form, Share, view};
+    use crate::table::{Column, Moment, Origin, Set, Type, Unit};
 
     proptest! {
         #[test]
@@ -156,6 +159,63 @@ mod tests {
                 prop_assert!((exact - length as f64).abs() < 1.001, "{} {}", exact, length);
             }
         }
+    }
+
+    static COLUMNS: [Column; 4] = [
+        column("sport", Type::Unsigned, Unit::None),
+        column("idle_us", Type::Unsigned, Unit::Microseconds),
+        column("path_us", Type::Unsigned, Unit::Microseconds),
+        column("evidence", Type::Text, Unit::None),
+    ];
+
+    const fn column(name: &'static str, ty: Type, unit: Unit) -> Column {
+        let (set, origin) = (Set::Standard, Origin::Aggregate);
+        Column { name, ty, unit, set, doc: "", source: "", need: None, origin }
+    }
+
+    const fn share(column: &'static str, name: &'static str, letter: char) -> Share {
+        Share { column, name, letter, color: AnsiColor::Green }
+    }
+
+    static PARTS: [Share; 2] = [share("idle_us", "idle", '.'), share("path_us", "path", '=')];
+
+    fn written(color: bool) -> String {
+        let shares =
+            Shares { heading: vec![view("port", "sport", 0, 1)], parts: &PARTS, notes: "evidence" };
+        let shape = SummarySchema {
+            command: "demo",
+            key: COLUMNS[..1].iter().collect(),
+            columns: COLUMNS[1..].iter().collect(),
+            form: Form::Shares(shares.clone()),
+        };
+        let line = |port, idle, path, notes| Line {
+            key: Some(vec![Value::U64(port)]),
+            values: vec![Value::U64(idle), Value::U64(path), notes],
+            buckets: Vec::new(),
+        };
+        let notes = Value::Str("path: a queue \x1b[2J of 1.5 ms. idle: 2 pauses");
+        let lines =
+            vec![line(80, 10, 30, notes), line(81, 0, 0, Value::Null), line(82, 1, 1, notes)];
+        let (time, interval_ns, title) = (Moment::Elapsed(0), 1, String::new());
+        let summary = Summary { shape: &shape, time, interval_ns, title, lines };
+        let style = TextStyle { header: true, color, rows: 2 };
+        let mut out = Vec::new();
+        write(&summary, &shares, style, &mut TimeFormat::default(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_row_is_a_heading_a_bar_and_sentences() {
+        let text = "\
+port 80
+  ..........==============================  path 75 %  idle 25 %
+  path: a queue \\x1b[2J of 1.5 ms
+  idle: 2 pauses
+port 81
+  \n";
+        assert_eq!(written(false), text);
+        let colored = written(true);
+        assert!(colored.contains("\x1b[42m..........\x1b[0m"), "{colored:?}");
     }
 
     #[test]

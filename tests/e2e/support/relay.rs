@@ -171,7 +171,8 @@ fn write(mut to: &File, from: &Receiver<(Instant, Vec<u8>)>, control: &Control) 
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        while let Some((_, packet)) = waiting.pop_front_if(|(due, _)| *due <= Instant::now()) {
+        while waiting.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+            let Some((_, packet)) = waiting.pop_front() else { break };
             // A device that is gone takes nothing.
             if to.write_all(&packet).is_err() {
                 return;
