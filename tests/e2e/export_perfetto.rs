@@ -196,9 +196,15 @@ fn mark_name(event: &Value) -> Option<String> {
 
 fn check_marks(parsed: &Parsed, trace: &Trace) {
     let mut expected: Vec<(u64, String, String)> = Vec::new();
+    // A process is named after the first event of its connection; the ends of a dropped packet, for one, may be swapped.
+    let mut first_ends: BTreeMap<u64, String> = BTreeMap::new();
     for event in &trace.events {
+        let named = match event["cookie"].as_u64() {
+            Some(cookie) => first_ends.entry(cookie).or_insert_with(|| ends(event)).clone(),
+            None => ends(event),
+        };
         if let Some(name) = mark_name(event) {
-            expected.push((u64_of(event, "mono_ns"), ends(event), name));
+            expected.push((u64_of(event, "mono_ns"), named, name));
         }
     }
     let found = parsed.of_phase("i").map(|mark| {
