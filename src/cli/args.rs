@@ -135,8 +135,9 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Output format (text, jsonl, csv, …), or FORMAT=PATH; repeatable.
+    /// Output format (text, jsonl, csv, …), or FORMAT=PATH.
     ///
+    /// Repeatable, for several outputs at once.
     /// Text by default, and nothing with -w alone.
     /// With a path, the output goes to that file. At most one output goes to standard output. An existing file is overwritten; a
     /// new one can be read by its owner only. If a file cannot be written, that output ends and the others continue; if

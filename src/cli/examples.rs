@@ -204,6 +204,12 @@ System
         "\
 $ tcc-trace info run.tcc",
     ),
+    (
+        "snap",
+        "\
+$ sudo tcc-trace record -w net.tcc --flight 1min &
+$ sudo tcc-trace snap $(pidof tcc-trace)",
+    ),
     ("schema", "$ tcc-trace schema probe | jq '.oneOf[0].properties.srtt_us'"),
     ("completions", "$ tcc-trace completions bash > /etc/bash_completion.d/tcc-trace"),
     ("man", "$ tcc-trace man | man -l -"),

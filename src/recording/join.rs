@@ -9,8 +9,13 @@ use super::header::{AccountingFrame, End};
 
 /// Writes the file of all parts, which must be given in their order, and returns the number of its records.
 pub fn join<B: Bytes>(parts: impl IntoIterator<Item = B>, to: impl Write) -> io::Result<u64> {
-    let mut joined =
-        Joined { to, packer: Packer::new()?, number: 0, frame: Vec::new(), before: Sums::default() };
+    let mut joined = Joined {
+        to,
+        packer: Packer::new()?,
+        number: 0,
+        frame: Vec::new(),
+        before: Sums::default(),
+    };
     joined.to.write_all(&preamble())?;
     let mut last_ns = 0;
     for part in parts {
@@ -60,7 +65,8 @@ impl<W: Write> Joined<W> {
         for (name, count) in end.written {
             *self.before.written.entry(name).or_default() += count;
         }
-        self.before.counters = counters.unwrap_or_else(|| std::mem::take(&mut self.before.counters));
+        self.before.counters =
+            counters.unwrap_or_else(|| std::mem::take(&mut self.before.counters));
         Ok(end.mono_ns)
     }
 
