@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
-use libbpf_rs::btf::{Btf, BtfKind, BtfType};
+use libbpf_rs::btf::types::{Array, Composite, Int, IntEncoding, MemberAttr};
+use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize};
 use object::build::elf::{Builder, SectionData};
 use object::elf;
 
@@ -44,7 +45,8 @@ fn main() {
         .build()
         .and_then(|()| drop_labels(&object))
         .and_then(|()| skeleton.generate(out.join("tcc_trace.skel.rs")))
-        .and_then(|()| list_core_types(&object, &out.join("core_types.rs")));
+        .and_then(|()| list_core_types(&object, &out.join("core_types.rs")))
+        .and_then(|()| list_records(&object, &out.join("records.rs")));
     if let Err(error) = built {
         // clang's messages go to stderr, which cargo shows if a build script fails.
         eprintln!("{error:#}");
@@ -85,6 +87,61 @@ fn list_core_types(object: &Path, out: &Path) -> Result<()> {
         "/// Kernel types that CO-RE relocations may use.\npub const CORE_TYPES: &[&str] = &{names:?};\n"
     );
     fs::write(out, text).with_context(|| format!("{}", out.display()))
+}
+
+/// Lists the members of all records, for src/recording/schema.rs: name, offset, width, how many, and whether they are signed.
+fn list_records(object: &Path, out: &Path) -> Result<()> {
+    let btf = Btf::from_path(object)?;
+    let records: Composite<'_> = btf.type_by_name("tcc_record").context("no union tcc_record")?;
+    let mut text = String::from(
+        "/// Every record, with its size and its members.\npub const RECORDS: &[Record] = &[\n",
+    );
+    for record in records.iter() {
+        let of = btf.type_by_id::<BtfType<'_>>(record.ty).context("no type of a record")?;
+        // Enums are there to be in the object.
+        let Ok(of) = Composite::try_from(of.skip_mods_and_typedefs()) else { continue };
+        let mut members = Vec::new();
+        list_members(&btf, &of, "", 0, &mut members)?;
+        let name = record.name.and_then(|name| name.to_str()).context("a record has no name")?;
+        text += &format!("    Record {{ name: {name:?}, size: {}, members: &[\n", of.size());
+        members.iter().for_each(|member| text += &format!("        {member},\n"));
+        text += "    ] },\n";
+    }
+    fs::write(out, text + "];\n").with_context(|| format!("{}", out.display()))
+}
+
+/// Those of nested structs have a path as their name.
+fn list_members(
+    btf: &Btf<'_>,
+    of: &Composite<'_>,
+    path: &str,
+    base: u32,
+    members: &mut Vec<String>,
+) -> Result<()> {
+    for member in of.iter() {
+        let name = member.name.and_then(|name| name.to_str()).context("a member has no name")?;
+        let path = format!("{path}{name}");
+        let MemberAttr::Normal { offset } = member.attr else { bail!("{path} is a bit-field") };
+        let offset = base + offset / 8;
+        let is = btf.type_by_id::<BtfType<'_>>(member.ty).context("no type of a member")?;
+        let is = is.skip_mods_and_typedefs();
+        if let Ok(inner) = Composite::try_from(is) {
+            // What a record begins with has the same names in all of them.
+            let first = inner.iter().next().and_then(|first| first.name);
+            let begins = first.is_some_and(|first| first == "head" || first == "event");
+            let inside = if begins { String::new() } else { format!("{path}.") };
+            list_members(btf, &inner, &inside, offset, members)?;
+            continue;
+        }
+        let (count, element) = match Array::try_from(is) {
+            Ok(array) => (array.capacity(), array.contained_type().skip_mods_and_typedefs()),
+            Err(_) => (1, is),
+        };
+        let Ok(int) = Int::try_from(element) else { bail!("{path} is not an integer") };
+        let (width, signed) = (int.bits / 8, matches!(int.encoding, IntEncoding::Signed));
+        members.push(format!("({path:?}, {offset}, {width}, {count}, {signed})"));
+    }
+    Ok(())
 }
 
 /// The major version, from the first line of `clang --version`.

@@ -138,10 +138,10 @@ static_builds() {
 # is_static PROGRAM
 is_static() { ! readelf --program-headers "$1" | grep -q INTERP; }
 
-# build_static: build a static release program; prints its path.
+# build_static [FEATURES]: build a static release program; prints its path.
 build_static() {
   static_builds
-  cargo build --release --locked --features static --bin tcc-trace >&2 || return 1
+  cargo build --release --locked --features "static${1:+,$1}" --bin tcc-trace >&2 || return 1
   echo "${CARGO_TARGET_DIR:-target}/$CARGO_BUILD_TARGET/release/tcc-trace"
 }
 

@@ -1,6 +1,6 @@
 //! Accounting: the number of events by outcome.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::actions::{ActionCounts, AggregateCounts, CountCounts, Counts, total};
 
@@ -20,11 +20,28 @@ macro_rules! documented {
     };
 }
 
+/// Combines all counters of two of them; the compiler wants each named.
+macro_rules! combined {
+    ($name:ident: $($field:ident),+) => {
+        impl $name {
+            /// Each counter as that function of both.
+            #[must_use]
+            pub fn combine(&self, other: &Self, by: fn(u64, u64) -> u64) -> Self {
+                $name { $($field: by(self.$field, other.$field)),+ }
+            }
+        }
+    };
+}
+
 mod actions;
+
+combined!(Evicted: conns, listeners, accepting, zero_windows, spurious_states, ca_state_times, synacks, queued_packets, processes,
+    closed_conns, listen_states, limits_conns);
 
 documented! {
 /// Entries evicted from full maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Evicted {
     /// Connections: owner, limits, times.
     pub conns: u64,
@@ -48,6 +65,8 @@ pub struct Evicted {
     pub closed_conns: u64,
     /// Listening sockets and their drop counters, for `listen_drop`.
     pub listen_states: u64,
+    /// Connections and the causes of their time, for `limits`.
+    pub limits_conns: u64,
 }
 }
 
@@ -56,6 +75,11 @@ impl Evicted {
     #[must_use]
     pub fn owners(&self) -> bool {
         self.conns + self.listeners + self.processes > 0
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Evicted) {
+        *self = self.combine(other, u64::saturating_add);
     }
 
     fn line(&self) -> Option<String> {
@@ -71,6 +95,7 @@ impl Evicted {
             (self.processes, "command processes"),
             (self.closed_conns, "closed connections"),
             (self.listen_states, "listener drop counters"),
+            (self.limits_conns, "accounts of limits"),
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();

@@ -1,5 +1,6 @@
 //! The validated options: all that the rest of the program sees of the command line.
 
+mod recording;
 pub mod summary;
 pub mod zone;
 
@@ -9,8 +10,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::recording::{Flight, Keep, Parts, Read, Recording};
 use self::summary::SummaryOptions;
 use self::zone::Net;
+use crate::anonymize;
 use crate::events::View;
 use crate::predicate::Predicate;
 use crate::sink::template::Piece;
@@ -87,6 +90,32 @@ impl Filters {
     #[must_use]
     pub fn by_owner(&self) -> bool {
         !self.pid.is_empty() || !self.comm.is_empty()
+    }
+
+    /// The options that are given.
+    #[must_use]
+    pub fn any(&self) -> Vec<&'static str> {
+        let given = [
+            ("--port", !self.port.is_empty()),
+            ("--lport", !self.lport.is_empty()),
+            ("--rport", !self.rport.is_empty()),
+            ("--addr", !self.addr.is_empty()),
+            ("--laddr", !self.laddr.is_empty()),
+            ("--raddr", !self.raddr.is_empty()),
+            ("--ipv4", self.ipv4_only),
+            ("--ipv6", self.ipv6_only),
+            ("--pid", !self.pid.is_empty()),
+            ("--uid", !self.uid.is_empty()),
+            ("--comm", !self.comm.is_empty()),
+            ("--cgroup", !self.cgroup.is_empty()),
+            ("--netns", !self.netns.is_empty()),
+            ("--iface", !self.ifindex.is_empty()),
+            ("--mark", !self.mark.is_empty()),
+            ("--cc", !self.cc.is_empty()),
+            ("--cookie", !self.cookie.is_empty()),
+            ("--follow", self.follow.is_some()),
+        ];
+        given.into_iter().filter_map(|(option, given)| given.then_some(option)).collect()
     }
 
     /// Whether any address has a zone.
@@ -239,8 +268,9 @@ impl Destination {
 /// What is printed, and where.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// At least one.
+    /// At least one, unless events are only recorded.
     pub destinations: Vec<Destination>,
+    pub recording: Option<Recording>,
     /// A failure of any of them ends the trace.
     pub strict: bool,
     pub fields: Fields,
@@ -257,11 +287,20 @@ pub struct Output {
     pub stack: bool,
 }
 
+impl Output {
+    /// --trigger
+    #[must_use]
+    pub fn trigger(&self) -> Option<&Predicate> {
+        self.recording.as_ref()?.parts.as_ref()?.flight.as_ref()?.trigger.as_ref()
+    }
+}
+
 /// Text on standard output.
 impl Default for Output {
     fn default() -> Self {
         Output {
             destinations: vec![Destination::new(&text::FORMAT, None)],
+            recording: None,
             strict: false,
             fields: Fields::default(),
             template: None,
@@ -300,7 +339,10 @@ pub struct Config {
     /// The condition that events must match.
     pub predicate: Option<Predicate>,
     pub output: Output,
+    pub read: Read,
     pub kernel_options: KernelOptions,
+    /// What identifies hosts and people is not printed.
+    pub anonymize: Option<anonymize::Options>,
     /// Trace only the connections of this command.
     pub command: Vec<OsString>,
     pub actions: Actions,

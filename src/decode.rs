@@ -1,6 +1,7 @@
 //! From the kernel's bytes to a typed event: the border. Nothing above it sees a record or a generated type.
 
 use std::cell::OnceCell;
+use std::mem::offset_of;
 
 use crate::events::ca;
 use crate::events::value::value;
@@ -21,6 +22,8 @@ pub enum Malformed {
 pub struct Event<'c> {
     event_type: &'static EventType,
     record: &'c [u8],
+    /// As the source has it.
+    raw: &'c [u8],
     /// Zeros follow the standard fields of `probe` if others are asked for.
     padded: OnceCell<Vec<u8>>,
     time: Moment,
@@ -46,7 +49,21 @@ impl<'c> Event<'c> {
             return Err(Malformed::Length);
         }
         let time = moment(head.mono_ns);
-        Ok(Event { event_type, record, padded: OnceCell::new(), time, types })
+        Ok(Event { event_type, record, raw: record, padded: OnceCell::new(), time, types })
+    }
+
+    /// The same of a record that was expanded from these bytes.
+    #[must_use]
+    pub fn of_raw(self, raw: &'c [u8]) -> Self {
+        let len = raw.get(offset_of!(Head, len)..).and_then(|bytes| bytes.first_chunk());
+        let len = len.map_or(0, |len| usize::from(u16::from_ne_bytes(*len)));
+        Event { raw: raw.get(..len).unwrap_or(raw), ..self }
+    }
+
+    /// The record as the source has it: of `probe`, with the field groups that were requested.
+    #[must_use]
+    pub fn raw(&self) -> &'c [u8] {
+        self.raw
     }
 
     /// What it is.
@@ -91,9 +108,16 @@ impl<'c> Event<'c> {
     #[must_use]
     pub fn selected(&self, selected: Option<&Selected>) -> Value<'_> {
         match selected {
-            Some(Selected { column, present: true, .. }) => self.value(column),
+            Some(Selected { column, present: true, index }) if self.has(*index) => {
+                self.value(column)
+            }
             _ => Value::Null,
         }
+    }
+
+    /// Whether the records have what that column of its event type is read from.
+    fn has(&self, index: usize) -> bool {
+        !self.types.absent.contains(&(self.event_type.number, index))
     }
 
     /// The value of its column of that name.

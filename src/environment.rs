@@ -11,6 +11,7 @@ use crate::table::Member;
 
 /// A live source's environment is asked of the running kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Environment {
     /// Host name.
     pub host: String,
@@ -26,6 +27,7 @@ pub struct Environment {
 
 /// The clocks at the start of the trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClockReading {
     /// CLOCK_MONOTONIC of the host, which the records use.
     pub start_ns: u64,

@@ -9,12 +9,13 @@
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, predicate, sink, config, pipeline, loader,
+//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, recording, anonymize, predicate, sink, config, pipeline, loader,
 //! summary, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
 pub mod accounting;
+pub mod anonymize;
 pub mod btf;
 pub mod check;
 pub mod cli;
@@ -29,6 +30,7 @@ pub mod loader;
 pub mod pipeline;
 pub mod predicate;
 pub mod privilege;
+pub mod recording;
 pub mod session;
 pub mod sink;
 pub mod skel;

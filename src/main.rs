@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
-use tcc_trace::cli::{Cli, Command, TraceArgs, errors, help, missing_command, refused};
+use tcc_trace::cli::{
+    Cli, Command, TraceArgs, command_first, errors, help, missing_command, refused,
+};
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, Usage};
 use tcc_trace::loader::files;
@@ -18,7 +20,7 @@ use tcc_trace::stdio;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let args = command_first(std::env::args_os().collect());
     let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
     let parse = |command: clap::Command| {
         let matches = command.try_get_matches_from(&args)?;
@@ -49,6 +51,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let config = args.into_config().map_err(usage);
             config.and_then(|c| cmd::events::run(c, &event_types, stack))
         }
+        Some(Command::Record(args)) => {
+            let (names, profile) = (args.event_types.clone(), args.profile);
+            let config = args.into_config().map_err(usage);
+            config.and_then(|c| cmd::record::run(&c, &names, profile.event_types()))
+        }
+        Some(Command::Snap { pid }) => cmd::snap::run(pid),
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)
         }
@@ -65,6 +73,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Listeners(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::listeners::run(&c))
         }
+        Some(Command::Limits(args)) => {
+            args.into_config().map_err(usage).and_then(|c| cmd::limits::run(&c))
+        }
         Some(Command::States(args)) => config(*args).and_then(|c| cmd::states::run(&c)),
         Some(Command::Connect(args)) => {
             config(args.trace).and_then(|c| cmd::connect::run(c, args.failed))
@@ -79,6 +90,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Some(Command::Drop(args)) => config(args.trace).and_then(|c| cmd::drop::run(c, args.stack)),
         Some(Command::Queue(args)) => config(args.trace).and_then(|c| cmd::queue::run(c, args.min)),
+        Some(Command::Info(args)) => cmd::info::run(&args),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

@@ -60,7 +60,41 @@ impl Symbols {
         // Stored ones may not be sorted.
         let offset = address.checked_sub(start)?;
         let name = self.names.get(at as usize..)?.lines().next()?;
-        (offset < FAR).then_some((name, offset))
+        // An empty name ends the function before it.
+        (offset < FAR && !name.is_empty()).then_some((name, offset))
+    }
+
+    /// The function that contains the address, and where the next one starts, which has an empty name here: enough to find the
+    /// address again with [`Symbols::add`].
+    #[must_use]
+    pub fn around(&self, address: u64) -> Vec<(u64, String)> {
+        let Some((name, offset)) = self.find(address) else {
+            return vec![(address, String::new())];
+        };
+        let start = address - offset;
+        let after = self.starts.partition_point(|(known, _)| *known <= address);
+        let end = self.starts.get(after).map_or(u64::MAX, |(next, _)| *next);
+        vec![(start, name.to_owned()), (end.min(start.saturating_add(FAR)), String::new())]
+    }
+
+    /// Adds functions by address. A name counts more than an empty one at the same address.
+    pub fn add(&mut self, functions: Vec<(u64, String)>) {
+        for (address, name) in functions {
+            let Ok(at) = u32::try_from(self.names.len()) else { return };
+            match self.starts.binary_search_by_key(&address, |(known, _)| *known) {
+                Ok(_) if name.is_empty() => continue,
+                Ok(place) => self.starts[place].1 = at,
+                Err(place) => self.starts.insert(place, (address, at)),
+            }
+            self.names.push_str(name.lines().next().unwrap_or_default());
+            self.names.push('\n');
+        }
+    }
+
+    /// Whether only names are shown.
+    #[must_use]
+    pub fn shows_names_only(&self) -> bool {
+        self.names_only
     }
 
     /// For users who may not see kernel addresses: an address without a name is not shown.
@@ -112,6 +146,18 @@ mod tests {
         let names = symbols.names_only();
         assert_eq!(names.shown(0xffff_ffff_8100_0234).as_deref(), Some("tcp_drop+0x34"));
         assert_eq!(names.shown(0xffff_ffff_9000_0000), None);
+    }
+
+    #[test]
+    fn those_around_an_address_name_it_as_all_do() {
+        let all = Symbols::parse(TEXT);
+        let addresses = [0xffff_ffff_8100_0234, 0xffff_ffff_8100_01ff, 0xffff_ffff_9000_0000];
+        let mut some = Symbols::default();
+        addresses.iter().rev().for_each(|address| some.add(all.around(*address)));
+        addresses.iter().for_each(|address| assert_eq!(some.shown(*address), all.shown(*address)));
+        // What is not known is not the function before it.
+        let end = 0xffff_ffff_8100_0200 + FAR;
+        assert_eq!(some.find(end), None);
     }
 
     #[test]

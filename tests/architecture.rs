@@ -26,6 +26,8 @@ const ORDER: &[&str] = &[
     "environment",
     "kernel",
     "decode",
+    "recording",
+    "anonymize",
     "predicate",
     "sink",
     "config",
@@ -115,9 +117,10 @@ fn every_format_is_one_file_and_one_line() {
     let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
     assert!(names.len() > 2 && names.contains(&"jsonl"), "{names:?}");
     for (i, format) in FORMATS.iter().enumerate() {
+        let module_name = format.name.replace('.', "_");
         assert!(!names[..i].contains(&format.name) && !format.doc.is_empty(), "{}", format.name);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(root.join(format!("src/sink/{}.rs", format.name)).exists(), "{}", format.name);
+        assert!(root.join(format!("src/sink/{module_name}.rs")).exists(), "{}", format.name);
         let file = format!("-o=jsonl=other.jsonl -o={}={}.out", format.name, format.name);
         let args = ["tcc-trace", "probe"].into_iter().chain(file.split(' '));
         assert!(Cli::try_parse_from(args).is_ok(), "-o {}", format.name);
@@ -125,7 +128,7 @@ fn every_format_is_one_file_and_one_line() {
         for path in files("src", "rs").iter().filter(|_| !format.is_text) {
             let text = fs::read_to_string(path).unwrap();
             let program = text.split("\n#[cfg(test)]").next().unwrap_or_default();
-            let named = program.contains(&format!("{}::", format.name));
+            let named = program.contains(&format!("{module_name}::"));
             let elsewhere = module(path) != "sink" && !path.ends_with("tests.rs");
             assert!(!named || !elsewhere, "{} names {}", path.display(), format.name);
         }

@@ -27,6 +27,7 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef _Bool bool;
+typedef __SIZE_TYPE__ size_t;
 enum { false = 0, true = 1 };
 
 /* uapi values that the BPF helpers' declarations need */
@@ -166,6 +167,7 @@ typedef enum {
 
 struct socket {
 	socket_state state;
+	unsigned long flags;
 	struct sock *sk;
 	struct file *file;
 };
@@ -191,6 +193,8 @@ struct sock {
 	struct socket *sk_socket;
 	unsigned long sk_pacing_rate;
 	unsigned long sk_max_pacing_rate;
+	u32 sk_pacing_status;
+	unsigned long sk_tsq_flags;
 	u32 sk_priority;
 	u32 sk_mark;
 	kuid_t sk_uid;
@@ -294,6 +298,10 @@ struct rb_root {
 	struct rb_node *rb_node;
 };
 
+struct tcp_rack {
+	u32 rtt_us;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 max_window;
@@ -343,6 +351,7 @@ struct tcp_sock {
 	u64 tcp_clock_cache;
 	u64 tcp_wstamp_ns;
 	struct list_head tsorted_sent_queue;
+	struct tcp_rack rack;
 	u32 retrans_stamp;
 	u8 fastopen_connect : 1;
 	/* since 5.6, with CONFIG_MPTCP */
@@ -446,6 +455,14 @@ struct sk_buff {
 	__u32 mark;
 	int skb_iif;
 	char cb[48];
+};
+
+struct iov_iter {
+	size_t count;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
 };
 
 struct sock_extended_err {

@@ -1,10 +1,11 @@
 //! Counters of one event type for each action that it has. All events that were seen are in each of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 documented! {
 /// Counters of the events that were to be printed. `seen` is counted apart from the others, so that the sum is a check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Events at the hook: the sum of `emitted`, `filtered`, `sampled_out`, `rate_limited`, `lost` and `malformed`.
     pub seen: u64,
@@ -31,6 +32,9 @@ pub struct Counts {
     pub where_user: u64,
 }
 }
+
+combined!(Counts: seen, emitted, filtered, sampled_out, rate_limited, lost, malformed, recursion_misses, lost_undecided,
+    where_kernel, where_user);
 
 documented! {
 /// Counters of the events that a summary is made from.
@@ -153,17 +157,7 @@ impl ActionCounts for Counts {
     }
 
     fn add(&mut self, other: &Self) {
-        self.where_kernel += other.where_kernel;
-        self.where_user += other.where_user;
-        self.seen += other.seen;
-        self.emitted += other.emitted;
-        self.filtered += other.filtered;
-        self.sampled_out += other.sampled_out;
-        self.rate_limited += other.rate_limited;
-        self.lost += other.lost;
-        self.malformed += other.malformed;
-        self.recursion_misses += other.recursion_misses;
-        self.lost_undecided += other.lost_undecided;
+        *self = self.combine(other, u64::saturating_add);
     }
 }
 

@@ -35,6 +35,7 @@ enum tcc_event_type {
 	TCC_EVENT_QUEUE,
 	TCC_EVENT_RCVBUF_GROW,
 	TCC_EVENT_LISTEN_DROP,
+	TCC_EVENT_SEND,
 	TCC_EVENT_MAX,
 };
 
@@ -107,6 +108,13 @@ struct tcc_tcp {
 	__u32 unused;
 };
 
+/* What shapes its output, in the events that a sender is explained by. */
+struct tcc_sender {
+	__u64 pacing_rate;
+	__u32 mss;
+	__s32 wmem_queued;
+};
+
 /* How every such event begins. */
 struct tcc_event {
 	struct tcc_head head;
@@ -117,6 +125,7 @@ struct tcc_event {
 /* sock:inet_sock_set_state */
 struct tcc_state {
 	struct tcc_event event;
+	struct tcc_sender sender;
 	__u64 old_state_ns; /* time in the old state; 0: not known */
 	__u8 old_state;
 	__u8 new_state;
@@ -135,6 +144,7 @@ enum tcc_retransmit_class {
 /* tcp:tcp_retransmit_skb */
 struct tcc_retransmit {
 	struct tcc_event event;
+	struct tcc_sender sender;
 	__u32 seq;
 	__u32 end_seq;
 	__u32 segs;
@@ -168,6 +178,7 @@ struct tcc_reset_received {
 /* tcp:tcp_cong_state_set, or what was seen of the socket without it */
 struct tcc_cong_state {
 	struct tcc_event event;
+	struct tcc_sender sender;
 	__u64 old_ca_state_ns; /* time in the old state; 0: not known */
 	__u32 prior_cwnd;
 	__u32 prior_ssthresh;
@@ -181,6 +192,15 @@ struct tcc_cong_state {
 struct tcc_error {
 	struct tcc_event event;
 	__u32 err; /* errno */
+	__u32 unused;
+};
+
+/* tcp:tcp_sendmsg_locked, where nothing is unsent */
+struct tcc_send {
+	struct tcc_event event;
+	struct tcc_sender sender;
+	__u64 msg_left;
+	__u32 size_goal;
 	__u32 unused;
 };
 
@@ -211,12 +231,14 @@ struct tcc_counters {
 TCC_NO_PADDING(struct tcc_head, len);
 TCC_NO_PADDING(struct tcc_owner, comm);
 TCC_NO_PADDING(struct tcc_tcp, unused);
+TCC_NO_PADDING(struct tcc_sender, wmem_queued);
 TCC_NO_PADDING(struct tcc_state, unused);
 TCC_NO_PADDING(struct tcc_retransmit, unused);
 TCC_NO_PADDING(struct tcc_synack_retransmit, unused);
 TCC_NO_PADDING(struct tcc_reset_sent, unused);
 TCC_NO_PADDING(struct tcc_cong_state, unused);
 TCC_NO_PADDING(struct tcc_error, unused);
+TCC_NO_PADDING(struct tcc_send, unused);
 _Static_assert(sizeof(struct tcc_head) == 56, "tcc_head has a hole");
 
 #endif

@@ -156,6 +156,37 @@ static __always_inline void load_chrono(struct tcc_probe_chrono *out, struct tcp
 	out->sndbuf_limited_us = jiffies_us(sndbuf);
 }
 
+/* tcp_chrono_set() sets chrono_start whenever chrono_type changes. */
+static __always_inline void load_chrono_now(struct tcc_probe_chrono_now *out, struct tcp_sock *tp, __u32 now)
+{
+	out->elapsed_us = jiffies_us(now - tp->chrono_start);
+	out->chrono_type = BPF_CORE_READ_BITFIELD(tp, chrono_type);
+	__builtin_memset(out->unused, 0, sizeof(out->unused));
+}
+
+static __always_inline void load_pacing(struct tcc_probe_pacing *out, struct sock *sk, struct tcp_sock *tp)
+{
+	out->tcp_wstamp_ns = tp->tcp_wstamp_ns;
+	out->tsq_flags = sk->sk_tsq_flags;
+	out->status = sk->sk_pacing_status;
+	__builtin_memset(out->unused, 0, sizeof(out->unused));
+}
+
+static __always_inline void load_rack(struct tcc_probe_rack *out, struct tcp_sock *tp)
+{
+	out->rtt_us = tp->rack.rtt_us;
+	out->unused = 0;
+}
+
+/* No process has the connection yet, or none any more, where there is no struct socket. */
+static __always_inline void load_nospace(struct tcc_probe_nospace *out, struct sock *sk, const bool typed)
+{
+	struct socket *socket = sk->sk_socket;
+
+	out->sock_nospace = socket ? !!(FOLLOW(typed, socket, flags) & SOCK_NOSPACE) : 255;
+	__builtin_memset(out->unused, 0, sizeof(out->unused));
+}
+
 static __always_inline void load_memory(struct tcc_probe_memory *out, struct sock *sk)
 {
 	out->wmem_queued = sk->sk_wmem_queued;
@@ -237,6 +268,10 @@ static __always_inline void load_fields(void *rec, struct sock *sk, struct tcp_s
 	LOAD_FIELDS(rec, window, tp);
 	LOAD_FIELDS(rec, last, tp, now);
 	LOAD_FIELDS(rec, chrono, tp, now);
+	LOAD_FIELDS(rec, chrono_now, tp, now);
+	LOAD_FIELDS(rec, pacing, sk, tp);
+	LOAD_FIELDS(rec, rack, tp);
+	LOAD_FIELDS(rec, nospace, sk, typed);
 	LOAD_FIELDS(rec, memory, sk);
 	LOAD_FIELDS(rec, options, sk, tp);
 	LOAD_FIELDS(rec, ca, tp, typed);

@@ -36,10 +36,13 @@
 #include "events/accept.bpf.h"
 #include "events/listen_drop.bpf.h"
 #include "conn_snapshot.bpf.h"
+#include "limits.bpf.h"
+#include "limits_snapshot.bpf.h"
 #include "events/drop.bpf.h"
 #include "events/zero_window.bpf.h"
 #include "events/spurious.bpf.h"
 #include "events/queue.bpf.h"
+#include "events/send.bpf.h"
 #include "marks.bpf.h"
 
 #define TRACKS(tracker) (cfg.trackers & TCC_TRACK_##tracker)
@@ -121,6 +124,8 @@
 static __always_inline void run_tcp_probe(struct tcc_cpu *cpu, void *ctx, struct sock *sk, struct sk_buff *skb,
 					  const bool typed, const bool fallback)
 {
+	if (TRACKS(LIMITS))
+		limits_event(sk, false, typed);
 	if (TRACKS(SAMPLES))
 		on_conn_sample(sk, typed);
 	if (REPORTS(PROBE))
@@ -154,6 +159,10 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 		owner_set_state(sk, unknown(oldstate), unknown(newstate));
 	if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(LIMITS)) {
+		on_limits_again(ctx, sk, unknown(oldstate), unknown(newstate), typed);
+		on_limits_state(sk, unknown(oldstate), unknown(newstate), typed);
+	}
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
 		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
@@ -191,7 +200,9 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		zero_window_over(ctx, sk, ZERO_PEER | ZERO_LOCAL, typed);
 	if (REPORTS(SPURIOUS))
 		on_spurious_destroy(ctx, sk, typed);
-	if (TRACKS(SNAPSHOTS))
+	if (TRACKS(LIMITS))
+		on_limits_end(ctx, sk, typed);
+	else if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_end(ctx, sk, typed);
 	else if (REPORTS(DESTROY))
 		on_destroy(ctx, sk, typed);
@@ -222,19 +233,28 @@ static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk,
 PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk))
 
 /* A process hands data to send over; since 6.16, before that see request_owner_scan(). */
-static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, const bool typed)
+static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal,
+						   const bool typed)
 {
 	if (TRACKS(OWNER))
 		on_use(sk, typed);
+	if (TRACKS(LIMITS))
+		on_limits_write(sk, typed);
+	if (REPORTS(SEND) && all_is_sent(sk, typed))
+		on_send(ctx, sk, msg, size_goal, typed);
 }
 
-PROGRAM(tcp_sendmsg_locked, (struct sock *sk), (ctx, sk))
+/* The packet, of which the verifier knows that it may be NULL, is not read. */
+PROGRAM(tcp_sendmsg_locked, (struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal),
+	(ctx, sk, msg, size_goal))
 
 static __always_inline void run_tcp_retransmit_skb(unsigned long long *args, const bool typed)
 {
 	struct sock *sk = (void *)args[0];
 	struct sk_buff *skb = (void *)args[1];
 
+	if (TRACKS(LIMITS))
+		on_limits_retransmit(sk, typed);
 	if (TRACKS(SYN_AGAIN))
 		on_syn_again(sk, typed);
 	if (REPORTS(RETRANSMIT))
@@ -280,6 +300,8 @@ PROGRAM_BARE(tcp_send_reset)
 
 static __always_inline void run_tcp_cong_state_set(void *ctx, struct sock *sk, __u8 ca_state, const bool typed)
 {
+	if (TRACKS(LIMITS))
+		on_limits_cong_state(sk, ca_state, typed);
 	if (REPORTS(CONG_STATE) && !cfg.inferred)
 		on_cong_state(ctx, sk, ca_state, typed);
 	if (REPORTS(SPURIOUS))
@@ -312,11 +334,19 @@ static __always_inline void run_kfree_skb(unsigned long long *args, const bool t
 
 PROGRAM_BARE(kfree_skb)
 
+/* A function, so that its stack is not the program's. */
+static __noinline int queue_begin(struct sk_buff *skb, const bool typed)
+{
+	return on_queue_begin(skb, typed);
+}
+
 /* TCP hands a packet to the device's queue. */
 static __always_inline void run_net_dev_queue(void *ctx, struct sk_buff *skb, const bool typed)
 {
+	if (TRACKS(LIMITS))
+		on_limits_queue(skb, typed);
 	if (REPORTS(QUEUE))
-		on_queue_begin(skb, typed);
+		queue_begin(skb, typed);
 }
 
 PROGRAM(net_dev_queue, (struct sk_buff *skb), (ctx, skb))

@@ -32,12 +32,18 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 #define SHUTDOWN_MASK 3
+#define SOCK_NOSPACE (1 << 2) /* of struct socket's flags */
 #define SO_EE_ORIGIN_ICMP 2
 #define SO_EE_ORIGIN_ICMP6 3
 
 /* of enum sock_flags */
 #define SOCK_DEAD (1 << 0) /* an orphan: no process has it */
 #define SOCK_DONE (1 << 1) /* the peer's FIN is there */
+
+/* of struct socket's flags: the process waits for room to write */
+#define SOCK_NOSPACE (1 << 2)
+/* of sk_tsq_flags: TSQ_THROTTLED, TSQ_QUEUED */
+#define TSQ_WAITS 3
 
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
@@ -53,6 +59,7 @@
 #define TCP_NEW_SYN_RECV 12
 
 #define TCP_CA_OPEN 0
+#define TCP_CA_DISORDER 1
 #define TCP_CA_CWR 2
 #define TCP_CA_RECOVERY 3
 #define TCP_CA_LOSS 4

@@ -144,6 +144,31 @@ struct tcc_probe_chrono {
 	__u64 sndbuf_limited_us;
 };
 
+/* The chronograph that runs now; what it adds is part of the times above. */
+struct tcc_probe_chrono_now {
+	__u64 elapsed_us;
+	__u8 chrono_type; /* 0: none runs */
+	__u8 unused[7];
+};
+
+/* What holds segments back on their way to the device. */
+struct tcc_probe_pacing {
+	__u64 tcp_wstamp_ns;
+	__u32 tsq_flags;
+	__u8 status;
+	__u8 unused[3];
+};
+
+struct tcc_probe_rack {
+	__u32 rtt_us;
+	__u32 unused;
+};
+
+struct tcc_probe_nospace {
+	__u8 sock_nospace; /* 255: there is no struct socket */
+	__u8 unused[7];
+};
+
 struct tcc_probe_memory {
 	__s32 wmem_queued;
 	__s32 wmem_alloc;
@@ -195,6 +220,10 @@ enum tcc_field_group {
 	TCC_FIELDS_window,
 	TCC_FIELDS_last,
 	TCC_FIELDS_chrono,
+	TCC_FIELDS_chrono_now,
+	TCC_FIELDS_pacing,
+	TCC_FIELDS_rack,
+	TCC_FIELDS_nospace,
 	TCC_FIELDS_memory,
 	TCC_FIELDS_options,
 	TCC_FIELDS_ca,
@@ -223,6 +252,10 @@ struct tcc_probe_full {
 	struct tcc_probe_window window;
 	struct tcc_probe_last last;
 	struct tcc_probe_chrono chrono;
+	struct tcc_probe_chrono_now chrono_now;
+	struct tcc_probe_pacing pacing;
+	struct tcc_probe_rack rack;
+	struct tcc_probe_nospace nospace;
 	struct tcc_probe_memory memory;
 	struct tcc_probe_options options;
 	struct tcc_probe_ca ca;
@@ -237,6 +270,8 @@ TCC_NO_PADDING(struct tcc_probe_loss, unused);
 TCC_NO_PADDING(struct tcc_probe_recovery, tlp_high_seq);
 TCC_NO_PADDING(struct tcc_probe_data, rcv_nxt);
 TCC_NO_PADDING(struct tcc_probe_window, max_window);
+TCC_NO_PADDING(struct tcc_probe_chrono_now, unused);
+TCC_NO_PADDING(struct tcc_probe_pacing, unused);
 TCC_NO_PADDING(struct tcc_probe_memory, unused);
 TCC_NO_PADDING(struct tcc_probe_options, unused);
 TCC_NO_PADDING(struct tcc_probe_full, ca_priv);

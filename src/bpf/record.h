@@ -9,6 +9,7 @@
 #include "lifecycle.h"
 #include "drop.h"
 #include "inferred.h"
+#include "limits.h"
 
 /* Every record type: makes them part of the object's BTF, and sizes the scratch space of the perf buffer path. */
 union tcc_record {
@@ -33,6 +34,8 @@ union tcc_record {
 	struct tcc_spurious spurious;
 	struct tcc_queue queue;
 	struct tcc_listen_drop listen_drop;
+	struct tcc_send send;
+	struct tcc_limits_snapshot limits_snapshot;
 	enum tcc_retransmit_class retransmit_class;
 	enum tcc_outcome outcome;
 	enum tcc_end end;

@@ -121,6 +121,7 @@ struct tcc_entry_counts {
 	struct tcc_entries queued_packets;
 	struct tcc_entries closed_conns;
 	struct tcc_entries listen_states;
+	struct tcc_entries limits_conns;
 };
 
 #endif

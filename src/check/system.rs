@@ -8,6 +8,7 @@ use crate::events::ca::Algorithm;
 use crate::kernel::{self, CaState, Kernel, Rights};
 use crate::loader;
 use crate::loader::live::possible_cpus;
+use crate::loader::plan::of_limits;
 use crate::privilege;
 use crate::skel::libbpf_version;
 use crate::symbols::Symbols;
@@ -116,6 +117,7 @@ pub(super) fn items(environment: &Environment<'_>) -> Vec<CheckItem> {
                 "found when a process connects or receives; a process that only sends is found within a second, by scanning open files (before Linux 6.16)",
             ),
         ),
+        item("limits", limits(environment, has_btf)),
         item("symbols", symbols(environment)),
         item(
             "io_uring accept",
@@ -140,6 +142,18 @@ pub(super) fn items(environment: &Environment<'_>) -> Vec<CheckItem> {
             },
         ),
     ]
+}
+
+/// What `limits` cannot distinguish.
+fn limits(environment: &Environment<'_>, has_btf: bool) -> Finding {
+    if !has_btf {
+        return Unknown(WITHOUT_BTF.into(), Some(FIX_BTF.into()));
+    }
+    let notes: Vec<String> = of_limits(&environment.features).collect();
+    if notes.is_empty() {
+        return Yes("every cause has its events".into());
+    }
+    No(notes.join("; "), None)
 }
 
 /// Where the function names in `location` and `stack` of `drop` come from.
@@ -193,7 +207,11 @@ fn binary() -> String {
     let (major, minor) = libbpf_version();
     let linked =
         if cfg!(target_feature = "crt-static") { "static binary" } else { "shared libraries" };
-    let features = [("static", cfg!(feature = "static")), ("vendored", cfg!(feature = "vendored"))];
+    let features = [
+        ("static", cfg!(feature = "static")),
+        ("vendored", cfg!(feature = "vendored")),
+        ("parquet", cfg!(feature = "parquet")),
+    ];
     let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let features = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
     format!("libbpf {major}.{minor}, {linked}; features: {features}")

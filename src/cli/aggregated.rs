@@ -15,7 +15,16 @@ pub(super) fn in_kernel(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let record = !events.is_empty();
+    let read = !trace.recordings.read.is_empty();
+    if read {
+        // What events do not have: the times in states that have not ended.
+        refuse(command, &[("-r", summary.aggregate.reads_state_times())])?;
+        if !events.is_empty() {
+            bail!("--events cannot be used with -r; print recorded events with `events -r FILE`");
+        }
+        return aggregated(trace, command, summary, events);
+    }
+    let record = !events.is_empty() || trace.recordings.write.is_some();
     if !record {
         refuse(command, &of_records(&trace))?;
     }
@@ -36,10 +45,13 @@ pub(super) fn aggregated(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let of_events =
-        [("--count", trace.limits.count.is_some()), ("--format", trace.output.format.is_some())];
+    let of_events = [
+        ("--count", trace.limits.count.is_some()),
+        ("--format", trace.output.format.is_some()),
+        ("--anonymize", trace.output.anonymize),
+    ];
     refuse(command, &of_events)?;
-    if events.is_empty() {
+    if events.is_empty() && trace.recordings.write.is_none() {
         refuse(command, &of_limits(&trace))?;
         refuse(command, &of_fields(&trace))?;
     }
@@ -52,8 +64,11 @@ pub(super) fn aggregated(
 pub(super) fn only_counted(trace: TraceArgs, stack: bool) -> Result<Config> {
     let of_events = [
         ("--stack", stack),
+        ("-w", trace.recordings.write.is_some()),
+        ("-r", !trace.recordings.read.is_empty()),
         ("--count", trace.limits.count.is_some()),
         ("--format", trace.output.format.is_some()),
+        ("--anonymize", trace.output.anonymize),
     ];
     let limits = of_limits(&trace);
     let fields = of_fields(&trace);

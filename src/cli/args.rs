@@ -24,6 +24,8 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
+    pub recordings: RecordingArgs,
+    #[command(flatten)]
     pub kernel_options: KernelArgs,
     /// Run this command, trace only its own and its children's connections, and exit with its status.
     #[arg(last = true, value_name = "CMD", help_heading = "Command to run")]
@@ -116,7 +118,7 @@ pub struct LimitArgs {
     /// Print one in N samples of each connection (`probe` only).
     #[arg(long, value_name = "N", value_parser = parse::positive::<u32>)]
     pub sample: Option<u32>,
-    /// Print at most one sample of each connection in this time: 10ms.
+    /// Sample each connection at most once in this time: 10ms.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub every: Option<Duration>,
     /// Print a sample only if snd_cwnd, snd_ssthresh or ca_state changed since the last one.
@@ -133,12 +135,14 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Output format, or FORMAT=PATH; repeatable.
+    /// Output format (text, jsonl, csv, …), or FORMAT=PATH.
     ///
+    /// Repeatable, for several outputs at once.
+    /// Text by default, and nothing with -w alone.
     /// With a path, the output goes to that file. At most one output goes to standard output. An existing file is overwritten; a
     /// new one can be read by its owner only. If a file cannot be written, that output ends and the others continue; if
     /// standard output or the only output cannot be written, the trace ends.
-    #[arg(short, long, value_name = "FORMAT", value_parser = OutputParser, default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", value_parser = OutputParser)]
     pub output: Vec<OutputArg>,
     /// End the trace with status 1 if any output cannot be written.
     #[arg(long)]
@@ -166,6 +170,19 @@ pub struct OutputArgs {
     /// Colour text output.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorArg::Auto)]
     pub color: ColorArg,
+    /// Replace addresses by others with the same structure, and remove names.
+    ///
+    /// Two addresses keep the prefix that they have in common, so networks and connections stay apart; special addresses such as
+    /// loopback stay. Names of processes and interfaces are empty, and the cgroup is null. Filters and --where use the original
+    /// values. The key is random, unless --anonymize-key names a file.
+    #[arg(long)]
+    pub anonymize: bool,
+    /// Use the key in this file, which is created if it does not exist: runs with the same key can be joined.
+    #[arg(long, value_name = "FILE", requires = "anonymize")]
+    pub anonymize_key: Option<PathBuf>,
+    /// Replace ports, too.
+    #[arg(long, requires = "anonymize")]
+    pub anonymize_ports: bool,
     /// Print event counters at this interval: 10s.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub stats: Option<Duration>,
@@ -175,6 +192,52 @@ pub struct OutputArgs {
     /// Show the programs in use and libbpf and verifier messages.
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Recordings")]
+pub struct RecordingArgs {
+    /// Record the events in this file, to be read with -r.
+    ///
+    /// It has the fields that are printed: all of them with --all-fields. Without -o, nothing is printed. The file can be read by
+    /// its owner only. If it cannot be written, the trace ends with status 1, and what was recorded can be read.
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Overwrite an existing file.
+    #[arg(long)]
+    pub force: bool,
+    /// Divide the recording into files of this size or time: 256MB, 10min.
+    ///
+    /// With -w NAME.tcc they are NAME-0001.tcc, NAME-0002.tcc and so on. Each can be read alone. Size and time are checked each second.
+    #[arg(long, value_name = "SIZE|TIME", value_parser = parse::rotate)]
+    pub rotate: Option<parse::Rotate>,
+    /// With --rotate: keep only this many of the newest files.
+    #[arg(long, value_name = "N", value_parser = parse::positive::<u32>)]
+    pub keep: Option<u32>,
+    /// Flight recorder: keep only this much of the newest time, until it is sealed.
+    ///
+    /// SIGUSR2 (`tcc-trace snap PID`), --trigger and --dump-on-exit each write what is kept into a file NAME-<UTC>-<reason>.tcc, beside
+    /// the path of -w. The rest is removed at the end.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub flight: Option<Duration>,
+    /// With --flight: seal when an event matches this expression, but not again within the time of --flight.
+    #[arg(long, value_name = "EXPR")]
+    pub trigger: Option<String>,
+    /// With --trigger: go on recording for this long before sealing.
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub after: Option<Duration>,
+    /// With --flight: seal at the end of the trace.
+    #[arg(long)]
+    pub dump_on_exit: bool,
+    /// Read events from this recording instead of tracing; repeatable.
+    ///
+    /// Needs no privileges. Several files are merged by time. Filters, --where, limits, fields and formats are as for live events;
+    /// --duration is that of the recording. A filter on a field that was not recorded is refused.
+    #[arg(short, long, value_name = "FILE")]
+    pub read: Vec<PathBuf>,
+    /// With -r: at the end of a file that is still being written, wait for more.
+    #[arg(long)]
+    pub tail: bool,
 }
 
 #[derive(Args, Debug)]

@@ -29,6 +29,12 @@ pub(super) fn of_records(trace: &TraceArgs) -> [(&'static str, bool); 2] {
     ]
 }
 
+/// Recordings, which have events.
+pub(super) fn of_recordings(trace: &TraceArgs) -> [(&'static str, bool); 2] {
+    let recordings = &trace.recordings;
+    [("-w", recordings.write.is_some()), ("-r", !recordings.read.is_empty())]
+}
+
 pub(super) fn refuse(command: &str, options: &[(&str, bool)]) -> Result<()> {
     match options.iter().find(|(_, given)| *given) {
         Some((option, _)) => {

@@ -7,9 +7,10 @@ use super::outputs::OutputArg;
 use super::parse::Follow;
 use super::template::LineTemplate;
 use super::{resolve, zone};
+use crate::anonymize;
 use crate::config::{
-    Actions, Config, EventFilters, Fields, Filters, KernelOptions, Limits, Output, Reader,
-    TimeMode, Transport,
+    Actions, Config, Destination, EventFilters, Fields, Filters, KernelOptions, Limits, Output,
+    Reader, TimeMode, Transport,
 };
 use crate::predicate::Predicate;
 
@@ -24,7 +25,8 @@ impl TraceArgs {
         if self.command.first().is_some_and(|program| program.is_empty()) {
             bail!("the command after `--` is empty; name a program");
         }
-        let destinations = self.output.destinations(events)?;
+        let destinations = self.destinations(events)?;
+        let (recording, read) = self.recordings()?;
         let template = self.output.format;
         let names = template.as_ref().map_or(self.output.fields, LineTemplate::names);
         let fields = match (self.output.all_fields, names) {
@@ -35,12 +37,20 @@ impl TraceArgs {
             }
             (false, names) => Fields::Named(names),
         };
-        if !self.output.quiet {
+        let prints = |of: &&Destination| of.format.reads.is_empty();
+        if let (None, Some(first)) = (destinations.iter().find(prints), destinations.first())
+            && fields != Fields::Standard
+            && recording.is_none()
+        {
+            let name = first.format.name;
+            bail!("--fields and --all-fields: -o {name} draws fields of its own; leave them out");
+        }
+        if !self.output.quiet && !read.is_wanted() {
             resolve::note_unloaded(&self.filters.cc);
         }
         let predicate = self.filters.predicate.as_deref().map(Predicate::parse).transpose()?;
         Ok(Config {
-            filters: self.filters.resolve()?,
+            filters: self.filters.resolve(read.is_wanted())?,
             limits: Limits {
                 duration: self.limits.duration,
                 count: self.limits.count,
@@ -54,6 +64,7 @@ impl TraceArgs {
             predicate,
             output: Output {
                 destinations,
+                recording,
                 strict: self.output.strict_output,
                 fields,
                 template: template.map(|template| template.0),
@@ -69,6 +80,7 @@ impl TraceArgs {
                 stats: self.output.stats,
                 stack: false,
             },
+            read,
             kernel_options: KernelOptions {
                 reader: match self.kernel_options.reader {
                     ReaderArg::Auto => None,
@@ -87,6 +99,10 @@ impl TraceArgs {
                 inferred: false,
                 nice: self.kernel_options.nice,
             },
+            anonymize: self.output.anonymize.then_some(anonymize::Options {
+                key: self.output.anonymize_key,
+                ports: self.output.anonymize_ports,
+            }),
             command: self.command,
             actions: Actions::default(),
             summary: None,
@@ -96,7 +112,8 @@ impl TraceArgs {
 }
 
 impl FilterArgs {
-    fn resolve(self) -> Result<Filters> {
+    /// Of recorded events, processes may be gone.
+    fn resolve(self, recorded: bool) -> Result<Filters> {
         let mut netns = Vec::new();
         for name in &self.netns {
             netns.push(resolve::netns(name)?);
@@ -120,7 +137,7 @@ impl FilterArgs {
             raddr: zone::nets("--raddr", self.raddr, &mut netns)?,
             ipv4_only: self.ipv4,
             ipv6_only: self.ipv6,
-            pid: resolve::pids(self.pid)?,
+            pid: if recorded { self.pid } else { resolve::pids(self.pid)? },
             uid: self.uid,
             comm: self.comm,
             cgroup,

@@ -48,6 +48,11 @@ $ sudo tcc-trace events cong_state,retransmit --format \\
 07:04:25.672598 cong_state 443 -          Open     17",
     ),
     (
+        "record",
+        "\
+$ sudo tcc-trace record -w run.tcc -P 443 -d 10s",
+    ),
+    (
         "states",
         "\
 $ sudo tcc-trace states -R 443 \\
@@ -156,6 +161,16 @@ time             dport dev  qdisc skb_len   qlen queue_us
 07:12:47.135882    443 eth0 tbf      1514      4     5818",
     ),
     (
+        "limits",
+        "\
+$ sudo tcc-trace limits --rport 7000 -i 5s
+17:53:59.218838 1 connection in 5.002 s: path 96 %, recovery 3 %, application 2 %, idle 0 %
+10.77.1.1:48760  10.77.2.1:7000  python3  pid 28954  cubic  acked_kB 18612
+  a======================================r  path 96 %  recovery 3 %  application 2 %
+  path: 48.4 Mbit/s acknowledged; RTT at least 44 ms, 44 ms above the smallest: a queue stands at
+  the bottleneck",
+    ),
+    (
         "top",
         "\
 $ sudo tcc-trace top --rows 2
@@ -183,6 +198,17 @@ System
   ok   binary               libbpf 1.7, static binary; features: static
   ok   privileges           sufficient to load and attach BPF programs
   ok   btf                  /sys/kernel/btf/vmlinux",
+    ),
+    (
+        "info",
+        "\
+$ tcc-trace info run.tcc",
+    ),
+    (
+        "snap",
+        "\
+$ sudo tcc-trace record -w net.tcc --flight 1min &
+$ sudo tcc-trace snap $(pidof tcc-trace)",
     ),
     ("schema", "$ tcc-trace schema probe | jq '.oneOf[0].properties.srtt_us'"),
     ("completions", "$ tcc-trace completions bash > /etc/bash_completion.d/tcc-trace"),

@@ -12,20 +12,19 @@ use super::{Cli, TraceArgs};
 
 /// Every command is in one group.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Sample & stream", &["probe", "events"]),
+    ("Sample & stream", &["probe", "events", "record", "snap"]),
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
-    ("Summaries", &["top", "listeners"]),
-    ("Tools", &["check", "schema", "completions", "man", "help"]),
+    ("Summaries", &["limits", "top", "listeners"]),
+    ("Tools", &["info", "check", "schema", "completions", "man", "help"]),
 ];
 
 /// The topic of the shared options.
 const OPTIONS: &str = "options";
 
 /// The shared options that `tcc-trace -h` shows.
-const SHORT: &[&str] =
-    &["port", "addr", "pid", "cc", "duration", "count", "every", "output", "fields", "all_fields"];
+const SHORT: &[&str] = &["port", "addr", "pid", "cc", "duration", "output", "fields", "all_fields"];
 
 pub const USAGE: &str = "tcc-trace [COMMAND] [OPTIONS] [-- CMD [ARG]...]";
 /// The line of a command's `-h` that stands for the shared options.
@@ -56,7 +55,9 @@ pub fn command(long: bool) -> Command {
         ))
         .mut_args(|arg| {
             let shown = SHORT.contains(&arg.get_id().as_str());
-            arg.hide_short_help(!shown)
+            // The list is long, and in the long help.
+            let hide_values = !long && arg.get_id() == "output";
+            arg.hide_short_help(!shown).hide_possible_values(hide_values)
         })
         .disable_version_flag(true)
         .arg(version())

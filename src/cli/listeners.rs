@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::aggregated::aggregated;
 use super::args::TraceArgs;
+use super::conflicts::{of_recordings, refuse};
 use super::outputs::tables_on_screen;
 use super::parse;
 use super::summary::{HEADING, SCREEN};
@@ -37,6 +38,7 @@ impl ListenersArgs {
             aggregate: &listeners::AGGREGATE,
             rows: RowOptions::Listeners(Listeners { rows }),
         };
+        refuse("listeners", &of_recordings(&self.trace))?;
         let mut config = aggregated(self.trace, "listeners", summarise, &[])?;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)

@@ -8,9 +8,12 @@ mod convert;
 pub mod errors;
 pub mod examples;
 pub mod help;
+mod limits;
 mod listeners;
 mod outputs;
 mod parse;
+mod parts;
+mod recordings;
 pub mod refused;
 mod resolve;
 mod summary;
@@ -27,7 +30,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
+pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
+pub use self::recordings::{RecordArgs, command_first};
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 use crate::config::Config;
 use crate::events::EVENT_TYPES;
@@ -62,6 +67,7 @@ impl Cli {
             Some(
                 Command::Check(_)
                     | Command::Schema(_)
+                    | Command::Info(_)
                     | Command::Completions { .. }
                     | Command::Man
                     | Command::Help { .. }
@@ -89,6 +95,21 @@ pub enum Command {
     ///
     /// Events of different types are merged in the order in which they happened; the field `cookie` identifies the connection.
     Events(Box<EventsArgs>),
+    /// Record events in a file, to be read with -r.
+    ///
+    /// Records all fields, unless --fields names some, of samples, losses, resets and changes of state; --profile full adds the
+    /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
+    /// that prints events reads it: `tcc-trace retrans -r FILE`.
+    Record(Box<RecordArgs>),
+    /// Seal what a flight recorder keeps (record --flight).
+    ///
+    /// Sends SIGUSR2 to a running tcc-trace with --flight, which then writes the newest time of its recording into a file of its own
+    /// and prints the file's name.
+    Snap {
+        /// Process ID of the flight recorder.
+        #[arg(value_name = "PID")]
+        pid: i32,
+    },
     /// Show retransmissions and why they were sent (tcpretrans).
     ///
     /// With --by, counts them in the kernel by class, SYN-ACKs included, and prints one row per key instead of events; with
@@ -119,6 +140,13 @@ pub enum Command {
     /// include connections that opened and closed within the interval. On a terminal, each table replaces the one before. The
     /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Top(Box<TopArgs>),
+    /// Show what limits each connection, and for how long.
+    ///
+    /// At each event of a connection, the kernel's own state shows what its sender waits for: the application, a buffer, a window,
+    /// pacing, a queue on this host, the path, a timer. Each interval shows how much of the time went to which cause; the causes add up to the time
+    /// observed. For the main causes, the numbers that show them follow. On a terminal, each summary replaces the one before. The
+    /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
+    Limits(Box<LimitsArgs>),
     /// Show listening sockets: accept queues, SYN queues, drops.
     ///
     /// Covers all processes and network namespaces. Shows, at the end of each interval, the accept queue and its limit, the SYN
@@ -155,6 +183,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of the output.
     Schema(SchemaArgs),
+    /// Show what is in recordings, and what is missing.
+    Info(InfoArgs),
     /// Print a shell completion script.
     Completions {
         /// Shell.
@@ -207,6 +237,24 @@ pub enum ReportFormat {
 pub struct SchemaArgs {
     /// Print only this record: an event type, a summary command, `stats` or `end`.
     pub event_type: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// Recordings.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = InfoFormat::Text)]
+    pub output: InfoFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InfoFormat {
+    /// Text, for people.
+    Text,
+    /// JSON objects: one for each file, event type, and part that is missing.
+    Jsonl,
 }
 
 fn event_types() -> String {

@@ -156,6 +156,13 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 
 /// `65536`, `512K`, `8M`, `1G`.
 pub fn size(text: &str) -> Result<u32, String> {
+    match bytes(text)? {
+        bytes if bytes <= 1 << 30 => Ok(bytes as u32),
+        _ => Err("must be at most 1G".into()),
+    }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" | "B" => 0,
@@ -167,10 +174,34 @@ pub fn size(text: &str) -> Result<u32, String> {
     let number: u64 = digits.parse().map_err(|_| "not a size; use 65536, 512K or 8M".to_owned())?;
     match number.checked_mul(1 << shift) {
         Some(0) => Err("must be greater than zero".into()),
-        Some(bytes) if bytes <= 1 << 30 => Ok(bytes as u32),
-        _ => Err("must be at most 1G".into()),
+        Some(bytes) => Ok(bytes),
+        None => Err("too large".into()),
     }
 }
+
+/// When a part of a recording ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotate {
+    Bytes(u64),
+    Age(Duration),
+}
+
+/// `256MB` or `10min`: units of size are in capitals, those of time are not.
+pub fn rotate(text: &str) -> Result<Rotate, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let is_time = unit.starts_with(|c: char| c.is_ascii_lowercase());
+    let age = || duration(text).map(Rotate::Age);
+    let parsed = if is_time { age() } else { bytes(text).map(Rotate::Bytes) };
+    match parsed {
+        Ok(Rotate::Bytes(bytes)) if bytes < LEAST_PART => Err("must be at least 1M".into()),
+        Ok(Rotate::Age(age)) if age < Duration::from_secs(1) => Err("must be at least 1s".into()),
+        Err(_) => Err("not a size or a time; use 256MB or 10min".into()),
+        parsed => parsed,
+    }
+}
+
+/// The header alone takes some kilobytes.
+const LEAST_PART: u64 = 1 << 20;
 
 /// Decimal, or hexadecimal after `0x`.
 pub fn number64(text: &str) -> Result<u64, String> {
@@ -217,6 +248,17 @@ mod tests {
         assert!(ports("70000").unwrap_err().contains("70000"));
         assert!(ports("90-80").unwrap_err().contains("80-90"));
         assert!(ports("").is_err() && ports("-").is_err() && ports("1-2-3").is_err());
+    }
+
+    #[test]
+    fn parts_have_a_size_or_an_age() {
+        assert_eq!(rotate("256MB"), Ok(Rotate::Bytes(256 << 20)));
+        assert_eq!(rotate("4G"), Ok(Rotate::Bytes(4 << 30)));
+        assert_eq!(rotate("10min"), Ok(Rotate::Age(Duration::from_secs(600))));
+        assert_eq!(rotate("10m"), Ok(Rotate::Age(Duration::from_secs(600))));
+        for wrong in ["", "10", "1K", "100ms", "0s", "10X", "99999999999G", "1.5MB"] {
+            assert!(rotate(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

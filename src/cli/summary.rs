@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::aggregated::{aggregated, in_kernel};
 use super::args::TraceArgs;
+use super::conflicts::{of_recordings, refuse};
 use super::outputs::{OutputArg, OutputParser, tables_on_screen};
 use super::{Side, parse};
 use crate::config::Config;
@@ -224,6 +225,7 @@ impl TopArgs {
             aggregate: &top::AGGREGATE,
             rows: RowOptions::Connections(Top { sort, rows }),
         };
+        refuse("top", &of_recordings(&self.trace))?;
         let mut config = aggregated(self.trace, "top", summarise, &[])?;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)

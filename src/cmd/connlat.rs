@@ -23,6 +23,9 @@ pub fn run(config: Config, side: Side, min_duration: Option<Duration>) -> Result
         histograms.fields =
             event_types.iter().flat_map(|event_type| fields(event_type)).copied().collect();
     }
+    if config.read.is_wanted() {
+        return session::run(&config, &event_types);
+    }
     session::run_on(kernel, &config, &event_types)
 }
 
@@ -42,7 +45,8 @@ fn event_types(config: &Config, kernel: &Kernel, side: Side) -> Vec<&'static Eve
         Side::Server => return vec![&accept::EVENT_TYPE],
         Side::Both => {}
     }
-    match kernel.missing(&accept::EVENT_TYPE) {
+    let missing = if config.read.is_wanted() { None } else { kernel.missing(&accept::EVENT_TYPE) };
+    match missing {
         None => vec![&connect::EVENT_TYPE, &accept::EVENT_TYPE],
         Some(why) => {
             if !config.output.quiet {

@@ -19,6 +19,7 @@ pub enum RowOptions {
     Sums(Sums),
     Connections(Top),
     Listeners(Listeners),
+    Limits(Limits),
 }
 
 impl RowOptions {
@@ -27,9 +28,7 @@ impl RowOptions {
     pub fn sums(&self) -> Option<&Sums> {
         match self {
             RowOptions::Sums(sums) => Some(sums),
-            RowOptions::Histograms(_) | RowOptions::Connections(_) | RowOptions::Listeners(_) => {
-                None
-            }
+            _ => None,
         }
     }
 
@@ -38,7 +37,7 @@ impl RowOptions {
     pub fn histograms(&self) -> Option<&Histograms> {
         match self {
             RowOptions::Histograms(histograms) => Some(histograms),
-            RowOptions::Sums(_) | RowOptions::Connections(_) | RowOptions::Listeners(_) => None,
+            _ => None,
         }
     }
 }
@@ -87,6 +86,32 @@ pub struct Top {
 pub struct Listeners {
     /// The maximum number of rows to print.
     pub rows: Option<usize>,
+}
+
+/// `limits`
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Empty: a single row.
+    pub by: Vec<LimitsBy>,
+    /// Rows with a smaller share of time in other states than idle are not printed, in thousandths.
+    pub min_share: u64,
+    /// The maximum number of rows to print.
+    pub rows: Option<usize>,
+}
+
+/// A part of the key of a row of `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitsBy {
+    Conn,
+    Pid,
+    Comm,
+    Cgroup,
+    Laddr,
+    Raddr,
+    Lport,
+    Rport,
+    Netns,
+    Cc,
 }
 
 /// The sort key.

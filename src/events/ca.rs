@@ -152,6 +152,16 @@ impl Layouts {
         self.slots.get(index)?.as_ref()
     }
 
+    /// True unless a member of that struct is known to be elsewhere than `locate` finds it.
+    pub fn agrees(&self, type_name: &str, locate: impl Fn(&str, &str) -> Option<Bits>) -> bool {
+        BTreeMap::<String, Bits>::from(self.clone()).iter().all(|(stored, bits)| {
+            stored
+                .split_once('.')
+                .filter(|(of, _)| *of == type_name)
+                .is_none_or(|(of, member)| locate(of, member) == Some(*bits))
+        })
+    }
+
     /// `bbr.bw`, whose slot this is, in bytes per second.
     #[must_use]
     pub fn bandwidth(&self, slot: &Slot, bytes: &[u8]) -> Value<'static> {

@@ -3,7 +3,7 @@
 use super::Hook;
 use super::common::{of, std};
 use super::names::{CA_STATES, INFINITE_SSTHRESH};
-use super::socket::{socket_event_type, view};
+use super::socket::{sender_columns, socket_event_type, view};
 use crate::skel::CongStateRecord;
 use crate::slot::Names::List;
 use crate::table::Column;
@@ -25,8 +25,10 @@ const FALLBACK_HOOKS: &[Hook] = &[
     Hook { hook: "tcp:tcp_retransmit_skb", without: Option::None },
 ];
 
+static SENDER: &[Column] = &sender_columns!(CongStateRecord);
+
 socket_event_type!(
-    CongStateRecord,
+    CongStateRecord with SENDER,
     TCC_EVENT_CONG_STATE,
     "cong_state",
     "tcp:tcp_cong_state_set",

@@ -41,9 +41,9 @@ macro_rules! groups {
 }
 
 /// All groups, by `enum tcc_field_group`.
-pub static FIELD_GROUPS: [FieldGroup; 17] = groups![
-    owner, cong, flight, rtt, timer, mss, rate, loss, recovery, data, window, last, chrono, memory,
-    options, ca, ca_priv,
+pub static FIELD_GROUPS: [FieldGroup; 21] = groups![
+    owner, cong, flight, rtt, timer, mss, rate, loss, recovery, data, window, last, chrono,
+    chrono_now, pacing, rack, nospace, memory, options, ca, ca_priv,
 ];
 
 /// A set of field groups.
@@ -98,6 +98,13 @@ impl FieldGroups {
             .enumerate()
             .filter_map(move |(index, group)| (self.0 >> index & 1 == 1).then_some(group))
     }
+}
+
+/// The bytes of the algorithms' state in the record with all groups.
+#[must_use]
+pub fn state_place() -> Range<usize> {
+    offset_of!(Record, ca_priv)
+        ..offset_of!(Record, ca_priv) + size_of_val(&Record::default().ca_priv)
 }
 
 /// Where the parts of a shorter record belong in the record with all groups; what is ahead of them is the same in both. It comes with

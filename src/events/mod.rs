@@ -25,6 +25,7 @@ pub mod rcvbuf_grow;
 pub mod reset_received;
 pub mod reset_sent;
 pub mod retransmit;
+pub mod send;
 pub mod socket;
 pub mod spurious;
 pub mod state;
@@ -35,7 +36,7 @@ pub mod tracker;
 pub mod value;
 pub mod zero_window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,7 @@ use crate::table::Column;
 
 /// Names and layouts that differ between kernels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Types {
     /// Layouts of the algorithms' private state.
     pub layouts: ca::Layouts,
@@ -55,6 +57,9 @@ pub struct Types {
     pub drop_reasons: HashMap<u64, String>,
     /// Kernel symbols; empty if no traced event type shows any.
     pub symbols: Symbols,
+    /// Columns that these records do not have, by the number of their event type and their place in its list: they are null.
+    #[serde(skip)]
+    pub absent: BTreeSet<(u8, usize)>,
 }
 
 impl Types {
@@ -189,6 +194,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     queue::EVENT_TYPE,
     rcvbuf_grow::EVENT_TYPE,
     listen_drop::EVENT_TYPE,
+    send::EVENT_TYPE,
 ];
 
 /// The event type of that name.

@@ -2,7 +2,7 @@
 
 use super::common::{call, full, needs, of, std};
 use super::computed::difference;
-use super::socket::{socket_event_type, view};
+use super::socket::{sender_columns, socket_event_type, view};
 use crate::skel::RetransmitRecord;
 use crate::slot::Names::List;
 use crate::table::Type::{Signed, Text, Unsigned};
@@ -33,8 +33,10 @@ static COLUMNS: &[Column] = &[
     full("tcp_flags", (Unsigned, None), "TCP_SKB_CB(skb)->tcp_flags", "TCP flags, as a number.", of!(RetransmitRecord, tcp_flags)),
 ];
 
+static SENDER: &[Column] = &sender_columns!(RetransmitRecord);
+
 socket_event_type!(
-    RetransmitRecord,
+    RetransmitRecord with SENDER,
     TCC_EVENT_RETRANSMIT,
     "retransmit",
     "tcp:tcp_retransmit_skb",

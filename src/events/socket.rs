@@ -49,6 +49,17 @@ static TCP: &[Column] = &[
     full("bytes_received", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order. A FIN counts as one.", of!(Event, tcp.bytes_received).when(PRESENT)),
 ];
 
+/// What shapes a sender's output, for a record with a `sender`.
+#[rustfmt::skip]
+macro_rules! sender_columns {
+    ($record:ty) => { [
+        $crate::events::common::full("mss", ($crate::table::Type::Unsigned, $crate::table::Unit::Bytes), "tp->mss_cache", "MSS in use for sending.", $crate::events::common::of!($record, sender.mss)),
+        $crate::events::common::full("pacing_rate", ($crate::table::Type::Unsigned, $crate::table::Unit::BytesPerSecond), "sk->sk_pacing_rate", "Pacing rate. Null if not set.", $crate::events::common::of!($record, sender.pacing_rate).unset(u64::MAX)),
+        $crate::events::common::full("wmem_queued", ($crate::table::Type::Signed, $crate::table::Unit::Bytes), "sk->sk_wmem_queued", "Memory of the send queue (skmem `w` in ss).", $crate::events::common::of!($record, sender.wmem_queued)),
+    ] };
+}
+pub(super) use sender_columns;
+
 /// Columns of the socket's owner, shared by all event types but `probe`.
 pub fn owner_columns() -> impl Iterator<Item = &'static Column> {
     OWNER.iter()
@@ -60,14 +71,16 @@ pub fn connection_columns() -> impl Iterator<Item = &'static Column> {
 }
 
 /// All columns of an event type: common ones, its own, owner, connection state without those that it replaces by its own.
-pub(super) fn columns(own: &'static [Column]) -> Vec<&'static Column> {
-    let tcp = TCP.iter().filter(|column| !own.iter().any(|o| o.name == column.name));
-    common::COLUMNS.iter().chain(own).chain(OWNER).chain(tcp).collect()
+pub(super) fn columns(own: &[&'static [Column]]) -> Vec<&'static Column> {
+    let own = || own.iter().copied().flatten();
+    let tcp = TCP.iter().filter(|column| !own().any(|o| o.name == column.name));
+    common::COLUMNS.iter().chain(own()).chain(OWNER).chain(tcp).collect()
 }
 
-/// Defines an event type whose own columns are the table `COLUMNS`. What differs from the usual follows the view.
+/// Defines an event type whose own columns are the table `COLUMNS`, and one more if it is named `with` the record. What differs
+/// from the usual follows the view.
 macro_rules! socket_event_type {
-    ($record:ident, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr
+    ($record:ident $(with $more:ident)?, $number:ident, $name:literal, $hook:literal, $doc:literal, $view:expr
      $(, $member:ident: $value:expr)* $(,)?) => {
         /// The event type for the registry.
         pub const EVENT_TYPE: crate::events::EventType = crate::events::EventType {
@@ -75,7 +88,7 @@ macro_rules! socket_event_type {
             number: crate::skel::EventType::$number.0 as u8,
             doc: $doc,
             hook: $hook,
-            columns: || crate::events::socket::columns(COLUMNS),
+            columns: || crate::events::socket::columns(&[COLUMNS $(, $more)?]),
             view: $view,
             $($member: $value,)*
             ..crate::events::EventType::of::<$record>()

@@ -2,7 +2,7 @@
 
 use super::common::{of, std};
 use super::names::TCP_STATES;
-use super::socket::{socket_event_type, view};
+use super::socket::{sender_columns, socket_event_type, view};
 use crate::skel::StateRecord;
 use crate::slot::Names::List;
 use crate::table::Column;
@@ -16,8 +16,10 @@ static COLUMNS: &[Column] = &[
     std("old_state_us", (Unsigned, Microseconds), "since the last inet_sock_set_state of this socket", "Time in the old state. Null if its start was not observed, which includes every change from CLOSE.", of!(StateRecord, old_state_ns).unset(0).divided(1000)),
 ];
 
+static SENDER: &[Column] = &sender_columns!(StateRecord);
+
 socket_event_type!(
-    StateRecord,
+    StateRecord with SENDER,
     TCC_EVENT_STATE,
     "state",
     "sock:inet_sock_set_state",

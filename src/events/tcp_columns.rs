@@ -27,6 +27,15 @@ const TIMERS: &[(u64, &str)] =
     &[(1, "retrans"), (3, "probe0"), (5, "loss_probe"), (6, "reo_timeout")];
 const TIMER_PENDING: &[Condition] = &[Condition::is_not(slot!(Record, timer.pending), 0)];
 
+/// `enum tcp_chrono`.
+const CHRONOS: &[(u64, &str)] = &[(1, "busy"), (2, "rwnd_limited"), (3, "sndbuf_limited")];
+const CHRONO_RUNS: &[Condition] = &[Condition::is_not(slot!(Record, chrono_now.chrono_type), 0)];
+
+/// `enum sk_pacing`.
+const PACING_STATES: &[&str] = &["none", "needed", "fq"];
+/// There is no struct socket (probe.h).
+const NO_SOCKET: u64 = 255;
+
 fn ecn([flags, ..]: Inputs) -> Value<'static> {
     Str(if flags & ECN_ACCECN != 0 {
         "accecn"
@@ -79,6 +88,7 @@ pub static FULL: &[Column] = &[
     full("rttvar_us", (Unsigned, Microseconds), "tp->rttvar_us >> 2", "Smoothed maximum of `mdev_us` over one RTT. The RTO is computed from it.", of!(Record, rtt.rttvar_us)),
     full("mdev_us", (Unsigned, Microseconds), "tp->mdev_us >> 2", "Mean deviation of the RTT (`rttvar` in TCP_INFO and ss).", of!(Record, rtt.mdev_us)),
     full("min_rtt_us", (Unsigned, Microseconds), "tcp_min_rtt(tp)", "Minimum RTT over the last tcp_min_rtt_wlen seconds. Null before the first sample.", of!(Record, rtt.min_rtt_us).unset(u32::MAX as u64)),
+    full("rack_rtt_us", (Unsigned, Microseconds), "tp->rack.rtt_us", "RTT of the segment that was delivered last, without smoothing. Null before the first.", of!(Record, rack.rtt_us).unset(0)),
     full("rto_us", (Unsigned, Microseconds), "icsk_rto", "Retransmission timeout.", of!(Record, rtt.rto_us)),
     full("ato_us", (Unsigned, Microseconds), "icsk_ack.ato", "Delayed-ACK timeout.", of!(Record, timer.ato_us)),
     full("backoff", (Unsigned, Count), "icsk_backoff", "Number of times that the timeout has been doubled.", of!(Record, timer.backoff)),
@@ -104,6 +114,9 @@ pub static FULL: &[Column] = &[
     full("is_cwnd_limited", (Flag, Unit::None), "tp->is_cwnd_limited", "True if cwnd limited sending in the last window.", of!(Record, cong.is_cwnd_limited).flag()),
     full("pacing_rate", (Unsigned, BytesPerSecond), "sk->sk_pacing_rate", "Pacing rate. Null if not set.", of!(Record, rate.pacing_rate).unset(u64::MAX)),
     full("max_pacing_rate", (Unsigned, BytesPerSecond), "sk->sk_max_pacing_rate", "SO_MAX_PACING_RATE. Null if not set.", of!(Record, rate.max_pacing_rate).unset(u64::MAX)),
+    full("pacing_status", (Text, Unit::None), "sk->sk_pacing_status", "Who paces the connection: none, TCP itself (needed), or the fq qdisc (fq).", of!(Record, pacing.status).named(List(PACING_STATES))),
+    full("tcp_wstamp_ns", (Unsigned, Nanoseconds), "tp->tcp_wstamp_ns", "Departure time of the last segment, or, with pacing, the earliest one of the next, on CLOCK_MONOTONIC. Null before the first.", of!(Record, pacing.tcp_wstamp_ns).unset(0)),
+    full("tsq_flags", (Unsigned, Unit::None), "sk->sk_tsq_flags", "Flags, as a number. 1 (TSQ_THROTTLED): sending has stopped at the limit on packets in the layers below (`wmem_alloc`). 2 (TSQ_QUEUED): it is about to continue. Higher bits: work that waits until no process holds the socket.", of!(Record, pacing.tsq_flags)),
     full("reordering", (Unsigned, Segments), "tp->reordering", "Packet reordering metric: tolerated distance.", of!(Record, loss.reordering)),
     since("reord_seen", full("reord_seen", (Unsigned, Count), "tp->reord_seen", "Reordering events.", of!(Record, loss.reord_seen))),
     since("dsack_dups", full("dsack_dups", (Unsigned, Count), "tp->dsack_dups", "Duplicate segments that the peer reported by DSACK.", of!(Record, loss.dsack_dups))),
@@ -130,6 +143,9 @@ pub static FULL: &[Column] = &[
     full("busy_us", (Unsigned, Microseconds), "tp->chrono_stat", "Time with data to send, including `rwnd_limited_us` and `sndbuf_limited_us`.", of!(Record, chrono.busy_us)),
     full("rwnd_limited_us", (Unsigned, Microseconds), "tp->chrono_stat", "Time limited by the peer's receive window.", of!(Record, chrono.rwnd_limited_us)),
     full("sndbuf_limited_us", (Unsigned, Microseconds), "tp->chrono_stat", "Time limited by the send buffer.", of!(Record, chrono.sndbuf_limited_us)),
+    full("chrono_type", (Text, Unit::None), "tp->chrono_type", "Which of these times runs now: busy, rwnd_limited or sndbuf_limited. `busy_us` includes the other two. Null if none: all data is acknowledged.", of!(Record, chrono_now.chrono_type).named(Pairs(CHRONOS))),
+    full("chrono_elapsed_us", (Unsigned, Microseconds), "tp->chrono_start", "Time since `chrono_type` changed last, in whole jiffies; part of that time. Null if none runs.", of!(Record, chrono_now.elapsed_us).when(CHRONO_RUNS)),
+    full("sock_nospace", (Flag, Unit::None), "sk->sk_socket->flags", "True if the application waits for room in the send buffer (SOCK_NOSPACE). Null if no process has accepted the connection.", of!(Record, nospace.sock_nospace).flag().unset(NO_SOCKET)),
     full("wmem_queued", (Signed, Bytes), "sk->sk_wmem_queued", "Memory of the send queue (skmem `w` in ss).", of!(Record, memory.wmem_queued)),
     full("wmem_alloc", (Signed, Bytes), "sk->sk_wmem_alloc", "Memory of packets handed to the layers below, plus one byte (skmem `t` in ss, which leaves that out).", of!(Record, memory.wmem_alloc)),
     full("sndbuf", (Signed, Bytes), "sk->sk_sndbuf", "Send buffer limit (skmem `tb` in ss).", of!(Record, memory.sndbuf)),

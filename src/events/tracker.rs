@@ -23,6 +23,8 @@ pub enum Tracker {
     Snapshots,
     /// Time in congestion control states.
     CaStateTime,
+    /// What limits a connection, and for how long.
+    Limits,
 }
 
 impl Tracker {
@@ -41,6 +43,15 @@ impl Tracker {
             Tracker::Closed | Tracker::Snapshots | Tracker::CaStateTime => {
                 &["sock:inet_sock_set_state", "tcp:tcp_destroy_sock"]
             }
+            Tracker::Limits => &[
+                "tcp:tcp_probe",
+                "sock:inet_sock_set_state",
+                "tcp:tcp_sendmsg_locked",
+                "tcp:tcp_cong_state_set",
+                "tcp:tcp_retransmit_skb",
+                "net:net_dev_queue",
+                "tcp:tcp_destroy_sock",
+            ],
         }
     }
 
@@ -57,6 +68,7 @@ impl Tracker {
             Tracker::Closed => Bits::TCC_TRACK_CLOSED,
             Tracker::Snapshots => Bits::TCC_TRACK_SNAPSHOTS,
             Tracker::CaStateTime => Bits::TCC_TRACK_CA_STATE_TIME,
+            Tracker::Limits => Bits::TCC_TRACK_LIMITS,
         }
         .0
     }

@@ -144,7 +144,8 @@ fn perf_pages(requested: Option<u32>) -> usize {
 }
 
 /// The number of online CPUs; for `0-3,8`, five.
-fn online_cpus() -> usize {
+#[must_use]
+pub fn online_cpus() -> usize {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     let count = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -182,6 +182,11 @@ impl Loaded<'_> {
         self.run(&self.skel.progs.conn_snapshot_iter, "conn_snapshot_iter")
     }
 
+    /// The accounts of all processes' connections: concatenated records.
+    pub fn limits_snapshots(&self) -> Result<Vec<u8>> {
+        self.run(&self.skel.progs.limits_iter, plan::LIMITS_SCAN)
+    }
+
     /// The kernel's clock, which the records use.
     pub fn kernel_ns(&self) -> Result<u64> {
         const ERROR: &str = "cannot read the kernel's clock";
@@ -284,6 +289,8 @@ fn configure(
     cfg.sees_returns = variant.hooks("sys_exit").into();
     cfg.inferred = variant.inferred.into();
     cfg.skips_nested = plan.skips_nested.into();
+    cfg.sees_writes = variant.hooks("tcp_sendmsg_locked").into();
+    cfg.mainline_bbr = plan.mainline_bbr.into();
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
     cfg.gated = config.gate.is_some().into();
     for event_type in variant.event_types() {
@@ -305,7 +312,9 @@ fn configure(
             || (plan.list_open && name == plan::OPEN_SCAN)
             || (plan.listen_snapshots && name == plan::LISTEN_SCAN)
             || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_connections())
-                && name == "conn_snapshot_iter");
+                && name == "conn_snapshot_iter")
+            || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_limits())
+                && name == plan::LIMITS_SCAN);
         program.set_autoload(wanted);
     }
     Ok(())

@@ -4,6 +4,7 @@ mod notes;
 mod programs;
 mod readers;
 
+pub use self::notes::of_limits;
 pub use self::programs::{Program, Role};
 use self::programs::{is_inferred, programs};
 use crate::config::{Reader, Transport};
@@ -31,6 +32,8 @@ pub struct Request {
     pub unrecorded: bool,
     /// Times in congestion control states are summed, including a connection's first and last state.
     pub ca_state_times: bool,
+    /// What limits each connection is classified.
+    pub limits: bool,
     /// Infer event types from other tracepoints even if they have their own.
     pub inferred: bool,
     /// List the connections that are open at the start.
@@ -55,6 +58,8 @@ pub struct KernelFeatures {
     pub skips_nested: bool,
     /// tcp:tcp_sendmsg_locked.
     pub sendmsg: bool,
+    /// The state of BBR is laid out as in mainline, as far as is known.
+    pub mainline_bbr: bool,
     /// Iterators, which need the kernel's own types (5.8).
     pub iterators: bool,
     /// The error says why classic tracepoint programs cannot be attached.
@@ -127,6 +132,8 @@ pub const OWNER_SCAN: &str = "owner_iter";
 pub const OPEN_SCAN: &str = "life_iter";
 /// The iterator that takes a snapshot of all listening sockets.
 pub const LISTEN_SCAN: &str = "listen_iter";
+/// The iterator that takes a snapshot of the accounts of `limits`.
+pub const LIMITS_SCAN: &str = "limits_iter";
 
 /// Event types with the time since the connection's previous event of that type.
 const TIME_SINCE_LAST: &[&str] = &["state", "cong_state"];
@@ -148,6 +155,8 @@ pub struct Plan {
     pub cookie_helper: bool,
     /// The kernel skips nested runs.
     pub skips_nested: bool,
+    /// The state of BBR is laid out as in mainline.
+    pub mainline_bbr: bool,
 }
 
 /// Why there is no plan.
@@ -189,7 +198,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         let text = "-- CMD needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
         return Err(Refusal::Kernel(text.into()));
     }
-    if (request.conn_snapshots || request.listeners) && !features.iterators {
+    if (request.conn_snapshots || request.limits || request.listeners) && !features.iterators {
         let text = "this command reads all open sockets, which needs a kernel built with CONFIG_DEBUG_INFO_BTF";
         return Err(Refusal::Kernel(text.into()));
     }
@@ -215,6 +224,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         listen_snapshots: listens(request) && features.iterators,
         cookie_helper: features.cookie_helper,
         skips_nested: features.skips_nested,
+        mainline_bbr: features.mainline_bbr,
     })
 }
 
@@ -238,6 +248,9 @@ fn variant(
     if !features.iterators {
         let owner = trackers.contains(&Tracker::Owner);
         notes.extend(notes::without_iterators(request, owner, listens(request)));
+    }
+    if request.limits {
+        notes.extend(of_limits(features).map(|note| format!("limits: {note}")));
     }
     for event_type in &request.event_types {
         notes.extend(notes::of_missing_hooks(event_type, request, features));
@@ -264,6 +277,7 @@ fn trackers(request: &Request, features: &KernelFeatures) -> Vec<Tracker> {
         (request.samples, Tracker::Samples),
         (request.conn_snapshots, Tracker::Snapshots),
         (request.ca_state_times, Tracker::CaStateTime),
+        (request.limits, Tracker::Limits),
     ];
     let wanted = wanted.into_iter().filter_map(|(wanted, tracker)| wanted.then_some(tracker));
     let of_types = request.event_types.iter().flat_map(|event_type| event_type.trackers).copied();

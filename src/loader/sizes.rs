@@ -65,6 +65,9 @@ pub fn set(
         maps.queued_packets.set_max_entries(packets)?;
         maps.uncut_packets.set_max_entries(UNCUT)?;
     }
+    if variant.tracks(Tracker::Limits) {
+        maps.limits_conns.set_max_entries(connections)?;
+    }
     if plan.track_owner {
         maps.listeners.set_max_entries(LISTENERS.min(connections))?;
     }

@@ -30,7 +30,7 @@ pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
             set_keys(cfg, &sums.keys);
         }
         Some(RowOptions::Listeners(_)) => cfg.listeners = 1,
-        Some(RowOptions::Connections(_)) | None => {}
+        Some(RowOptions::Connections(_) | RowOptions::Limits(_)) | None => {}
     }
 }
 
@@ -81,6 +81,8 @@ pub fn size(
     }
     maps.conn_snapshot_copies
         .set_autocreate(summary.is_some_and(|summary| summary.aggregate.reads_connections()))?;
+    maps.limits_copies
+        .set_autocreate(summary.is_some_and(|summary| summary.aggregate.reads_limits()))?;
     maps.listener_copies
         .set_autocreate(summary.is_some_and(|summary| summary.aggregate.reads_listeners()))?;
     maps.histograms.set_autocreate(histograms.is_some())?;

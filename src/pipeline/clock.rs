@@ -1,6 +1,6 @@
 //! Converts the kernel's monotonic time to the printed time.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Result;
@@ -8,26 +8,36 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::config::TimeMode;
 use crate::environment::ClockReading;
+use crate::recording::header::ClockSample;
 use crate::table::Moment;
 
-/// A smaller change of the offset is drift or measurement error; a larger one means that the clock was set.
-const STEP_NS: i64 = 1_000_000;
+/// A smaller change of the offset may be an error of the measurement.
+const DRIFT_NS: i64 = 1_000;
+/// Samples that are kept: far more than there are while an event is held.
+const KEPT: usize = 4096;
 /// A reading of both clocks that was this fast is not repeated.
 const QUICK_NS: u64 = 10_000;
 const TRIES: u32 = 5;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// Converts monotonic times to moments. The wall clock is read before each batch, and again for an event that is newer than the
-/// last reading, so that a step is noticed (or a suspend, during which the monotonic clock stops): earlier events use the old
-/// offset, later ones the new one. As the exact time of the step is unknown, events not yet fetched use the new offset.
+/// Converts monotonic times to moments.
+///
+/// The wall clock is read before each batch, and again for an event that is newer than the last reading. When it has moved away from
+/// where it was, by drift, a step or a suspend (during which the monotonic clock stops), events after the last reading use the new
+/// offset, and earlier ones the old. So an event has the same time whenever it is converted, also from a recording.
 pub struct Clock {
     mode: TimeMode,
     start_ns: u64,
-    offset_ns: Cell<i64>,
-    /// The offset until the last step, and when that was noticed.
-    before: Cell<Option<(i64, u64)>>,
+    /// By time; at least one while the clock is in use.
+    samples: RefCell<Vec<ClockSample>>,
+    /// The newest of them.
+    newest: Cell<ClockSample>,
+    /// Samples so far.
+    changes: Cell<u64>,
     /// When the offset was read last.
     read_ns: Cell<u64>,
+    /// Of a recording: its latest time.
+    recorded_ns: Option<Cell<u64>>,
 }
 
 fn now(id: ClockId) -> i64 {
@@ -71,28 +81,84 @@ impl Clock {
     /// A clock that starts now.
     #[must_use]
     pub fn new(mode: TimeMode) -> Self {
-        let start_ns = mono_ns();
-        let clock = Clock {
+        let clock = Clock::empty(mode, mono_ns(), None);
+        clock.update();
+        clock
+    }
+
+    /// That of a recording.
+    #[must_use]
+    pub fn recorded(mode: TimeMode, start_ns: u64, samples: &[ClockSample]) -> Self {
+        let clock = Clock::empty(mode, start_ns, Some(Cell::new(start_ns)));
+        samples.iter().for_each(|sample| clock.add(*sample));
+        clock
+    }
+
+    fn empty(mode: TimeMode, start_ns: u64, recorded_ns: Option<Cell<u64>>) -> Self {
+        Clock {
             mode,
             start_ns,
-            offset_ns: Cell::default(),
-            before: Cell::default(),
+            samples: RefCell::default(),
+            newest: Cell::new(ClockSample { after_ns: 0, wall_offset_ns: 0 }),
+            changes: Cell::default(),
             read_ns: Cell::default(),
-        };
-        clock.update();
-        clock.before.set(None);
-        clock
+            recorded_ns,
+        }
     }
 
     /// The clocks as they were read last.
     #[must_use]
     pub fn reading(&self) -> ClockReading {
-        ClockReading { start_ns: self.start_ns, wall_offset_ns: self.offset_ns.get() }
+        let wall_offset_ns = self.newest.get().wall_offset_ns;
+        ClockReading { start_ns: self.start_ns, wall_offset_ns }
+    }
+
+    /// From a time on, another offset.
+    pub fn add(&self, sample: ClockSample) {
+        let mut samples = self.samples.borrow_mut();
+        if samples.len() >= KEPT && self.recorded_ns.is_none() {
+            samples.drain(..KEPT / 2);
+        }
+        // Those of a file may be in any order.
+        let place = samples.partition_point(|known| known.after_ns <= sample.after_ns);
+        samples.insert(place, sample);
+        self.newest.set(samples.last().copied().unwrap_or(sample));
+        self.changes.set(self.changes.get() + 1);
+    }
+
+    /// How often the offset has changed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    /// The samples after so many changes.
+    #[must_use]
+    pub fn since(&self, changes: u64) -> Vec<ClockSample> {
+        let samples = self.samples.borrow();
+        let new = usize::try_from(self.changes().saturating_sub(changes)).unwrap_or(usize::MAX);
+        samples[samples.len().saturating_sub(new)..].to_vec()
+    }
+
+    /// The time up to which there are events, if the clock is that of a recording; else now.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.recorded_ns.as_ref().map_or_else(mono_ns, Cell::get)
+    }
+
+    /// Sets the time of a recording.
+    pub fn set_recorded_ns(&self, now_ns: u64) {
+        if let Some(recorded_ns) = &self.recorded_ns {
+            recorded_ns.set(now_ns);
+        }
     }
 
     /// Reads the wall clock between two readings of the monotonic one. Of a few tries the fastest counts, as the process may be
     /// preempted in between, which is not a step.
     pub fn update(&self) {
+        if self.recorded_ns.is_some() {
+            return;
+        }
         let read = || {
             let (before, wall, after) = (mono_ns(), now(ClockId::Realtime), mono_ns());
             (after - before, before + (after - before) / 2, wall)
@@ -108,12 +174,12 @@ impl Clock {
     }
 
     fn observe(&self, mono: u64, wall: i64) {
-        let offset = wall - mono.cast_signed();
-        let last = self.offset_ns.replace(offset);
+        let wall_offset_ns = wall - mono.cast_signed();
         let read_ns = self.read_ns.replace(mono);
-        if (offset - last).abs() > STEP_NS {
-            // The step came after the last reading: events up to then use the old offset.
-            self.before.set(Some((last, read_ns)));
+        let moved = (wall_offset_ns - self.newest.get().wall_offset_ns).abs() > DRIFT_NS;
+        if self.changes() == 0 || moved {
+            // It has moved after the last reading.
+            self.add(ClockSample { after_ns: read_ns, wall_offset_ns });
         }
     }
 
@@ -121,16 +187,7 @@ impl Clock {
     #[must_use]
     pub fn moment(&self, mono_ns: u64) -> Moment {
         match self.mode {
-            TimeMode::Wall => {
-                if mono_ns > self.read_ns.get() {
-                    self.update();
-                }
-                let offset = match self.before.get() {
-                    Some((offset, until)) if mono_ns <= until => offset,
-                    _ => self.offset_ns.get(),
-                };
-                Moment::Wall(mono_ns.cast_signed().saturating_add(offset))
-            }
+            TimeMode::Wall => Moment::Wall(self.wall_ns(mono_ns)),
             TimeMode::Mono => Moment::Elapsed(mono_ns.cast_signed()),
             TimeMode::Relative => {
                 Moment::Elapsed(mono_ns.wrapping_sub(self.start_ns).cast_signed())
@@ -138,10 +195,30 @@ impl Clock {
         }
     }
 
+    /// The wall clock at that time.
+    #[must_use]
+    pub fn wall_ns(&self, mono_ns: u64) -> i64 {
+        if mono_ns > self.read_ns.get() {
+            self.update();
+        }
+        mono_ns.cast_signed().saturating_add(self.offset_at(mono_ns))
+    }
+
+    fn offset_at(&self, mono_ns: u64) -> i64 {
+        let newest = self.newest.get();
+        if mono_ns > newest.after_ns {
+            return newest.wall_offset_ns;
+        }
+        let samples = self.samples.borrow();
+        let after = samples.partition_point(|sample| sample.after_ns < mono_ns);
+        let sample = after.checked_sub(1).map_or(samples.first(), |before| samples.get(before));
+        sample.map_or(0, |sample| sample.wall_offset_ns)
+    }
+
     /// The time since the start.
     #[must_use]
     pub fn elapsed_ns(&self) -> u64 {
-        mono_ns().saturating_sub(self.start_ns)
+        self.now_ns().saturating_sub(self.start_ns)
     }
 }
 
@@ -150,34 +227,36 @@ mod tests {
     use super::*;
 
     fn wall(read_ns: u64) -> Clock {
-        Clock {
-            mode: TimeMode::Wall,
-            start_ns: 0,
-            offset_ns: Cell::new(1000),
-            before: Cell::default(),
-            read_ns: Cell::new(read_ns),
-        }
+        let clock = Clock::empty(TimeMode::Wall, 0, None);
+        clock.add(ClockSample { after_ns: 0, wall_offset_ns: 1_000_000 });
+        clock.read_ns.set(read_ns);
+        clock
     }
 
     #[test]
     fn a_long_batch_reads_the_clock_again() {
         let clock = Clock::new(TimeMode::Wall);
-        let real = clock.offset_ns.replace(7);
+        let real = clock.newest.get().wall_offset_ns;
+        clock.newest.set(ClockSample { after_ns: 0, wall_offset_ns: 7 });
         clock.read_ns.set(0);
         let later = mono_ns();
         let Moment::Wall(moment) = clock.moment(later) else { panic!("a wall clock's") };
-        assert!((moment - later.cast_signed() - real).abs() < STEP_NS);
-        assert_eq!(clock.before.get(), Some((7, 0)));
+        assert!((moment - later.cast_signed() - real).abs() < 1_000_000);
+        assert_eq!(clock.changes(), 2);
     }
 
     #[test]
     fn a_step_moves_later_events_only() {
         let clock = wall(50);
-        clock.observe(100, 1100);
-        assert_eq!(clock.moment(80), Moment::Wall(1080));
+        clock.observe(100, 1_000_100);
+        assert_eq!(clock.moment(80), Moment::Wall(1_000_080));
         clock.observe(200, 3_600_000_000_200);
-        assert_eq!(clock.moment(90), Moment::Wall(1090), "recorded before the step");
+        assert_eq!(clock.moment(90), Moment::Wall(1_000_090), "recorded before the step");
         assert_eq!(clock.moment(200), Moment::Wall(3_600_000_000_200));
+        assert_eq!(
+            clock.since(1),
+            [ClockSample { after_ns: 100, wall_offset_ns: 3_600_000_000_000 }]
+        );
     }
 
     #[test]
@@ -192,16 +271,48 @@ mod tests {
     }
 
     #[test]
-    fn drift_is_followed() {
+    fn drift_is_followed_once_it_is_more_than_an_error() {
         let clock = wall(0);
-        clock.observe(100, 1150);
-        assert_eq!(clock.moment(100), Moment::Wall(1150));
+        clock.observe(100, 1_000_150);
+        assert_eq!((clock.moment(100), clock.changes()), (Moment::Wall(1_000_100), 1));
+        clock.observe(200, 1_002_200);
+        assert_eq!((clock.moment(200), clock.changes()), (Moment::Wall(1_002_200), 2));
+    }
+
+    /// What was printed at a time is what a recording of it shows.
+    #[test]
+    fn a_recording_has_the_times_that_were_printed() {
+        let clock = wall(0);
+        let mut printed = Vec::new();
+        for (mono, wall) in [(1100, 1_001_100), (1200, 1_701_200), (1300, 901_300), (1400, 901_400)]
+        {
+            clock.observe(mono, wall);
+            let events = [mono - 130, mono - 99, mono - 1, mono];
+            printed.extend(events.map(|event| (event, clock.moment(event))));
+        }
+        let recorded = Clock::recorded(TimeMode::Wall, 0, &clock.since(0));
+        for (event, moment) in printed {
+            assert_eq!(recorded.moment(event), moment, "{event}");
+        }
+        recorded.set_recorded_ns(77);
+        assert_eq!((recorded.now_ns(), recorded.elapsed_ns()), (77, 77));
+    }
+
+    #[test]
+    fn only_so_many_samples_are_kept() {
+        let clock = wall(0);
+        for at in 1..3 * KEPT as u64 {
+            clock.observe(100 * at, (5_000 * at).cast_signed());
+        }
+        assert!(clock.samples.borrow().len() <= KEPT);
+        assert_eq!(clock.since(clock.changes() - 1).len(), 1);
     }
 
     #[test]
     fn other_modes_do_not_read_the_wall_clock() {
-        let clock = Clock { mode: TimeMode::Relative, start_ns: 10, ..wall(0) };
+        let clock = Clock::empty(TimeMode::Relative, 10, None);
         assert_eq!(clock.moment(15), Moment::Elapsed(5));
         assert_eq!(clock.moment(5), Moment::Elapsed(-5));
+        assert_eq!(clock.changes(), 0);
     }
 }

@@ -18,14 +18,15 @@ use self::reorder::{HOLD_NS, ReorderBuffer};
 use self::source::Source;
 use self::tee::{Failure, Tee};
 use crate::accounting::{Accounting, Evicted};
+use crate::anonymize::Anonymizer;
 use crate::config::Actions;
 use crate::decode::{self, Event};
 use crate::environment::Environment;
 use crate::events::ca::Layouts;
 use crate::events::fields::Expander;
-use crate::events::{EVENT_TYPES, EventType};
+use crate::events::{EVENT_TYPES, EventType, Types};
 use crate::predicate::Compiled;
-use crate::sink::Stage;
+use crate::sink::{Note, Stage};
 use crate::table::summary::Summary;
 
 /// Takes a record in place of the outputs; false if it is malformed.
@@ -39,11 +40,22 @@ pub struct Pipeline<'a> {
     aggregate: Option<Aggregator<'a>>,
     /// What user space decides of --where.
     filter: Option<Compiled>,
+    anonymizer: Option<Anonymizer>,
     tee: Tee,
     /// Events left to print with `--count`.
     left: Option<u64>,
     received: u64,
     tallies: Vec<Tally>,
+    /// Changes of the clock that were passed on.
+    clock_changes: u64,
+}
+
+/// Where records come from: what they are read and printed with.
+pub struct Origin {
+    pub clock: Clock,
+    pub types: Types,
+    /// --where
+    pub filter: Option<Compiled>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -63,16 +75,24 @@ impl<'a> Pipeline<'a> {
             environment,
             aggregate,
             filter: None,
+            anonymizer: None,
             tee,
             left: count,
             received: 0,
             tallies: vec![Tally::default(); EVENT_TYPES.len()],
+            // The first reading is in the environment.
+            clock_changes: 1,
         }
     }
 
     /// Passes on only events that match.
     pub fn set_filter(&mut self, filter: Option<Compiled>) {
         self.filter = filter;
+    }
+
+    /// Anonymizes what is printed, after the filter.
+    pub fn set_anonymizer(&mut self, anonymizer: Option<Anonymizer>) {
+        self.anonymizer = anonymizer;
     }
 
     /// Prints the headers.
@@ -121,7 +141,21 @@ impl<'a> Pipeline<'a> {
         !self.reorder.borrow().is_empty()
     }
 
-    fn pass(&mut self, bytes: &[u8]) {
+    /// Exchanges what the next records are read with.
+    pub fn exchange(&mut self, origin: &mut Origin) {
+        std::mem::swap(&mut self.clock, &mut origin.clock);
+        std::mem::swap(&mut self.environment.types, &mut origin.types);
+        std::mem::swap(&mut self.filter, &mut origin.filter);
+        self.clock_changes = self.clock.changes();
+    }
+
+    /// Replaces the names and layouts.
+    pub fn set_types(&mut self, types: Types) {
+        self.environment.types = types;
+    }
+
+    /// Passes a record on: decodes, filters and prints it.
+    pub fn pass(&mut self, bytes: &[u8]) {
         self.received += 1;
         // Records without a valid event type count for the first one.
         let event_type = decode::event_type(bytes).unwrap_or_default();
@@ -134,9 +168,14 @@ impl<'a> Pipeline<'a> {
             }
             return;
         }
-        let clock = &self.clock;
+        let (clock, raw) = (&self.clock, bytes);
         let bytes = self.expander.expand(bytes);
-        match Event::decode(bytes, &self.environment.types, |ns| clock.moment(ns)) {
+        let event = Event::decode(bytes, &self.environment.types, |ns| clock.moment(ns));
+        if clock.changes() != self.clock_changes {
+            self.tee.note(&Note::Clock(&clock.since(self.clock_changes)));
+            self.clock_changes = clock.changes();
+        }
+        match event.map(|event| event.of_raw(raw)) {
             Err(_) => {
                 tally.malformed += 1;
                 self.tee.malformed();
@@ -147,7 +186,15 @@ impl<'a> Pipeline<'a> {
             Ok(_) if self.left == Some(0) => tally.over_count += 1,
             // Events not fully written count as lost: the difference between submitted and the rest.
             Ok(event) => {
-                if self.tee.event(&event) {
+                let taken = match &mut self.anonymizer {
+                    None => self.tee.event(&event),
+                    Some(anonymizer) => {
+                        let (types, time) = (&self.environment.types, event.time());
+                        let anonymous = Event::decode(anonymizer.copy(bytes), types, |_| time);
+                        anonymous.is_ok_and(|event| self.tee.event(&event))
+                    }
+                };
+                if taken {
                     self.left = self.left.map(|left| left - 1);
                 }
             }
@@ -162,12 +209,44 @@ impl<'a> Pipeline<'a> {
     /// Flushes the outputs after a batch.
     pub fn flush(&mut self) {
         self.tee.flush();
+        self.count_emitted();
+    }
+
+    /// Flushes the outputs after the last event.
+    pub fn finish(&mut self) {
+        self.tee.finish();
+        self.count_emitted();
+    }
+
+    fn count_emitted(&mut self) {
         self.tee.take_emitted(|event_type| self.tallies[event_type].emitted += 1);
+    }
+
+    /// Writes also what the outputs hold back, so that the counters that follow are exact.
+    pub fn settle(&mut self) {
+        self.tee.settle();
+        self.tee.take_emitted(|event_type| self.tallies[event_type].emitted += 1);
+    }
+
+    /// Passes the counters on to recordings.
+    pub fn note_counters(&mut self, accounting: &Accounting) {
+        self.tee.note(&Note::Counters(accounting));
+    }
+
+    /// Seals what a flight recorder keeps, with the next counters.
+    pub fn seal(&mut self) {
+        self.tee.note(&Note::Seal);
     }
 
     /// The reader of that output went away.
     pub fn hang_up(&mut self, output: usize) {
         self.tee.hang_up(output);
+    }
+
+    /// Whether --count is reached.
+    #[must_use]
+    pub fn is_at_count(&self) -> bool {
+        self.left == Some(0)
     }
 
     /// Whether nothing more can or should be printed.
@@ -178,6 +257,7 @@ impl<'a> Pipeline<'a> {
 
     /// Sets new layouts after a module was loaded.
     pub fn set_layouts(&mut self, layouts: Layouts) {
+        self.tee.note(&Note::Layouts(&layouts));
         self.environment.types.layouts = layouts;
     }
 
@@ -232,7 +312,7 @@ impl<'a> Pipeline<'a> {
 
     /// Adds the accounting to the outputs.
     pub fn account(&mut self, stage: Stage, accounting: &Accounting) {
-        let now = self.clock.moment(mono_ns());
+        let now = self.clock.moment(self.clock.now_ns());
         self.tee.account(stage, now, accounting);
     }
 }

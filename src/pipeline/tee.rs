@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::accounting::{Accounting, OutputAccount};
 use crate::config::Content;
 use crate::decode::Event;
-use crate::sink::{Sink, Stage};
+use crate::sink::{Note, Sink, Stage};
 use crate::table::Moment;
 use crate::table::summary::Summary;
 
@@ -150,6 +150,21 @@ impl Tee {
 
     pub fn flush(&mut self) {
         self.each(None, |sink| sink.flush());
+    }
+
+    /// Writes also what the outputs hold back.
+    pub fn settle(&mut self) {
+        self.each(None, |sink| sink.settle());
+    }
+
+    /// Passes on what a recording keeps.
+    pub fn note(&mut self, note: &Note<'_>) {
+        self.each(Some(Content::Events), |sink| sink.note(note));
+    }
+
+    /// No events follow.
+    pub fn finish(&mut self) {
+        self.each(None, |sink| sink.finish());
     }
 
     /// An output's reader went away.

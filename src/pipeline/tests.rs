@@ -96,7 +96,7 @@ fn output(disk: &Disk, path: Option<&str>, essential: bool) -> Branch {
         format: "jsonl",
         path: path.map(str::to_owned),
         essential,
-        sink: (jsonl::FORMAT.create)(Box::new(disk.clone()), &columns),
+        sink: Box::new(jsonl::Jsonl::new(disk.clone(), &columns.tables)),
     }
 }
 

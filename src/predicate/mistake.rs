@@ -25,12 +25,12 @@ impl Fault {
         Fault { span: span.clone(), message: message.into() }
     }
 
-    /// The error that the user sees.
+    /// The error that the user sees, in the expression of that option.
     #[must_use]
-    pub fn within(self, text: &str) -> Mistake {
+    pub fn within(self, option: &str, text: &str) -> Mistake {
         let Fault { span, message } = self;
         let (shown, mark) = excerpt(text, &span);
-        Mistake { message: format!("--where: {message}"), excerpt: format!("  {shown}\n  {mark}") }
+        Mistake { message: format!("{option}: {message}"), excerpt: format!("  {shown}\n  {mark}") }
     }
 }
 

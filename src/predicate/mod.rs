@@ -40,6 +40,8 @@ use crate::table::Column;
 /// An expression that has been parsed.
 #[derive(Clone, Debug)]
 pub struct Predicate {
+    /// The option that it was given with.
+    option: &'static str,
     pub text: String,
     pub expr: Expr,
 }
@@ -58,10 +60,15 @@ pub struct Conjunct {
 }
 
 impl Predicate {
-    /// Parses an expression.
+    /// Parses the expression of --where.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
-        let expr = parse::parse(text).map_err(|fault| fault.within(text))?;
-        Ok(Predicate { text: text.to_owned(), expr })
+        Predicate::parse_of("--where", text)
+    }
+
+    /// Parses the expression of an option.
+    pub fn parse_of(option: &'static str, text: &str) -> Result<Self, Mistake> {
+        let expr = parse::parse(text).map_err(|fault| fault.within(option, text))?;
+        Ok(Predicate { option, text: text.to_owned(), expr })
     }
 
     /// Checks it against the fields of these event types. Without `types`, names of the kernel's own enums are not checked.
@@ -80,7 +87,7 @@ impl Predicate {
             Ok(Conjunct { text, condition })
         };
         let conjuncts: Result<_, Fault> = parts.iter().map(conjunct).collect();
-        Ok(Checked { conjuncts: conjuncts.map_err(|fault| fault.within(&self.text))? })
+        Ok(Checked { conjuncts: conjuncts.map_err(|fault| fault.within(self.option, &self.text))? })
     }
 }
 

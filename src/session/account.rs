@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::output;
 use super::trace::Trace;
-use crate::accounting::{AggregateCounts, Evicted, total};
+use crate::accounting::{Accounting, AggregateCounts, Evicted, total};
 use crate::events::{EventType, after_group};
 use crate::loader::Role;
 use crate::pipeline::source::Source;
@@ -24,7 +24,7 @@ impl Trace<'_, '_> {
     pub(super) fn finish(&self, source: &dyn Source, pipeline: &mut Pipeline<'_>) -> Result<()> {
         pipeline.clock.update();
         let drained = self.drain_stopped(source, pipeline);
-        pipeline.flush();
+        pipeline.finish();
         self.report_failures(pipeline);
         let aggregated = self.print_summary(pipeline);
         let accounted = self.account(Stage::End, pipeline);
@@ -47,16 +47,8 @@ impl Trace<'_, '_> {
     }
 
     pub(super) fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) -> Result<()> {
-        let evicted = evictions::evicted(&self.loaded.skel)?;
-        let mut counts = Vec::new();
-        let cpus = self.settled()?;
-        for event_type in self.event_types() {
-            let mut type_counts = summary::counters(&cpus, event_type);
-            type_counts.skipped = self.recursion_misses(event_type, &cpus);
-            self.resolve_undecided(event_type, &mut type_counts, &evicted);
-            counts.push((event_type, type_counts));
-        }
-        let accounting = pipeline.accounting(stage, self.config.actions, &counts, evicted);
+        pipeline.settle();
+        let accounting = self.accounting(stage, pipeline)?;
         pipeline.account(stage, &accounting);
         self.report_failures(pipeline);
         if !self.config.output.quiet {
@@ -78,6 +70,20 @@ impl Trace<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The counters so far, or of all.
+    pub(super) fn accounting(&self, stage: Stage, pipeline: &Pipeline<'_>) -> Result<Accounting> {
+        let evicted = evictions::evicted(&self.loaded.skel)?;
+        let mut counts = Vec::new();
+        let cpus = self.settled()?;
+        for event_type in self.event_types() {
+            let mut type_counts = summary::counters(&cpus, event_type);
+            type_counts.skipped = self.recursion_misses(event_type, &cpus);
+            self.resolve_undecided(event_type, &mut type_counts, &evicted);
+            counts.push((event_type, type_counts));
+        }
+        Ok(pipeline.accounting(stage, self.config.actions, &counts, evicted))
     }
 
     /// Nested runs that were skipped at the tracepoints of this type.

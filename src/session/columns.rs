@@ -6,6 +6,7 @@ use crate::config::{Fields, Output, Usage};
 use crate::events::EventType;
 use crate::events::fields::FieldGroups;
 use crate::events::life::SAMPLED;
+use crate::sink::Format;
 use crate::sink::template::EVENT_TYPE;
 use crate::suggest;
 use crate::table::{Column, ColumnSet, Member, Selected, Set};
@@ -20,6 +21,10 @@ pub struct Selection {
     pub groups_by_where: bool,
     /// Columns that --where reads, whether they are printed or not.
     pub read: Vec<&'static Column>,
+    /// The columns that a format reads by itself, by the format's name.
+    pub formats: Vec<(&'static str, Vec<ColumnSet>)>,
+    /// Only such a format needs more than the tracepoint's record.
+    pub groups_by_format: bool,
     /// A column shows the owning process.
     pub owner: bool,
     /// A column names kernel code.
@@ -53,6 +58,9 @@ pub fn select(
     }
     selection.samples &= !by_view(output);
     selection.tables = tables;
+    for format in output.destinations.iter().map(|destination| destination.format) {
+        selection.add_format(format, event_types, &has);
+    }
     Ok(selection)
 }
 
@@ -73,6 +81,29 @@ impl Selection {
         }
     }
 
+    /// Adds what a format reads by itself.
+    fn add_format(
+        &mut self,
+        format: &Format,
+        event_types: &[&'static EventType],
+        has: &impl Fn(Member) -> bool,
+    ) {
+        if format.reads.is_empty() || self.formats.iter().any(|(name, _)| *name == format.name) {
+            return;
+        }
+        let before = self.groups.is_empty();
+        let mut tables = Vec::new();
+        for event_type in event_types {
+            let all = (event_type.columns)();
+            let chosen = format.reads.iter().flat_map(|name| named(&all, name));
+            let table = column_set(event_type, &all, chosen, has);
+            self.load(event_type, table.columns.iter().map(|selected| selected.column));
+            tables.push(table);
+        }
+        self.groups_by_format |= before && !self.groups.is_empty();
+        self.formats.push((format.name, tables));
+    }
+
     /// Adds what --where reads.
     pub fn read(&mut self, event_type: &EventType, columns: &[&'static Column]) {
         self.groups_by_where |= self.groups.is_empty();
@@ -84,7 +115,8 @@ impl Selection {
 
 /// Does the event types' view choose the columns? Text output shows only those of the standard columns.
 fn by_view(output: &Output) -> bool {
-    let all_text = output.destinations.iter().all(|destination| destination.format.is_text);
+    let all_text = output.recording.is_none()
+        && output.destinations.iter().all(|destination| destination.format.is_text);
     all_text && output.fields == Fields::Standard
 }
 
@@ -109,6 +141,15 @@ fn table(
     {
         chosen.push(stack);
     }
+    column_set(event_type, &all, chosen, has)
+}
+
+fn column_set(
+    event_type: &'static EventType,
+    all: &[&'static Column],
+    chosen: impl IntoIterator<Item = usize>,
+    has: &impl Fn(Member) -> bool,
+) -> ColumnSet {
     let select = |index: usize| {
         let column: &'static Column = all[index];
         let present = column.need.is_none_or(has);

@@ -12,7 +12,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::columns::Selection;
-use super::output::{print_line, sink_into};
+use super::directory::Directory;
+use super::output::{print_line, sink_in, sink_into};
 use super::signals::Signals;
 use crate::config::{Destination, Output, Usage};
 use crate::escape;
@@ -26,20 +27,29 @@ const READER_TICK: Duration = Duration::from_millis(50);
 /// An output whose file is open.
 pub(super) struct Opened<'c> {
     destination: &'c Destination,
-    writer: Writer,
+    place: Place,
+}
+
+/// Where it goes.
+enum Place {
+    Stream(Writer),
+    Directory(Directory),
 }
 
 /// Opens all outputs. A file is emptied only after all could be opened.
 pub(super) fn open<'c>(output: &'c Output, signals: &Signals) -> Result<Vec<Opened<'c>>> {
     let mut opened: Vec<Opened<'c>> = Vec::new();
     for destination in &output.destinations {
-        let writer = match &destination.path {
-            None => Writer::stdout().context("standard output")?,
-            Some(path) => open_file(path, output.quiet, signals)
-                .and_then(Writer::new)
-                .with_context(|| format!("cannot open {}", escape::path(path)))?,
+        let place = match &destination.path {
+            None => Place::Stream(Writer::stdout().context("standard output")?),
+            Some(path) => if destination.format.needs_directory() {
+                Directory::create(path).map(Place::Directory)
+            } else {
+                open_file(path, output.quiet, signals).and_then(Writer::new).map(Place::Stream)
+            }
+            .with_context(|| format!("cannot open {}", escape::path(path)))?,
         };
-        let new = Opened { destination, writer };
+        let new = Opened { destination, place };
         if let Some(other) = opened.iter().find(|other| other.is_same_file(&new)) {
             bail!(Usage(format!(
                 "-o {} and -o {} write to the same file; give each output its own path",
@@ -49,8 +59,10 @@ pub(super) fn open<'c>(output: &'c Output, signals: &Signals) -> Result<Vec<Open
         }
         opened.push(new);
     }
-    for Opened { destination, writer } in opened.iter().filter(|o| o.destination.path.is_some()) {
-        if writer.file().metadata().is_ok_and(|metadata| metadata.is_file()) {
+    for Opened { destination, place } in opened.iter().filter(|o| o.destination.path.is_some()) {
+        if let Place::Stream(writer) = place
+            && writer.file().metadata().is_ok_and(|metadata| metadata.is_file())
+        {
             let error = || format!("cannot empty {}", name(destination));
             writer.file().set_len(0).with_context(error)?;
         }
@@ -92,8 +104,11 @@ impl Opened<'_> {
     /// Of devices such as /dev/null, two writers do not disturb each other.
     fn is_same_file(&self, other: &Self) -> bool {
         let id = |opened: &Self| {
-            let metadata = opened.writer.file().metadata().ok()?;
-            let shared = metadata.is_file() || metadata.file_type().is_fifo();
+            let metadata = match &opened.place {
+                Place::Stream(writer) => writer.file().metadata().ok()?,
+                Place::Directory(directory) => directory.metadata().ok()?,
+            };
+            let shared = metadata.is_file() || metadata.is_dir() || metadata.file_type().is_fifo();
             shared.then(|| (metadata.dev(), metadata.ino()))
         };
         id(self).is_some_and(|own| id(other) == Some(own))
@@ -101,26 +116,44 @@ impl Opened<'_> {
 
     /// The file, if it has a reader, which may go away.
     pub(super) fn read_by_others(&self) -> Option<BorrowedFd<'_>> {
-        self.writer.has_reader().then(|| self.writer.file().as_fd())
+        match &self.place {
+            Place::Stream(writer) if writer.has_reader() => Some(writer.file().as_fd()),
+            _ => None,
+        }
+    }
+
+    /// It has to be flushed even if there are no events.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.destination.format.delayed
     }
 
     /// Checks, without writing, that it can be written to.
     pub(super) fn check(&self) -> Result<()> {
         let path = self.destination.path.as_ref().map(escape::path);
         let what = path.as_deref().unwrap_or("the output");
-        self.writer.check().with_context(|| format!("cannot write {what}"))
+        match &self.place {
+            Place::Stream(writer) => writer.check().with_context(|| format!("cannot write {what}")),
+            Place::Directory(_) => Ok(()),
+        }
     }
 
     /// The output with its sink.
     pub(super) fn branch(&self, output: &Output, selection: &Selection) -> io::Result<Branch> {
-        let Opened { destination, writer } = self;
-        let alone = output.destinations.len() == 1;
+        let Opened { destination, place } = self;
+        let sink = match place {
+            Place::Stream(writer) => sink_into(writer.try_clone()?, destination, output, selection),
+            Place::Directory(directory) => {
+                sink_in(directory.try_clone()?, destination, output, selection)
+                    .ok_or(io::ErrorKind::NotADirectory)?
+            }
+        };
+        let alone = output.destinations.len() == 1 && output.recording.is_none();
         Ok(Branch {
             content: destination.content,
             format: destination.format.name,
             path: destination.path.as_ref().map(escape::path),
             essential: output.strict || alone || destination.path.is_none(),
-            sink: sink_into(writer.try_clone()?, destination, output, selection),
+            sink,
         })
     }
 }

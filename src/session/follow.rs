@@ -10,10 +10,10 @@ use super::destinations::Opened;
 use super::event_loop::{EventLoop, Interest};
 use super::scan::{MODULE_TICK, OWNER_TICK, missing_modules};
 use super::trace::Trace;
-use super::{listen, priority};
+use super::{growth, listen, priority};
 use crate::pipeline::Pipeline;
 use crate::pipeline::source::Source;
-use crate::sink::Stage;
+use crate::sink::{FLUSH, Stage};
 
 /// What the loop waits for. At the same time, the first of these comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,9 +29,13 @@ pub(super) enum Token {
     End,
     /// `--stats`.
     Stats,
+    /// What a recording keeps each second.
+    Recording,
     OwnerScan,
     ListenSnapshot,
     Modules,
+    /// A delayed output has to be flushed.
+    Flush,
     /// `--interval`.
     Summary,
 }
@@ -89,8 +93,14 @@ impl Trace<'_, '_> {
         if self.selection.groups.has_ca_state() {
             events.after(Token::Modules, MODULE_TICK);
         }
+        if self.recording.is_some() {
+            events.every(Token::Recording, growth::TICK);
+        }
         if let Some(interval) = self.interval() {
             events.every(Token::Summary, interval);
+        }
+        if self.outputs.iter().any(Opened::is_delayed) {
+            events.every(Token::Flush, FLUSH);
         }
         let served = self.loaded.owner_scan_requests();
         let missing = missing_modules();
@@ -130,7 +140,8 @@ impl Trace<'_, '_> {
     fn handle(&self, token: Token, following: &mut Following<'_, '_>) -> Result<ControlFlow<()>> {
         let Following { source, pipeline, events, child, .. } = following;
         match token {
-            Token::Records => {}
+            // All outputs are flushed in each turn.
+            Token::Records | Token::Flush => {}
             Token::Child | Token::End => return Ok(ControlFlow::Break(())),
             Token::Output(index) => {
                 pipeline.hang_up(index);
@@ -154,6 +165,10 @@ impl Trace<'_, '_> {
                     // It is traced until it exits, which may take some time.
                     child.terminate();
                 }
+                if self.signals.take_seal() {
+                    pipeline.seal();
+                    self.record_counters(pipeline)?;
+                }
                 if self.signals.take_stats() {
                     self.account(Stage::Interim, pipeline)?;
                     self.restart_stats(following);
@@ -162,6 +177,12 @@ impl Trace<'_, '_> {
             Token::Stats => {
                 self.account(Stage::Interim, pipeline)?;
                 self.restart_stats(following);
+            }
+            Token::Recording => {
+                self.record_counters(pipeline)?;
+                if pipeline.done() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
             Token::OwnerScan => {
                 events.at(token, self.serve_owner_scans(&mut following.served));

@@ -1,17 +1,25 @@
 //! One trace: plans it from the options and the kernel's features, and tries the plan's variants until one runs.
 
 mod account;
+mod addresses;
 mod announce;
 pub mod child;
 pub mod columns;
 mod command;
 mod destinations;
+mod directory;
 mod environment;
 pub mod event_loop;
+mod flight;
 mod follow;
+mod growth;
+mod header;
 mod listen;
 pub mod output;
+mod parts;
 pub mod priority;
+mod recorder;
+mod replay;
 mod scan;
 pub mod signals;
 mod time;
@@ -23,21 +31,31 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
+pub use self::parts::utc;
+
 use self::columns::Selection;
+use self::growth::Shown;
+use self::recorder::RecordingFile;
 use self::signals::Signals;
 use self::trace::Trace;
+use crate::anonymize::{self, Anonymizer, Key};
 use crate::config::{Config, Fields, Transport, Usage};
-use crate::events::EventType;
+use crate::events::fields::{FieldGroups, RecordLayout};
+use crate::events::{EventType, ca_mainline};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::live::{possible_cpus, whole_size};
 use crate::loader::plan::{KernelFeatures, Refusal, Request, missing_events, missing_hooks, plan};
 use crate::loader::{self, CoreTypes, Refused, files};
+use crate::predicate::Compiled;
 use crate::privilege;
 use crate::summary;
 use crate::table::summary::AggregateType;
 
 /// Traces those event types. The exit status is the command's, if one was run.
 pub fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
+    if config.read.is_wanted() {
+        return replay::run(config, event_types);
+    }
     run_on(Kernel::new(config.kernel_options.btf.as_deref()), config, event_types)
 }
 
@@ -58,6 +76,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     let mut selection = selection;
     if let Some(predicate) = &config.predicate {
         let checked = predicate.check(event_types, None)?;
+        event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
+    }
+    let trigger = config.output.trigger();
+    if let Some(trigger) = trigger {
+        let checked = trigger.check(event_types, None)?;
         event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
     }
     check_limits(config, event_types)?;
@@ -96,7 +119,20 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         }
         None => None,
     };
+    let trigger = match trigger {
+        Some(trigger) => {
+            let checked = trigger.check(event_types, Some(&environment.types))?;
+            Some(Compiled::in_user_space(&checked, &environment))
+        }
+        None => None,
+    };
+    let recording = config.output.recording.as_ref().map(RecordingFile::open).transpose()?;
+    let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
     let outputs = destinations::open(&config.output, signals)?;
+    recording.iter().try_for_each(RecordingFile::empty)?;
+    if recording.as_ref().is_some_and(RecordingFile::is_flight) {
+        signals.seal_by_usr2();
+    }
     // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
@@ -122,7 +158,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 variant,
                 selection: &selection,
                 outputs: &outputs,
+                recording: recording.as_ref(),
+                shown: Shown::default(),
                 filter: filter.as_ref(),
+                trigger: trigger.as_ref(),
+                key: key.as_ref(),
                 loaded,
                 signals,
                 aggregate: config
@@ -163,6 +203,12 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     bail!("no reader works on this kernel: {}{hint}{namespace}", refused.join("; "))
 }
 
+/// Replaces what names hosts and processes. Records are expanded before.
+fn anonymizer(config: &Config, key: &Key) -> Anonymizer {
+    let ports = config.anonymize.as_ref().is_some_and(|options| options.ports);
+    Anonymizer::new(key, ports, &RecordLayout::new(FieldGroups::ALL))
+}
+
 /// Whether events are printed, and not only taken by an aggregate.
 fn prints_events(config: &Config) -> bool {
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
@@ -191,6 +237,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
     let by_columns = (!selection.groups.is_empty()).then_some(match config.output.fields {
         Fields::All => "--all-fields",
+        _ if selection.groups_by_format => "this output format",
         _ if selection.groups_by_where => "--where",
         _ => "--fields",
     });
@@ -211,6 +258,7 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
+        limits: aggregate.is_some_and(AggregateType::reads_limits),
         unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
         inferred: config.kernel_options.inferred,
@@ -232,6 +280,7 @@ pub fn features(kernel: &Kernel) -> KernelFeatures {
         missing_hooks: missing_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
+        mainline_bbr: kernel.ca_layouts().agrees("bbr", ca_mainline::locate),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),
     }
 }

@@ -1,13 +1,15 @@
 //! Creates the sink of an output.
 
-use std::io::Write;
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
 
 use super::columns::Selection;
 use crate::config::{Content, Destination, Fields, Output};
 use crate::events::{EventType, View};
 use crate::sink::template::{EVENT_TYPE, Template};
 use crate::sink::text::{Cell, CellPart, Layout};
-use crate::sink::{Columns, Sink};
+use crate::sink::{Columns, Create, Files, Sink};
 pub use crate::stdio::print_line;
 use crate::table::{ColumnSet, MergedColumn, Selected, Set, Type, Unit};
 
@@ -18,15 +20,64 @@ pub fn sink_into<W: Write + 'static>(
     output: &Output,
     selection: &Selection,
 ) -> Box<dyn Sink> {
+    let columns = columns(destination, output, selection);
+    if let Some(template) = &output.template {
+        return Box::new(Template::new(out, &columns.tables, template));
+    }
+    match destination.format.create {
+        Create::Stream(create) => create(Box::new(out), &columns),
+        Create::Directory(create) => {
+            create(Box::new(OneFile(Rc::new(RefCell::new(out)))), &columns)
+        }
+    }
+}
+
+/// A sink in a directory; `None` if the format is for a file.
+pub fn sink_in(
+    files: impl Files + 'static,
+    destination: &Destination,
+    output: &Output,
+    selection: &Selection,
+) -> Option<Box<dyn Sink>> {
+    match destination.format.create {
+        Create::Stream(_) => None,
+        Create::Directory(create) => {
+            Some(create(Box::new(files), &columns(destination, output, selection)))
+        }
+    }
+}
+
+/// All files in one, one behind the other.
+struct OneFile<W>(Rc<RefCell<W>>);
+
+impl<W: Write + 'static> Files for OneFile<W> {
+    fn open(&self, _: &str, _: bool) -> io::Result<Box<dyn Write>> {
+        Ok(Box::new(OneFile(Rc::clone(&self.0))))
+    }
+}
+
+impl<W: Write> Write for OneFile<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+/// What a sink prints.
+fn columns(destination: &Destination, output: &Output, selection: &Selection) -> Columns {
     // Summaries bring their own columns.
     let none = Selection::default();
     let selection = if destination.content == Content::Events { selection } else { &none };
-    let tables: Vec<ColumnSet> = selection.tables.iter().map(|(_, table)| table.clone()).collect();
-    if let Some(template) = &output.template {
-        return Box::new(Template::new(out, &tables, template));
-    }
+    let of_format = selection.formats.iter().find(|(name, _)| *name == destination.format.name);
+    let tables: Vec<ColumnSet> = match of_format {
+        Some((_, tables)) => tables.clone(),
+        None => selection.tables.iter().map(|(_, table)| table.clone()).collect(),
+    };
     let layout = text_layout(destination, output, selection, &tables);
-    (destination.format.create)(Box::new(out), &Columns { tables, header: output.header, layout })
+    Columns { tables, header: output.header, layout }
 }
 
 /// The named fields in their order. Else for one event type: the columns of its view, or the command's, and other requested

@@ -29,7 +29,7 @@ const ALSO_END: [i32; 10] = [
     SIGHUP,
     SIGQUIT,
     SIGALRM,
-    SIGUSR2,
+    SIGUSR2, // Unless it seals.
     SIGXCPU,
     SIGVTALRM,
     SIGPROF,
@@ -65,6 +65,9 @@ struct Requests {
     /// The next signal forces the end.
     force_by_next: AtomicBool,
     stats: AtomicBool,
+    /// SIGUSR2 seals what a flight recorder keeps, in place of ending the trace; and was received.
+    seals: AtomicBool,
+    seal: AtomicBool,
     /// The command, which the last resort kills.
     command: Mutex<Option<OwnedFd>>,
 }
@@ -135,6 +138,17 @@ impl Signals {
         self.requests.stats.swap(false, Ordering::Relaxed)
     }
 
+    /// From here on SIGUSR2 does not end the trace.
+    pub(super) fn seal_by_usr2(&self) {
+        self.requests.seals.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a seal was requested since the last call.
+    #[must_use]
+    pub fn take_seal(&self) -> bool {
+        self.requests.seal.swap(false, Ordering::Relaxed)
+    }
+
     #[must_use]
     pub fn inherited(&self) -> &Inherited {
         &self.inherited
@@ -181,6 +195,9 @@ impl Thread {
         for signal in taken.forever() {
             match (signal, first) {
                 (SIGUSR1, _) => self.requests.stats.store(true, Ordering::Relaxed),
+                (SIGUSR2, _) if self.requests.seals.load(Ordering::Relaxed) => {
+                    self.requests.seal.store(true, Ordering::Relaxed);
+                }
                 (SIGCHLD | SIGXFSZ, _) => continue,
                 (_, None) if self.requests.force_by_next.load(Ordering::Relaxed) => {
                     self.force(signal)

@@ -6,10 +6,14 @@ use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 
+use super::anonymizer;
 use super::columns::Selection;
 use super::destinations::Opened;
+use super::growth::Shown;
 use super::output::print_line;
+use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use crate::anonymize::Key;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::events::EventType;
@@ -18,7 +22,7 @@ use crate::loader::plan::{LISTEN_SCAN, OPEN_SCAN, Plan, Variant};
 use crate::loader::{Loaded, Program, Role};
 use crate::pipeline::clock::{Clock, mono_ns};
 use crate::pipeline::source::Source;
-use crate::pipeline::tee::{Failure, Tee};
+use crate::pipeline::tee::{Branch, Failure, Tee};
 use crate::pipeline::{Aggregator, Pipeline};
 use crate::predicate::Compiled;
 use crate::summary::{Aggregate, Span};
@@ -30,8 +34,15 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) variant: &'t Variant,
     pub(super) selection: &'t Selection,
     pub(super) outputs: &'t [Opened<'t>],
+    /// -w
+    pub(super) recording: Option<&'t RecordingFile>,
+    pub(super) shown: Shown,
     /// --where
     pub(super) filter: Option<&'t Compiled>,
+    /// --trigger
+    pub(super) trigger: Option<&'t Compiled>,
+    /// --anonymize
+    pub(super) key: Option<&'t Key>,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
     /// The aggregate printed in place of events, and when it was last read.
@@ -48,10 +59,20 @@ impl Trace<'_, '_> {
     pub(super) fn run(self, mut environment: Environment) -> Result<u8> {
         let output = &self.config.output;
         let outputs = self.outputs.iter().map(|opened| opened.branch(output, self.selection));
-        let tee = Tee::new(outputs.collect::<io::Result<_>>().context("cannot write the output")?);
+        let mut branches: Vec<Branch> =
+            outputs.collect::<io::Result<_>>().context("cannot write the output")?;
         self.set_clock();
         let clock = Clock::new(output.time);
         environment.clock = clock.reading();
+        if let Some(recording) = self.recording {
+            let (header, symbols) = self.header(&mut environment);
+            branches.push(
+                recording
+                    .branch(header, symbols, self.trigger.cloned())
+                    .context("cannot write the recording")?,
+            );
+        }
+        let tee = Tee::new(branches);
         // Others are made by the programs, and records are printed.
         let aggregate = self.aggregate.as_ref().filter(|_| !self.config.actions.aggregate);
         let aggregate = aggregate.map(|aggregate| -> Aggregator<'_> {
@@ -60,6 +81,7 @@ impl Trace<'_, '_> {
         let mut pipeline =
             Pipeline::new(tee, environment, clock, self.config.limits.count, aggregate);
         pipeline.set_filter(self.filter.cloned());
+        pipeline.set_anonymizer(self.key.map(|key| anonymizer(self.config, key)));
         let source = Live::new(
             &self.loaded.skel,
             self.plan.transport,
@@ -108,6 +130,7 @@ impl Trace<'_, '_> {
         drop(processes);
         // Reported whatever ended the trace.
         let finished = self.finish(&source, &mut pipeline);
+        self.announce_recorded();
         followed.and(polled).and(finished)?;
         let status = status?;
         match pipeline.failure() {

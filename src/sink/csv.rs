@@ -16,12 +16,9 @@ use crate::table::summary::{BUCKET, Summary};
 use crate::table::{ColumnSet, MergedColumn, Moment, Selected, Value};
 
 /// The format.
-pub static FORMAT: Format = Format {
-    name: "csv",
-    doc: "Comma-separated values.",
-    is_text: false,
-    create: |out, columns| Box::new(Csv::new(out, &columns.tables, columns.header)),
-};
+pub static FORMAT: Format = Format::lines("csv", "Comma-separated values.", |out, columns| {
+    Box::new(Csv::new(out, &columns.tables, columns.header))
+});
 
 /// The sink.
 pub struct Csv<W: Write> {

@@ -17,12 +17,9 @@ use crate::table::summary::{BUCKET, Line, Summary};
 use crate::table::{ColumnSet, Moment, Selected, Value};
 
 /// The format.
-pub static FORMAT: Format = Format {
-    name: "jsonl",
-    doc: "One JSON object per line.",
-    is_text: false,
-    create: |out, columns| Box::new(Jsonl::new(out, &columns.tables)),
-};
+pub static FORMAT: Format = Format::lines("jsonl", "One JSON object per line.", |out, columns| {
+    Box::new(Jsonl::new(out, &columns.tables))
+});
 
 /// The sink.
 pub struct Jsonl<W: Write> {
@@ -207,7 +204,7 @@ fn write_counts<C: ActionCounts + Serialize>(
     Ok(())
 }
 
-fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
+pub(super) fn write_value(value: Value<'_>, time: &mut TimeFormat, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),

@@ -10,9 +10,9 @@ use self::line::{Block, Buffer, Line, SHORT};
 use self::number::Number;
 use super::time::TimeFormat;
 use crate::decode::Event;
-use crate::events::ca::{self, Layouts};
 use crate::events::ca_columns::{Convert, FIELDS};
 use crate::events::value::value;
+use crate::events::{Types, ca};
 use crate::slot::{Condition, Form, Names, Slot};
 use crate::table::origin::{Call, Inputs};
 use crate::table::{Column, ColumnSet, Moment, Origin, Selected, Value};
@@ -71,12 +71,13 @@ struct Group {
 pub struct Builder<'l> {
     plan: Plan,
     text: Vec<u8>,
-    layouts: &'l Layouts,
+    event_type: u8,
+    types: &'l Types,
 }
 
 impl<'l> Builder<'l> {
-    fn new(layouts: &'l Layouts) -> Self {
-        Builder { plan: Plan { cells: Vec::new(), end: 0 }, text: Vec::new(), layouts }
+    fn new(event_type: u8, types: &'l Types) -> Self {
+        Builder { plan: Plan { cells: Vec::new(), end: 0 }, text: Vec::new(), event_type, types }
     }
 
     /// Adds a constant text.
@@ -89,6 +90,9 @@ impl<'l> Builder<'l> {
         let Selected { column, present: true, .. } = selected else {
             return self.text(F::NULL);
         };
+        if self.types.absent.contains(&(self.event_type, selected.index)) {
+            return self.text(F::NULL);
+        }
         self.plan.end = self.plan.end.max(column.origin.end());
         let op = match &column.origin {
             Origin::Constant(text) => {
@@ -106,7 +110,7 @@ impl<'l> Builder<'l> {
             Origin::Time(_) => Some(Op::Time),
             Origin::Private(index) if FIELDS[*index].convert == Convert::Bandwidth => None,
             // Its group has the conditions.
-            Origin::Private(index) => match self.layouts.slot(*index) {
+            Origin::Private(index) => match self.types.layouts.slot(*index) {
                 Some(slot) => number::<F>(&Slot { when: &[], ..*slot }),
                 None => return self.text(F::NULL),
             },
@@ -193,12 +197,13 @@ impl Plans {
         event: &Event<'_>,
         compile: impl Fn(&ColumnSet, &mut Builder<'_>),
     ) -> Option<&Plan> {
-        let layouts = &event.types().layouts;
-        if self.layouts != Some(layouts.id()) {
-            self.layouts = Some(layouts.id());
+        let types = event.types();
+        if self.layouts != Some(types.layouts.id()) {
+            self.layouts = Some(types.layouts.id());
             let plan = |table: &Option<ColumnSet>| {
-                let mut builder = Builder::new(layouts);
-                compile(table.as_ref()?, &mut builder);
+                let table = table.as_ref()?;
+                let mut builder = Builder::new(u8::try_from(table.event_type).ok()?, types);
+                compile(table, &mut builder);
                 Some(builder.plan())
             };
             self.plans = self.tables.iter().map(plan).collect();

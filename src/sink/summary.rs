@@ -1,5 +1,6 @@
 //! Summaries as text: aligned lines, or histograms like those of the bcc tools.
 
+use super::shares;
 use super::text::{TITLE, WIDTH, write_cell, write_endpoint};
 use super::time::TimeFormat;
 use crate::table::summary::{Bucket, Form, Line, Scale, Summary, SummarySchema, ViewColumn};
@@ -29,6 +30,7 @@ pub(super) fn write(
         push(out, style, format!("{moment} {}", summary.title).trim_end());
     }
     match &summary.shape.form {
+        Form::Shares(shares) => shares::write(summary, shares, style, time, out),
         Form::Lines(views) => lines(summary, views, style, time, out),
         Form::Histogram(scale) => {
             for line in &summary.lines {
@@ -98,7 +100,7 @@ fn left(shape: &SummarySchema, view: &ViewColumn) -> bool {
             .is_some_and(|column| matches!(column.ty, Type::Text | Type::Address))
 }
 
-fn cell(
+pub(super) fn cell(
     shape: &SummarySchema,
     line: &Line<'_>,
     view: &ViewColumn,

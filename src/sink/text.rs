@@ -86,10 +86,10 @@ pub struct Layout {
 
 /// The format.
 pub static FORMAT: Format = Format {
-    name: "text",
-    doc: "Aligned columns, for people.",
     is_text: true,
-    create: |out, columns| Box::new(Text::new(out, columns.layout.clone())),
+    ..Format::lines("text", "Aligned columns, for people.", |out, columns| {
+        Box::new(Text::new(out, columns.layout.clone()))
+    })
 };
 
 /// The sink.

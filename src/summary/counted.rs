@@ -25,6 +25,12 @@ pub fn bounds(bucket: usize) -> (u64, u64) {
     (from, from + (1 << shift) - 1)
 }
 
+/// The number of a value's bucket.
+fn bucket_of(value: u64) -> usize {
+    let shift = value.max(1).ilog2().saturating_sub(SUB_BITS);
+    ((u64::from(shift) << SUB_BITS) + (value >> shift)) as usize
+}
+
 /// The counts of one row, over all CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -72,6 +78,23 @@ impl Counted {
         }
         counted.buckets = sums.iter().copied().enumerate().filter(|(_, n)| *n > 0).collect();
         counted
+    }
+
+    /// Counts an event as the programs do; `None`: its value is not known.
+    pub fn count_value(&mut self, value: Option<u64>) {
+        let Some(value) = value else {
+            self.unset += 1;
+            return;
+        };
+        let value = value.min(u32::MAX.into());
+        self.sum = self.sum.saturating_add(value);
+        self.min = Some(self.min.map_or(value, |min| min.min(value)));
+        self.max = self.max.max(value);
+        let number = bucket_of(value);
+        match self.buckets.binary_search_by_key(&number, |(known, _)| *known) {
+            Ok(at) => self.buckets[at].1 += 1,
+            Err(at) => self.buckets.insert(at, (number, 1)),
+        }
     }
 
     /// Events with a value.
@@ -172,6 +195,7 @@ mod tests {
         for bucket in 0..Histogram::BUCKETS {
             let (from, to) = bounds(bucket);
             assert_eq!(from, next);
+            assert_eq!((bucket_of(from), bucket_of(to)), (bucket, bucket));
             assert!((to - from) * 16 <= from, "{bucket}: {from} to {to}");
             assert_eq!(from.max(1).ilog2(), to.max(1).ilog2(), "within one power of two");
             next = to + 1;
@@ -201,6 +225,9 @@ mod tests {
             thousandths in 1..=1000_u64,
         ) {
             let counted = counted(&values);
+            let mut one_by_one = Counted::default();
+            values.iter().for_each(|&value| one_by_one.count_value(Some(value.into())));
+            prop_assert_eq!(&one_by_one, &counted);
             values.sort_unstable();
             let rank = (values.len() as u64 * thousandths).div_ceil(1000).max(1) as usize;
             let truth = f64::from(values[rank - 1]);

@@ -36,6 +36,7 @@ fn read(skel: &TccTraceSkel<'_>) -> Result<Evicted> {
         queued_packets: of(&maps.queued_packets, |all| &all.queued_packets),
         closed_conns: of(&maps.closed_conns, |all| &all.closed_conns),
         listen_states: of(&maps.listen_states, |all| &all.listen_states),
+        limits_conns: of(&maps.limits_conns, |all| &all.limits_conns),
     })
 }
 

@@ -6,7 +6,9 @@ pub mod counted;
 pub mod evictions;
 pub mod histograms;
 pub mod key;
+pub mod limits;
 pub mod listeners;
+pub mod recorded;
 pub mod retrans;
 pub mod rtt;
 pub mod sums;
@@ -17,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::{MapCore, MapFlags};
 
 use self::histograms::HistogramTable;
+use self::limits::LimitsTable;
 use self::listeners::ListenerTable;
 use self::sums::SumTable;
 use self::top::ConnectionTable;
@@ -112,6 +115,7 @@ pub static AGGREGATES: &[&AggregateType] = &[
     &connlat::AGGREGATE,
     &top::AGGREGATE,
     &listeners::AGGREGATE,
+    &limits::AGGREGATE,
 ];
 
 /// Creates the aggregate of a command. Options that are not of its source do not occur.
@@ -129,6 +133,9 @@ pub fn aggregate(summary: &SummaryOptions) -> Result<Box<dyn Aggregate>> {
         }
         (AggregateSource::Listeners, RowOptions::Listeners(options)) => {
             Box::new(Intervals::new(ListenerTable::new(options), intervals))
+        }
+        (AggregateSource::Limits, RowOptions::Limits(options)) => {
+            Box::new(Intervals::new(LimitsTable::new(options), intervals))
         }
         (_, options) => bail!("{}: {options:?} are not its options", of.command),
     })

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use anstyle::AnsiColor;
+
 use super::{Column, Moment, Origin, Set, Type, Unit, Value};
 
 /// What a command aggregates: all that other modules have to know about it.
@@ -28,6 +30,8 @@ pub enum AggregateSource {
     Connections,
     /// The iterator over listening sockets, and `listen_drop`.
     Listeners,
+    /// The iterator over the accounts of `limits`, and `destroy`.
+    Limits,
 }
 
 /// What the sums of a row are, and how they are printed.
@@ -69,7 +73,13 @@ impl AggregateType {
     /// True if the programs count its events, and send no records.
     #[must_use]
     pub fn counts_events(&self) -> bool {
-        !self.reads_connections() && !self.reads_listeners()
+        !self.reads_connections() && !self.reads_listeners() && !self.reads_limits()
+    }
+
+    /// True if it takes snapshots of what limits connections.
+    #[must_use]
+    pub fn reads_limits(&self) -> bool {
+        matches!(self.source, AggregateSource::Limits)
     }
 
     /// True if it takes snapshots of connections.
@@ -96,6 +106,7 @@ impl AggregateType {
         match self.source {
             AggregateSource::Histograms | AggregateSource::Sums(_) => "counted in the kernel",
             AggregateSource::Connections => "all connections read each interval",
+            AggregateSource::Limits => "classified in the kernel, read each interval",
             AggregateSource::Listeners => "all listening sockets read each interval",
         }
     }
@@ -120,6 +131,28 @@ pub enum Form {
     Lines(Vec<ViewColumn>),
     /// A histogram per row, with a bar for each power of two.
     Histogram(Scale),
+    /// A bar per row, divided into the shares of its parts.
+    Shares(Shares),
+}
+
+/// How rows are printed whose columns are parts of a whole.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    /// What a row is of, and facts about it. Without a title, the value stands alone.
+    pub heading: Vec<ViewColumn>,
+    pub parts: &'static [Share],
+    /// A column of sentences, each printed on its own line.
+    pub notes: &'static str,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub column: &'static str,
+    pub name: &'static str,
+    /// Fills its part of the bar.
+    pub letter: char,
+    pub color: AnsiColor,
 }
 
 /// A column of aligned lines.

@@ -6,10 +6,11 @@ use crate::support::texts::command_lines;
 use crate::support::{Fixture, Launch, Server, TempDir, Tracer, is_root, note, traffic_in};
 
 /// Options that name what only the reader's host has.
-const OF_A_HOST: &[&str] = &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--"];
+const OF_A_HOST: &[&str] =
+    &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--", "snap", "--tail"];
 /// Commands that print something and end.
 const PRINTS: &[&str] =
-    &["check", "schema", "completions", "man", "help", "-h", "--help", "--version"];
+    &["check", "schema", "completions", "man", "help", "-h", "--help", "--version", "info"];
 /// Tracers at a time.
 const AT_ONCE: usize = 6;
 
@@ -26,6 +27,13 @@ fn adapted(words: &[String]) -> Vec<String> {
     kept
 }
 
+/// The recordings that a command line reads.
+fn recordings(words: &[String]) -> Vec<&str> {
+    let reads = |at: &usize| words[*at] == "-r" || words[*at] == "info";
+    let places = (0..words.len()).filter(reads);
+    places.filter_map(|at| words.get(at + 1)).map(String::as_str).collect()
+}
+
 #[test]
 fn documented_commands_trace() {
     need!(is_root(), "not root");
@@ -37,8 +45,11 @@ fn documented_commands_trace() {
     let server =
         Server::start_in(&fixture.ns.launch(), &format!("[::]:{}", fixture.port), Some("cubic"));
     let all: BTreeSet<Vec<String>> = command_lines().into_iter().map(|(_, words)| words).collect();
-    let is_here =
-        |words: &&Vec<String>| !words.iter().any(|word| OF_A_HOST.contains(&word.as_str()));
+    let is_elsewhere = |word: &String| {
+        OF_A_HOST.contains(&word.as_str())
+            || (word.starts_with("parquet=") && !cfg!(feature = "parquet"))
+    };
+    let is_here = |words: &&Vec<String>| !words.iter().any(is_elsewhere);
     let prints = |words: &Vec<String>| words.iter().any(|word| PRINTS.contains(&word.as_str()));
     let run: Vec<&Vec<String>> = all.iter().filter(is_here).collect();
     note(&format!(
@@ -47,12 +58,21 @@ fn documented_commands_trace() {
         all.len()
     ));
     assert!(run.len() * 2 > all.len());
+    let files: BTreeSet<&str> = run.iter().flat_map(|words| recordings(words)).collect();
+    for file in files {
+        let args = ["record", "-w", file, "--profile", "full", "--duration", "300ms", "-q"];
+        let output = Tracer::spawn(&launch, &args).wait_raw();
+        assert!(output.status.success(), "{file}: {}", output.stderr);
+    }
     for group in run.chunks(AT_ONCE) {
         let start = |words: &&Vec<String>| {
             let args = adapted(words);
             let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
             if !prints(words) {
                 args.extend(["--duration", "300ms"]);
+            }
+            if words.iter().any(|word| word == "-w") {
+                args.push("--force");
             }
             Tracer::spawn(&launch, &args)
         };
@@ -66,6 +86,7 @@ fn documented_commands_trace() {
             let output = tracer.wait_raw();
             assert!(output.status.success(), "{words:?}: {}", output.stderr);
             let traced = output.stderr.contains("tcc-trace: tracing ")
+                || output.stderr.contains("tcc-trace: reading ")
                 || words.iter().any(|word| word == "-q");
             assert!(prints(words) || traced, "{words:?}: {}", output.stderr);
         }

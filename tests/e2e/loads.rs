@@ -15,9 +15,10 @@ const PROBE: &[&str] = &["probe"];
 const ALL: &[&str] = &["events", "all", "--all-fields", "--stack"];
 const PRINTED: [&[&str]; 3] = [PROBE, &["probe", "--all-fields"], ALL];
 /// Those that count in the kernel, for which there is no transport.
-const COUNTED: [&[&str]; 5] = [
+const COUNTED: [&[&str]; 6] = [
     &["rtt", "--by", "cc"],
     &["top", "--interval", "1s"],
+    &["limits"],
     &["cong", "--by", "cc"],
     &["retrans", "--by", "cc"],
     &["connlat", "--histogram"],

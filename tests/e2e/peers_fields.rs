@@ -12,8 +12,9 @@ use crate::support::{
     traffic_in, u64_of,
 };
 
-/// No plain numbers: macros for parts of others, structs around a number, and what a time is worked out from.
-const OTHERS: [&str; 9] = [
+/// No plain numbers: macros for parts of others, structs around a number, what a time is worked out from, and flags that
+/// other CPUs change without the socket's lock.
+const OTHERS: [&str; 11] = [
     "sk_rmem_alloc",
     "sk_wmem_alloc",
     "sk_omem_alloc",
@@ -21,6 +22,8 @@ const OTHERS: [&str; 9] = [
     "sk_state",
     "sk_uid",
     "chrono_stat",
+    "chrono_start",
+    "sk_tsq_flags",
     "lsndtime",
     "rcv_tstamp",
 ];

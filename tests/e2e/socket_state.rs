@@ -8,18 +8,23 @@ use crate::support::{
 };
 
 /// A connection within a namespace, and a tracer of its client's end.
-struct SocketFixture {
-    ns: Netns,
-    client: TestProcess,
-    server: TestProcess,
-    ports: (u16, u16),
-    cookie: u64,
+pub struct SocketFixture {
+    pub ns: Netns,
+    pub client: TestProcess,
+    pub server: TestProcess,
+    /// The client's, the server's.
+    pub ports: (u16, u16),
+    pub cookie: u64,
 }
 
 impl SocketFixture {
     #[track_caller]
-    fn new() -> Self {
-        let ns = Netns::new();
+    pub fn new() -> Self {
+        SocketFixture::within(Netns::new())
+    }
+
+    #[track_caller]
+    pub fn within(ns: Netns) -> Self {
         let (mut client, mut server) =
             (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
         // Loss probes, congestion control and pacing of their own would only be in the way.
@@ -38,7 +43,7 @@ impl SocketFixture {
 
     /// Traces the client's end from now on.
     #[track_caller]
-    fn trace(&self, reader: &str) -> Tracer {
+    pub fn trace(&self, reader: &str) -> Tracer {
         let (netns, cookie) = (self.ns.inode().to_string(), self.cookie.to_string());
         let args = ["--all-fields", "--reader", reader, "--netns", &netns, "--cookie", &cookie];
         Tracer::start_in(&Launch::here().with_tracefs(), &args)
@@ -46,7 +51,7 @@ impl SocketFixture {
 
     /// The client's state, as the server's next byte finds it.
     #[track_caller]
-    fn sample(&mut self, tracer: Tracer) -> Value {
+    pub fn sample(&mut self, tracer: Tracer) -> Value {
         let is_it = |event: &Value| u64_of(event, "data_len") == 1;
         self.server.send("a", 1);
         tracer.wait_events("the sample", |events| events.iter().any(is_it));

@@ -58,6 +58,10 @@ const SACK: u64 = 2;
 const WSCALE: u64 = 4;
 const ECN: u64 = 8;
 const ECN_SEEN: u64 = 16;
+const TSQ_THROTTLED: u64 = 1;
+const TSQ_QUEUED: u64 = 2;
+/// Ticks of an emulated CPU come late.
+const LATE_TICKS_US: u64 = 200_000;
 /// TCP_ATO_MIN, in every CONFIG_HZ.
 const ATO_MIN_US: u64 = 40_000;
 
@@ -141,8 +145,9 @@ impl Case<'_> {
         let server: Vec<&Value> =
             trace.events.iter().filter(|event| event["sport"] == 9000).collect();
         let mut compared = Compared { pairs: 0, values: 0, early: 0, wrong: BTreeMap::new() };
-        for info in &infos[..infos.len() - 1] {
-            self.compare(info, &client, &server, &mut compared);
+        for (at, info) in infos[..infos.len() - 1].iter().enumerate() {
+            let before = at.checked_sub(1).map(|before| infos[before]);
+            self.compare(before, info, &client, &server, &mut compared);
         }
         crate::support::compared(compared.pairs, compared.values);
         // Where the kernel skipped the program (see `lost`), a sample is not the first since.
@@ -166,7 +171,14 @@ impl Case<'_> {
         );
     }
 
-    fn compare(&self, info: &Value, client: &[&Value], server: &[&Value], compared: &mut Compared) {
+    fn compare(
+        &self,
+        before: Option<&Value>,
+        info: &Value,
+        client: &[&Value],
+        server: &[&Value],
+        compared: &mut Compared,
+    ) {
         let after = |event: &&&Value| u64_of(event, "mono_ns") > u64_of(info, "mono_ns");
         let sample = client.iter().find(after).unwrap_or_else(|| panic!("no sample after {info}"));
         let n = |key: &str| u64_of(sample, key);
@@ -217,6 +229,9 @@ impl Case<'_> {
             ] {
                 compared.equal(column, n(column), i(member) + requests * each);
             }
+            if !early {
+                self.compare_sending(sample, info, compared);
+            }
             if self.loss == 0 {
                 compared.equal("data segments at the server", with_data, requests);
                 // Of the ACKs that the server saw since, some may have been on their way; one may have left between the
@@ -228,6 +243,9 @@ impl Case<'_> {
         // The IP layer counts a segment before TCP processes it. If the sample is a bare ACK, the response may already wait
         // behind it.
         if self.response < 1000 && self.request < 1000 && self.loss == 0 && !repeated {
+            if let Some(before) = before.filter(|before| before["tcpi_total_retrans"] == 0) {
+                compare_last_rtt(sample, before, info, compared);
+            }
             let with_data = u64::from(n("data_len") > 0);
             let waiting = 0..=1 - with_data;
             for (column, member, own) in
@@ -252,6 +270,31 @@ impl Case<'_> {
         compared.check("pacing_rate", ours, ours == rate || restart, rate);
     }
 
+    /// The small request is on its way, and nothing stops it.
+    fn compare_sending(&self, sample: &Value, info: &Value, compared: &mut Compared) {
+        let n = |key: &str| u64_of(sample, key);
+        let (sent_after, end) = (u64_of(info, "mono_ns"), n("mono_ns"));
+        let elapsed = n("chrono_elapsed_us");
+        let most = (end - sent_after) / 1000 + LATE_TICKS_US;
+        compared.check("chrono_elapsed_us", elapsed, elapsed <= most, most);
+        // BBR paces: then it is when the next segment may leave.
+        let paced = self.cc == "bbr";
+        let departure = n("tcp_wstamp_ns");
+        let right = departure > sent_after && (paced || departure < end);
+        compared.check("tcp_wstamp_ns", departure, right, format!("{sent_after} to {end}"));
+        compared.equal("tsq_flags", n("tsq_flags") & (TSQ_THROTTLED | TSQ_QUEUED), 0);
+        for (column, expected) in [
+            ("chrono_type", Value::from("busy")),
+            ("pacing_status", if paced { "needed" } else { "none" }.into()),
+            ("sock_nospace", false.into()),
+        ] {
+            compared.values += 1;
+            if sample[column] != expected {
+                compared.wrong(format!("{column} is {}, expected {expected}", sample[column]));
+            }
+        }
+    }
+
     /// What is a name or a flag with us and a number with them.
     fn compare_names(&self, sample: &Value, info: &Value, compared: &mut Compared) {
         let i = |key: &str| u64_of(info, key);
@@ -274,6 +317,15 @@ impl Case<'_> {
         same("snd_wscale", i("tcpi_snd_wscale").into());
         same("rcv_wscale", i("tcpi_rcv_wscale").into());
     }
+}
+
+/// The smoothed RTT moves by an eighth of the difference, so its two values have the sample between them, up to what rounding
+/// down cuts off (tcp_rtt_estimator()).
+fn compare_last_rtt(sample: &Value, before: &Value, info: &Value, compared: &mut Compared) {
+    let [before, now] = [before, info].map(|info| u64_of(info, "tcpi_rtt") as i64);
+    let expected = 8 * now - 7 * before;
+    let ours = u64_of(sample, "rack_rtt_us");
+    compared.check("rack_rtt_us", ours, (ours as i64 - expected).abs() <= 7, expected);
 }
 
 const ALGORITHMS: [&str; 4] = ["cubic", "reno", "bbr", "dctcp"];

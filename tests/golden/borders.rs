@@ -6,10 +6,10 @@ use tcc_trace::escape::unescape;
 use tcc_trace::events::EVENT_TYPES;
 use tcc_trace::session::columns::select;
 use tcc_trace::sink::template::{Align, Piece};
-use tcc_trace::sink::{FORMATS, jsonl, text};
+use tcc_trace::sink::{jsonl, text};
 
 use super::records::records;
-use super::{Written, decode, sink_into, types};
+use super::{Written, decode, sink_into, text_formats, types};
 
 /// Controls, and the format characters of Unicode 15 as its file of general categories lists them.
 fn hidden(c: char) -> bool {
@@ -60,7 +60,7 @@ proptest! {
         let (kind, types, mut shown_names) = (&EVENT_TYPES[at], types(), 0);
         let cell = |name: &str| Piece::Column { name: name.into(), align: Align::ByType, width: 0 };
         let line = vec![cell("comm"), Piece::Text("|".into()), cell("time")];
-        let formats = FORMATS.iter().map(|format| (*format, None));
+        let formats = text_formats().map(|format| (format, None));
         for (format, template) in formats.chain([(&text::FORMAT, Some(line))]) {
             let fields = match template {
                 Some(_) => Fields::Named(vec!["comm".into(), "time".into()]),

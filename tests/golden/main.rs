@@ -2,6 +2,7 @@
 //! choice of columns and sinks, and comes out as it stands in EVENT_TYPE.txt, .jsonl and .csv. UPDATE=1 writes them anew.
 
 mod borders;
+mod exports;
 #[path = "../support/predicate/mod.rs"]
 mod generated;
 mod plans;
@@ -42,6 +43,7 @@ fn types() -> Types {
         reset_reasons: [(REASON.into(), "NO_SOCKET".to_owned())].into(),
         drop_reasons: [(REASON.into(), "NETFILTER_DROP".to_owned())].into(),
         symbols: Symbols::parse(&format!("{CODE:x} T tcp_drop\n")),
+        ..Types::default()
     }
 }
 
@@ -63,6 +65,11 @@ fn selection(event_type: &'static EventType, output: &Output) -> Selection {
     select(&[event_type], output, |_| true).expect("no field was named")
 }
 
+/// Those that print the requested fields as text.
+fn text_formats() -> impl Iterator<Item = &'static Format> {
+    FORMATS.iter().copied().filter(|format| ["text", "jsonl", "csv"].contains(&format.name))
+}
+
 /// The standard fields, then all of them.
 fn printed(event_type: &'static EventType, format: &'static Format, types: &Types) -> Vec<u8> {
     let written = Written::default();
@@ -73,7 +80,7 @@ fn printed(event_type: &'static EventType, format: &'static Format, types: &Type
         for record in records(event_type) {
             sink.event(&decode(&record, types)).unwrap();
         }
-        sink.flush().unwrap();
+        sink.finish().unwrap();
     }
     written.0.take()
 }
@@ -87,8 +94,8 @@ fn every_event_type_is_printed_as_before() {
     let types = types();
     let mut different = Vec::new();
     for event_type in EVENT_TYPES {
-        for format in FORMATS {
-            let extension = if *format == &text::FORMAT { "txt" } else { format.name };
+        for format in text_formats() {
+            let extension = if format == &text::FORMAT { "txt" } else { format.name };
             let path = golden(event_type.name, extension);
             let now = printed(event_type, format, &types);
             if std::env::var_os("UPDATE").is_some() {
@@ -127,7 +134,7 @@ fn a_stored_environment_decodes_the_same() {
     assert_eq!(stored, environment);
     assert!(!stored.has(needed[0]) && needed.iter().any(|&member| stored.has(member)));
     for event_type in EVENT_TYPES {
-        for format in FORMATS {
+        for format in text_formats() {
             let [now, before] =
                 [&stored, &environment].map(|e| printed(event_type, format, &e.types));
             assert!(now == before, "{}: {}", event_type.name, format.name);

@@ -6,8 +6,8 @@ use tcc_trace::skel::{
     AcceptRecord, CongStateRecord, ConnectRecord, DestroyRecord, DropRecord, DropStackRecord,
     ErrorRecord, Event, Head, HeadFlag, LifeRecord, ListenDropRecord, Owner, Presence,
     ProbeFullRecord, ProbeRecord, ProbeStd, QueueRecord, RcvSpaceRecord, RcvbufGrowRecord,
-    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, SpuriousRecord, StateRecord,
-    SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
+    ResetReceivedRecord, ResetSentRecord, RetransmitRecord, SendRecord, Sender, SpuriousRecord,
+    StateRecord, SynackRetransmitRecord, Tcp, Totals, ZeroWindowRecord, bytes,
 };
 
 /// The number that the types of the test have a name for, as a reason.
@@ -37,6 +37,7 @@ pub fn records(event_type: &EventType) -> Vec<Vec<u8>> {
         "queue" => vec![of(&queue())],
         "rcvbuf_grow" => vec![of(&rcvbuf_grow())],
         "listen_drop" => vec![of(&listen_drop())],
+        "send" => vec![of(&send())],
         name => panic!("no record of {name}: make one here"),
     };
     let heads = records.into_iter().enumerate().map(|(i, mut record)| {
@@ -184,6 +185,9 @@ fn fields() -> ProbeFullRecord {
     all.last.last_ack_recv_us = 1_122_122_122;
     all.chrono.busy_us = 1_173_173_173; all.chrono.rwnd_limited_us = 1_174_174_174;
     all.chrono.sndbuf_limited_us = 1_175_175_175;
+    all.chrono_now.elapsed_us = 1_281_281_281; all.chrono_now.chrono_type = 2;
+    all.pacing.tcp_wstamp_ns = 5_000_123_282_282; all.pacing.tsq_flags = 283; all.pacing.status = 2;
+    all.rack.rtt_us = 10_284; all.nospace.sock_nospace = 1;
     all.memory.drops = 10_164; all.memory.wmem_queued = 10_165; all.memory.wmem_alloc = 10_166;
     all.memory.sndbuf = 10_167; all.memory.rmem_alloc = 10_168; all.memory.rcvbuf = 10_169;
     all.memory.forward_alloc = -4096; all.memory.omem_alloc = 10_170;
@@ -209,16 +213,21 @@ fn tcp() -> Tcp {
 }
 
 #[rustfmt::skip]
+fn sender() -> Sender {
+    Sender { pacing_rate: 1_285_285_285, mss: 10_286, wmem_queued: 10_287 }
+}
+
+#[rustfmt::skip]
 fn state() -> StateRecord {
     StateRecord {
-        event: event(), old_state_ns: 1_190_190_190, old_state: 2, new_state: 1, unused: [0; 6],
+        event: event(), sender: sender(), old_state_ns: 1_190_190_190, old_state: 2, new_state: 1, unused: [0; 6],
     }
 }
 
 #[rustfmt::skip]
 fn retransmit() -> RetransmitRecord {
     RetransmitRecord {
-        event: event(), seq: 10_000, end_seq: 12_897, segs: 10_191, err: -11, class: 1,
+        event: event(), sender: sender(), seq: 10_000, end_seq: 12_897, segs: 10_191, err: -11, class: 1,
         tcp_flags: 25, unused: [0; 6],
     }
 }
@@ -259,7 +268,7 @@ fn destroy() -> DestroyRecord {
 #[rustfmt::skip]
 fn cong_state() -> CongStateRecord {
     CongStateRecord {
-        event: event(), old_ca_state_ns: 1_203_203_203, prior_cwnd: 10_204, prior_ssthresh: 10_205,
+        event: event(), sender: sender(), old_ca_state_ns: 1_203_203_203, prior_cwnd: 10_204, prior_ssthresh: 10_205,
         old_ca_state: 0, new_ca_state: 3, inferred: 1, unused: [0; 5],
     }
 }
@@ -365,5 +374,15 @@ fn listen_drop() -> ListenDropRecord {
         syn_backlog: 14_407,
         closed: 0,
         unused: [0; 3],
+    }
+}
+
+fn send() -> SendRecord {
+    SendRecord {
+        event: event(),
+        sender: sender(),
+        msg_left: 1_288_288_288,
+        size_goal: 10_289,
+        unused: 0,
     }
 }

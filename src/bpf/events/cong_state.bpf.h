@@ -106,6 +106,7 @@ static __noinline int cong_state_record(void *ctx, struct event *e, __u8 old, __
 		return 0;
 	if (old != CA_IN_SOCKET)
 		rec->event.tcp.ca_state = old;
+	load_sender(&rec->sender, e);
 	rec->old_ca_state_ns = old_ca_state_ns;
 	rec->prior_cwnd = e->tp->prior_cwnd;
 	rec->prior_ssthresh = e->tp->prior_ssthresh;

@@ -76,6 +76,7 @@ static __noinline int retransmit_record(void *ctx, struct event *e, const struct
 
 	if (!rec)
 		return 0;
+	load_sender(&rec->sender, e);
 	rec->seq = cb->seq;
 	rec->end_seq = cb->end_seq;
 	rec->segs = retransmit_begun(err) ? cb->tcp_gso_segs : 0;

@@ -59,6 +59,13 @@ static __always_inline void load_tcp_brief(struct tcc_tcp *out, struct tcp_sock 
 	out->unused = 0;
 }
 
+static __always_inline void load_sender(struct tcc_sender *out, const struct event *e)
+{
+	out->pacing_rate = e->sk->sk_pacing_rate;
+	out->mss = e->tp->mss_cache;
+	out->wmem_queued = e->sk->sk_wmem_queued;
+}
+
 /* It is connecting, and has no port yet. What is in inet_sport may be an earlier connection's: tcp_disconnect() leaves it. */
 static __always_inline bool is_without_port(struct sock *sk, struct tcp_sock *tp, __u8 event_type)
 {

@@ -45,6 +45,7 @@ static __noinline int on_state(void *ctx, struct sock *sk, int oldstate, int new
 	/* Before the new socket has its peer it has the listener's cookie, too (up to 6.12 at least). */
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !rec->event.head.dport)
 		rec->event.head.cookie = 0;
+	load_sender(&rec->sender, &e);
 	rec->old_state_ns = state_time(e.conn, oldstate, newstate, rec->event.head.mono_ns);
 	rec->old_state = oldstate;
 	rec->new_state = newstate;

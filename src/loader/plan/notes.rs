@@ -51,3 +51,22 @@ pub(super) fn of_missing_hooks(
     }));
     notes
 }
+
+/// What `limits` cannot see, as this kernel has no tracepoint for it or another BBR than mainline.
+pub fn of_limits(features: &KernelFeatures) -> impl Iterator<Item = String> {
+    let parts = [
+        (
+            !features.sendmsg,
+            "no tcp:tcp_sendmsg_locked (Linux 6.16): idle time is computed from the kernel's busy time, in steps of a jiffy",
+        ),
+        (
+            features.missing_hooks.contains(&"tcp_cong_state_set"),
+            "no tcp:tcp_cong_state_set (Linux 5.19): timeouts and recoveries are not counted, their time is",
+        ),
+        (
+            !features.mainline_bbr,
+            "its BBR is not that of mainline: such connections are classified as those of any paced algorithm",
+        ),
+    ];
+    parts.into_iter().filter(|(missing, _)| *missing).map(|(_, what)| what.to_owned())
+}

@@ -72,7 +72,10 @@ pub(super) fn programs(
     // Before the reader: a tracepoint runs its programs in attach order.
     programs.extend(makes_cookies.then(|| single("tcp_probe_cookie", "tcp_probe", Role::Cookies)));
     let of_trackers = trackers.iter().flat_map(|tracker| tracker.hooks()).copied();
-    let of_trackers = of_trackers.filter(|hook| features.sendmsg || *hook != SENDMSG);
+    let of_trackers = of_trackers.filter(|hook| {
+        (features.sendmsg || *hook != SENDMSG)
+            && !features.missing_hooks.contains(&after_group(hook))
+    });
     let of_types = request.event_types.iter().flat_map(|of| hooks(of, request, features));
     let of_conns = track_conn.then_some("tcp:tcp_destroy_sock");
     for hook in of_trackers.chain(of_types).chain(of_conns) {

@@ -10,6 +10,7 @@ fn modern() -> KernelFeatures {
         missing_events: Vec::new(),
         missing_hooks: Vec::new(),
         sendmsg: true,
+        mainline_bbr: true,
         iterators: true,
         tracefs: Ok(()),
     }

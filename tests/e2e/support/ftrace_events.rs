@@ -42,6 +42,8 @@ const HOOKS: &[(&str, &str, Keys)] = &[
     ("error", "sock/inet_sk_error_report", &[("error", "errno")]),
     // Its lines do not tell whose packet it was: see events_drop.rs.
     ("drop", "skb/kfree_skb", &[]),
+    // Nor do these: see send.rs.
+    ("send", "tcp/tcp_sendmsg_locked", &[]),
 ];
 
 /// Every event type but `probe` that has a tracepoint of its own, in the program's order.
@@ -57,6 +59,7 @@ pub const EVENTS: &[&str] = &[
     "error",
     "drop",
     "rcvbuf_grow",
+    "send",
 ];
 
 /// Those whose tracepoints fire after tcp_disconnect(), too.

@@ -11,9 +11,11 @@ pub const TICKS: &[&str] = &[
     "busy_us",
     "rwnd_limited_us",
     "sndbuf_limited_us",
+    "chrono_elapsed_us",
 ];
-/// What needs no lock: a packet that comes in is counted, another's memory is freed.
-pub const UNLOCKED: &[&str] = &["segs_in", "data_segs_in", "backlog_len", "wmem_alloc"];
+/// What needs no lock: a packet that comes in is counted, another's memory is freed, which may let the socket send again.
+pub const UNLOCKED: &[&str] =
+    &["segs_in", "data_segs_in", "backlog_len", "wmem_alloc", "tsq_flags"];
 /// Each trace learns it by itself, one of them maybe later.
 pub const LEARNT: &[&str] = &["pid", "comm"];
 

@@ -15,6 +15,10 @@ pub enum Order {
     ListenShared {
         addr: SocketAddr,
     },
+    /// SO_RCVBUF of the connections that are accepted from now on.
+    NarrowListener {
+        bytes: usize,
+    },
     /// Closes the listener.
     Unlisten,
     /// Sets SO_MARK and SO_BINDTODEVICE of the listener.
@@ -155,6 +159,11 @@ pub enum SocketOption {
     Repair(bool),
     /// Reports into the error queue when data is acknowledged.
     AckTimestamps,
+    /// SO_SNDBUF and SO_RCVBUF.
+    SendBuffer(usize),
+    ReceiveBuffer(usize),
+    /// SO_MAX_PACING_RATE, in bytes per second.
+    MaxPacingRate(u64),
     /// fchown(), which changes whose socket it is.
     Owner(u32),
 }

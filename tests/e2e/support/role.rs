@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::orders::{AcceptCall, Order, Socket, SocketOption};
-use super::socket_options::{set_ack_timestamps, set_tcp};
+use super::socket_options::{set_ack_timestamps, set_max_pacing_rate, set_tcp};
 use super::test_process::{CONTROL, ROLE};
 
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
@@ -69,6 +69,9 @@ impl Role {
                 socket.bind(&addr.into())?;
                 socket.listen(128)?;
                 self.listener = Some(socket.into());
+            }
+            Order::NarrowListener { bytes } => {
+                SockRef::from(self.listener()?).set_recv_buffer_size(bytes)?;
             }
             Order::Unlisten => self.listener = None,
             Order::BindListener { mark, device } => {
@@ -238,6 +241,9 @@ fn set(stream: &TcpStream, option: SocketOption) -> std::io::Result<()> {
         }
         SocketOption::Linger2(seconds) => set_tcp(stream, libc::TCP_LINGER2, seconds),
         SocketOption::Repair(on) => set_tcp(stream, libc::TCP_REPAIR, on.into()),
+        SocketOption::SendBuffer(bytes) => socket.set_send_buffer_size(bytes),
+        SocketOption::ReceiveBuffer(bytes) => socket.set_recv_buffer_size(bytes),
+        SocketOption::MaxPacingRate(rate) => set_max_pacing_rate(stream, rate),
         SocketOption::AckTimestamps => set_ack_timestamps(stream),
         SocketOption::Owner(uid) => Ok(fchown(stream, Some(Uid::from_raw(uid)), None)?),
     }

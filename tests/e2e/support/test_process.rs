@@ -115,6 +115,12 @@ impl TestProcess {
         self.ask(Order::ListenShared { addr })
     }
 
+    /// Sets SO_RCVBUF of the connections that are accepted from now on.
+    #[track_caller]
+    pub fn narrow_listener(&mut self, bytes: usize) {
+        self.ask(Order::NarrowListener { bytes })
+    }
+
     #[track_caller]
     pub fn unlisten(&mut self) {
         self.ask(Order::Unlisten)

@@ -1,0 +1,275 @@
+//! Finds the frames of a file, also behind damage. Any bytes are safe.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+
+use serde::Serialize;
+
+use super::frame::{
+    BadFrame, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameType, PREAMBLE, Unpacker,
+};
+
+/// Bytes that are searched at a time.
+const WINDOW: usize = 64 << 10;
+/// Most bytes of seeming frames that are checked in search of a real one.
+const MOST_CHECKED: u64 = 1 << 28;
+/// Most bytes of a payload other than records.
+const MOST_TEXT: u32 = 16 << 20;
+/// Most gaps that are kept one by one.
+const MOST_GAPS: usize = 1000;
+
+/// Bytes that can be read at any place.
+pub trait Bytes {
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads as much as there is.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl Bytes for File {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match FileExt::read_at(self, &mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Bytes for &[u8] {
+    fn size(&self) -> io::Result<u64> {
+        Ok(<[u8]>::len(self) as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(<[u8]>::len(self));
+        let rest = &self[start..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+/// A part of the file that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// Where in the file.
+    pub offset: u64,
+    pub bytes: u64,
+    /// Frames that are missing, as their numbers show. 0: not known.
+    pub frames: u32,
+    /// The greatest time of the frames before it, and the least of the one behind it. `None`: there is none.
+    pub after_ns: Option<u64>,
+    pub before_ns: Option<u64>,
+}
+
+/// Reads frames from the start to the end.
+pub struct Frames<B: Bytes> {
+    bytes: B,
+    /// Where the next frame starts.
+    at: u64,
+    /// Its number.
+    number: u32,
+    last_ns: Option<u64>,
+    unpacker: Unpacker,
+    payload: Vec<u8>,
+    /// The payload of the last frame.
+    pub plain: Vec<u8>,
+    /// Frames read.
+    pub count: u64,
+    gaps: Vec<Gap>,
+    /// Gaps that were too many to keep.
+    more_gaps: u64,
+    checked: u64,
+}
+
+/// What is at a place of the file.
+enum Found {
+    Frame(FrameHeader),
+    /// The file ends before the frame does.
+    Incomplete,
+    Bad,
+}
+
+impl<B: Bytes> Frames<B> {
+    /// Of a file whose preamble was read.
+    pub fn new(bytes: B) -> io::Result<Self> {
+        Ok(Frames {
+            bytes,
+            at: PREAMBLE as u64,
+            number: 0,
+            last_ns: None,
+            unpacker: Unpacker::new()?,
+            payload: Vec::new(),
+            plain: Vec::new(),
+            count: 0,
+            gaps: Vec::new(),
+            more_gaps: 0,
+            checked: 0,
+        })
+    }
+
+    /// The next frame that can be read, whose payload is in `plain` then. `None`: there is none so far.
+    pub fn advance(&mut self) -> io::Result<Option<FrameHeader>> {
+        let (at, header) = match self.frame_at(self.at)? {
+            Found::Frame(header) => (self.at, header),
+            // It may still be growing, or it was cut off.
+            Found::Incomplete if !self.is_behind(self.at)? => return Ok(None),
+            Found::Incomplete | Found::Bad => match self.search(self.at + 1)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        let frames = header.number.saturating_sub(self.number);
+        if at > self.at || frames > 0 {
+            let before_ns = Some(header.first_ns);
+            self.add_gap(Gap {
+                offset: self.at,
+                bytes: at - self.at,
+                frames,
+                after_ns: self.last_ns,
+                before_ns,
+            });
+        }
+        self.at = at + FRAME_HEADER as u64 + u64::from(header.stored);
+        self.number = header.number.saturating_add(1);
+        self.count += 1;
+        if header.frame_type == FrameType::Data {
+            self.last_ns = self.last_ns.max(Some(header.last_ns));
+        }
+        Ok(Some(header))
+    }
+
+    /// The payload of the last frame as it is stored.
+    #[must_use]
+    pub fn stored(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Whether a frame that seems to go on behind the end of the file is followed by one that does not: then its length is wrong.
+    fn is_behind(&mut self, at: u64) -> io::Result<bool> {
+        Ok(self.search(at + 1)?.is_some())
+    }
+
+    /// Notes that a frame's records cannot be read although its bytes are those that were written.
+    pub fn malformed(&mut self, header: &FrameHeader) {
+        let bytes = FRAME_HEADER as u64 + u64::from(header.stored);
+        self.add_gap(Gap {
+            offset: self.at - bytes,
+            bytes,
+            frames: 1,
+            after_ns: Some(header.first_ns),
+            before_ns: Some(header.last_ns),
+        });
+    }
+
+    fn add_gap(&mut self, gap: Gap) {
+        if self.gaps.len() < MOST_GAPS {
+            self.gaps.push(gap);
+        } else {
+            self.more_gaps += 1;
+        }
+    }
+
+    /// What could not be read so far, and how many gaps more there are.
+    #[must_use]
+    pub fn gaps(&self) -> (&[Gap], u64) {
+        (&self.gaps, self.more_gaps)
+    }
+
+    /// Bytes behind the last frame.
+    pub fn rest(&self) -> io::Result<u64> {
+        Ok(self.bytes.size()?.saturating_sub(self.at))
+    }
+
+    /// The whole file, in bytes.
+    pub fn size(&self) -> io::Result<u64> {
+        self.bytes.size()
+    }
+
+    fn frame_at(&mut self, at: u64) -> io::Result<Found> {
+        let mut start = [0; FRAME_HEADER];
+        if self.bytes.read_at(&mut start, at)? < FRAME_HEADER {
+            return Ok(Found::Incomplete);
+        }
+        let Ok(header) = FrameHeader::parse(&start) else { return Ok(Found::Bad) };
+        let len = header.stored as usize;
+        let payload_at = at + FRAME_HEADER as u64;
+        if self.bytes.size()? < payload_at + u64::from(header.stored) {
+            return Ok(Found::Incomplete);
+        }
+        if header.frame_type != FrameType::Data && header.plain > MOST_TEXT {
+            return Ok(Found::Bad);
+        }
+        self.payload.resize(len, 0);
+        if self.bytes.read_at(&mut self.payload, payload_at)? < len {
+            return Ok(Found::Incomplete);
+        }
+        let checked = header.check(&start, &self.payload);
+        let unpack = |()| self.unpacker.unpack(&header, &self.payload, &mut self.plain);
+        Ok(match checked.and_then(unpack) {
+            Ok(()) => Found::Frame(header),
+            Err(BadFrame::Header | BadFrame::Checksum | BadFrame::Payload) => Found::Bad,
+        })
+    }
+
+    /// The next frame from that place on.
+    fn search(&mut self, from: u64) -> io::Result<Option<(u64, FrameHeader)>> {
+        let mut window = vec![0; WINDOW];
+        let mut at = from;
+        loop {
+            let read = self.bytes.read_at(&mut window, at)?;
+            if read < FRAME_HEADER {
+                return Ok(None);
+            }
+            let places = window[..read].windows(FRAME_MAGIC.len()).enumerate();
+            let places: Vec<usize> =
+                places.filter(|(_, bytes)| *bytes == FRAME_MAGIC).map(|(place, _)| place).collect();
+            for place in places {
+                let place = at + place as u64;
+                if self.checked > MOST_CHECKED {
+                    return Ok(None);
+                }
+                if let Found::Frame(header) = self.frame_at(place)? {
+                    return Ok(Some((place, header)));
+                }
+                self.checked += FRAME_HEADER as u64 + self.payload.len() as u64;
+            }
+            // A magic may lie across two windows.
+            at += (read - (FRAME_MAGIC.len() - 1)) as u64;
+        }
+    }
+}
+
+/// A frame, and where it is, by its header alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub offset: u64,
+    pub header: FrameHeader,
+}
+
+/// The places of all frames up to the first damage: from header to header, without reading what is between them.
+pub fn places(bytes: &impl Bytes) -> io::Result<Vec<Place>> {
+    let (len, mut places, mut offset) = (bytes.size()?, Vec::new(), PREAMBLE as u64);
+    let mut start = [0; FRAME_HEADER];
+    while bytes.read_at(&mut start, offset)? == FRAME_HEADER {
+        let Ok(header) = FrameHeader::parse(&start) else { break };
+        let end = offset + FRAME_HEADER as u64 + u64::from(header.stored);
+        if end > len {
+            break;
+        }
+        places.push(Place { offset, header });
+        offset = end;
+    }
+    Ok(places)
+}

@@ -1,0 +1,88 @@
+//! What a recording says about itself.
+
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+
+use super::trace::Trace;
+use crate::config::{Config, Fields, Limits, Rate};
+use crate::environment::Environment;
+use crate::events::EventType;
+use crate::recording::codec::ByteOrder;
+use crate::recording::header::Header;
+use crate::recording::schema::shapes;
+use crate::symbols::Symbols;
+
+impl Trace<'_, '_> {
+    /// The header of the recording of this trace, and the symbols, which come in additions. They take megabytes: `environment`
+    /// keeps its copy only if something is printed.
+    pub(super) fn header(&self, environment: &mut Environment) -> (Header, Symbols) {
+        let symbols = std::mem::take(&mut environment.types.symbols);
+        let recorded = environment.clone();
+        if !self.outputs.is_empty() {
+            environment.types.symbols = symbols.clone();
+        }
+        let environment = recorded;
+        let event_types: Vec<&'static EventType> = self.event_types().collect();
+        let uname = rustix::system::uname();
+        let header = Header {
+            program: concat!("tcc-trace ", env!("CARGO_PKG_VERSION")).to_owned(),
+            recording: random("uuid"),
+            part: 0,
+            boot_id: random("boot_id"),
+            machine: uname.machine().to_string_lossy().into_owned(),
+            kernel_version: uname.version().to_string_lossy().into_owned(),
+            byte_order: ByteOrder::NATIVE,
+            online_cpus: crate::loader::live::online_cpus() as u32,
+            boottime_offset_ns: now(ClockId::Boottime) - now(ClockId::Monotonic),
+            command_line: std::env::args_os().map(|arg| crate::escape::path(&arg)).collect(),
+            config: self.described(&event_types),
+            shapes: shapes(&event_types, &environment),
+            environment,
+        };
+        (header, symbols)
+    }
+
+    /// What is recorded, and how.
+    fn described(&self, event_types: &[&'static EventType]) -> Value {
+        let Config { filters, limits, output, predicate, command, .. } = self.config;
+        let names: Vec<&str> = event_types.iter().map(|event_type| event_type.name).collect();
+        let fields = match &output.fields {
+            Fields::Standard => json!("standard"),
+            Fields::All => json!("all"),
+            Fields::Named(names) => json!(names),
+        };
+        json!({
+            "event_types": names,
+            "fields": fields,
+            "reader": self.variant.reader.name(),
+            "transport": self.plan.transport.name(),
+            "notes": self.variant.notes,
+            "filters": filters.any(),
+            "where": predicate.as_ref().map(|predicate| &predicate.text),
+            "limits": described_limits(limits),
+            "traced_command": !command.is_empty(),
+        })
+    }
+}
+
+fn described_limits(limits: &Limits) -> Value {
+    let rate = |rate: Option<Rate>| rate.map(|rate| rate.interval_ns);
+    json!({
+        "sample": limits.sample,
+        "every_ns": limits.every.map(|every| every.as_nanos() as u64),
+        "on_change": limits.on_change,
+        "rate_interval_ns": rate(limits.rate),
+        "rate_per_conn_interval_ns": rate(limits.rate_per_conn),
+    })
+}
+
+/// Of /proc/sys/kernel/random.
+fn random(name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/sys/kernel/random/{name}"));
+    text.unwrap_or_default().trim().to_owned()
+}
+
+fn now(id: ClockId) -> i64 {
+    let time = clock_gettime(id);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
