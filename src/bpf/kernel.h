@@ -41,7 +41,6 @@
 #define SOCK_DONE (1 << 1) /* the peer's FIN is there */
 
 /* of struct socket's flags: the process waits for room to write */
-#define SOCK_NOSPACE (1 << 2)
 /* of sk_tsq_flags: TSQ_THROTTLED, TSQ_QUEUED */
 #define TSQ_WAITS 3
 
