@@ -106,15 +106,16 @@ impl<T> Connections<T> {
         self.by_id.insert(id, connection);
     }
 
-    /// If there is no room for another one: removes the older half, by what `age` says.
-    pub fn make_room(&mut self, age: impl Fn(&T) -> u64) -> Vec<T> {
+    /// Removes and returns the half that was not used for longest, if there is no room for another connection.
+    pub fn make_room(&mut self, last_used: impl Fn(&T) -> u64) -> Vec<T> {
         if self.by_id.len() < self.most {
             return Vec::new();
         }
-        let mut ages: Vec<u64> = self.by_id.values().map(&age).collect();
-        let middle = ages.len() / 2;
-        let (_, &mut limit, _) = ages.select_nth_unstable(middle);
-        self.by_id.extract_if(|_, connection| age(connection) <= limit).map(|(_, c)| c).collect()
+        let mut times: Vec<u64> = self.by_id.values().map(&last_used).collect();
+        let middle = times.len() / 2;
+        let (_, &mut limit, _) = times.select_nth_unstable(middle);
+        let idle = |connection: &T| last_used(connection) <= limit;
+        self.by_id.extract_if(|_, connection| idle(connection)).map(|(_, c)| c).collect()
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
