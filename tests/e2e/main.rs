@@ -103,6 +103,7 @@ mod top_churn;
 mod tracefs;
 mod types;
 mod undecided;
+mod validate;
 mod vanishing;
 mod verifier;
 mod zero_window;
