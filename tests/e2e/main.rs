@@ -53,6 +53,7 @@ mod life_open;
 mod life_samples;
 mod limit_causes;
 mod limits;
+mod limits_replay;
 mod listeners;
 mod loads;
 mod mptcp;
