@@ -6,13 +6,13 @@ use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 
-use super::anonymizer;
 use super::columns::Selection;
 use super::destinations::Opened;
 use super::growth::Shown;
 use super::output::print_line;
 use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use super::{anonymizer, assertions};
 use crate::anonymize::Key;
 use crate::config::Config;
 use crate::environment::Environment;
@@ -71,6 +71,9 @@ impl Trace<'_, '_> {
                     .branch(header, symbols, self.trigger.cloned())
                     .context("cannot write the recording")?,
             );
+        }
+        if let Some(all) = &self.config.assertions {
+            branches.push(assertions::branch(all, &environment)?);
         }
         let tee = Tee::new(branches);
         // Others are made by the programs, and records are printed.

@@ -16,19 +16,19 @@ use self::counts::Counters;
 use self::input::{Input, Writer};
 use self::limits::{Limiter, Outcome};
 use self::summaries::Summaries;
-use super::anonymizer;
 use super::columns::{self, Selection};
 use super::destinations;
 use super::event_loop::{EventLoop, Interest};
 use super::output::print_line;
 use super::signals::{self, Signals};
+use super::{anonymizer, assertions};
 use crate::anonymize;
 use crate::config::{Config, Fields, Usage};
 use crate::environment::Environment;
 use crate::events::{EVENT_TYPES, EventType};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
-use crate::pipeline::tee::Tee;
+use crate::pipeline::tee::{Branch, Tee};
 use crate::recording::reader::Step;
 use crate::sink::Stage;
 
@@ -76,6 +76,13 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
         None => None,
     };
     super::check_limits(config, &event_types)?;
+    if let Some(all) = &config.assertions {
+        for Input { name, recording, .. } in &inputs {
+            let has = |of: &'static EventType, column| recording.has(of, column);
+            assertions::require(all, name, &recording.event_types(), has)?;
+        }
+        assertions::select(all, &event_types, &mut selection)?;
+    }
     for input in &mut inputs {
         input.prepare(config, &event_types, checked.as_ref())?;
     }
@@ -85,8 +92,12 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
     set_starts(config, &mut inputs, by_wall_clock);
     let outputs = destinations::open(&config.output, signals)?;
     let branches = outputs.iter().map(|opened| opened.branch(&config.output, &selection));
-    let tee =
-        Tee::new(branches.collect::<std::io::Result<_>>().context("cannot write the output")?);
+    let mut branches: Vec<Branch> =
+        branches.collect::<std::io::Result<_>>().context("cannot write the output")?;
+    if let (Some(all), Some(input)) = (&config.assertions, inputs.first()) {
+        branches.push(assertions::branch(all, &input.recording.header.environment)?);
+    }
+    let tee = Tee::new(branches);
     let clock = Clock::recorded(config.output.time, 0, &[]);
     let summary = Summaries::new(config, &event_types, &inputs)?;
     let aggregator = summary.as_ref().map(Summaries::aggregator);
