@@ -37,9 +37,9 @@ const COLUMNS: [(&str, bool, &str); 12] = [
     ("", false, "badges"),
 ];
 
-/// The whole table.
+/// The table with these rows.
 #[must_use]
-pub fn table(all: &[Shown<'_>]) -> String {
+pub fn table<'s>(all: impl Iterator<Item = &'s Shown<'s>>) -> String {
     let mut out = String::from("<table id=\"connections\"><thead><tr>");
     for (title, is_number, class) in COLUMNS {
         let number = if is_number { " data-number" } else { "" };
@@ -48,8 +48,16 @@ pub fn table(all: &[Shown<'_>]) -> String {
         let _ = write!(out, "<th scope=\"col\" class=\"{class}\"{number}{sort}>{title}</th>");
     }
     out.push_str("</tr></thead><tbody>");
-    all.iter().for_each(|shown| row(shown, &mut out));
+    out.push_str(&rows(all));
     out.push_str("</tbody></table>");
+    out
+}
+
+/// The rows alone.
+#[must_use]
+pub fn rows<'s>(all: impl Iterator<Item = &'s Shown<'s>>) -> String {
+    let mut out = String::new();
+    all.for_each(|shown| row(shown, &mut out));
     out
 }
 

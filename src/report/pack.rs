@@ -60,6 +60,13 @@ pub fn pack(connection: &Connection, html: Option<&str>) -> std::io::Result<Stri
     Ok(STANDARD.encode(encoder.finish()?))
 }
 
+/// A text in the same packing, without a head.
+pub fn pack_text(text: &str) -> std::io::Result<String> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes())?;
+    Ok(STANDARD.encode(encoder.finish()?))
+}
+
 /// Appends the planes of a column that are not zero. A bit for each tells which those are, the lowest byte's first.
 fn column(name: &str, column: &Column, rows: usize, planes: &mut Vec<u8>) -> Value {
     let mut present = 0_u32;

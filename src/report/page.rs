@@ -1,5 +1,6 @@
 //! The page: one HTML file that needs nothing else.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use serde_json::json;
@@ -9,12 +10,14 @@ use super::connection::{Connection, MARKS};
 use super::html::{self, escape, own};
 use super::number;
 use super::overview::{self, Shown};
-use super::pack::pack;
+use super::pack::{pack, pack_text};
 use super::run::Run;
 use super::section::section;
 
-/// Sections that are HTML from the start. Those of other connections are packed with their data.
+/// Sections and rows that are HTML from the start, of the connections that moved most. Others are packed, and a script unpacks
+/// them when they are wanted: a browser takes seconds to lay out ten thousand rows.
 const PLAIN_SECTIONS: usize = 50;
+const PLAIN_ROWS: usize = 500;
 
 /// Writing to a String does not fail.
 macro_rules! put {
@@ -27,14 +30,14 @@ pub fn page(run: &Run, all: &[Shown<'_>]) -> std::io::Result<String> {
     let mut out = head(&title);
     header(run, all.len(), &mut out);
     accounting(run, &mut out);
+    let (plain, rows) = (largest(all, PLAIN_SECTIONS), largest(all, PLAIN_ROWS));
     out.push_str("<section class=\"card\" id=\"overview\">");
     if all.is_empty() {
         out.push_str("<p class=\"note\">The recording has no events of connections.</p>");
     } else {
-        out.push_str(&overview::table(all));
+        out.push_str(&overview::table(all.iter().filter(|shown| rows.contains(&shown.id))));
     }
     out.push_str("</section>");
-    let plain = largest(all);
     out.push_str("<div id=\"sections\">");
     for shown in all.iter().filter(|shown| plain.contains(&shown.id)) {
         out.push_str(&section_of(run, shown));
@@ -43,9 +46,10 @@ pub fn page(run: &Run, all: &[Shown<'_>]) -> std::io::Result<String> {
     if all.len() > plain.len() {
         put!(
             out,
-            "<noscript><p class=\"note\">Without scripts, {} of {} connections are described: those that moved most.</p></noscript>",
+            "<noscript><p class=\"note\">Without scripts, {} of {} connections are described, and {} listed: those that moved most.</p></noscript>",
             plain.len(),
-            all.len()
+            all.len(),
+            rows.len()
         );
     }
     out.push_str(assets::STACK);
@@ -55,6 +59,10 @@ pub fn page(run: &Run, all: &[Shown<'_>]) -> std::io::Result<String> {
         "absent": run.absent,
     });
     put!(out, "<script type=\"application/json\" id=\"meta\">{}</script>\n", html::json(&meta));
+    let rest = overview::rows(all.iter().filter(|shown| !rows.contains(&shown.id)));
+    if !rest.is_empty() {
+        put!(out, "<script type=\"text/plain\" id=\"rest\">{}</script>\n", pack_text(&rest)?);
+    }
     for shown in all {
         let other = shown.connection.other_end.and_then(|at| run.collected.connections.get(at));
         let html = (!plain.contains(&shown.id)).then(|| section_of(run, shown));
@@ -89,10 +97,10 @@ fn data(
 }
 
 /// The numbers of the connections that moved most.
-fn largest(all: &[Shown<'_>]) -> Vec<usize> {
+fn largest(all: &[Shown<'_>], count: usize) -> HashSet<usize> {
     let mut sorted: Vec<&Shown<'_>> = all.iter().collect();
     sorted.sort_by_key(|shown| std::cmp::Reverse(shown.stats.moved_bytes()));
-    sorted.iter().take(PLAIN_SECTIONS).map(|shown| shown.id).collect()
+    sorted.iter().take(count).map(|shown| shown.id).collect()
 }
 
 fn head(title: &str) -> String {

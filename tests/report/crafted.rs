@@ -51,6 +51,8 @@ pub struct Sample {
     pub delivered: u32,
     pub segs_in: u32,
     pub ca_state: u8,
+    /// What the delivery rate and the RTT's deviation are made of.
+    pub interval_us: u32,
 }
 
 impl Conn {
@@ -136,10 +138,13 @@ impl Crafted {
         record.cong.ca_state = sample.ca_state;
         record.flight.packets_out = sample.flight_bytes / 1448;
         record.rtt.min_rtt_us = 20_000;
-        record.rtt.mdev_us = sample.srtt_us / 16;
+        record.rtt.mdev_us = sample.srtt_us / 16 + sample.interval_us % 512;
         record.mss.mss = 1448;
         record.rate.delivered = sample.delivered;
-        record.rate.pacing_rate = 2_500_000 + u64::from(sample.cwnd) * 1000;
+        record.rate.rate_delivered = if sample.interval_us > 0 { 10 } else { 0 };
+        record.rate.rate_interval_us = sample.interval_us;
+        record.rate.pacing_rate =
+            2_500_000 + u64::from(sample.cwnd) * 1000 + u64::from(sample.interval_us) * 17;
         record.data.bytes_acked = sample.acked;
         record.data.segs_in = sample.segs_in;
         record.data.data_segs_out = sample.delivered + 10;

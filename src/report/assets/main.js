@@ -3,6 +3,7 @@ const stack = document.getElementById("stack");
 const plot = document.getElementById("plot");
 const sections = document.getElementById("sections");
 let view = null;
+let overview = null;
 let current = null;
 let printing = false;
 
@@ -246,7 +247,6 @@ function toolbar() {
 
 root.classList.add("scripted");
 toolbar();
-const overview = makeOverview((id) => select(id));
 addEventListener("hashchange", () => {
   const { id, range, other } = readAddress();
   if (overview?.has(id)) select(id, range, other && !!document.getElementById("o" + id));
@@ -273,4 +273,7 @@ addEventListener("afterprint", () => {
   rebuild();
   view?.events.show();
 });
-start();
+makeOverview((id) => select(id)).then((made) => {
+  overview = made;
+  start();
+});

@@ -28,14 +28,26 @@ function sparkline(cell) {
   cell.append(svg);
 }
 
-function makeOverview(onSelect) {
+// Rows beyond the first ones are packed.
+async function packedRows() {
+  const rest = document.getElementById("rest");
+  if (!rest) return [];
+  const template = document.createElement("template");
+  template.innerHTML = `<table><tbody>${new TextDecoder().decode(await plainBytes(rest.textContent))}</tbody></table>`;
+  return [...template.content.querySelectorAll("tr")];
+}
+
+async function makeOverview(onSelect) {
   const table = document.getElementById("connections");
   if (!table) return null;
   const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const rows = [...body.rows, ...(await packedRows())];
+  rows.sort((a, b) => a.dataset.c - b.dataset.c);
+  const byId = new Map(rows.map((row) => [Number(row.dataset.c), row]));
   let listed = rows;
   let shown = FIRST_ROWS;
   let sort = null;
+  let marked = null;
   const texts = new Map();
   const text = (row) => {
     if (!texts.has(row)) texts.set(row, [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase());
@@ -112,7 +124,11 @@ function makeOverview(onSelect) {
       const bytes = (row) => Number(row.cells[at].dataset.v ?? -1);
       return rows.length > 0 ? id(rows.reduce((a, b) => (bytes(b) > bytes(a) ? b : a))) : null;
     },
-    has: (number) => rows.some((row) => id(row) === number),
-    mark: (number) => rows.forEach((row) => row.classList.toggle("selected", id(row) === number)),
+    has: (number) => byId.has(number),
+    mark: (number) => {
+      marked?.classList.remove("selected");
+      marked = byId.get(number);
+      marked.classList.add("selected");
+    },
   };
 }
