@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "pipeline",
     "loader",
     "summary",
+    "report",
     "session",
     "check",
     "cli",
