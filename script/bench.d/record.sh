@@ -74,7 +74,7 @@ record_replay() {
         # shellcheck disable=SC2086 # words
         seconds=$({ time "$tcc_trace" ${options//FILE/$file} 2>"$temporary/replay.err"; } 2>&1 | awk '{ print $1 + $2 }')
         events=$(sed -n 's/^tcc-trace: probe: \([0-9]*\) seen.*/\1/p' "$temporary/replay.err")
-        best=$(awk -v a="${best:-0}" -v n="$events" -v s="$seconds" 'BEGIN { r = n / (s ? s : 0.001); printf "%.0f", r > a ? r : a }')
+        best=$(awk -v a="${best:-0}" -v n="$events" -v s="$seconds" 'BEGIN { r = n / (s ? s : 0.001); printf "%.0f", (r > a ? r : a) }')
       done
       row "$name" "$fields" "$best" "$budget" "${budget:+$(calc "print ($best >= $budget ? \"OK\" : \"under\")")}"
     done

@@ -174,7 +174,8 @@ pub struct OutputArgs {
     ///
     /// Two addresses keep the prefix that they have in common, so networks and connections stay apart; special addresses such as
     /// loopback stay. Names of processes and interfaces are empty, and the cgroup is null. Filters and --where use the original
-    /// values. The key is random, unless --anonymize-key names a file.
+    /// values. The key is random, unless --anonymize-key names a file. A recording (-w) has neither the host's name nor the command
+    /// line.
     #[arg(long)]
     pub anonymize: bool,
     /// Use the key in this file, which is created if it does not exist: runs with the same key can be joined.
@@ -200,7 +201,8 @@ pub struct RecordingArgs {
     /// Record the events in this file, to be read with -r.
     ///
     /// It has the fields that are printed: all of them with --all-fields. Without -o, nothing is printed. The file can be read by
-    /// its owner only. If it cannot be written, the trace ends with status 1, and what was recorded can be read.
+    /// its owner only. If it cannot be written, the trace ends with status 1, and what was recorded can be read. `convert` writes its
+    /// result there.
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Overwrite an existing file.

@@ -17,7 +17,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
     ("Summaries", &["limits", "top", "listeners"]),
-    ("Tools", &["info", "check", "schema", "completions", "man", "help"]),
+    ("Tools", &["info", "convert", "check", "schema", "completions", "man", "help"]),
 ];
 
 /// The topic of the shared options.

@@ -110,11 +110,6 @@ impl TraceArgs {
                 }
                 Ok((None, read))
             }
-            Some(_) if self.output.anonymize => {
-                bail!(
-                    "--anonymize cannot be used with -w; record without it, and give it to the command that reads the recording"
-                )
-            }
             Some(path) if path.as_os_str().is_empty() => bail!("-w: empty path; name a file"),
             Some(path) => {
                 let (path, force, parts) = (path.clone(), args.force, args.parts()?);

@@ -94,6 +94,10 @@ fn as_text(name: &str, info: &Info) -> String {
     if let Some(how) = reader(&header.config) {
         rows.push(("traced by", how));
     }
+    if let Some(anonymized) = header.config.get("anonymized") {
+        let ports = if anonymized["ports"] == true { " and ports" } else { "" };
+        rows.push(("anonymized", format!("addresses{ports} are replaced, names are removed")));
+    }
     rows.push(("start", time(info.start_ns)));
     let end = info.end_ns.or(info.last_ns).unwrap_or(info.start_ns);
     rows.push(("end", format!("{} (after {})", time(end), seconds(end - info.start_ns))));

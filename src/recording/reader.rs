@@ -7,6 +7,8 @@ use super::codec::{ByteOrder, Decoder, Identity};
 use super::frame::{FrameHeader, FrameType, MAJOR, PREAMBLE, version};
 use super::frames::{Bytes, Frames, Gap};
 use super::header::{AccountingFrame, Additions, ClockSample, End, Header};
+use super::schema::Shape;
+use crate::environment::Environment;
 use crate::events::{EVENT_TYPES, EventType, Types};
 use crate::table::Column;
 
@@ -159,6 +161,15 @@ impl<B: Bytes> Recording<B> {
     pub fn has(&self, event_type: &EventType, column: &Column) -> bool {
         let of = |adapter: &&Adapter| adapter.event_type.number == event_type.number;
         self.adapters.iter().filter(of).any(|adapter| adapter.has(column))
+    }
+
+    /// The shapes of the records that it passes on, of these event types.
+    #[must_use]
+    pub fn shapes(&self, event_types: &[&EventType], environment: &Environment) -> Vec<Shape> {
+        let chosen = |adapter: &&Adapter| {
+            event_types.iter().any(|of| of.number == adapter.event_type.number)
+        };
+        self.adapters.iter().filter(chosen).filter_map(|of| of.made(environment)).collect()
     }
 
     /// Whether its records are of another byte order.

@@ -3,6 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
+use super::anonymizer;
 use super::trace::Trace;
 use crate::config::{Config, Fields, Limits, Rate};
 use crate::environment::Environment;
@@ -24,8 +25,8 @@ impl Trace<'_, '_> {
         let environment = recorded;
         let event_types: Vec<&'static EventType> = self.event_types().collect();
         let uname = rustix::system::uname();
-        let header = Header {
-            program: concat!("tcc-trace ", env!("CARGO_PKG_VERSION")).to_owned(),
+        let mut header = Header {
+            program: program(),
             recording: random("uuid"),
             part: 0,
             boot_id: random("boot_id"),
@@ -34,11 +35,15 @@ impl Trace<'_, '_> {
             byte_order: ByteOrder::NATIVE,
             online_cpus: crate::loader::live::online_cpus() as u32,
             boottime_offset_ns: now(ClockId::Boottime) - now(ClockId::Monotonic),
-            command_line: std::env::args_os().map(|arg| crate::escape::path(&arg)).collect(),
+            command_line: command_line(),
             config: self.described(&event_types),
             shapes: shapes(&event_types, &environment),
             environment,
         };
+        if let Some(key) = self.key {
+            let layout = &header.environment.layout;
+            anonymizer(self.config, key, layout).header(&mut header);
+        }
         (header, symbols)
     }
 
@@ -65,7 +70,15 @@ impl Trace<'_, '_> {
     }
 }
 
-fn described_limits(limits: &Limits) -> Value {
+pub(super) fn program() -> String {
+    concat!("tcc-trace ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+pub(super) fn command_line() -> Vec<String> {
+    std::env::args_os().map(|arg| crate::escape::path(&arg)).collect()
+}
+
+pub(super) fn described_limits(limits: &Limits) -> Value {
     let rate = |rate: Option<Rate>| rate.map(|rate| rate.interval_ns);
     json!({
         "sample": limits.sample,
@@ -77,7 +90,7 @@ fn described_limits(limits: &Limits) -> Value {
 }
 
 /// Of /proc/sys/kernel/random.
-fn random(name: &str) -> String {
+pub(super) fn random(name: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/sys/kernel/random/{name}"));
     text.unwrap_or_default().trim().to_owned()
 }

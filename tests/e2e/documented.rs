@@ -29,9 +29,13 @@ fn adapted(words: &[String]) -> Vec<String> {
 
 /// The recordings that a command line reads.
 fn recordings(words: &[String]) -> Vec<&str> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words.first() == Some(&"convert") {
+        return words[1..].iter().copied().take_while(|word| !word.starts_with('-')).collect();
+    }
     let reads = |at: &usize| words[*at] == "-r" || words[*at] == "info";
     let places = (0..words.len()).filter(reads);
-    places.filter_map(|at| words.get(at + 1)).map(String::as_str).collect()
+    places.filter_map(|at| words.get(at + 1)).copied().collect()
 }
 
 #[test]

@@ -76,6 +76,10 @@ impl Input {
         })
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.lock
+    }
+
     /// Prepares it for these event types: filters, conditions, and what its records do not have.
     pub(super) fn prepare(
         &mut self,
@@ -222,6 +226,22 @@ pub(super) fn by_wall_clock(inputs: &[Input]) -> bool {
     let boots: BTreeSet<&str> =
         inputs.iter().map(|input| input.recording.header.boot_id.as_str()).collect();
     boots.len() > 1
+}
+
+/// Times with `--time rel` are relative to the earliest start.
+pub(super) fn set_starts(config: &Config, inputs: &mut [Input], by_wall_clock: bool) {
+    let start_ns = |input: &Input| input.recording.header.environment.clock.start_ns;
+    let first_ns = inputs.iter().map(start_ns).min().unwrap_or_default();
+    let first_wall_ns = inputs.iter().map(Input::start_wall_ns).min().unwrap_or_default();
+    for input in inputs {
+        let later_ns = input.start_wall_ns() - first_wall_ns;
+        let start_ns = match by_wall_clock {
+            true => start_ns(input).wrapping_sub(u64::try_from(later_ns).unwrap_or_default()),
+            false => first_ns,
+        };
+        let samples = &input.recording.clock;
+        input.origin.clock = Clock::recorded(config.output.time, start_ns, samples);
+    }
 }
 
 /// The one with the earliest record; of several, the first.
