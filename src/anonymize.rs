@@ -122,6 +122,7 @@ impl Anonymizer {
     pub fn header(&self, header: &mut Header) {
         self.environment(&mut header.environment);
         header.command_line.clear();
+        header.network_namespaces.clear();
         if let Some(config) = header.config.as_object_mut() {
             // It names addresses and processes.
             config.insert("where".into(), Value::Null);

@@ -12,7 +12,7 @@ use super::outputs::{OutputArg, OutputParser};
 use super::template::LineTemplate;
 use super::zone::Zoned;
 use super::{parse, template};
-use crate::config::Rate;
+use crate::config::{Point, Rate};
 
 /// Options shared by all tracing commands.
 #[derive(Args, Debug)]
@@ -240,6 +240,14 @@ pub struct RecordingArgs {
     /// With -r: at the end of a file that is still being written, wait for more.
     #[arg(long)]
     pub tail: bool,
+    /// With -r: leave out events before this time: 10s after the start, 17:05:00, or 2026-11-29T17:05:00Z.
+    ///
+    /// Times of day are in UTC. What is not wanted is not read, so a time is found at once in a long recording.
+    #[arg(long, value_name = "TIME", value_parser = parse::point)]
+    pub since: Option<Point>,
+    /// With -r: leave out events from this time on.
+    #[arg(long, value_name = "TIME", value_parser = parse::point)]
+    pub until: Option<Point>,
 }
 
 #[derive(Args, Debug)]

@@ -24,7 +24,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
 const OPTIONS: &str = "options";
 
 /// The shared options that `tcc-trace -h` shows.
-const SHORT: &[&str] = &["port", "addr", "pid", "cc", "duration", "output", "fields", "all_fields"];
+const SHORT: &[&str] = &["port", "addr", "pid", "duration", "output", "fields", "all_fields"];
 
 pub const USAGE: &str = "tcc-trace [COMMAND] [OPTIONS] [-- CMD [ARG]...]";
 /// The line of a command's `-h` that stands for the shared options.

@@ -1,7 +1,7 @@
 //! The flight recorder: keeps the newest parts of a recording, and seals them on a signal, a trigger, or at the end.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -123,6 +123,6 @@ fn stopped() -> io::Error {
 }
 
 fn sealed(parts: Vec<File>, file: &File) -> io::Result<(u64, u64)> {
-    let records = join(parts, BufWriter::new(file))?;
+    let records = join(parts, file)?;
     Ok((records, file.metadata()?.len()))
 }

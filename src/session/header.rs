@@ -1,5 +1,7 @@
 //! What a recording says about itself.
 
+use std::os::unix::fs::MetadataExt;
+
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
@@ -8,10 +10,16 @@ use super::trace::Trace;
 use crate::config::{Config, Fields, Limits, Rate};
 use crate::environment::Environment;
 use crate::events::EventType;
+use crate::kernel;
+use crate::privilege;
 use crate::recording::codec::ByteOrder;
-use crate::recording::header::Header;
+use crate::recording::header::{Header, NetworkNamespace};
 use crate::recording::schema::shapes;
 use crate::symbols::Symbols;
+
+const NETNS_DIR: &str = "/run/netns";
+/// More are not named.
+const MOST_NAMESPACES: usize = 4096;
 
 impl Trace<'_, '_> {
     /// The header of the recording of this trace, and the symbols, which come in additions. They take megabytes: `environment`
@@ -27,6 +35,7 @@ impl Trace<'_, '_> {
         let uname = rustix::system::uname();
         let mut header = Header {
             program: program(),
+            commit: commit(),
             recording: random("uuid"),
             part: 0,
             boot_id: random("boot_id"),
@@ -34,6 +43,8 @@ impl Trace<'_, '_> {
             kernel_version: uname.version().to_string_lossy().into_owned(),
             byte_order: ByteOrder::NATIVE,
             online_cpus: crate::loader::live::online_cpus() as u32,
+            hz: kernel::hz(),
+            network_namespaces: network_namespaces(),
             boottime_offset_ns: now(ClockId::Boottime) - now(ClockId::Monotonic),
             command_line: command_line(),
             config: self.described(&event_types),
@@ -72,6 +83,26 @@ impl Trace<'_, '_> {
 
 pub(super) fn program() -> String {
     concat!("tcc-trace ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+/// Builds for users have one, and those whose builder names it.
+pub(super) fn commit() -> Option<String> {
+    option_env!("TCC_TRACE_COMMIT").filter(|commit| !commit.is_empty()).map(str::to_owned)
+}
+
+/// Those that `ip netns` knows, by name.
+fn network_namespaces() -> Vec<NetworkNamespace> {
+    let entries = privilege::as_caller(|| std::fs::read_dir(NETNS_DIR));
+    let entries = entries.into_iter().flatten().flatten().take(MOST_NAMESPACES);
+    let named = entries.filter_map(|entry| {
+        let path = entry.path();
+        let inode = privilege::as_caller(|| path.metadata()).ok()?.ino();
+        let name = crate::escape::path(entry.file_name());
+        kernel::is_on(&path, kernel::NSFS_MAGIC).then_some(NetworkNamespace { inode, name })
+    });
+    let mut named: Vec<NetworkNamespace> = named.collect();
+    named.sort_by(|one, other| one.name.cmp(&other.name));
+    named
 }
 
 pub(super) fn command_line() -> Vec<String> {

@@ -82,7 +82,7 @@ fn a_recording_of_a_recording_is_the_same() {
     let info = |path: &Path| {
         let mut found =
             lines(&String::from_utf8(run(["info", "-o", "jsonl", text(path)]).stdout).unwrap());
-        let own = ["file", "bytes", "frames", "recording", "command_line", "config", "program"];
+        let own = ["file", "bytes", "frames", "recording", "command_line", "config", "commit"];
         own.iter().for_each(|name| drop(found[0].as_object_mut().unwrap().remove(*name)));
         found
     };

@@ -4,6 +4,7 @@ mod convert;
 mod options;
 #[path = "../golden/records.rs"]
 mod records;
+mod times;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -19,12 +20,14 @@ use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline};
 use tcc_trace::recording::codec::ByteOrder;
-use tcc_trace::recording::header::{AccountingFrame, Additions, ClockSample, Header};
+use tcc_trace::recording::header::{
+    AccountingFrame, Additions, ClockSample, Header, NetworkNamespace,
+};
 use tcc_trace::recording::schema::{Shape, shapes};
 use tcc_trace::recording::writer::Writer;
 
 /// The format of today. A change of the format makes a new file, and keeps the ones before.
-const VERSION: &str = "v1";
+const VERSION: &str = "v1.1";
 /// From CLOCK_MONOTONIC to the wall clock, at first and later.
 const OFFSETS_NS: [i64; 2] = [1_700_000_000_000_000_000, 1_700_000_001_000_000_000];
 
@@ -111,6 +114,9 @@ fn write_of(
         program: "tcc-trace 0.1.0".into(),
         recording: "a6b1f0de-0000-4000-8000-000000000001".into(),
         boot_id: boot_id.into(),
+        commit: Some("0123456789ab".into()),
+        hz: 250,
+        network_namespaces: vec![NetworkNamespace { inode: 10103, name: "blue".into() }],
         byte_order: ByteOrder::NATIVE,
         shapes: shapes(&event_types, &environment),
         environment,
@@ -341,7 +347,7 @@ fn a_damaged_file_is_read_around_the_damage() {
     assert_eq!(end["lost"], (all.len() / 2 + 5) as u64, "{end}");
     assert_eq!(end["seen"], (all.len() + 5) as u64);
     // Cut off, it is no error, but a note.
-    fs::write(&file, &bytes[..bytes.len() - 10]).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 60]).unwrap();
     let output = run(["events", "all", "-o", "jsonl", "-r", path]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("has no end"));
 }

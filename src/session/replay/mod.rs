@@ -8,6 +8,7 @@ mod present;
 mod report;
 mod rewrite;
 mod summaries;
+mod window;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -19,6 +20,7 @@ use self::counts::Counters;
 use self::input::{Input, Writer};
 use self::limits::{Limiter, Outcome};
 use self::summaries::Summaries;
+use self::window::Window;
 use super::anonymizer;
 use super::columns;
 use super::destinations;
@@ -63,6 +65,8 @@ struct Replay<'c> {
     current: Option<usize>,
     /// It ended before the files did.
     stopped: bool,
+    /// --since and --until
+    window: Option<Window>,
     /// What is printed in place of events.
     summary: Option<&'c Summaries>,
 }
@@ -90,6 +94,10 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
     present::note_absent(config, &selection, &inputs);
     let by_wall_clock = input::by_wall_clock(&inputs);
     input::set_starts(config, &mut inputs, by_wall_clock);
+    let window = Window::new(&config.read, &inputs, by_wall_clock)?;
+    if let Some(window) = window {
+        inputs.iter_mut().try_for_each(|input| input.limit_to(window))?;
+    }
     let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
     let layout = RecordLayout::new(FieldGroups::ALL);
     let anonymizer = key.as_ref().map(|key| anonymizer(config, key, &layout));
@@ -123,6 +131,7 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
         first_ns: None,
         current: None,
         stopped: false,
+        window,
         summary: summary.as_ref(),
     };
     let status = replay.run(&mut pipeline, signals)?;
@@ -144,6 +153,12 @@ impl Replay<'_> {
             result = result.and_then(|()| self.load(index, pipeline, signals, &mut events));
         }
         self.bring_in(0, pipeline);
+        // Intervals of summaries begin with what is read.
+        if self.window.is_some()
+            && let Some(first) = input::earliest(&self.inputs)
+        {
+            pipeline.clock.set_recorded_ns(self.inputs[first].recording.time_ns());
+        }
         pipeline.begin();
         if let Some(summary) = self.summary {
             summary.begin(pipeline);
@@ -295,7 +310,8 @@ impl Replay<'_> {
     fn set_end(&self, pipeline: &Pipeline<'_>) {
         let ends =
             self.inputs.iter().filter_map(|input| Some(input.recording.end.as_ref()?.mono_ns));
-        if let Some(end_ns) = ends.max().filter(|_| !self.stopped) {
+        let is_whole = !self.stopped && !self.window.is_some_and(|window| window.ends());
+        if let Some(end_ns) = ends.max().filter(|_| is_whole) {
             pipeline.clock.set_recorded_ns(end_ns);
         }
     }
@@ -303,7 +319,7 @@ impl Replay<'_> {
     /// Prints the counters: those of the recordings, and what became of their records here.
     fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) {
         pipeline.settle();
-        let partial = self.stopped || stage == Stage::Interim;
+        let partial = self.stopped || self.window.is_some() || stage == Stage::Interim;
         let counts = self.counters.kernel(&self.inputs, partial);
         let (late, evicted) = counts::late_and_evicted(&self.inputs);
         let mut accounting = pipeline.accounting(stage, self.config.actions, &counts, evicted);
@@ -312,7 +328,7 @@ impl Replay<'_> {
             let ended = |input: &Input| input.recording.end.as_ref()?.error.clone();
             let error = self.inputs.iter().find_map(ended);
             let losses: Vec<AccountingFrame> =
-                self.inputs.iter().flat_map(|input| input.recording.losses.clone()).collect();
+                self.inputs.iter().flat_map(Input::losses).cloned().collect();
             pipeline.note_sources(&losses, error.as_deref());
         }
         pipeline.account(stage, &accounting);

@@ -21,7 +21,7 @@ use crate::recording::header::{AccountingFrame, Additions, ClockSample, Header};
 use crate::recording::schema::Shape;
 use crate::recording::writer::Writer;
 use crate::session::addresses::Addresses;
-use crate::session::header::{command_line, described_limits, program, random};
+use crate::session::header::{command_line, commit, described_limits, program, random};
 use crate::session::recorder::{RecordingFile, Size};
 use crate::sink::{Note, Progress, Sink, Stage};
 use crate::table::Moment;
@@ -48,7 +48,11 @@ pub(super) fn header(
     let mut header = first.recording.header.clone();
     let environment = &mut header.environment;
     environment.layout = RecordLayout::new(FieldGroups::ALL);
-    for other in inputs.iter().map(|input| &input.recording.header.environment) {
+    for Header { environment: other, network_namespaces, .. } in
+        inputs.iter().map(|input| &input.recording.header)
+    {
+        let new = network_namespaces.iter().filter(|new| !header.network_namespaces.contains(new));
+        header.network_namespaces.extend(new.cloned().collect::<Vec<_>>());
         environment.missing_members.extend(other.missing_members.iter().cloned());
         let (types, others) = (&mut environment.types, &other.types);
         types.reset_reasons.extend(others.reset_reasons.clone());
@@ -59,6 +63,7 @@ pub(super) fn header(
     }
     header.shapes = shapes(event_types, inputs, &header)?;
     header.program = program();
+    header.commit = commit();
     header.recording = random("uuid");
     header.part = 0;
     header.byte_order = ByteOrder::NATIVE;
