@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 
 use super::frame::{
@@ -29,6 +30,9 @@ pub trait Bytes {
 
     /// Reads as much as there is.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Whether what follows is not read, for now.
+    fn skips(&self, _: bool) {}
 }
 
 impl Bytes for File {
@@ -47,6 +51,11 @@ impl Bytes for File {
             }
         }
         Ok(read)
+    }
+
+    /// Else the kernel reads ahead, and from header to header the whole file.
+    fn skips(&self, skips: bool) {
+        let _ = fadvise(self, 0, None, if skips { Advice::Random } else { Advice::Normal });
     }
 }
 
@@ -220,11 +229,14 @@ impl<B: Bytes> Frames<B> {
         }
         let mut entries = Vec::new();
         let mut end = PREAMBLE as u64;
-        each_place(&self.bytes, |place| {
+        self.bytes.skips(true);
+        let walked = each_place(&self.bytes, |place| {
             entries.push(Entry::of(&place));
             end = place.offset + FRAME_HEADER as u64 + u64::from(place.header.stored);
             entries.len() <= MOST_ENTRIES
-        })?;
+        });
+        self.bytes.skips(false);
+        walked?;
         Ok((entries.len() <= MOST_ENTRIES).then_some((entries, end)))
     }
 
