@@ -78,6 +78,7 @@ mod readers_agree;
 mod recording;
 mod recording_ends;
 mod recording_parts;
+mod recording_progress;
 mod refused;
 mod requests;
 mod reset_owner;
