@@ -38,6 +38,10 @@ fn recordings(words: &[String]) -> Vec<&str> {
     places.filter_map(|at| words.get(at + 1)).copied().collect()
 }
 
+fn is_parquet(word: &str) -> bool {
+    word == "parquet" || word.starts_with("parquet=")
+}
+
 #[test]
 fn documented_commands_trace() {
     need!(is_root(), "not root");
@@ -50,8 +54,7 @@ fn documented_commands_trace() {
         Server::start_in(&fixture.ns.launch(), &format!("[::]:{}", fixture.port), Some("cubic"));
     let all: BTreeSet<Vec<String>> = command_lines().into_iter().map(|(_, words)| words).collect();
     let is_elsewhere = |word: &String| {
-        OF_A_HOST.contains(&word.as_str())
-            || (word.starts_with("parquet=") && !cfg!(feature = "parquet"))
+        OF_A_HOST.contains(&word.as_str()) || (is_parquet(word) && !cfg!(feature = "parquet"))
     };
     let is_here = |words: &&Vec<String>| !words.iter().any(is_elsewhere);
     let prints = |words: &Vec<String>| words.iter().any(|word| PRINTS.contains(&word.as_str()));

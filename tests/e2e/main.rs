@@ -36,6 +36,7 @@ mod events_drop;
 mod events_stream;
 mod events_tracefs;
 mod evicted;
+mod export_fleet;
 mod export_parquet;
 mod export_perfetto;
 mod export_xplot;
