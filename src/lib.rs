@@ -9,8 +9,8 @@
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, recording, anonymize, predicate, sink, config, pipeline, loader,
-//! summary, session, check, cli, cmd.
+//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, recording, anonymize, predicate, limits, sink, config, pipeline, loader,
+//! summary, report, session, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
@@ -26,11 +26,13 @@ pub mod environment;
 pub mod escape;
 pub mod events;
 pub mod kernel;
+pub mod limits;
 pub mod loader;
 pub mod pipeline;
 pub mod predicate;
 pub mod privilege;
 pub mod recording;
+pub mod report;
 pub mod session;
 pub mod sink;
 pub mod skel;

@@ -96,6 +96,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Drop(args)) => config(args.trace).and_then(|c| cmd::drop::run(c, args.stack)),
         Some(Command::Queue(args)) => config(args.trace).and_then(|c| cmd::queue::run(c, args.min)),
         Some(Command::Info(args)) => cmd::info::run(&args),
+        Some(Command::Report(args)) => cmd::report::run(args),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

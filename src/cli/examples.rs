@@ -212,6 +212,12 @@ System
 $ tcc-trace info run.tcc",
     ),
     (
+        "report",
+        "\
+$ tcc-trace report run.tcc -w run.html
+tcc-trace: wrote run.html: 4 connections, 260 kB",
+    ),
+    (
         "snap",
         "\
 $ sudo tcc-trace record -w net.tcc --flight 1min &

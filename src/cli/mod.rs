@@ -16,6 +16,7 @@ mod parse;
 mod parts;
 mod recordings;
 pub mod refused;
+mod report;
 mod resolve;
 mod summary;
 mod template;
@@ -35,6 +36,7 @@ pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::recordings::{RecordArgs, command_first};
+pub use self::report::ReportArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 use crate::config::Config;
 use crate::events::EVENT_TYPES;
@@ -70,6 +72,7 @@ impl Cli {
                 Command::Check(_)
                     | Command::Schema(_)
                     | Command::Info(_)
+                    | Command::Report(_)
                     | Command::Completions { .. }
                     | Command::Man
                     | Command::Help { .. }
@@ -191,6 +194,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of the output.
     Schema(SchemaArgs),
+    /// Draw recorded connections in one HTML file.
+    ///
+    /// The page needs nothing but a browser: no network, no other files. For each connection it has panels with one time axis:
+    /// congestion window, round-trip time, rates, sequence numbers, queues, and the states and losses above them. A table of all
+    /// connections, findings and summaries can be read without scripts. What is missing in the recording is shown as missing.
+    Report(ReportArgs),
     /// Show what is in recordings, and what is missing.
     Info(InfoArgs),
     /// Print a shell completion script.

@@ -19,6 +19,7 @@ pub mod probe;
 pub mod queue;
 pub mod record;
 pub mod reference;
+pub mod report;
 pub mod reset;
 pub mod retrans;
 pub mod rtt;
