@@ -56,6 +56,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let config = args.into_config().map_err(usage);
             config.and_then(|c| cmd::record::run(&c, &names, profile.event_types()))
         }
+        Some(Command::Convert(args)) => {
+            let names = args.event_types.clone();
+            let config = args.into_config().map_err(usage);
+            config.and_then(|c| cmd::convert::run(&c, &names))
+        }
         Some(Command::Snap { pid }) => cmd::snap::run(pid),
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)

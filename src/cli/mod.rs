@@ -4,6 +4,7 @@
 mod aggregated;
 mod args;
 mod conflicts;
+mod conversion;
 mod convert;
 pub mod errors;
 pub mod examples;
@@ -31,6 +32,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
+pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::recordings::{RecordArgs, command_first};
@@ -104,6 +106,12 @@ pub enum Command {
     /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
     /// that prints events reads it: `tcc-trace retrans -r FILE`.
     Record(Box<RecordArgs>),
+    /// Convert recordings to other formats, or to a recording.
+    ///
+    /// Formats are those of --output, with the same fields: the standard ones, unless --all-fields or --fields is given. To `tcc`,
+    /// the events that match are written into a recording again, with all that is known of them; with --anonymize, it can be given
+    /// away. Needs no privileges.
+    Convert(Box<ConvertArgs>),
     /// Seal what a flight recorder keeps (record --flight).
     ///
     /// Sends SIGUSR2 to a running tcc-trace with --flight, which then writes the newest time of its recording into a file of its own

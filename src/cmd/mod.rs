@@ -6,6 +6,7 @@ mod check_where;
 pub mod cong;
 pub mod connect;
 pub mod connlat;
+pub mod convert;
 pub mod docs;
 pub mod drop;
 pub mod events;
