@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::recording::{Flight, Keep, Parts, Read, Recording};
+pub use self::recording::{Flight, Keep, Parts, Point, Read, Recording};
 use self::summary::SummaryOptions;
 use self::zone::Net;
 use crate::anonymize;
@@ -78,6 +78,8 @@ pub struct Filters {
     pub cgroup: Vec<u64>,
     /// Inodes.
     pub netns: Vec<u64>,
+    /// Names that recordings know.
+    pub netns_names: Vec<String>,
     pub ifindex: Vec<u32>,
     pub mark: Vec<u32>,
     pub cc: Vec<[u8; 16]>,
@@ -109,7 +111,7 @@ impl Filters {
             ("--uid", !self.uid.is_empty()),
             ("--comm", !self.comm.is_empty()),
             ("--cgroup", !self.cgroup.is_empty()),
-            ("--netns", !self.netns.is_empty()),
+            ("--netns", !self.netns.is_empty() || !self.netns_names.is_empty()),
             ("--iface", !self.ifindex.is_empty()),
             ("--mark", !self.mark.is_empty()),
             ("--cc", !self.cc.is_empty()),

@@ -57,6 +57,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let config = args.into_config().map_err(usage);
             config.and_then(|c| cmd::record::run(&c, &names, profile.event_types()))
         }
+        Some(Command::Convert(args)) => {
+            let names = args.event_types.clone();
+            let config = args.into_config().map_err(usage);
+            config.and_then(|c| cmd::convert::run(&c, &names))
+        }
         Some(Command::Snap { pid }) => cmd::snap::run(pid),
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)
@@ -93,6 +98,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Drop(args)) => config(args.trace).and_then(|c| cmd::drop::run(c, args.stack)),
         Some(Command::Queue(args)) => config(args.trace).and_then(|c| cmd::queue::run(c, args.min)),
         Some(Command::Info(args)) => cmd::info::run(&args),
+        Some(Command::Report(args)) => cmd::report::run(args),
         Some(Command::Check(args)) => cmd::check::run(&args),
         Some(Command::Schema(args)) => cmd::schema::run(&args),
         Some(Command::Completions { shell }) => cmd::docs::completions(shell),

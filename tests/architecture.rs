@@ -36,6 +36,7 @@ const ORDER: &[&str] = &[
     "pipeline",
     "loader",
     "summary",
+    "report",
     "session",
     "check",
     "cli",

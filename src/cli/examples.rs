@@ -53,6 +53,13 @@ $ sudo tcc-trace events cong_state,retransmit --format \\
 $ sudo tcc-trace record -w run.tcc -P 443 -d 10s",
     ),
     (
+        "convert",
+        "\
+$ tcc-trace convert client.tcc server.tcc --to csv -w both.csv \\
+    --fields time,sport,snd_cwnd,srtt_us --where 'srtt_us > 50ms'
+$ tcc-trace convert client.tcc --to tcc --anonymize -w public.tcc",
+    ),
+    (
         "states",
         "\
 $ sudo tcc-trace states -R 443 \\
@@ -210,6 +217,12 @@ System
         "info",
         "\
 $ tcc-trace info run.tcc",
+    ),
+    (
+        "report",
+        "\
+$ tcc-trace report run.tcc -w run.html
+tcc-trace: wrote run.html: 4 connections, 260 kB",
     ),
     (
         "snap",

@@ -5,6 +5,7 @@ mod aggregated;
 mod args;
 mod assert;
 mod conflicts;
+mod conversion;
 mod convert;
 pub mod errors;
 pub mod examples;
@@ -16,6 +17,7 @@ mod parse;
 mod parts;
 mod recordings;
 pub mod refused;
+mod report;
 mod resolve;
 mod summary;
 mod template;
@@ -32,9 +34,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
 pub use self::assert::AssertArgs;
+pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::recordings::{RecordArgs, command_first};
+pub use self::report::ReportArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
 use crate::config::Config;
 use crate::events::EVENT_TYPES;
@@ -70,6 +74,7 @@ impl Cli {
                 Command::Check(_)
                     | Command::Schema(_)
                     | Command::Info(_)
+                    | Command::Report(_)
                     | Command::Completions { .. }
                     | Command::Man
                     | Command::Help { .. }
@@ -103,6 +108,12 @@ pub enum Command {
     /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
     /// that prints events reads it: `tcc-trace retrans -r FILE`.
     Record(Box<RecordArgs>),
+    /// Convert recordings to other formats, or to a recording.
+    ///
+    /// Formats are those of --output, with the same fields: the standard ones, unless --all-fields or --fields is given. To `tcc`,
+    /// the events that match are written into a recording again, with all that is known of them; with --anonymize, it can be given
+    /// away. Needs no privileges.
+    Convert(Box<ConvertArgs>),
     /// Seal what a flight recorder keeps (record --flight).
     ///
     /// Sends SIGUSR2 to a running tcc-trace with --flight, which then writes the newest time of its recording into a file of its own
@@ -194,6 +205,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of the output.
     Schema(SchemaArgs),
+    /// Draw recorded connections in one HTML file.
+    ///
+    /// The page needs nothing but a browser: no network, no other files. For each connection it has panels with one time axis:
+    /// congestion window, round-trip time, rates, sequence numbers, queues, and the states and losses above them. A table of all
+    /// connections, findings and summaries can be read without scripts. What is missing in the recording is shown as missing.
+    Report(ReportArgs),
     /// Show what is in recordings, and what is missing.
     Info(InfoArgs),
     /// Print a shell completion script.

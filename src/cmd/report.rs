@@ -1,0 +1,11 @@
+//! `report`: a page of recorded connections.
+
+use anyhow::Result;
+
+use crate::cli::ReportArgs;
+use crate::report;
+
+/// Writes it; the exit status is 1 if a part of a file could not be read.
+pub fn run(args: ReportArgs) -> Result<u8> {
+    report::write(&args.into_options())
+}
