@@ -29,6 +29,7 @@ const ORDER: &[&str] = &[
     "recording",
     "anonymize",
     "predicate",
+    "limits",
     "sink",
     "config",
     "pipeline",

@@ -50,6 +50,7 @@ struct tcc_limits {
 	__u64 ca_ops; /* the algorithm that `bbr` is about */
 	__s32 idle_ns; /* time that was observed and is in neither the kernel's busy time nor in IDLE: see limits_idle() */
 	__u32 busy; /* the kernel's busy time when that was last updated; jiffies */
+	__u32 queue_since_tick; /* since when the RTT has been above the smallest; 0: it is not */
 	__u32 queue_tick; /* when these were last seen; 0: never */
 	__u32 tsq_tick;
 	__u32 cap_tick;
@@ -70,6 +71,7 @@ struct tcc_limits {
 	__u32 rwnd; /* the window that last limited it */
 	__u32 sndbuf; /* bytes in flight when the send buffer last limited it */
 	__u32 queued; /* bytes of memory on this host when a local queue last limited it */
+	__u32 unused;
 	__u8 cause; /* of the last interval */
 	__u8 bbr;
 	__u8 ended; /* nothing is left to send */

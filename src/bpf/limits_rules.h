@@ -117,6 +117,17 @@ LIMITS_INLINE __u64 limits_path(const struct limits_view *v)
 	return v->here ? TCC_CAUSE_LOCAL_QUEUE : TCC_CAUSE_PATH;
 }
 
+/* One late sample is a busy host; a queue keeps the RTT up for a quarter of a round trip. */
+LIMITS_INLINE void limits_queue_seen(struct tcc_limits *l, const struct limits_sock *s, const struct limits_view *v)
+{
+	if (!v->queue)
+		l->queue_since_tick = 0;
+	else if (!l->queue_since_tick)
+		l->queue_since_tick = v->tick;
+	else if ((__u32)(v->tick - l->queue_since_tick) >= limits_us_ticks(s->srtt_us >> 2))
+		l->queue_tick = v->tick;
+}
+
 /* Rule 5: nothing is waiting but perhaps a part of a segment. */
 LIMITS_INLINE __u64 limits_nothing_waits(const struct limits_sock *s, const struct limits_view *v)
 {
@@ -222,9 +233,8 @@ LIMITS_INLINE __u64 limits_classify(struct tcc_limits *l, const struct limits_so
 	v.tick = limits_tick(s->now_ns);
 	least = (__u64)s->min_rtt_us + (s->min_rtt_us >> 3) + 500;
 	v.queue = s->rtt_us > least;
-	if (v.queue)
-		l->queue_tick = v.tick;
-	v.stand = limits_floor(l, s, v.tick) > least && s->packets_out >= 4;
+	limits_queue_seen(l, s, &v);
+	v.stand = limits_floor(l, s, v.tick) > least - (s->min_rtt_us >> 4) && s->packets_out >= 4;
 	if (s->tsq)
 		l->tsq_tick = v.tick;
 	capped = s->pacing_rate >= s->max_pacing_rate && ~s->max_pacing_rate;

@@ -2,6 +2,7 @@
 
 pub mod columns;
 mod evidence;
+pub mod recorded;
 mod rows;
 
 use std::collections::HashMap;
@@ -173,6 +174,11 @@ impl LimitsTable {
         }
     }
 
+    fn retire_ended(&mut self) {
+        let retired = &mut self.retired;
+        self.ended.drain(..).for_each(|(_, connection)| retired.add(&connection.counts));
+    }
+
     fn all(&self) -> SnapshotOf<Self> {
         let row = |id: &Id, connection: &Connection| {
             (*id, RowTotals { gauges: connection.last.clone(), counts: connection.counts })
@@ -218,8 +224,7 @@ impl TotalsTable for LimitsTable {
     }
 
     fn retire(&mut self, _: &Loaded<'_>, _: &SnapshotOf<Self>) -> Result<RowsOf<Self>> {
-        let retired = &mut self.retired;
-        self.ended.drain(..).for_each(|(_, connection)| retired.add(&connection.counts));
+        self.retire_ended();
         Ok(Vec::new())
     }
 

@@ -158,6 +158,8 @@ fn trace_and_compare(event_types: &[&str], drive_of: &str, options: &[&str]) -> 
     let launch = Launch::here().with_tracefs();
     let tracer = Tracer::events_in(&launch, &event_types.join(","), &args);
     drive(&mut fixture, drive_of, &tracer);
+    // The kernel's trace goes on after ours.
+    fixture.settle();
     let trace = tracer.stop();
     trace.check_accounts(event_types);
     let mut complete = true;

@@ -47,7 +47,7 @@ struct Told {
 }
 
 const fn way(rtt_ms: u64, rate: Option<u64>, queue: u64) -> Way {
-    Way { rtt: Duration::from_millis(rtt_ms), rate, queue }
+    Way { rate, queue, ..Way::far(Duration::from_millis(rtt_ms)) }
 }
 
 impl Scene {

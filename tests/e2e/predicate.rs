@@ -48,24 +48,37 @@ const BY_SOCKET: &[&str] = &[
     "!app_limited && bytes_acked >= 1B",
 ];
 
-fn check(reader: &str) {
-    need!(is_root(), "not root");
-    turns(|| conditions(reader));
-}
+/// What a kernel has to accept: decided by its programs, by the reader, by both, and by a field of the socket.
+const SEVERAL: &[&str] = &[
+    "lport == PORT && raddr in 127.0.0.0/8",
+    "lport > rport",
+    "data_len > 0 && snd_nxt - snd_una > 0",
+    "cc == 'cubic' || cc == 'reno'",
+];
 
-fn conditions(reader: &str) -> Result<(), String> {
-    let ns = Netns::new();
-    let server = Server::start_in(&ns.launch(), &format!("[::]:{}", unique_port()), None);
-    let port = server.port();
+fn operators(reader: &str) {
     let mut texts = [CONDITIONS, ANY].concat();
     if reader != "record" {
         texts.extend(BY_SOCKET);
     }
-    let texts: Vec<String> =
-        texts.iter().map(|text| text.replace("PORT", &port.to_string())).collect();
+    check(reader, &texts);
+}
+
+fn check(reader: &str, texts: &[&str]) {
+    need!(is_root(), "not root");
+    turns(|| conditions(reader, texts));
+}
+
+fn conditions(reader: &str, texts: &[&str]) -> Result<(), String> {
+    let ns = Netns::new();
+    let server = Server::start_in(&ns.launch(), &format!("[::]:{}", unique_port()), None);
+    let port = server.port();
+    let with_port =
+        |text: &&str| (text.replace("PORT", &port.to_string()), CONDITIONS.contains(text));
+    let texts: Vec<(String, bool)> = texts.iter().map(with_port).collect();
     // A few at a time: each is a tracer.
-    for (turn, texts) in texts.chunks(6).enumerate() {
-        let filter = |text: &String| format!("-P {port} --where={text}");
+    for texts in texts.chunks(6) {
+        let filter = |(text, _): &(String, bool)| format!("-P {port} --where={text}");
         let filters: Vec<String> = texts.iter().map(filter).collect();
         let sides = FilteredTracers::start(&port.to_string(), reader, &filters);
         for (to, bind) in [("127.0.0.1", "127.0.0.2"), ("[::1]", "::1"), ("127.0.0.1", "127.0.0.1")]
@@ -75,17 +88,16 @@ fn conditions(reader: &str) -> Result<(), String> {
             traffic_in(&ns.launch(), &args);
         }
         let traces = sides.finish(|sides| {
-            for (index, text) in texts.iter().enumerate() {
+            for (index, (text, some)) in texts.iter().enumerate() {
                 let expr = Predicate::parse(text).expect("it was parsed").expr;
                 let part = |events: Vec<Value>| {
                     events.into_iter().filter(|event| is_true(&expr, event)).collect()
                 };
-                let some = 6 * turn + index < CONDITIONS.len();
-                sides.expect_of(index, part, some).map_err(|why| format!("{text}: {why}"))?;
+                sides.expect_of(index, part, *some).map_err(|why| format!("{text}: {why}"))?;
             }
             Ok(())
         })?;
-        for (trace, text) in traces.iter().skip(1).zip(texts) {
+        for (trace, (text, _)) in traces.iter().skip(1).zip(texts) {
             let end = |name: &str| u64_of(&trace.end, name);
             let rejected = end("where_kernel") + end("where_user");
             assert!(end("filtered") >= rejected, "{text}: {}", trace.end);
@@ -103,17 +115,22 @@ fn is_true(expr: &tcc_trace::predicate::syntax::Expr, event: &Value) -> bool {
 
 #[test]
 fn operators_by_record() {
-    check("record");
+    operators("record");
 }
 
 #[test]
 fn operators_by_sock() {
-    check("sock");
+    operators("sock");
 }
 
 #[test]
 fn operators_by_raw() {
-    check("raw");
+    operators("raw");
+}
+
+#[test]
+fn several_by_sock() {
+    check("sock", SEVERAL);
 }
 
 /// Sets of flags, which only packets have: the condition, and whether it holds for a packet with these.

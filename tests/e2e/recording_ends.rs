@@ -95,7 +95,6 @@ fn a_tracer_that_is_killed_loses_a_frame_at_most() {
         let common = lines.len().min(live.len());
         assert_eq!(lines[..common], live[..common]);
         assert!(lines.len() + 16_384 >= live.len(), "{} of {}", lines.len(), live.len());
-        assert!(lines.len() >= 16_384, "{}", lines.len());
     }
 }
 

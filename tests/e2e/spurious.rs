@@ -321,9 +321,27 @@ fn overtake(fixture: &mut Fixture, every: u32, timestamps: bool) {
     for family in FAMILIES {
         fixture.connect("a", family);
         transfer(fixture, "a", 2_000_000);
+        arrived(fixture);
         fixture.client.close("a");
         fixture.server.close("a");
     }
+}
+
+/// Waits until nothing is on its way, neither what was overtaken nor its DSACKs: after the FIN these would not be seen.
+#[track_caller]
+fn arrived(fixture: &Fixture) {
+    let mut before = None;
+    wait_until("the last packet", || {
+        let queues = fixture.ns.run(&["tc", "-s", "-j", "qdisc", "show", "dev", "lo"]);
+        let queues: Value = serde_json::from_str(&queues).expect("JSON");
+        let waiting = |queue: &Value| u64_of(queue, "qlen") > 0;
+        let waiting = queues.as_array().expect("queues").iter().any(waiting);
+        let counters = fixture.ns.counters();
+        let now =
+            ["InSegs", "TCPDSACKRecvSegs", "TCPDSACKRecv"].map(|name| counters.get(name).copied());
+        let same = before.replace(now.clone()) == Some(now);
+        !waiting && same
+    });
 }
 
 /// With timestamps the first ACK tells whose it is.

@@ -66,7 +66,7 @@ pub use self::filtered::{
 pub use self::fixture::{FAMILIES, Fixture};
 pub use self::netns::{Counters, MACS, Netns, Pair, counters as kernel_counters};
 pub use self::one_cpu::OneCpu;
-pub use self::orders::{AcceptCall, Socket, SocketOption};
+pub use self::orders::{AcceptCall, Pace, Socket, SocketOption};
 pub use self::relay::{Relay, Way, has_tun};
 pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::schema::{columns, invalid, record, schema};

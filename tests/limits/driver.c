@@ -21,6 +21,7 @@ struct result {
 	__u64 begin_ns;
 	__u64 t0_ns;
 	__u64 cause;
+	__u64 evidence[8];
 };
 
 static _Bool fill(void *to, unsigned long size)
@@ -55,6 +56,14 @@ int main(void)
 			limits_advance(&limits, &step.sock, step.rto, step.jiffy_ns);
 		}
 		result = (struct result){ .begin_ns = limits.begin_ns, .t0_ns = limits.t0_ns, .cause = limits.cause };
+		result.evidence[0] = limits.longest_rto;
+		result.evidence[1] = limits.longest_zero_window;
+		result.evidence[2] = limits.zero_windows;
+		result.evidence[3] = limits.idles;
+		result.evidence[4] = limits.writes;
+		result.evidence[5] = limits.rwnd;
+		result.evidence[6] = limits.sndbuf;
+		result.evidence[7] = limits.queued;
 		for (int i = 0; i < TCC_CAUSES; i++)
 			result.ns[i] = limits.ns[i];
 		for (int i = 0; i < TCC_ACKED_CAUSES; i++)

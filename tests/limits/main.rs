@@ -1,7 +1,5 @@
-//! The rules of `limits` (src/bpf/limits_rules.h), compiled for the host, against a reference: the same events give the same causes and the
-//! same times, and these add up to the nanosecond.
-
-mod reference;
+//! The rules of `limits` of the programs (src/bpf/limits_rules.h), compiled for the host, and those of recordings (src/limits/): the same
+//! events give the same causes, times and evidence, and the times add up to the nanosecond.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -12,7 +10,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use reference::{Account, Sock};
+use tcc_trace::limits::account::{Account, BusyTime, Ending};
+use tcc_trace::limits::rules::{LimitCause, Sock};
 
 static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("limits-{}", std::process::id()));
@@ -34,6 +33,7 @@ struct Limits {
     begin_ns: u64,
     t0_ns: u64,
     cause: usize,
+    evidence: [u64; 8],
 }
 
 struct Driver(Child);
@@ -46,7 +46,7 @@ impl Driver {
 
     fn step(&mut self, step: &Step) -> Limits {
         self.0.stdin.as_mut().unwrap().write_all(&step.bytes()).unwrap();
-        let mut bytes = [0; 27 * 8];
+        let mut bytes = [0; 35 * 8];
         self.0.stdout.as_mut().unwrap().read_exact(&mut bytes).unwrap();
         let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word));
         let mut next = || words.next().unwrap();
@@ -56,6 +56,7 @@ impl Driver {
             begin_ns: next(),
             t0_ns: next(),
             cause: next() as usize,
+            evidence: std::array::from_fn(|_| next()),
         }
     }
 }
@@ -76,6 +77,7 @@ struct Step {
     begin: bool,
     bbr: bool,
     held: u8,
+    busy: u32,
 }
 
 impl Step {
@@ -101,7 +103,7 @@ impl Step {
             s.min_rtt_us,
             s.srtt_us,
             s.wmem_alloc,
-            s.busy,
+            self.busy,
         ];
         let bytes = [
             s.state,
@@ -204,14 +206,13 @@ fn step() -> impl Strategy<Value = (u64, Step)> {
     let held = prop_oneof![8 => Just(0_u8), 1 => 1..16_u8];
     let jiffy = prop_oneof![3 => Just(0_u32), 1 => Just(4_000_000_u32)];
     (gap, sock(), cut, (proptest::bool::weighted(0.1), any::<bool>(), held, jiffy, 0..20_u32))
-        .prop_map(|(gap, mut sock, cut, (rto, bbr, held, jiffy_ns, busy))| {
-            sock.busy = busy;
-            (gap, Step { sock, cut, jiffy_ns, rto, begin: false, bbr, held })
+        .prop_map(|(gap, sock, cut, (rto, bbr, held, jiffy_ns, busy))| {
+            (gap, Step { sock, cut, jiffy_ns, rto, begin: false, bbr, held, busy })
         })
 }
 
 #[test]
-fn the_rules_are_those_of_the_reference() {
+fn the_programs_and_recordings_have_the_same_rules() {
     let seen = RefCell::new([0_u32; 15]);
     let driver = RefCell::new(Driver::start());
     let mut runner =
@@ -225,25 +226,42 @@ fn the_rules_are_those_of_the_reference() {
         };
         let mut driver = driver.borrow_mut();
         driver.step(&first);
-        let (mut reference, mut now) = (Account::begin(&first.sock), start);
+        let (mut twin, mut now) = (Account::begin(&first.sock), start);
         for (gap, mut step) in steps {
             now += gap;
             step.sock.now_ns = now;
             step.sock.wstamp_ns = (now + step.sock.wstamp_ns).saturating_sub(1_000_000);
-            step.sock.busy = step.sock.busy.wrapping_add((now / 4_000_000) as u32);
+            step.busy = step.busy.wrapping_add((now / 4_000_000) as u32);
             step.cut = step.cut.map(|(back, cause)| (now.saturating_sub(back), cause));
-            reference.bbr = step.bbr;
-            reference.held = step.held;
-            reference.advance(&step.sock, step.rto, step.jiffy_ns, step.cut);
+            twin.memory.bbr = step.bbr;
+            let cause = |number: usize| LimitCause::from_number(number).unwrap();
+            twin.held = (step.held > 0).then(|| cause(usize::from(step.held) - 1));
+            let busy =
+                BusyTime { ticks: step.busy, tick_ns: step.jiffy_ns, carry_ns: 2 * step.jiffy_ns };
+            let ending = Ending {
+                rto: step.rto,
+                busy: (step.jiffy_ns > 0).then_some(busy),
+                cut: step.cut.map(|(ns, number)| (ns, cause(number))),
+            };
+            twin.advance(&step.sock, ending);
             let account = driver.step(&step);
-            prop_assert_eq!(account.ns, reference.ns, "{:?}", step);
-            prop_assert_eq!(&account.acked[..], &reference.acked[3..12], "{:?}", step);
-            prop_assert_eq!(Some(account.cause), reference.last.map(|cause| cause as usize));
+            prop_assert_eq!(account.ns, twin.ns, "{:?}", step);
+            prop_assert_eq!(&account.acked[..], &twin.acked[3..12], "{:?}", step);
+            prop_assert_eq!(Some(account.cause), twin.last.map(|cause| cause as usize));
             prop_assert_eq!(account.ns.iter().sum::<u64>(), now - start, "the sum is the time");
-            prop_assert_eq!(
-                (account.begin_ns, account.t0_ns),
-                (reference.begin_ns, reference.t0_ns)
-            );
+            prop_assert_eq!((account.begin_ns, account.t0_ns), (twin.begin_ns, twin.t0_ns));
+            let e = &twin.evidence;
+            let evidence = [
+                e.longest_rto,
+                e.longest_zero_window,
+                e.zero_windows,
+                e.idles,
+                e.writes,
+                e.rwnd,
+                e.sndbuf,
+                e.queued,
+            ];
+            prop_assert_eq!(account.evidence, evidence.map(u64::from), "{:?}", step);
             seen.borrow_mut()[account.cause] += 1;
         }
         Ok(())

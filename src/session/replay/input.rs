@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::filter::Matcher;
 use crate::config::{Config, TimeMode, Usage};
 use crate::escape;
-use crate::events::{EVENT_TYPES, EventType};
+use crate::events::{EVENT_TYPES, EventType, ca_mainline};
 use crate::pipeline::Origin;
 use crate::pipeline::clock::Clock;
 use crate::predicate::{Checked, Compiled};
@@ -123,6 +123,11 @@ impl Input {
     /// Whether its records of that event type have a column.
     pub(super) fn shows(&self, event_type: &EventType, index: usize) -> bool {
         !self.origin.types.absent.contains(&(event_type.number, index))
+    }
+
+    /// Whether BBR's state is as mainline has it, as far as is known.
+    pub(super) fn has_mainline_bbr(&self) -> bool {
+        self.recording.types.layouts.agrees("bbr", ca_mainline::locate)
     }
 
     /// Moves on to the next record that matches the filters.

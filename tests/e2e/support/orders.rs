@@ -100,6 +100,17 @@ pub enum Order {
         name: String,
         bytes: usize,
     },
+    /// Sends chunks for that long, with a pause after each.
+    SendFor {
+        name: String,
+        ms: u64,
+        pace: Pace,
+    },
+    /// Reads to the end of the connection from now on, a chunk after each pause.
+    Sink {
+        name: String,
+        pace: Pace,
+    },
     /// Sends as much as the buffers take; answers with how much that was.
     Fill {
         name: String,
@@ -136,6 +147,18 @@ pub enum Order {
     ForgeSyn {
         to: SocketAddr,
     },
+}
+
+/// How fast a process writes or reads.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Pace {
+    pub chunk: usize,
+    pub pause_ms: u64,
+}
+
+impl Pace {
+    /// Without pauses.
+    pub const FAST: Pace = Pace { chunk: 65_536, pause_ms: 0 };
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::filtered::unique_port;
-use super::socket_options::tun;
+use super::socket_options::{run_first, tun};
 use super::{Netns, TestProcess};
 
 const DEVICE: &str = "tun0";
@@ -28,15 +28,31 @@ pub struct Way {
     pub rate: Option<u64>,
     /// Bytes that may wait for it.
     pub queue: u64,
+    /// A policer of that rate in its place: what exceeds it and so many bytes is lost, and nothing waits.
+    pub bucket: Option<u64>,
+}
+
+impl Way {
+    /// A round-trip time, and nothing else.
+    pub const fn far(rtt: Duration) -> Self {
+        Way { rtt, rate: None, queue: 0, bucket: None }
+    }
 }
 
 /// What the test may change.
-#[derive(Default)]
 struct Control {
     end: AtomicBool,
     silent: AtomicBool,
     /// One of so many packets with data is lost; 0: none.
     loses: AtomicU64,
+    /// One of so many packets with data comes late; 0: none.
+    delays: AtomicU64,
+    /// So many packets with data pass, then none.
+    passes: AtomicU64,
+    /// Bytes per second; 0: no bottleneck.
+    rate: AtomicU64,
+    /// Bytes that have passed the bottleneck.
+    passed: AtomicU64,
 }
 
 /// The client is on the left, the server on the right.
@@ -64,11 +80,19 @@ impl Relay {
             ns.ip(&format!("addr add 10.8.0.{number}/24 dev {DEVICE}\nlink set {DEVICE} up\n"));
             device
         });
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Control {
+            end: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            loses: AtomicU64::new(0),
+            delays: AtomicU64::new(0),
+            passes: AtomicU64::new(u64::MAX),
+            rate: AtomicU64::new(way.rate.unwrap_or(0)),
+            passed: AtomicU64::new(0),
+        });
         let [from_left, from_right] = devices.map(Arc::new);
         let half = way.rtt / 2;
         let mut threads = carry(&from_left, &from_right, Way { rtt: half, ..way }, &control, true);
-        let back = Way { rtt: half, rate: None, queue: 0 };
+        let back = Way::far(half);
         threads.extend(carry(&from_right, &from_left, back, &control, false));
         let client = TestProcess::start_in(&left.launch());
         let mut server = TestProcess::start_in(&right.launch());
@@ -86,9 +110,29 @@ impl Relay {
         self.control.silent.store(silent, Relaxed);
     }
 
-    /// Loses one of so many packets with data.
+    /// Loses one of so many packets with data, at random.
     pub fn loses(&self, one_of: u64) {
         self.control.loses.store(one_of, Relaxed);
+    }
+
+    /// Delays one of so many packets with data by a quarter of the round-trip time.
+    pub fn delays(&self, one_of: u64) {
+        self.control.delays.store(one_of, Relaxed);
+    }
+
+    /// Lets so many more packets with data pass, and none after them.
+    pub fn passes(&self, packets: u64) {
+        self.control.passes.store(packets, Relaxed);
+    }
+
+    /// Changes the rate of the bottleneck.
+    pub fn rate(&self, rate: u64) {
+        self.control.rate.store(rate, Relaxed);
+    }
+
+    /// Bytes that have passed the bottleneck.
+    pub fn passed(&self) -> u64 {
+        self.control.passed.load(Relaxed)
     }
 }
 
@@ -115,7 +159,7 @@ fn carry(
     ]
 }
 
-/// Gives each packet the time at which it arrives.
+/// Takes packets from a device, and decides when they arrive.
 fn read(
     mut from: &File,
     to: &Sender<(Instant, Vec<u8>)>,
@@ -123,7 +167,8 @@ fn read(
     control: &Control,
     lossy: bool,
 ) {
-    let (mut packets, mut free_at) = (0_u64, Instant::now());
+    run_first();
+    let mut bottleneck = Bottleneck { free_at: Instant::now(), random: 0x2545_f491_4f6c_dd1d };
     let mut buffer = vec![0; 65536];
     while !control.end.load(Relaxed) {
         let wait = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -136,38 +181,79 @@ fn read(
         if control.silent.load(Relaxed) {
             continue;
         }
-        if lossy && length > 200 {
-            packets += 1;
-            let one_of = control.loses.load(Relaxed);
-            if one_of > 0 && packets % one_of == 0 {
-                continue;
+        let mut late = Duration::ZERO;
+        if lossy {
+            match bottleneck.pass(length, way, control) {
+                Some(wait) => late = wait,
+                None => continue,
             }
         }
-        let now = Instant::now();
-        let mut sent_at = now;
-        if let Some(rate) = way.rate {
-            let waiting = free_at.saturating_duration_since(now).as_secs_f64() * rate as f64;
-            if waiting > way.queue as f64 {
-                continue;
-            }
-            free_at = free_at.max(now) + Duration::from_secs_f64(length as f64 / rate as f64);
-            sent_at = free_at;
-        }
-        if to.send((sent_at + way.rtt, buffer[..length].to_vec())).is_err() {
+        let arrival = Instant::now() + late + way.rtt;
+        if to.send((arrival, buffer[..length].to_vec())).is_err() {
             return;
         }
     }
 }
 
+struct Bottleneck {
+    /// When it has sent all that waits.
+    free_at: Instant,
+    random: u64,
+}
+
+impl Bottleneck {
+    /// How long the packet waits; none if it is lost.
+    fn pass(&mut self, length: usize, way: Way, control: &Control) -> Option<Duration> {
+        let mut late = Duration::ZERO;
+        if length > 200 {
+            let left = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
+            control.passes.fetch_update(Relaxed, Relaxed, left).ok()?;
+            if self.is_one_of(control.loses.load(Relaxed)) {
+                return None;
+            }
+            if self.is_one_of(control.delays.load(Relaxed)) {
+                late = way.rtt / 2;
+            }
+        }
+        let rate = control.rate.load(Relaxed);
+        if rate > 0 {
+            let now = Instant::now();
+            let waiting = self.free_at.saturating_duration_since(now).as_secs_f64() * rate as f64;
+            if waiting > way.bucket.unwrap_or(way.queue) as f64 {
+                return None;
+            }
+            let time = Duration::from_secs_f64(length as f64 / rate as f64);
+            self.free_at = self.free_at.max(now) + time;
+            if way.bucket.is_none() {
+                late += self.free_at - now;
+            }
+        }
+        control.passed.fetch_add(length as u64, Relaxed);
+        Some(late)
+    }
+
+    /// Xorshift: the same sequence in each run.
+    fn is_one_of(&mut self, one_of: u64) -> bool {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        one_of > 0 && self.random.is_multiple_of(one_of)
+    }
+}
+
 /// Hands over each packet at its time.
 fn write(mut to: &File, from: &Receiver<(Instant, Vec<u8>)>, control: &Control) {
+    run_first();
     let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     while !control.end.load(Relaxed) {
         let idle = Duration::from_millis(20);
         let wait =
             waiting.front().map_or(idle, |(due, _)| due.saturating_duration_since(Instant::now()));
         match from.recv_timeout(wait.min(idle)) {
-            Ok(packet) => waiting.push_back(packet),
+            Ok(packet) => {
+                let at = waiting.iter().rposition(|(due, _)| *due <= packet.0);
+                waiting.insert(at.map_or(0, |at| at + 1), packet);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Uid, fchown};
@@ -16,7 +17,7 @@ use rustix::net::sockopt;
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, SockRef, Type};
 
-use super::orders::{AcceptCall, Order, Socket, SocketOption};
+use super::orders::{AcceptCall, Order, Pace, Socket, SocketOption};
 use super::socket_options::{set_ack_timestamps, set_max_pacing_rate, set_tcp};
 use super::test_process::{CONTROL, ROLE};
 
@@ -49,6 +50,7 @@ fn carry_out() {
 struct Role {
     listener: Option<TcpListener>,
     connections: HashMap<String, TcpStream>,
+    sinks: HashMap<String, Sender<Pace>>,
     children: Vec<Child>,
     cc: Option<String>,
 }
@@ -140,6 +142,8 @@ impl Role {
             Order::Inherit { name } => return self.keep(name, inherited()?.into()),
             Order::Send { name, bytes } => self.named(&name)?.write_all(&vec![b'x'; bytes])?,
             Order::Receive { name, bytes } => self.named(&name)?.read_exact(&mut vec![0; bytes])?,
+            Order::SendFor { name, ms, pace } => send_for(self.named(&name)?, ms, pace)?,
+            Order::Sink { name, pace } => self.sink(&name, pace)?,
             Order::Fill { name } => return fill(self.named(&name)?),
             Order::Shutdown { name } => self.named(&name)?.shutdown(Shutdown::Write)?,
             Order::Close { name } => drop(self.connections.remove(&name)),
@@ -191,6 +195,19 @@ impl Role {
         Ok(json!(Socket { cookie, ino, local }))
     }
 
+    /// Begins to read, or changes the pace of who does.
+    fn sink(&mut self, name: &str, pace: Pace) -> Result<(), Box<dyn Error>> {
+        let known = self.sinks.get(name).is_some_and(|sink| sink.send(pace).is_ok());
+        if !known {
+            let stream = self.named(name)?.try_clone()?;
+            let (sender, receiver) = channel();
+            sender.send(pace)?;
+            std::thread::spawn(move || read_at(stream, &receiver));
+            self.sinks.insert(name.to_owned(), sender);
+        }
+        Ok(())
+    }
+
     /// Waits for that, or an error; the errno.
     fn wait(&self, name: &str, flags: PollFlags) -> Answer {
         let stream = self.named(name)?;
@@ -219,6 +236,42 @@ fn burst(to: SocketAddr, count: usize, bytes: usize) -> std::io::Result<()> {
         std::io::copy(&mut stream, &mut std::io::sink())?;
     }
     Ok(())
+}
+
+/// The pauses are what is tested, not a wait for something.
+fn send_for(mut stream: &TcpStream, ms: u64, pace: Pace) -> std::io::Result<()> {
+    let end = Instant::now() + Duration::from_millis(ms);
+    let chunk = vec![b'x'; pace.chunk];
+    stream.set_write_timeout(Some(Duration::from_millis(50)))?;
+    while Instant::now() < end {
+        match stream.write(&chunk) {
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        std::thread::sleep(left.min(Duration::from_millis(pace.pause_ms)));
+    }
+    stream.set_write_timeout(None)
+}
+
+fn read_at(mut stream: TcpStream, paces: &Receiver<Pace>) {
+    let Ok(mut pace) = paces.recv() else { return };
+    let mut buffer = vec![0; pace.chunk];
+    loop {
+        let pause = Duration::from_millis(pace.pause_ms);
+        match paces.recv_timeout(pause) {
+            Ok(new) => {
+                pace = new;
+                buffer.resize(pace.chunk, 0);
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if !stream.read(&mut buffer).is_ok_and(|length| length > 0) {
+            return;
+        }
+    }
 }
 
 fn fill(mut stream: &TcpStream) -> Answer {

@@ -13,7 +13,7 @@ use rustix::net::sockopt;
 use serde::de::DeserializeOwned;
 
 use super::launch::Launch;
-use super::orders::{AcceptCall, Order, Socket, SocketOption};
+use super::orders::{AcceptCall, Order, Pace, Socket, SocketOption};
 use super::run::Running;
 use super::times::Timer;
 use super::{TempDir, patience, wait_for};
@@ -226,6 +226,18 @@ impl TestProcess {
     #[track_caller]
     pub fn receive(&mut self, name: &str, bytes: u64) {
         self.ask(Order::Receive { name: name.into(), bytes: bytes as usize })
+    }
+
+    /// Sends for that long.
+    #[track_caller]
+    pub fn send_for(&mut self, name: &str, ms: u64, pace: Pace) {
+        self.ask(Order::SendFor { name: name.into(), ms, pace })
+    }
+
+    /// Reads from now on, at that pace.
+    #[track_caller]
+    pub fn sink(&mut self, name: &str, pace: Pace) {
+        self.ask(Order::Sink { name: name.into(), pace })
     }
 
     /// Sends as much as the buffers take; how much that was.

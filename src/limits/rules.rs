@@ -1,6 +1,7 @@
-//! The rules of `limits` as docs/limits.md has them, written again, and as plainly as possible.
+//! What a sender waits for, from the state of its socket: the rules of docs/limits.md, written again and as plainly as possible. Live, the
+//! programs have them in C (src/bpf/limits_rules.h); a test gives both the same events.
 
-/// The members of the socket that the rules read.
+/// The members of the socket that the rules read; flags are 0 or 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sock {
     pub now_ns: u64,
@@ -24,7 +25,6 @@ pub struct Sock {
     pub min_rtt_us: u32,
     pub srtt_us: u32,
     pub wmem_alloc: u32,
-    pub busy: u32,
     pub state: u8,
     pub ca_state: u8,
     pub pending: u8,
@@ -37,8 +37,9 @@ pub struct Sock {
     pub bbr_lt_bw: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+/// What a sender waits for, in the order of the columns of `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LimitCause {
     Handshake,
     Idle,
     Application,
@@ -56,9 +57,12 @@ pub enum Cause {
     Undecided,
 }
 
-use Cause::*;
+use LimitCause::*;
 
-const CAUSES: [Cause; 15] = [
+/// Number of causes.
+pub const CAUSES: usize = 15;
+
+const ALL: [LimitCause; CAUSES] = [
     Handshake,
     Idle,
     Application,
@@ -76,23 +80,45 @@ const CAUSES: [Cause; 15] = [
     Undecided,
 ];
 
-/// What is remembered between events. Times are in ticks of 4096 ns.
+impl LimitCause {
+    /// By its number in `enum tcc_cause`.
+    #[must_use]
+    pub fn from_number(number: usize) -> Option<Self> {
+        ALL.get(number).copied()
+    }
+
+    /// As in the columns of `limits`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Handshake => "handshake",
+            Idle => "idle",
+            Application => "application",
+            Sndbuf => "sndbuf",
+            Rwnd => "rwnd",
+            ZeroWindow => "zero_window",
+            PacingCap => "pacing_cap",
+            Pacing => "pacing",
+            LocalQueue => "local_queue",
+            SlowStart => "slow_start",
+            Cwnd => "cwnd",
+            Path => "path",
+            Recovery => "recovery",
+            Rto => "rto",
+            Undecided => "undecided",
+        }
+    }
+}
+
+/// What the rules remember between events. Times are in ticks of 4096 ns.
 #[derive(Clone, Debug, Default)]
-pub struct Account {
-    pub ns: [u64; 15],
-    pub acked: [u64; 15],
-    pub begin_ns: u64,
-    pub t0_ns: u64,
+pub struct Memory {
     pub bbr: bool,
-    pub held: u8,
-    pub last: Option<Cause>,
-    snd_una: u32,
+    queue_since: Option<u32>,
     queue_seen: Option<u32>,
     tsq_seen: Option<u32>,
     cap_seen: Option<u32>,
     window: Option<Window>,
-    busy: u32,
-    idle_ns: i128,
 }
 
 /// Smallest RTTs of two windows.
@@ -103,7 +129,8 @@ struct Window {
     before: u32,
 }
 
-fn tick(ns: u64) -> u32 {
+/// Never 0, which means that there is none.
+pub(super) fn tick(ns: u64) -> u32 {
     (ns / 4096) as u32 | 1
 }
 
@@ -111,49 +138,24 @@ fn us_to_ticks(us: u64) -> u32 {
     u32::try_from(us * 1000 / 4096).unwrap_or(u32::MAX)
 }
 
-impl Account {
-    pub fn begin(sock: &Sock) -> Self {
-        let (begin_ns, t0_ns) = (sock.now_ns, sock.now_ns);
-        Account { begin_ns, t0_ns, snd_una: sock.snd_una, ..Account::default() }
-    }
-
-    pub fn advance(&mut self, sock: &Sock, rto: bool, jiffy_ns: u32, cut: Option<(u64, usize)>) {
-        if sock.now_ns < self.t0_ns {
-            return;
-        }
-        if let Some((ns, cause)) = cut.filter(|(ns, _)| (self.t0_ns + 1..=sock.now_ns).contains(ns))
-        {
-            self.ns[cause] += ns - self.t0_ns;
-            self.last = Some(CAUSES[cause]);
-            self.t0_ns = ns;
-        }
-        let cause = if self.held > 0 && !rto {
-            CAUSES[usize::from(self.held) - 1]
-        } else {
-            self.classify(sock, rto)
-        };
-        let ns = sock.now_ns - self.t0_ns;
-        let mut idle = 0;
-        if jiffy_ns > 0 {
-            let busy = i128::from(sock.busy.wrapping_sub(self.busy) as i32) * i128::from(jiffy_ns);
-            let unexplained = self.idle_ns + i128::from(ns) - busy;
-            idle = if cause == Idle { ns } else { unexplained.clamp(0, ns.into()) as u64 };
-            let most = 2 * i128::from(jiffy_ns);
-            self.idle_ns = (unexplained - i128::from(idle)).clamp(-most, most);
-            self.busy = sock.busy;
-        }
-        self.ns[Idle as usize] += idle;
-        self.ns[cause as usize] += ns - idle;
-        if (Sndbuf as usize..=Path as usize).contains(&(cause as usize)) {
-            self.acked[cause as usize] += u64::from(sock.snd_una.wrapping_sub(self.snd_una));
-        }
-        self.last = Some(cause);
-        self.snd_una = sock.snd_una;
-        self.t0_ns = sock.now_ns;
+impl Memory {
+    /// The smallest RTTs lately, in microseconds: of this window, and of the one before.
+    #[must_use]
+    pub fn floors(&self) -> Option<(u32, u32)> {
+        self.window.as_ref().map(|window| (window.now, window.before))
     }
 
     fn within(&self, seen: Option<u32>, now: u32, span: u32) -> bool {
         seen.is_some_and(|seen| now.wrapping_sub(seen) <= span)
+    }
+
+    /// One late sample is a busy host; a queue keeps the RTT up for a quarter of a round trip.
+    fn see_queue(&mut self, queue: bool, now: u32, srtt_us: u32) {
+        let quarter = us_to_ticks(u64::from(srtt_us / 4));
+        if self.queue_since.is_some_and(|since| queue && now.wrapping_sub(since) >= quarter) {
+            self.queue_seen = Some(now);
+        }
+        self.queue_since = if queue { self.queue_since.or(Some(now)) } else { None };
     }
 
     /// The smallest RTT of this window and the one before.
@@ -172,7 +174,9 @@ impl Account {
         floor
     }
 
-    fn classify(&mut self, s: &Sock, rto: bool) -> Cause {
+    /// The cause of an interval from the state at its end; `t0_ns` is its beginning. `rto`: it ended with the retransmission timer or a
+    /// tail loss probe.
+    pub fn classify(&mut self, s: &Sock, t0_ns: u64, rto: bool) -> LimitCause {
         let unsent = i128::from(s.write_seq.wrapping_sub(s.snd_nxt));
         let mss = i128::from(s.mss);
         let room = i128::from(s.snd_una.wrapping_add(s.snd_wnd).wrapping_sub(s.snd_nxt) as i32);
@@ -192,13 +196,11 @@ impl Account {
         let now = tick(s.now_ns);
         let threshold = u64::from(s.min_rtt_us) + u64::from(s.min_rtt_us / 8) + 500;
         let queue = u64::from(s.rtt_us) > threshold;
-        let stand = u64::from(self.floor(s, now)) > threshold && s.packets_out >= 4;
+        let stand = u64::from(self.floor(s, now)) > threshold - u64::from(s.min_rtt_us / 16)
+            && s.packets_out >= 4;
         let capped = s.max_pacing_rate != u64::MAX && s.pacing_rate >= s.max_pacing_rate;
-        for (holds, seen) in [
-            (queue, &mut self.queue_seen),
-            (s.tsq != 0, &mut self.tsq_seen),
-            (capped, &mut self.cap_seen),
-        ] {
+        self.see_queue(queue, now, s.srtt_us);
+        for (holds, seen) in [(s.tsq != 0, &mut self.tsq_seen), (capped, &mut self.cap_seen)] {
             if holds {
                 *seen = Some(now);
             }
@@ -227,7 +229,7 @@ impl Account {
                 Application
             };
         }
-        let paced = s.paced != 0 && s.wstamp_ns > self.t0_ns;
+        let paced = s.paced != 0 && s.wstamp_ns > t0_ns;
         let least = room.min(cwin);
         if s.tsq != 0 && least >= mss && !paced {
             return LocalQueue;
@@ -287,9 +289,9 @@ impl Account {
         s: &Sock,
         (room, cwin): (i128, i128),
         (stand, queue, queue_lately): (bool, bool, bool),
-        below: Cause,
+        below: LimitCause,
         (capped, reducing): (bool, bool),
-    ) -> Cause {
+    ) -> LimitCause {
         if room < cwin {
             let wide = 4 * u64::from(s.snd_wnd) >= 3 * u64::from(s.max_window);
             return if stand && wide { below } else { Rwnd };
