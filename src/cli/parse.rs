@@ -138,6 +138,32 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// `20mbit`, `1gbit`: bits per second in powers of 1000, as `tc` reads them.
+pub fn bit_rate(text: &str) -> Result<u64, String> {
+    const WRONG: &str = "not a bit rate; use 500kbit, 20mbit or 1gbit";
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale: u64 = match &lower[digits.len()..] {
+        "bit" => 1,
+        "kbit" => 1_000,
+        "mbit" => 1_000_000,
+        "gbit" => 1_000_000_000,
+        _ => return Err(WRONG.into()),
+    };
+    let (whole, tenths) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| WRONG.to_owned());
+    let (whole, decimals) = (number(whole)?, tenths.len());
+    let part = 10_u64.checked_pow(decimals as u32).filter(|part| *part <= scale.max(1));
+    let part = part.or((number(tenths)? == 0).then_some(1)).ok_or(WRONG)?;
+    let rate = whole
+        .checked_mul(scale)
+        .and_then(|rate| rate.checked_add(number(tenths).ok()?.checked_mul(scale / part)?));
+    match rate {
+        Some(0) => Err("must be greater than zero".into()),
+        rate => rate.ok_or(WRONG.into()),
+    }
+}
+
 /// `200/s`, `6000/min`; a bare number is per second.
 pub fn rate(text: &str) -> Result<Rate, String> {
     let (count, per) = text.split_once('/').unwrap_or((text, "s"));
@@ -275,6 +301,13 @@ mod tests {
     fn rates_sizes_numbers_and_durations() {
         assert_eq!(rate("200/s").unwrap().interval_ns, 5_000_000);
         assert_eq!(rate("60/min").unwrap().interval_ns, 1_000_000_000);
+        assert_eq!(
+            ["20mbit", "1.5Gbit", "9bit"].map(bit_rate),
+            [Ok(20_000_000), Ok(1_500_000_000), Ok(9)]
+        );
+        for wrong in ["", "20", "mbit", "0mbit", "1.5bit", "-1mbit", "99999999999999gbit", "2mb"] {
+            assert!(bit_rate(wrong).is_err(), "{wrong}");
+        }
         assert!(rate("0/s").is_err() && rate("5/fortnight").is_err() && rate("x").is_err());
         assert_eq!(size("8M"), Ok(8 << 20));
         assert!(size("0").is_err() && size("2G").is_err() && size("1X").is_err());
