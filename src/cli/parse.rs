@@ -9,9 +9,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::zone::{self, Zoned};
-use crate::config::Rate;
+use crate::config::{Point, Rate};
 use crate::escape;
 
 /// `80` or `8000-8999`.
@@ -138,29 +140,26 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// `20mbit`, `1gbit`: bits per second in powers of 1000, as `tc` reads them.
-pub fn bit_rate(text: &str) -> Result<u64, String> {
-    const WRONG: &str = "not a bit rate; use 500kbit, 20mbit or 1gbit";
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let scale: u64 = match &lower[digits.len()..] {
-        "bit" => 1,
-        "kbit" => 1_000,
-        "mbit" => 1_000_000,
-        "gbit" => 1_000_000_000,
-        _ => return Err(WRONG.into()),
+/// A time in a recording: `10s` after its start, `17:05:00` or `2026-11-29T17:05:00Z`.
+pub fn point(text: &str) -> Result<Point, String> {
+    const USE: &str = "not a time; use 10s after the start, 17:05:00 or 2026-11-29T17:05:00Z (UTC)";
+    if !text.contains(':') {
+        let elapsed = humantime::parse_duration(text).map_err(|_| USE.to_owned())?;
+        return Ok(Point::Elapsed(elapsed));
+    }
+    let parse = |text: &str| {
+        let moment = OffsetDateTime::parse(text, &Rfc3339);
+        moment.map(OffsetDateTime::unix_timestamp_nanos).map_err(|_| USE.to_owned())
     };
-    let (whole, tenths) = digits.split_once('.').unwrap_or((digits, "0"));
-    let number = |text: &str| text.parse::<u64>().map_err(|_| WRONG.to_owned());
-    let (whole, decimals) = (number(whole)?, tenths.len());
-    let part = 10_u64.checked_pow(decimals as u32).filter(|part| *part <= scale.max(1));
-    let part = part.or((number(tenths)? == 0).then_some(1)).ok_or(WRONG)?;
-    let rate = whole
-        .checked_mul(scale)
-        .and_then(|rate| rate.checked_add(number(tenths).ok()?.checked_mul(scale / part)?));
-    match rate {
-        Some(0) => Err("must be greater than zero".into()),
-        rate => rate.ok_or(WRONG.into()),
+    match text.split_once(['T', ' ']) {
+        Some((date, time)) => {
+            let zone = if time.contains(['Z', '+', '-']) { "" } else { "Z" };
+            parse(&format!("{date}T{time}{zone}")).map(Point::Wall)
+        }
+        None => {
+            let seconds = if text.matches(':').count() == 1 { ":00" } else { "" };
+            parse(&format!("1970-01-01T{text}{seconds}Z")).map(Point::OfDay)
+        }
     }
 }
 
@@ -301,13 +300,6 @@ mod tests {
     fn rates_sizes_numbers_and_durations() {
         assert_eq!(rate("200/s").unwrap().interval_ns, 5_000_000);
         assert_eq!(rate("60/min").unwrap().interval_ns, 1_000_000_000);
-        assert_eq!(
-            ["20mbit", "1.5Gbit", "9bit"].map(bit_rate),
-            [Ok(20_000_000), Ok(1_500_000_000), Ok(9)]
-        );
-        for wrong in ["", "20", "mbit", "0mbit", "1.5bit", "-1mbit", "99999999999999gbit", "2mb"] {
-            assert!(bit_rate(wrong).is_err(), "{wrong}");
-        }
         assert!(rate("0/s").is_err() && rate("5/fortnight").is_err() && rate("x").is_err());
         assert_eq!(size("8M"), Ok(8 << 20));
         assert!(size("0").is_err() && size("2G").is_err() && size("1X").is_err());

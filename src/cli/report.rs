@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::parse;
 use crate::report::compare::{Align, Comparison};
 use crate::report::{Export, Options};
 
@@ -33,7 +32,7 @@ pub struct ReportArgs {
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = AlignArg::FirstData)]
     pub align: AlignArg,
     /// Rate of the link that the recordings share, for its utilisation: 20mbit, 1gbit.
-    #[arg(long, value_name = "RATE", value_parser = parse::bit_rate)]
+    #[arg(long, value_name = "RATE", value_parser = bit_rate)]
     pub bottleneck: Option<u64>,
 }
 
@@ -67,5 +66,45 @@ impl ReportArgs {
         let comparison = Comparison { labels: self.labels, align, bottleneck: self.bottleneck };
         let export = Export { svg: self.svg, csv: self.csv, force: self.force };
         Ok(Options { files: self.files, path: self.write, force: self.force, comparison, export })
+    }
+}
+
+/// `20mbit`, `1gbit`: bits per second in powers of 1000, as `tc` reads them.
+fn bit_rate(text: &str) -> Result<u64, String> {
+    const WRONG: &str = "not a bit rate; use 500kbit, 20mbit or 1gbit";
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale: u64 = match &lower[digits.len()..] {
+        "bit" => 1,
+        "kbit" => 1_000,
+        "mbit" => 1_000_000,
+        "gbit" => 1_000_000_000,
+        _ => return Err(WRONG.into()),
+    };
+    let (whole, tenths) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| WRONG.to_owned());
+    let (whole, decimals) = (number(whole)?, tenths.len());
+    let part = 10_u64.checked_pow(decimals as u32).filter(|part| *part <= scale.max(1));
+    let part = part.or((number(tenths)? == 0).then_some(1)).ok_or(WRONG)?;
+    let rate = whole
+        .checked_mul(scale)
+        .and_then(|rate| rate.checked_add(number(tenths).ok()?.checked_mul(scale / part)?));
+    match rate {
+        Some(0) => Err("must be greater than zero".into()),
+        rate => rate.ok_or(WRONG.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bit_rates_are_powers_of_1000() {
+        let rates = ["20mbit", "1.5Gbit", "9bit"].map(bit_rate);
+        assert_eq!(rates, [Ok(20_000_000), Ok(1_500_000_000), Ok(9)]);
+        for wrong in ["", "20", "mbit", "0mbit", "1.5bit", "-1mbit", "99999999999999gbit", "2mb"] {
+            assert!(bit_rate(wrong).is_err(), "{wrong}");
+        }
     }
 }

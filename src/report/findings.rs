@@ -109,7 +109,10 @@ fn limited(connection: &Connection, add: &mut impl FnMut(bool, String)) {
         .collect();
     if !lacked.is_empty() && share(undecided) >= UNDECIDED {
         let lacked = lacked.join(", ").replace('`', "");
-        add(false, format!("What limits it is undecided where that needs what is not recorded: {lacked}."));
+        add(
+            false,
+            format!("What limits it is undecided where that needs what is not recorded: {lacked}."),
+        );
     }
 }
 

@@ -24,7 +24,7 @@ pub use self::time::TimeFormat;
 use crate::accounting::Accounting;
 use crate::decode::Event;
 use crate::events::ca::Layouts;
-use crate::recording::header::ClockSample;
+use crate::recording::header::{AccountingFrame, ClockSample};
 use crate::table::ColumnSet;
 use crate::table::Moment;
 use crate::table::summary::Summary;
@@ -139,6 +139,10 @@ pub enum Note<'n> {
     Counters(&'n Accounting),
     /// Seal what a flight recorder keeps, with the next counters.
     Seal,
+    /// The last event is one to seal for.
+    Trigger,
+    /// Of recordings that were read: when their events were lost, and why one of them ended early.
+    Sources { losses: &'n [AccountingFrame], error: Option<&'n str> },
 }
 
 /// Writes events and summaries in a format. An error ends the output.

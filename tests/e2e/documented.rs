@@ -29,9 +29,17 @@ fn adapted(words: &[String]) -> Vec<String> {
 
 /// The recordings that a command line reads.
 fn recordings(words: &[String]) -> Vec<&str> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words.first() == Some(&"convert") {
+        return words[1..].iter().copied().take_while(|word| !word.starts_with('-')).collect();
+    }
     let reads = |at: &usize| words[*at] == "-r" || words[*at] == "info";
     let places = (0..words.len()).filter(reads);
-    places.filter_map(|at| words.get(at + 1)).map(String::as_str).collect()
+    places.filter_map(|at| words.get(at + 1)).copied().collect()
+}
+
+fn is_parquet(word: &str) -> bool {
+    word == "parquet" || word.starts_with("parquet=")
 }
 
 #[test]
@@ -46,8 +54,7 @@ fn documented_commands_trace() {
         Server::start_in(&fixture.ns.launch(), &format!("[::]:{}", fixture.port), Some("cubic"));
     let all: BTreeSet<Vec<String>> = command_lines().into_iter().map(|(_, words)| words).collect();
     let is_elsewhere = |word: &String| {
-        OF_A_HOST.contains(&word.as_str())
-            || (word.starts_with("parquet=") && !cfg!(feature = "parquet"))
+        OF_A_HOST.contains(&word.as_str()) || (is_parquet(word) && !cfg!(feature = "parquet"))
     };
     let is_here = |words: &&Vec<String>| !words.iter().any(is_elsewhere);
     let prints = |words: &Vec<String>| words.iter().any(|word| PRINTS.contains(&word.as_str()));
@@ -84,7 +91,9 @@ fn documented_commands_trace() {
         );
         for (words, tracer) in group.iter().zip(tracers) {
             let output = tracer.wait_raw();
-            assert!(output.status.success(), "{words:?}: {}", output.stderr);
+            // What is asserted may not hold here.
+            let is_answer = words[0] == "assert" && matches!(output.status.code(), Some(1 | 3));
+            assert!(output.status.success() || is_answer, "{words:?}: {}", output.stderr);
             let traced = output.stderr.contains("tcc-trace: tracing ")
                 || output.stderr.contains("tcc-trace: reading ")
                 || words.iter().any(|word| word == "-q");

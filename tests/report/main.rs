@@ -78,7 +78,7 @@ fn sawtooth(recording: &mut Crafted, conn: Conn) {
                 delivered: n * 10,
                 segs_in: n,
                 ca_state: if (80..90).contains(&n) { 3 } else { 0 },
-                interval_us: 0,
+                ..Sample::default()
             },
         );
         if n == 80 {

@@ -38,12 +38,7 @@ fn step(span: f64, count: f64) -> f64 {
 }
 
 impl Chart {
-    fn new(
-        title: &str,
-        x: (f64, f64),
-        y: (f64, f64),
-        texts: (Text, Text),
-    ) -> Self {
+    fn new(title: &str, x: (f64, f64), y: (f64, f64), texts: (Text, Text)) -> Self {
         let mut chart = Chart { x, y, out: String::new() };
         put!(
             chart.out,
