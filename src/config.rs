@@ -14,6 +14,7 @@ pub use self::recording::{Flight, Keep, Parts, Point, Read, Recording};
 use self::summary::SummaryOptions;
 use self::zone::Net;
 use crate::anonymize;
+use crate::assertion::run::Assertions;
 use crate::events::View;
 use crate::predicate::Predicate;
 use crate::sink::template::Piece;
@@ -340,6 +341,8 @@ pub struct Config {
     pub event_filters: EventFilters,
     /// The condition that events must match.
     pub predicate: Option<Predicate>,
+    /// What must hold at the end of the run.
+    pub assertions: Option<Assertions>,
     pub output: Output,
     pub read: Read,
     pub kernel_options: KernelOptions,
@@ -365,3 +368,15 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// A run that cannot answer what was asserted, in one line.
+#[derive(Debug)]
+pub struct NoAnswer(pub String);
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoAnswer {}

@@ -62,6 +62,7 @@ impl TraceArgs {
             },
             event_filters: EventFilters::default(),
             predicate,
+            assertions: None,
             output: Output {
                 destinations,
                 recording,

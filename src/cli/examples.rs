@@ -178,6 +178,13 @@ $ sudo tcc-trace limits --rport 7000 -i 5s
   the bottleneck",
     ),
     (
+        "assert",
+        "\
+$ tcc-trace assert -r service.tcc 'p99(srtt_us) < 20ms' 'rate(retransmit) < 0.1%'
+pass: p99(srtt_us) < 20ms: 13.185ms of 5023 values
+fail: rate(retransmit) < 0.1%: 0.312% of 3846 segments, 12 retransmitted",
+    ),
+    (
         "top",
         "\
 $ sudo tcc-trace top --rows 2

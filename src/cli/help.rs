@@ -17,7 +17,10 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
     ("Summaries", &["limits", "top", "listeners"]),
-    ("Tools", &["report", "info", "convert", "check", "schema", "completions", "man", "help"]),
+    (
+        "Tools",
+        &["assert", "report", "info", "convert", "check", "schema", "completions", "man", "help"],
+    ),
 ];
 
 /// The topic of the shared options.

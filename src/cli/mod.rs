@@ -3,6 +3,7 @@
 
 mod aggregated;
 mod args;
+mod assert;
 mod conflicts;
 mod conversion;
 mod convert;
@@ -32,6 +33,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
+pub use self::assert::AssertArgs;
 pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
@@ -165,6 +167,15 @@ pub enum Command {
     /// reports the same as drops occur. On a terminal, each table replaces the one before. The options --where, --count, --rate,
     /// --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Listeners(Box<ListenersArgs>),
+    /// Check what must hold over a whole run, for gates in tests.
+    ///
+    /// Each assertion compares a measure of all events with a limit: count(reset_sent) == 0, rate(retransmit) < 0.1%,
+    /// rate(drop) < 5/s, p99(srtt_us) < 20ms; also min, max, mean, sum and any percentile of a field. Inside the parentheses, `where`
+    /// and a condition (see --where) choose the events. The run ends with -d, the end of a recording (-r), the end of a command (-- CMD), or Ctrl-C. A line for each
+    /// assertion has its result and its value. Exit status: 0 if all hold, 1 if one fails, 3 if one cannot be decided, as events were lost or there were
+    /// none; of a command, its own status if no assertion fails. The options that leave out events (--count, --rate, --every …) and those of
+    /// fields cannot be used.
+    Assert(Box<AssertArgs>),
     /// Show TCP state changes and the time in each state (tcpstates).
     States(Box<TraceArgs>),
     /// Show active opens: latency, outcome, error (tcpconnect).

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod accept;
+pub mod assert;
 pub mod check;
 mod check_where;
 pub mod cong;

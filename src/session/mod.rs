@@ -3,6 +3,7 @@
 mod account;
 mod addresses;
 mod announce;
+mod assertions;
 pub mod child;
 pub mod columns;
 mod command;
@@ -82,6 +83,9 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     if let Some(trigger) = trigger {
         let checked = trigger.check(event_types, None)?;
         event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
+    }
+    if let Some(all) = &config.assertions {
+        assertions::select(all, event_types, &mut selection)?;
     }
     check_limits(config, event_types)?;
     let plan = plan(&request(config, event_types, &selection), &features(&kernel));

@@ -6,13 +6,13 @@ use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 
-use super::anonymizer;
 use super::columns::Selection;
 use super::destinations::Opened;
 use super::growth::Shown;
 use super::output::print_line;
 use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use super::{anonymizer, assertions};
 use crate::anonymize::Key;
 use crate::config::Config;
 use crate::environment::Environment;
@@ -67,6 +67,9 @@ impl Trace<'_, '_> {
         if let Some(recording) = self.recording {
             let (header, symbols) = self.header(&mut environment);
             branches.push(recording.branch(header, symbols).context("cannot write the recording")?);
+        }
+        if let Some(all) = &self.config.assertions {
+            branches.push(assertions::branch(all, &environment)?);
         }
         let tee = Tee::new(branches);
         let anonymizer = self.key.map(|key| anonymizer(self.config, key, &environment.layout));

@@ -91,7 +91,9 @@ fn documented_commands_trace() {
         );
         for (words, tracer) in group.iter().zip(tracers) {
             let output = tracer.wait_raw();
-            assert!(output.status.success(), "{words:?}: {}", output.stderr);
+            // What is asserted may not hold here.
+            let is_answer = words[0] == "assert" && matches!(output.status.code(), Some(1 | 3));
+            assert!(output.status.success() || is_answer, "{words:?}: {}", output.stderr);
             let traced = output.stderr.contains("tcc-trace: tracing ")
                 || output.stderr.contains("tcc-trace: reading ")
                 || words.iter().any(|word| word == "-q");

@@ -12,6 +12,7 @@ mod accounting;
 mod actions;
 mod algorithms;
 mod anonymized;
+mod assert;
 mod big_tcp;
 mod btf_once;
 mod check;

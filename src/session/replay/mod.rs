@@ -21,7 +21,6 @@ use self::input::{Input, Writer};
 use self::limits::{Limiter, Outcome};
 use self::summaries::Summaries;
 use self::window::Window;
-use super::anonymizer;
 use super::columns;
 use super::destinations;
 use super::event_loop::{EventLoop, Interest};
@@ -29,6 +28,7 @@ use super::growth;
 use super::output::print_line;
 use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use super::{anonymizer, assertions};
 use crate::anonymize;
 use crate::config::Config;
 use crate::environment::Environment;
@@ -36,7 +36,7 @@ use crate::events::fields::{FieldGroups, RecordLayout};
 use crate::events::{EVENT_TYPES, EventType};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
-use crate::pipeline::tee::Tee;
+use crate::pipeline::tee::{Branch, Tee};
 use crate::recording::header::AccountingFrame;
 use crate::recording::reader::Step;
 use crate::sink::Stage;
@@ -87,6 +87,13 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
         None => None,
     };
     super::check_limits(config, &event_types)?;
+    if let Some(all) = &config.assertions {
+        for Input { name, recording, .. } in &inputs {
+            let has = |of: &'static EventType, column| recording.has(of, column);
+            assertions::require(all, name, &recording.event_types(), has)?;
+        }
+        assertions::select(all, &event_types, &mut selection)?;
+    }
     for input in &mut inputs {
         input.prepare(config, &event_types, checked.as_ref())?;
     }
@@ -114,8 +121,12 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
     let of_recording = recording.iter().zip(header);
     let branches = branches
         .chain(of_recording.map(|(recording, header)| rewrite::branch(recording, header, &inputs)));
-    let tee =
-        Tee::new(branches.collect::<std::io::Result<_>>().context("cannot write the output")?);
+    let mut branches: Vec<Branch> =
+        branches.collect::<std::io::Result<_>>().context("cannot write the output")?;
+    if let (Some(all), Some(input)) = (&config.assertions, inputs.first()) {
+        branches.push(assertions::branch(all, &input.recording.header.environment)?);
+    }
+    let tee = Tee::new(branches);
     let clock = Clock::recorded(config.output.time, 0, &[]);
     let summary = Summaries::new(config, &event_types, &inputs)?;
     let aggregator = summary.as_ref().map(Summaries::aggregator);
