@@ -58,6 +58,10 @@ record_perf() {
   stop_tool
   local events
   events=$(perf script -i "$temporary/perf.data" 2>"$temporary/script.err" | wc -l)
+  if ((events == 0)); then
+    say 'record: perf record has no events'
+    return 0
+  fi
   per_event "$spent" "$events" "$share"
   row 'perf record' standard "$whole" '' '' "$(calc "printf \"%.1f\", $(stat -c %s "$temporary/perf.data") / $events")" '' ''
   rm -f "$temporary/perf.data"
