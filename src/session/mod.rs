@@ -258,7 +258,9 @@ fn request(config: &Config, event_types: &[&'static EventType], selection: &Sele
             .or(by_change)
             .or(by_summary),
         per_connection: config.limits.per_connection(),
-        owner: selection.owner || filters.by_owner(),
+        owner: selection.owner
+            || filters.by_owner()
+            || config.summary.as_ref().is_some_and(|summary| summary.rows.by_owner()),
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),

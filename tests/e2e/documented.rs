@@ -52,6 +52,29 @@ fn is_parquet(word: &str) -> bool {
     word == "parquet" || word.starts_with("parquet=")
 }
 
+/// The file that a command line records into.
+fn written(words: &[String]) -> Option<&str> {
+    let at = words.iter().position(|word| word == "-w")?;
+    words.get(at + 1).map(String::as_str)
+}
+
+/// Those that run at a time: no two of them write the same file.
+fn groups<'a>(all: &[&'a Vec<String>]) -> Vec<Vec<&'a Vec<String>>> {
+    let mut groups: Vec<Vec<&Vec<String>>> = Vec::new();
+    for words in all {
+        let file = written(words);
+        let fits = |group: &&mut Vec<&Vec<String>>| {
+            group.len() < AT_ONCE
+                && (file.is_none() || group.iter().all(|other| written(other) != file))
+        };
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push(words),
+            None => groups.push(vec![words]),
+        }
+    }
+    groups
+}
+
 #[test]
 fn documented_commands_trace() {
     need!(is_root(), "not root");
@@ -81,7 +104,7 @@ fn documented_commands_trace() {
         let output = Tracer::spawn(&launch, &args).wait_raw();
         assert!(output.status.success(), "{file}: {}", output.stderr);
     }
-    for group in run.chunks(AT_ONCE) {
+    for group in groups(&run) {
         let start = |words: &&Vec<String>| {
             let args = adapted(words);
             let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
