@@ -9,7 +9,7 @@ use crate::assertion::Assertion;
 use crate::assertion::parse::Wrong;
 use crate::assertion::run::Assertions;
 use crate::config::Config;
-use crate::sink::{jsonl, text};
+use crate::sink::FOR_RESULTS;
 
 #[derive(Args, Debug)]
 pub struct AssertArgs {
@@ -47,12 +47,11 @@ impl AssertArgs {
             bail!("{option} cannot be used with `assert`, which prints no events");
         }
         let mut config = self.trace.into_config()?;
-        let printed = [&text::FORMAT, &jsonl::FORMAT];
         if let Some(other) = config
             .output
             .destinations
             .iter()
-            .find(|to| to.path.is_some() || !printed.contains(&to.format))
+            .find(|to| to.path.is_some() || !FOR_RESULTS.contains(&to.format))
         {
             bail!("-o {}: `assert` prints text or jsonl, to standard output", other.format.name);
         }

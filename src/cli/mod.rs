@@ -167,7 +167,7 @@ pub enum Command {
     /// reports the same as drops occur. On a terminal, each table replaces the one before. The options --where, --count, --rate,
     /// --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Listeners(Box<ListenersArgs>),
-    /// Check what must hold over a whole run, for gates in tests.
+    /// Check what must hold over a whole run, as a test.
     ///
     /// Each assertion compares a measure of all events with a limit: count(reset_sent) == 0, rate(retransmit) < 0.1%,
     /// rate(drop) < 5/s, p99(srtt_us) < 20ms; also min, max, mean, sum and any percentile of a field. Inside the parentheses, `where`

@@ -1,4 +1,4 @@
-//! `assert`: conditions on a whole run, for gates in tests.
+//! `assert`: conditions on a whole run, as a test.
 
 use anyhow::Result;
 use serde_json::json;
@@ -8,7 +8,6 @@ use crate::config::{Config, NoAnswer, Usage};
 use crate::predicate::Mistake;
 use crate::session;
 use crate::session::child::CannotStart;
-use crate::sink::jsonl;
 
 /// An assertion failed.
 const FAILED: u8 = 1;
@@ -18,7 +17,7 @@ const UNDECIDED: u8 = 3;
 /// Runs to the end; returns the exit status.
 pub fn run(mut config: Config) -> Result<u8> {
     let Some(assertions) = config.assertions.clone() else { return Ok(0) };
-    let as_json = config.output.destinations.iter().any(|to| to.format == &jsonl::FORMAT);
+    let as_json = config.output.destinations.iter().any(|to| !to.format.is_text);
     config.output.destinations.clear();
     let ended = session::run(&config, &assertions.event_types());
     let status = match ended {

@@ -118,6 +118,9 @@ pub static FORMATS: &[&Format] = &[
     &parquet::FORMAT,
 ];
 
+/// Those in which a command prints a result of its own, for people and for programs.
+pub static FOR_RESULTS: [&Format; 2] = [&text::FORMAT, &jsonl::FORMAT];
+
 /// The columns to print.
 pub struct Columns {
     /// Of each event type.

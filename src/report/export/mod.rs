@@ -1,8 +1,8 @@
 //! Panels as files for papers: SVG of each, and the series behind it as CSV.
 
-mod csv;
 mod figures;
 mod svg;
+mod tables;
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub use self::csv::text as cell;
 use self::figures::Figure;
+pub use self::tables::text as cell;
 use super::compare::Compared;
 use super::output::Output;
 use super::overview::Shown;
@@ -85,12 +85,12 @@ impl Export {
                 let of =
                     if table.name.is_empty() { String::new() } else { format!("-{}", table.name) };
                 let path = dir.join(format!("{name}{of}.csv"));
-                Output::create(&path, self.force)?.finish(&[csv::lines(table).as_bytes()])?;
+                Output::create(&path, self.force)?.finish(&[tables::lines(table).as_bytes()])?;
                 count += 1;
             }
             if !figure.marks.is_empty() {
                 let path = dir.join(format!("{name}-marks.csv"));
-                Output::create(&path, self.force)?.finish(&[csv::marks(figure).as_bytes()])?;
+                Output::create(&path, self.force)?.finish(&[tables::marks(figure).as_bytes()])?;
                 count += 1;
             }
         }
