@@ -99,9 +99,16 @@ fn documented_commands_trace() {
     ));
     assert!(run.len() * 2 > all.len());
     let files: BTreeSet<&str> = run.iter().flat_map(|words| recordings(words)).collect();
+    let to = fixture.addr("127.0.0.1").to_string();
+    let transfer = || {
+        let args = ["bulk", "--to", &to, "--bytes", "1000000", "--cc", "cubic"];
+        traffic_in(&fixture.ns.launch(), &args);
+    };
     for file in files {
-        let args = ["record", "-w", file, "--profile", "full", "--duration", "300ms", "-q"];
-        let output = Tracer::spawn(&launch, &args).wait_raw();
+        let mut recorder = Tracer::spawn(&launch, &["record", "-w", file, "--profile", "full"]);
+        recorder.wait_ready();
+        transfer();
+        let output = recorder.stop_raw();
         assert!(output.status.success(), "{file}: {}", output.stderr);
     }
     for group in groups(&run) {
@@ -117,11 +124,7 @@ fn documented_commands_trace() {
             Tracer::spawn(&launch, &args)
         };
         let tracers: Vec<Tracer> = group.iter().map(start).collect();
-        let to = fixture.addr("127.0.0.1").to_string();
-        traffic_in(
-            &fixture.ns.launch(),
-            &["bulk", "--to", &to, "--bytes", "1000000", "--cc", "cubic"],
-        );
+        transfer();
         for (words, tracer) in group.iter().zip(tracers) {
             let output = tracer.wait_raw();
             // What is asserted may not hold here.
