@@ -9,8 +9,18 @@ use crate::support::{Fixture, Launch, Server, TempDir, Tracer, is_root, note, tr
 const OF_A_HOST: &[&str] =
     &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--", "snap", "--tail"];
 /// Commands that print something and end.
-const PRINTS: &[&str] =
-    &["check", "schema", "completions", "man", "help", "-h", "--help", "--version", "info"];
+const PRINTS: &[&str] = &[
+    "check",
+    "schema",
+    "completions",
+    "man",
+    "help",
+    "-h",
+    "--help",
+    "--version",
+    "info",
+    "report",
+];
 /// Tracers at a time.
 const AT_ONCE: usize = 6;
 
@@ -30,7 +40,7 @@ fn adapted(words: &[String]) -> Vec<String> {
 /// The recordings that a command line reads.
 fn recordings(words: &[String]) -> Vec<&str> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if words.first() == Some(&"convert") {
+    if ["convert", "report"].contains(words.first().unwrap_or(&"")) {
         return words[1..].iter().copied().take_while(|word| !word.starts_with('-')).collect();
     }
     let reads = |at: &usize| words[*at] == "-r" || words[*at] == "info";
