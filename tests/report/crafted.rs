@@ -149,6 +149,8 @@ impl Crafted {
         record.data.segs_in = sample.segs_in;
         record.data.data_segs_out = sample.delivered + 10;
         record.data.write_seq = record.std.snd_nxt.wrapping_add(5000);
+        // One byte is the socket's own.
+        record.memory.wmem_alloc = 1;
         record.ca.name = named(conn.ca);
         self.add("probe", bytes(&record));
     }
