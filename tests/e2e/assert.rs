@@ -40,11 +40,11 @@ fn exit_statuses_of_a_command() {
         expect(&[all, &["-P", &port, "--", "sh", "-c", command]].concat(), status, lines);
     };
     let good = ["count(reset_received) == 0", "p99.9(srtt_us) < 10s"];
-    let good_lines = ["pass: count(reset_received) == 0: 0 of", "pass: p99.9(srtt_us) < 10s: 0.00"];
+    let good_lines = ["pass: count(reset_received) == 0: 0 of", "pass: p99.9(srtt_us) < 10s: 0."];
     run(&good, &command, 0, &good_lines);
     run(&good, &failing, 7, &good_lines);
     let bad = ["max(srtt_us) > 10s", "count(probe) > 10"];
-    let bad_lines = ["fail: max(srtt_us) > 10s: 0.0", "pass: count(probe) > 10: "];
+    let bad_lines = ["fail: max(srtt_us) > 10s: 0.", "pass: count(probe) > 10: "];
     run(&bad, &command, 1, &bad_lines);
     run(&bad, &failing, 1, &bad_lines);
     let none = ["p99(srtt_us where dport == 1) < 1s", "count(probe) > 10"];
