@@ -37,6 +37,7 @@ const ORDER: &[&str] = &[
     "summary",
     "report",
     "session",
+    "live",
     "check",
     "cli",
     "cmd",
