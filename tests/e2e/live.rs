@@ -68,6 +68,15 @@ fn micros(cell: &str) -> (f64, f64) {
     (value, value * 0.006 + 1.0)
 }
 
+/// Waits until everything that the client sent is acknowledged.
+#[track_caller]
+fn quiet(fixture: &Fixture, local: u16) {
+    wait_until("the last ACK", || {
+        let ss = Ss::of(&fixture.ns, local, fixture.port);
+        ["unacked", "notsent"].iter().all(|name| ss.number(name).is_none())
+    });
+}
+
 #[test]
 fn the_table_shows_what_ss_shows() {
     need!(is_root(), "not root");
@@ -83,8 +92,8 @@ fn the_table_shows_what_ss_shows() {
         fixture.client.transfer(&name, &mut fixture.server, 300_000);
         locals.push(client.local.port());
     }
-    fixture.settle();
     for local in locals {
+        quiet(&fixture, local);
         // Nothing moves any more.
         let ss = Ss::of(&fixture.ns, local, fixture.port);
         tmux.wait("the values of ss", |screen| {
@@ -204,7 +213,7 @@ fn keys_do_what_the_help_says() {
     tmux.press(&["Enter"]);
     tmux.wait("the connection", has(&format!("127.0.0.1:{} \u{2192} 127.0.0.1:{port}", locals[1])));
     fixture.client.transfer("b", &mut fixture.server, 2_000_000);
-    fixture.settle();
+    quiet(&fixture, locals[1]);
     let acked = Ss::of(&fixture.ns, locals[1], fixture.port).count("bytes_acked");
     tmux.wait("what ss has", has(&format!("acked {:.2}MB", acked as f64 / 1e6)));
     tmux.press(&["f"]);
@@ -246,7 +255,7 @@ fn a_connection_is_written_as_a_recording() {
     for name in ["a", "b", "a"] {
         fixture.client.transfer(name, &mut fixture.server, 500_000);
     }
-    fixture.settle();
+    quiet(&fixture, local);
     let acked = Ss::of(&fixture.ns, local, fixture.port).count("bytes_acked");
     let shown = format!("acked {:.2}MB", acked as f64 / 1e6);
     tmux.wait("all of it", |screen| screen[1].contains(&shown).then_some(()));
