@@ -20,6 +20,8 @@ fn main() {
     println!("cargo:rerun-if-changed=vmlinux");
     println!("cargo:rerun-if-env-changed=CLANG");
 
+    name_commit();
+
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".into());
     match clang_version(&clang) {
         Some(version) if version >= OLDEST_CLANG => {}
@@ -51,6 +53,31 @@ fn main() {
         // clang's messages go to stderr, which cargo shows if a build script fails.
         eprintln!("{error:#}");
         stop(&format!("cannot compile {SOURCE}"));
+    }
+}
+
+/// Sets TCC_TRACE_COMMIT, which a builder without git may set: the commit that recordings name. Only of a release build, as all others
+/// would be built again after each commit.
+fn name_commit() {
+    println!("cargo:rerun-if-env-changed=TCC_TRACE_COMMIT");
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    if env::var_os("TCC_TRACE_COMMIT").is_some() || !is_release {
+        return;
+    }
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        (output.status.success() && !text.is_empty()).then_some(text)
+    };
+    // Not that of another tree around this one.
+    let Some(log) = git(&["ls-files", "--error-unmatch", SOURCE])
+        .and_then(|_| git(&["rev-parse", "--git-path", "logs/HEAD"]))
+    else {
+        return;
+    };
+    println!("cargo:rerun-if-changed={log}");
+    if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
+        println!("cargo:rustc-env=TCC_TRACE_COMMIT={commit}");
     }
 }
 

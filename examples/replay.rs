@@ -1,28 +1,35 @@
 //! Measurement tool of script/bench: `replay FORMAT standard|all|NAME,…` gives records of `probe` to a sink whose output is
 //! discarded. For each line on standard input, a number of events, it prints the CPU ns of this process for one event, decoding
-//! included.
+//! included. `replay tcc=FILE standard|all` writes that number of them into a recording, and prints its size.
 
 #![deny(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::env;
+use std::fs::File;
 use std::io::{self, BufRead};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::time::{ClockId, clock_gettime};
+use tcc_trace::accounting::Counts;
 use tcc_trace::config::{Content, Destination, Fields, Output, TimeMode};
-use tcc_trace::environment::Environment;
+use tcc_trace::environment::{ClockReading, Environment};
 use tcc_trace::events::ca::{Bits, Layouts};
-use tcc_trace::events::fields::RecordLayout;
+use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{Types, ca_mainline, tcp_probe};
 use tcc_trace::pipeline::Pipeline;
 use tcc_trace::pipeline::clock::Clock;
 use tcc_trace::pipeline::reorder::ReorderBuffer;
 use tcc_trace::pipeline::source::Source;
 use tcc_trace::pipeline::tee::{Branch, Tee};
+use tcc_trace::recording::codec::ByteOrder;
+use tcc_trace::recording::header::{AccountingFrame, Header};
+use tcc_trace::recording::schema::shapes;
+use tcc_trace::recording::writer::Writer;
 use tcc_trace::session::columns::select;
 use tcc_trace::session::output::sink_into;
 use tcc_trace::sink::FORMATS;
@@ -34,8 +41,12 @@ const BATCH: usize = 64;
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let [format, fields] = args.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
-        bail!("usage: replay jsonl|csv|text standard|all|NAME,…");
+        bail!("usage: replay jsonl|csv|text|tcc=FILE standard|all|NAME,…");
     };
+    if let Some(path) = format.strip_prefix("tcc=") {
+        let records = if fields == "all" { full() } else { standard() };
+        return record(Path::new(path), records);
+    }
     let format = FORMATS.iter().find(|known| known.name == format);
     let format = format.with_context(|| format!("unknown format {}", args[0]))?;
     let (fields, records) = match fields {
@@ -69,6 +80,36 @@ fn main() -> Result<()> {
         pipeline.flush();
         println!("{:.1}", (cpu_ns() - before) as f64 / count as f64);
     }
+    Ok(())
+}
+
+/// Writes a recording of so many events.
+fn record(path: &Path, mut records: Vec<Vec<u8>>) -> Result<()> {
+    let line = io::stdin().lock().lines().next().context("no number")??;
+    let count: usize = line.trim().parse().context("not a number")?;
+    let len = records[0].len();
+    let layout = match len == size_of::<ProbeFullRecord>() {
+        true => RecordLayout::new(FieldGroups::ALL),
+        false => RecordLayout::default(),
+    };
+    let clock = ClockReading { start_ns: mono_ns(0), wall_offset_ns: 1_700_000_000_000_000_000 };
+    let environment = Environment { types: types(), layout, clock, ..Environment::default() };
+    let shapes = shapes(&[&tcp_probe::EVENT_TYPE], &environment);
+    let header = Header { shapes, environment, ..Header::default() };
+    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    let mut writer = Writer::new(file, ByteOrder::NATIVE)?;
+    writer.begin(&header)?;
+    let different = records.len();
+    for number in 0..count {
+        let record = &mut records[number % different];
+        record[..8].copy_from_slice(&mono_ns(number).to_ne_bytes());
+        writer.record(tcp_probe::EVENT_TYPE.number.into(), record)?;
+    }
+    let counts = Counts { seen: count as u64, emitted: count as u64, ..Counts::default() };
+    let event_types = [("probe".to_owned(), counts)].into();
+    writer.accounting(&AccountingFrame { event_types, ..AccountingFrame::default() })?;
+    writer.end(mono_ns(count), None)?;
+    println!("{}", writer.bytes());
     Ok(())
 }
 

@@ -13,11 +13,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use ipcrypt_rs::{Ipcrypt, IpcryptPfx};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
 
 pub use self::key::Key;
 use self::places::{Place, Places, What};
 use crate::environment::Environment;
 use crate::events::fields::RecordLayout;
+use crate::recording::header::Header;
 
 /// How to anonymize.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,14 +45,16 @@ impl Options {
 const CACHED: usize = 1 << 16;
 /// Of the numbers of ports, 0 among them.
 const PORTS: usize = 1 << 16;
-/// What the key of the ports is made from.
+/// What the keys of other permutations are made from.
 const PORTS_LABEL: [u8; 16] = *b"tcc-trace: ports";
+const BOOTS_LABEL: [u8; 16] = *b"tcc-trace: boots";
 
 /// Anonymizes records.
 pub struct Anonymizer {
     addresses: IpcryptPfx,
     /// By number.
     ports: Option<Vec<u16>>,
+    boots: Ipcrypt,
     cache: HashMap<[u8; 16], [u8; 16]>,
     places: Places,
     copy: Vec<u8>,
@@ -61,7 +66,8 @@ impl Anonymizer {
     pub fn new(key: &Key, ports: bool, layout: &RecordLayout) -> Self {
         Anonymizer {
             addresses: IpcryptPfx::new(key.bytes()),
-            ports: ports.then(|| permuted_ports(key)),
+            ports: ports.then(|| permuted_ports(&derived(key, PORTS_LABEL))),
+            boots: derived(key, BOOTS_LABEL),
             cache: HashMap::new(),
             places: Places::new(layout),
             copy: Vec::new(),
@@ -111,6 +117,23 @@ impl Anonymizer {
     pub fn environment(&self, environment: &mut Environment) {
         environment.host.clear();
     }
+
+    /// Removes from a recording's header what identifies a host or a person. Recordings of one boot have one boot ID still.
+    pub fn header(&self, header: &mut Header) {
+        self.environment(&mut header.environment);
+        header.command_line.clear();
+        header.network_namespaces.clear();
+        if let Some(config) = header.config.as_object_mut() {
+            // It names addresses and processes.
+            config.insert("where".into(), Value::Null);
+            config.remove("sources");
+            config.insert("anonymized".into(), json!({"ports": self.ports.is_some()}));
+        }
+        // The system's log has it.
+        let mut id = xxh3_128(header.boot_id.as_bytes()).to_be_bytes();
+        self.boots.encrypt_ip16(&mut id);
+        header.boot_id = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    }
 }
 
 /// As in records: IPv4-mapped.
@@ -144,12 +167,16 @@ fn permuted(
     result
 }
 
-/// A permutation of the ports from 1 on, by the method of Fisher and Yates; 0 is none.
-fn permuted_ports(key: &Key) -> Vec<u16> {
+/// A cipher with a key of its own.
+fn derived(key: &Key, label: [u8; 16]) -> Ipcrypt {
     let [_, second] = key.halves();
-    let mut derived = PORTS_LABEL;
+    let mut derived = label;
     Ipcrypt::new(second).encrypt_ip16(&mut derived);
-    let cipher = Ipcrypt::new(derived);
+    Ipcrypt::new(derived)
+}
+
+/// A permutation of the ports from 1 on, by the method of Fisher and Yates; 0 is none.
+fn permuted_ports(cipher: &Ipcrypt) -> Vec<u16> {
     let mut ports: Vec<u16> = (0..=u16::MAX).collect();
     for last in (2..PORTS).rev() {
         let mut block = (last as u128).to_be_bytes();

@@ -10,10 +10,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::recording::{Flight, Keep, Parts, Read, Recording};
+pub use self::recording::{Flight, Keep, Parts, Point, Read, Recording};
 use self::summary::SummaryOptions;
 use self::zone::Net;
 use crate::anonymize;
+use crate::assertion::run::Assertions;
 use crate::events::View;
 use crate::predicate::Predicate;
 use crate::sink::template::Piece;
@@ -77,6 +78,8 @@ pub struct Filters {
     pub cgroup: Vec<u64>,
     /// Inodes.
     pub netns: Vec<u64>,
+    /// Names that recordings know.
+    pub netns_names: Vec<String>,
     pub ifindex: Vec<u32>,
     pub mark: Vec<u32>,
     pub cc: Vec<[u8; 16]>,
@@ -108,7 +111,7 @@ impl Filters {
             ("--uid", !self.uid.is_empty()),
             ("--comm", !self.comm.is_empty()),
             ("--cgroup", !self.cgroup.is_empty()),
-            ("--netns", !self.netns.is_empty()),
+            ("--netns", !self.netns.is_empty() || !self.netns_names.is_empty()),
             ("--iface", !self.ifindex.is_empty()),
             ("--mark", !self.mark.is_empty()),
             ("--cc", !self.cc.is_empty()),
@@ -338,6 +341,8 @@ pub struct Config {
     pub event_filters: EventFilters,
     /// The condition that events must match.
     pub predicate: Option<Predicate>,
+    /// What must hold at the end of the run.
+    pub assertions: Option<Assertions>,
     pub output: Output,
     pub read: Read,
     pub kernel_options: KernelOptions,
@@ -363,3 +368,15 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// A run that cannot answer what was asserted, in one line.
+#[derive(Debug)]
+pub struct NoAnswer(pub String);
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoAnswer {}

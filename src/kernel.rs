@@ -388,6 +388,9 @@ pub fn locked_down() -> Option<bool> {
     }
 }
 
+/// Where the files of namespaces are.
+pub const NSFS_MAGIC: u64 = 0x6e73_6673;
+
 /// Whether the path is on a file system of that type.
 #[must_use]
 pub fn is_on(path: &Path, magic: u64) -> bool {

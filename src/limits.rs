@@ -8,3 +8,6 @@ pub mod connection;
 pub mod observed;
 pub mod rules;
 pub mod twin;
+
+#[cfg(test)]
+mod tests;

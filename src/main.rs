@@ -10,7 +10,7 @@ use tcc_trace::cli::{
     Cli, Command, TraceArgs, command_first, errors, help, missing_command, refused,
 };
 use tcc_trace::cmd;
-use tcc_trace::config::{Config, Usage};
+use tcc_trace::config::{Config, NoAnswer, Usage};
 use tcc_trace::loader::files;
 use tcc_trace::predicate::Mistake;
 use tcc_trace::session::child::CannotStart;
@@ -18,6 +18,7 @@ use tcc_trace::session::signals::Signals;
 use tcc_trace::stdio;
 
 const USAGE: u8 = 2;
+const NO_ANSWER: u8 = 3;
 
 fn main() -> ExitCode {
     let args = command_first(std::env::args_os().collect());
@@ -56,6 +57,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             let config = args.into_config().map_err(usage);
             config.and_then(|c| cmd::record::run(&c, &names, profile.event_types()))
         }
+        Some(Command::Convert(args)) => {
+            let names = args.event_types.clone();
+            let config = args.into_config().map_err(usage);
+            config.and_then(|c| cmd::convert::run(&c, &names))
+        }
         Some(Command::Snap { pid }) => cmd::snap::run(pid),
         Some(Command::Retrans(args)) => {
             args.into_config().map_err(usage).and_then(cmd::retrans::run)
@@ -79,6 +85,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Live(args)) => {
             args.into_options().map_err(usage).and_then(|options| cmd::live::run(&options))
         }
+        Some(Command::Assert(args)) => args.into_config().map_err(usage).and_then(cmd::assert::run),
         Some(Command::States(args)) => config(*args).and_then(|c| cmd::states::run(&c)),
         Some(Command::Connect(args)) => {
             config(args.trace).and_then(|c| cmd::connect::run(c, args.failed))
@@ -112,6 +119,7 @@ fn finish(result: anyhow::Result<u8>) -> ExitCode {
             ExitCode::from(match error.downcast_ref::<CannotStart>() {
                 Some(child) => child.status,
                 None if error.is::<Usage>() || error.is::<Mistake>() => USAGE,
+                None if error.is::<NoAnswer>() => NO_ANSWER,
                 None => 1,
             })
         }

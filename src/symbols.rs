@@ -1,5 +1,8 @@
 //! Kernel symbols from /proc/kallsyms.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
 use serde::{Deserialize, Serialize};
 
 /// An address this far from the previous symbol does not belong to it.
@@ -20,8 +23,13 @@ impl Symbols {
     /// The running kernel's symbols; `None` if it hides them.
     #[must_use]
     pub fn load() -> Option<Self> {
-        let text = std::fs::read_to_string("/proc/kallsyms").ok()?;
-        let symbols = Symbols::parse(&text);
+        // All of it takes 10 MB and more, line by line next to nothing.
+        let file = BufReader::new(File::open("/proc/kallsyms").ok()?);
+        let mut symbols = Symbols::default();
+        for line in file.lines() {
+            symbols.add_line(&line.ok()?);
+        }
+        symbols.sort();
         (!symbols.starts.is_empty()).then_some(symbols)
     }
 
@@ -29,27 +37,34 @@ impl Symbols {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut symbols = Symbols::default();
-        for line in text.lines() {
-            let mut words = line.split_ascii_whitespace();
-            let (Some(address), Some(kind), Some(name)) =
-                (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let Ok(address) = u64::from_str_radix(address, 16) else { continue };
-            if address != 0
-                && matches!(kind, "t" | "T" | "w" | "W")
-                && let Ok(at) = u32::try_from(symbols.names.len())
-            {
-                symbols.starts.push((address, at));
-                symbols.names.push_str(name);
-                symbols.names.push('\n');
-            }
-        }
-        // Of several names at one address the kernel uses the first: the sort is stable.
-        symbols.starts.sort_by_key(|(address, _)| *address);
-        symbols.starts.dedup_by_key(|(address, _)| *address);
+        text.lines().for_each(|line| symbols.add_line(line));
+        symbols.sort();
         symbols
+    }
+
+    fn add_line(&mut self, line: &str) {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next())
+        else {
+            return;
+        };
+        let Ok(address) = u64::from_str_radix(address, 16) else { return };
+        if address != 0
+            && matches!(kind, "t" | "T" | "w" | "W")
+            && let Ok(at) = u32::try_from(self.names.len())
+        {
+            self.starts.push((address, at));
+            self.names.push_str(name);
+            self.names.push('\n');
+        }
+    }
+
+    fn sort(&mut self) {
+        // Of several names at one address the kernel uses the first: the sort is stable.
+        self.starts.sort_by_key(|(address, _)| *address);
+        self.starts.dedup_by_key(|(address, _)| *address);
+        self.starts.shrink_to_fit();
+        self.names.shrink_to_fit();
     }
 
     /// The function that contains the address, and the offset in it.

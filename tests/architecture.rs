@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "anonymize",
     "predicate",
     "limits",
+    "assertion",
     "sink",
     "config",
     "pipeline",

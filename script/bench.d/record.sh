@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# (j) Recording: CPU time and bytes per event, beside perf record and JSONL; and CPU time of reading it; sourced by script/bench.
+# (j) Recording: CPU time and bytes per event, beside perf record and JSONL; what it loses and takes; and CPU time of reading it;
+# sourced by script/bench.
 #
 # The same ping-pong for each, as in section user. The targets are for user and system time.
 # shellcheck disable=SC2154,SC2034,SC2004 # variables of script/bench; keys of associative arrays
@@ -42,7 +43,9 @@ section_record() {
   } >"$temporary/table"
   stop_meter
   table 'CPU time of recording an event' "$temporary/table"
+  record_loads
   record_replay
+  record_find
   rm -f "$temporary"/record.*
 }
 
@@ -55,6 +58,10 @@ record_perf() {
   stop_tool
   local events
   events=$(perf script -i "$temporary/perf.data" 2>"$temporary/script.err" | wc -l)
+  if ((events == 0)); then
+    say 'record: perf record has no events'
+    return 0
+  fi
   per_event "$spent" "$events" "$share"
   row 'perf record' standard "$whole" '' '' "$(calc "printf \"%.1f\", $(stat -c %s "$temporary/perf.data") / $events")" '' ''
   rm -f "$temporary/perf.data"
@@ -74,10 +81,92 @@ record_replay() {
         # shellcheck disable=SC2086 # words
         seconds=$({ time "$tcc_trace" ${options//FILE/$file} 2>"$temporary/replay.err"; } 2>&1 | awk '{ print $1 + $2 }')
         events=$(sed -n 's/^tcc-trace: probe: \([0-9]*\) seen.*/\1/p' "$temporary/replay.err")
-        best=$(awk -v a="${best:-0}" -v n="$events" -v s="$seconds" 'BEGIN { r = n / (s ? s : 0.001); printf "%.0f", r > a ? r : a }')
+        best=$(awk -v a="${best:-0}" -v n="$events" -v s="$seconds" 'BEGIN { r = n / (s ? s : 0.001); printf "%.0f", (r > a ? r : a) }')
       done
       row "$name" "$fields" "$best" "$budget" "${budget:+$(calc "print ($best >= $budget ? \"OK\" : \"under\")")}"
     done
   } >"$temporary/table"
   table 'Events read from a recording per second of CPU time' "$temporary/table"
+}
+
+# record_load TITLE NS_TARGET BYTES_TARGET LOST_TARGET TRAFFIC…: `record probe` with defaults, while all traffic generators run.
+# A generator is words of `traffic`, up to the next ';'.
+record_load() {
+  local title=$1 ns_target=$2 bytes_target=$3 lost_target=$4 output=$temporary/record.load words=() clients=() word memory
+  shift 4
+  pin='' start_tracer /dev/null record -w "$output" --force probe
+  begin_spent "$started"
+  for word in "$@" ';'; do
+    if [[ $word != ';' ]]; then
+      words+=("$word")
+      continue
+    fi
+    "$traffic" "${words[@]}" --to 127.0.0.1:6004 --seconds "$seconds" >/dev/null &
+    clients+=($!)
+    processes[$!]=1
+    words=()
+  done
+  for word in "${clients[@]}"; do ended "$word" || die 'the traffic failed'; done
+  settle "$output" "$started"
+  end_spent "$started"
+  memory=$(awk '/^VmHWM/ { hwm = $2 } /^RssFile/ { file = $2 } END { printf "%.1f %.1f", hwm / 1024, file / 1024 }' "/proc/$started/status")
+  stop_tracer
+  per_event "$spent" "$emitted" "$share"
+  local bytes
+  bytes=$(calc "printf \"%.1f\", $(stat -c %s "$output") / ${emitted:-1}")
+  row "$title" "$emitted" "$lost" "$lost_target" "$(against "$lost" "$lost_target")" "$whole" "$ns_target" "$(against "$whole" "$ns_target")" \
+    "$bytes" "$bytes_target" "$(against "$bytes" "$bytes_target")" "${memory% *}" 40 "$(against "${memory% *}" 40)" "${memory#* }"
+  rm -f "$output"
+}
+
+record_loads() {
+  local seconds=10 server ticks_user ticks_system spent_before spent share whole user
+  [[ -z $quick ]] || seconds=3
+  start_server 6004
+  server=$started
+  {
+    row traffic events lost target '' 'user+system ns' target '' 'bytes/event' target '' 'peak RSS MB' target '' 'of it mapped files MB'
+    record_load 'ping-pong at full rate' '' '' 0 pingpong --interval 0s
+    record_load '200 ping-pongs, 5 bulk' 450 55 '' pingpong --parallel 200 --interval 5ms ';' bulk --parallel 5
+  } >"$temporary/table"
+  stop "$server"
+  table 'Recording all fields with defaults, while the traffic runs on all CPUs' "$temporary/table"
+  line
+  line 'The ring buffer of 8 MiB is mapped twice, and counted as mapped files, as the program itself is.'
+}
+
+# milliseconds OPTION…: the least of several runs, from exec to exit.
+milliseconds() {
+  local round begin end
+  for ((round = 0; round < 7; round++)); do
+    begin=${EPOCHREALTIME/[.,]/}
+    "$tcc_trace" -q "$@" -o csv=/dev/null
+    end=${EPOCHREALTIME/[.,]/}
+    echo "$((end - begin))"
+  done | sort -n | awk 'NR == 1 { printf "%.1f", $1 / 1000 }'
+}
+
+# record_find: a long recording is opened, and a time in it is found.
+record_find() {
+  local events=6500000 file=$temporary/record.long bytes ms free
+  [[ -z $quick ]] || events=650000
+  free=$(df --output=avail -B1 "$temporary" | tail -n 1)
+  if ((free < events * 400)); then
+    say 'record: a long recording left out: not enough disk space in target'
+    return 0
+  fi
+  bytes=$("$replay" "tcc=$file" all <<<"$events")
+  {
+    row "of a recording of $((bytes / 1000000)) MB" ms target ''
+    ms=$(milliseconds -r "$file" -c 1)
+    row 'its first event' "$ms" 100 "$(against "$ms" 100)"
+    # An event is 7.9 µs later than the one before.
+    ms=$(milliseconds -r "$file" -c 1 --since "$((events * 7 / 1000))ms")
+    row 'an event near its end' "$ms" 50 "$(against "$ms" 50)"
+    truncate -s "$((bytes - 1000))" "$file"
+    ms=$(milliseconds -r "$file" -c 1 --since "$((events * 7 / 1000))ms")
+    row 'the same without an index' "$ms"
+  } >"$temporary/table"
+  table 'From exec to exit' "$temporary/table"
+  rm -f "$file"
 }

@@ -95,13 +95,13 @@ static __always_inline bool histogram_count(const struct tcc_key *key, bool know
 
 /* A sample. */
 static __always_inline bool histogram_add(const struct tcc_head *head, struct sock *sk, struct tcp_sock *tp,
-					  const bool typed)
+					  const struct conn *conn, const bool typed)
 {
 	struct tcc_key key = { .value = cfg.value };
 	__u32 value;
 	bool known;
 
-	load_key(&key, head, sk, tp, typed, true);
+	load_key(&key, head, sk, tp, conn, typed, true);
 	known = load_value(tp, &value);
 	return histogram_count(&key, known, value);
 }

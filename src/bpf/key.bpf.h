@@ -9,6 +9,7 @@
 #include "maps.bpf.h"
 #include "compat.bpf.h"
 #include "sock.bpf.h"
+#include "conn.bpf.h"
 #include "filter.bpf.h"
 
 #define BY(part) (cfg.by & TCC_BY_##part)
@@ -29,9 +30,19 @@ static __always_inline void load_net(__u8 out[16], const __u8 addr[16])
 	to[3] = from[3] & cfg.prefix6[3];
 }
 
-/* `direct`: members of `tp` may be loaded, else they are read. */
+/* Rows by owner, of a connection whose owner is known. */
+static __always_inline void load_key_owner(struct tcc_key *key, const struct conn *conn)
+{
+	if (!(BY(PID) || BY(COMM)) || !conn || !owner_known(conn))
+		return;
+	if (BY(PID))
+		key->pid = conn->tgid;
+	__builtin_memcpy(key->comm, conn->comm, sizeof(key->comm));
+}
+
+/* `conn` may be NULL. `direct`: members of `tp` may be loaded, else they are read. */
 static __always_inline void load_key(struct tcc_key *key, const struct tcc_head *head, struct sock *sk,
-				     struct tcp_sock *tp, const bool typed, const bool direct)
+				     struct tcp_sock *tp, const struct conn *conn, const bool typed, const bool direct)
 {
 	struct inet_connection_sock *icsk = (void *)tp;
 	const struct tcp_congestion_ops *ca_ops;
@@ -54,6 +65,7 @@ static __always_inline void load_key(struct tcc_key *key, const struct tcc_head 
 		ca_ops = direct ? icsk->icsk_ca_ops : BPF_CORE_READ(icsk, icsk_ca_ops);
 		bpf_core_read_str(key->ca_name, sizeof(key->ca_name), &ca_ops->name);
 	}
+	load_key_owner(key, conn);
 }
 
 #endif

@@ -29,6 +29,8 @@ enum tcc_by {
 	TCC_BY_CGROUP = 1 << 5,
 	TCC_BY_NETNS = 1 << 6,
 	TCC_BY_CA = 1 << 7,
+	TCC_BY_PID = 1 << 8, /* with its name */
+	TCC_BY_COMM = 1 << 9,
 };
 
 /* A row's key; what it is not made of is zero. */
@@ -38,9 +40,10 @@ struct tcc_key {
 	__u8 saddr[16];
 	__u8 daddr[16];
 	__u8 ca_name[TCC_CA_NAME_LEN];
+	__u8 comm[TCC_COMM_LEN];
 	__u32 netns;
 	__u32 value; /* enum tcc_value: of histograms */
-	__u32 unused;
+	__u32 pid; /* 0: not known */
 	__u16 sport;
 	__u16 dport;
 };

@@ -12,7 +12,7 @@ use super::outputs::{OutputArg, OutputParser};
 use super::template::LineTemplate;
 use super::zone::Zoned;
 use super::{parse, template};
-use crate::config::Rate;
+use crate::config::{Point, Rate};
 
 /// Options shared by all tracing commands.
 #[derive(Args, Debug)]
@@ -174,7 +174,8 @@ pub struct OutputArgs {
     ///
     /// Two addresses keep the prefix that they have in common, so networks and connections stay apart; special addresses such as
     /// loopback stay. Names of processes and interfaces are empty, and the cgroup is null. Filters and --where use the original
-    /// values. The key is random, unless --anonymize-key names a file.
+    /// values. The key is random, unless --anonymize-key names a file. A recording (-w) has neither the host's name nor the command
+    /// line.
     #[arg(long)]
     pub anonymize: bool,
     /// Use the key in this file, which is created if it does not exist: runs with the same key can be joined.
@@ -200,7 +201,8 @@ pub struct RecordingArgs {
     /// Record the events in this file, to be read with -r.
     ///
     /// It has the fields that are printed: all of them with --all-fields. Without -o, nothing is printed. The file can be read by
-    /// its owner only. If it cannot be written, the trace ends with status 1, and what was recorded can be read.
+    /// its owner only. If it cannot be written, the trace ends with status 1, and what was recorded can be read. `convert` writes its
+    /// result there.
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Overwrite an existing file.
@@ -238,6 +240,14 @@ pub struct RecordingArgs {
     /// With -r: at the end of a file that is still being written, wait for more.
     #[arg(long)]
     pub tail: bool,
+    /// With -r: leave out events before this time: 10s after the start, 17:05:00, or 2026-11-29T17:05:00Z.
+    ///
+    /// Times of day are in UTC. What is not wanted is not read, so a time is found at once in a long recording.
+    #[arg(long, value_name = "TIME", value_parser = parse::point)]
+    pub since: Option<Point>,
+    /// With -r: leave out events from this time on.
+    #[arg(long, value_name = "TIME", value_parser = parse::point)]
+    pub until: Option<Point>,
 }
 
 #[derive(Args, Debug)]

@@ -62,6 +62,7 @@ impl TraceArgs {
             },
             event_filters: EventFilters::default(),
             predicate,
+            assertions: None,
             output: Output {
                 destinations,
                 recording,
@@ -121,9 +122,12 @@ impl FilterArgs {
     /// Of recorded events, processes may be gone.
     pub(super) fn resolve(self, recorded: bool) -> Result<Filters> {
         let mut netns = Vec::new();
-        for name in &self.netns {
+        // Recordings name the namespaces of their own host.
+        let is_name = |name: &&String| recorded && resolve::is_netns_name(name);
+        for name in self.netns.iter().filter(|name| !is_name(name)) {
             netns.push(resolve::netns(name)?);
         }
+        let netns_names = self.netns.iter().filter(is_name).cloned().collect();
         let mut cgroup = Vec::new();
         for path in &self.cgroup {
             cgroup.push(resolve::cgroup(path)?);
@@ -148,6 +152,7 @@ impl FilterArgs {
             comm: self.comm,
             cgroup,
             netns: netns.into_iter().map(|netns| netns.inode).collect(),
+            netns_names,
             ifindex,
             mark: self.mark,
             cc: self.cc,

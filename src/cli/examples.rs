@@ -53,6 +53,13 @@ $ sudo tcc-trace events cong_state,retransmit --format \\
 $ sudo tcc-trace record -w run.tcc -P 443 -d 10s",
     ),
     (
+        "convert",
+        "\
+$ tcc-trace convert client.tcc server.tcc --to csv -w both.csv \\
+    --fields time,sport,snd_cwnd,srtt_us --where 'srtt_us > 50ms'
+$ tcc-trace convert client.tcc --to tcc --anonymize -w public.tcc",
+    ),
+    (
         "states",
         "\
 $ sudo tcc-trace states -R 443 \\
@@ -169,6 +176,13 @@ $ sudo tcc-trace limits --rport 7000 -i 5s
   a======================================r  path 96 %  recovery 3 %  application 2 %
   path: 48.4 Mbit/s acknowledged; RTT at least 44 ms, 44 ms above the smallest: a queue stands at
   the bottleneck",
+    ),
+    (
+        "assert",
+        "\
+$ tcc-trace assert -r service.tcc 'p99(srtt_us) < 20ms' 'rate(retransmit) < 0.1%'
+pass: p99(srtt_us) < 20ms: 13.185ms of 5023 values
+fail: rate(retransmit) < 0.1%: 0.312% of 3846 segments, 12 retransmitted",
     ),
     (
         "top",

@@ -17,14 +17,17 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
     ("Summaries", &["live", "limits", "top", "listeners"]),
-    ("Tools", &["report", "info", "check", "schema", "completions", "man", "help"]),
+    (
+        "Tools",
+        &["assert", "report", "info", "convert", "check", "schema", "completions", "man", "help"],
+    ),
 ];
 
 /// The topic of the shared options.
 const OPTIONS: &str = "options";
 
 /// The shared options that `tcc-trace -h` shows.
-const SHORT: &[&str] = &["port", "pid", "cc", "duration", "output", "fields", "all_fields"];
+const SHORT: &[&str] = &["port", "pid", "duration", "output", "fields"];
 
 pub const USAGE: &str = "tcc-trace [COMMAND] [OPTIONS] [-- CMD [ARG]...]";
 /// The line of a command's `-h` that stands for the shared options.

@@ -3,7 +3,9 @@
 
 mod aggregated;
 mod args;
+mod assert;
 mod conflicts;
+mod conversion;
 mod convert;
 pub mod errors;
 pub mod examples;
@@ -32,6 +34,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
+pub use self::assert::AssertArgs;
+pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::live::LiveArgs;
@@ -106,6 +110,12 @@ pub enum Command {
     /// queues of devices and the receive window's growth. A recording takes a few bytes an event, and nothing is printed. Any command
     /// that prints events reads it: `tcc-trace retrans -r FILE`.
     Record(Box<RecordArgs>),
+    /// Convert recordings to other formats, or to a recording.
+    ///
+    /// Formats are those of --output, with the same fields: the standard ones, unless --all-fields or --fields is given. To `tcc`,
+    /// the events that match are written into a recording again, with all that is known of them; with --anonymize, it can be given
+    /// away. Needs no privileges.
+    Convert(Box<ConvertArgs>),
     /// Seal what a flight recorder keeps (record --flight).
     ///
     /// Sends SIGUSR2 to a running tcc-trace with --flight, which then writes the newest time of its recording into a file of its own
@@ -165,6 +175,15 @@ pub enum Command {
     /// reports the same as drops occur. On a terminal, each table replaces the one before. The options --where, --count, --rate,
     /// --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Listeners(Box<ListenersArgs>),
+    /// Check what must hold over a whole run, as a test.
+    ///
+    /// Each assertion compares a measure of all events with a limit: count(reset_sent) == 0, rate(retransmit) < 0.1%,
+    /// rate(drop) < 5/s, p99(srtt_us) < 20ms; also min, max, mean, sum and any percentile of a field. Inside the parentheses, `where`
+    /// and a condition (see --where) choose the events. The run ends with -d, the end of a recording (-r), the end of a command (-- CMD), or Ctrl-C. A line for each
+    /// assertion has its result and its value. Exit status: 0 if all hold, 1 if one fails, 3 if one cannot be decided, as events were lost or there were
+    /// none; of a command, its own status if no assertion fails. The options that leave out events (--count, --rate, --every …) and those of
+    /// fields cannot be used.
+    Assert(Box<AssertArgs>),
     /// Show TCP state changes and the time in each state (tcpstates).
     States(Box<TraceArgs>),
     /// Show active opens: latency, outcome, error (tcpconnect).

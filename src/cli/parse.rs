@@ -9,9 +9,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::zone::{self, Zoned};
-use crate::config::Rate;
+use crate::config::{Point, Rate};
 use crate::escape;
 
 /// `80` or `8000-8999`.
@@ -136,6 +138,29 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err("must be greater than zero".into());
     }
     Ok(duration)
+}
+
+/// A time in a recording: `10s` after its start, `17:05:00` or `2026-11-29T17:05:00Z`.
+pub fn point(text: &str) -> Result<Point, String> {
+    const USE: &str = "not a time; use 10s after the start, 17:05:00 or 2026-11-29T17:05:00Z (UTC)";
+    if !text.contains(':') {
+        let elapsed = humantime::parse_duration(text).map_err(|_| USE.to_owned())?;
+        return Ok(Point::Elapsed(elapsed));
+    }
+    let parse = |text: &str| {
+        let moment = OffsetDateTime::parse(text, &Rfc3339);
+        moment.map(OffsetDateTime::unix_timestamp_nanos).map_err(|_| USE.to_owned())
+    };
+    match text.split_once(['T', ' ']) {
+        Some((date, time)) => {
+            let zone = if time.contains(['Z', '+', '-']) { "" } else { "Z" };
+            parse(&format!("{date}T{time}{zone}")).map(Point::Wall)
+        }
+        None => {
+            let seconds = if text.matches(':').count() == 1 { ":00" } else { "" };
+            parse(&format!("1970-01-01T{text}{seconds}Z")).map(Point::OfDay)
+        }
+    }
 }
 
 /// `200/s`, `6000/min`; a bare number is per second.

@@ -91,7 +91,8 @@ impl TraceArgs {
     /// The file to write, and those to read.
     pub(super) fn recordings(&self) -> Result<(Option<Recording>, Read)> {
         let args = &self.recordings;
-        let read = Read { files: args.read.clone(), tail: args.tail };
+        let (files, tail, since, until) = (args.read.clone(), args.tail, args.since, args.until);
+        let read = Read { files, tail, since, until };
         match &args.write {
             _ if read.is_wanted() => {
                 let options = self.of_tracing().into_iter().chain(args.of_writing());
@@ -101,19 +102,18 @@ impl TraceArgs {
                 if read.tail && read.files.len() > 1 {
                     bail!("--tail follows one file; give -r only once");
                 }
+                if read.tail && read.is_limited() {
+                    bail!("--tail cannot be used with --since or --until");
+                }
                 Ok((None, read))
             }
             _ if args.tail => bail!("--tail needs -r FILE"),
+            _ if read.is_limited() => bail!("--since and --until need -r FILE"),
             None => {
                 if let Some((option, _)) = args.of_writing().into_iter().find(|(_, given)| *given) {
                     bail!("{option} needs -w FILE");
                 }
                 Ok((None, read))
-            }
-            Some(_) if self.output.anonymize => {
-                bail!(
-                    "--anonymize cannot be used with -w; record without it, and give it to the command that reads the recording"
-                )
             }
             Some(path) if path.as_os_str().is_empty() => bail!("-w: empty path; name a file"),
             Some(path) => {

@@ -2,26 +2,109 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 
-use crate::report::Options;
+use crate::report::compare::{Align, Comparison};
+use crate::report::{Export, Options};
 
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// Recordings.
+    /// Recordings. Several are compared.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The page to write.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub write: PathBuf,
-    /// Overwrite an existing file.
+    /// Overwrite existing files.
     #[arg(long)]
     pub force: bool,
+    /// Write panels as SVG into this directory: those of the ten connections that moved most, or of the comparison.
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+    /// Write the series behind these panels as CSV into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub csv: Option<PathBuf>,
+    /// Names of the recordings, one for each; those of the same name are repetitions: cubic,bbr.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Where the time of a recording begins if several are compared.
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = AlignArg::FirstData)]
+    pub align: AlignArg,
+    /// Rate of the link that the recordings share, for its utilisation: 20mbit, 1gbit.
+    #[arg(long, value_name = "RATE", value_parser = bit_rate)]
+    pub bottleneck: Option<u64>,
+}
+
+/// Where the time of a recording begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AlignArg {
+    /// At its start.
+    Start,
+    /// When the first data is delivered.
+    FirstData,
 }
 
 impl ReportArgs {
-    #[must_use]
-    pub fn into_options(self) -> Options {
-        Options { files: self.files, path: self.write, force: self.force }
+    pub fn into_options(self) -> Result<Options> {
+        let options = [
+            ("--labels", !self.labels.is_empty()),
+            ("--bottleneck", self.bottleneck.is_some()),
+            ("--align start", self.align == AlignArg::Start),
+        ];
+        if let Some((option, _)) = options.iter().find(|(_, given)| *given && self.files.len() == 1)
+        {
+            bail!("{option} compares recordings; name at least two");
+        }
+        if self.labels.iter().any(String::is_empty) {
+            bail!("--labels: empty name");
+        }
+        let align = match self.align {
+            AlignArg::Start => Align::Start,
+            AlignArg::FirstData => Align::FirstData,
+        };
+        let comparison = Comparison { labels: self.labels, align, bottleneck: self.bottleneck };
+        let export = Export { svg: self.svg, csv: self.csv, force: self.force };
+        Ok(Options { files: self.files, path: self.write, force: self.force, comparison, export })
+    }
+}
+
+/// `20mbit`, `1gbit`: bits per second in powers of 1000, as `tc` reads them.
+fn bit_rate(text: &str) -> Result<u64, String> {
+    const WRONG: &str = "not a bit rate; use 500kbit, 20mbit or 1gbit";
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale: u64 = match &lower[digits.len()..] {
+        "bit" => 1,
+        "kbit" => 1_000,
+        "mbit" => 1_000_000,
+        "gbit" => 1_000_000_000,
+        _ => return Err(WRONG.into()),
+    };
+    let (whole, tenths) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| WRONG.to_owned());
+    let (whole, decimals) = (number(whole)?, tenths.len());
+    let part = 10_u64.checked_pow(decimals as u32).filter(|part| *part <= scale.max(1));
+    let part = part.or((number(tenths)? == 0).then_some(1)).ok_or(WRONG)?;
+    let rate = whole
+        .checked_mul(scale)
+        .and_then(|rate| rate.checked_add(number(tenths).ok()?.checked_mul(scale / part)?));
+    match rate {
+        Some(0) => Err("must be greater than zero".into()),
+        rate => rate.ok_or(WRONG.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bit_rates_are_powers_of_1000() {
+        let rates = ["20mbit", "1.5Gbit", "9bit"].map(bit_rate);
+        assert_eq!(rates, [Ok(20_000_000), Ok(1_500_000_000), Ok(9)]);
+        for wrong in ["", "20", "mbit", "0mbit", "1.5bit", "-1mbit", "99999999999999gbit", "2mb"] {
+            assert!(bit_rate(wrong).is_err(), "{wrong}");
+        }
     }
 }

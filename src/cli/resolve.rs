@@ -11,12 +11,11 @@ use rustix::process::{Pid, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::escape;
-use crate::kernel::{in_host_pid_namespace, is_on};
+use crate::kernel::{NSFS_MAGIC, in_host_pid_namespace, is_on};
 use crate::stdio::print_line;
 use crate::suggest;
 
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
-const NSFS_MAGIC: u64 = 0x6e73_6673;
 /// The smallest number of a namespace (`MNT_NS_INIT_INO`).
 const FIRST_NAMESPACE: u64 = 0xefff_fff8;
 /// The kernel numbers interfaces with an int, from 1.
@@ -107,6 +106,11 @@ fn process_of(thread: u32) -> Option<u32> {
 fn is_gone(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+/// Whether it is a name known to `ip netns`.
+pub fn is_netns_name(name: &str) -> bool {
+    !name.starts_with("pid:") && !name.contains('/') && name.parse::<u64>().is_err()
 }
 
 /// `4026531840`, `/run/netns/blue`, `pid:123`, `blue`.

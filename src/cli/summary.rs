@@ -255,6 +255,10 @@ pub enum ByArg {
     Netns,
     /// Congestion-control algorithm.
     Cc,
+    /// Process that holds the socket.
+    Pid,
+    /// Name of that process.
+    Comm,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -356,5 +360,7 @@ fn key(by: ByArg) -> Option<By> {
         ByArg::Cgroup => By::Cgroup,
         ByArg::Netns => By::Netns,
         ByArg::Cc => By::Cc,
+        ByArg::Pid => By::Pid,
+        ByArg::Comm => By::Comm,
     })
 }

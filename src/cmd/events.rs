@@ -25,7 +25,7 @@ pub fn run(mut config: Config, names: &[String], stack: bool) -> Result<u8> {
 }
 
 /// Those that were named; `all` means every one.
-fn named(names: &[String]) -> Vec<&'static EventType> {
+pub(super) fn named(names: &[String]) -> Vec<&'static EventType> {
     let all = names.iter().any(|name| name == "all");
     let is_named = |event_type: &&EventType| names.iter().any(|name| name == event_type.name);
     EVENT_TYPES.iter().filter(|event_type| all || is_named(event_type)).collect()

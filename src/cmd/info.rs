@@ -78,11 +78,13 @@ fn as_text(name: &str, info: &Info) -> String {
     };
     rows.push(("file", format!("{name}: {} bytes, {} frames{each}", info.bytes, info.frames)));
     rows.push(("recording", header.recording.clone()));
-    rows.push(("made by", header.program.clone()));
+    let commit = header.commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
+    rows.push(("made by", format!("{}{commit}", header.program)));
+    let hz = if header.hz > 0 { format!(", HZ {}", header.hz) } else { String::new() };
     rows.push((
         "host",
         format!(
-            "{}, {} ({} CPUs), Linux {}",
+            "{}, {} ({} CPUs{hz}), Linux {}",
             environment.host, header.machine, header.online_cpus, environment.kernel
         ),
     ));
@@ -93,6 +95,10 @@ fn as_text(name: &str, info: &Info) -> String {
     rows.push(("command", header.command_line.join(" ")));
     if let Some(how) = reader(&header.config) {
         rows.push(("traced by", how));
+    }
+    if let Some(anonymized) = header.config.get("anonymized") {
+        let ports = if anonymized["ports"] == true { " and ports" } else { "" };
+        rows.push(("anonymized", format!("addresses{ports} are replaced, names are removed")));
     }
     rows.push(("start", time(info.start_ns)));
     let end = info.end_ns.or(info.last_ns).unwrap_or(info.start_ns);
@@ -109,6 +115,13 @@ fn as_text(name: &str, info: &Info) -> String {
             info.rest
         ),
     }));
+    if !header.network_namespaces.is_empty() {
+        let names = header.network_namespaces.iter().take(LISTED);
+        let names: Vec<String> = names.map(|of| format!("{} {}", of.name, of.inode)).collect();
+        let all = header.network_namespaces.len();
+        let more = if all > LISTED { format!(", {} more", all - LISTED) } else { String::new() };
+        rows.push(("network namespaces", format!("{}{more}", names.join(", "))));
+    }
     let more = if info.more_connections { "more than " } else { "" };
     rows.push(("connections", format!("{more}{}", info.connections)));
     if !environment.missing_members.is_empty() {
@@ -206,12 +219,15 @@ fn as_lines(name: &str, info: &Info) -> Vec<Value> {
         "more_connections": info.more_connections,
         "recording": header.recording,
         "program": header.program,
+        "commit": header.commit,
         "host": environment.host,
         "machine": header.machine,
         "kernel": environment.kernel,
         "kernel_version": header.kernel_version,
         "boot_id": header.boot_id,
         "online_cpus": header.online_cpus,
+        "hz": header.hz,
+        "network_namespaces": header.network_namespaces,
         "byte_order": header.byte_order,
         "command_line": header.command_line,
         "config": header.config,

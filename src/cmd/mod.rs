@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
 pub mod accept;
+pub mod assert;
 pub mod check;
 mod check_where;
 pub mod cong;
 pub mod connect;
 pub mod connlat;
+pub mod convert;
 pub mod docs;
 pub mod drop;
 pub mod events;

@@ -58,9 +58,29 @@ pub struct Read {
     pub files: Vec<PathBuf>,
     /// Wait for more at the end of a file that is still written.
     pub tail: bool,
+    /// Leave out what is before or after these times.
+    pub since: Option<Point>,
+    pub until: Option<Point>,
+}
+
+/// A time in recordings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// After the start of the trace; of several, the earliest.
+    Elapsed(Duration),
+    /// On the wall clock: ns since 1970.
+    Wall(i128),
+    /// Of a day in UTC: ns since midnight.
+    OfDay(i128),
 }
 
 impl Read {
+    /// Whether only a part of the time is read.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+
     /// Whether events come from files.
     #[must_use]
     pub fn is_wanted(&self) -> bool {

@@ -32,6 +32,17 @@ impl RowOptions {
         }
     }
 
+    /// Whether rows are made by owner.
+    #[must_use]
+    pub fn by_owner(&self) -> bool {
+        let keys = match self {
+            RowOptions::Histograms(histograms) => &histograms.keys,
+            RowOptions::Sums(sums) => &sums.keys,
+            _ => return false,
+        };
+        keys.by.iter().any(|by| matches!(by, By::Pid | By::Comm))
+    }
+
     /// Those of histograms.
     #[must_use]
     pub fn histograms(&self) -> Option<&Histograms> {
@@ -139,6 +150,8 @@ pub enum By {
     Cgroup,
     Netns,
     Cc,
+    Pid,
+    Comm,
 }
 
 /// A time to measure.

@@ -103,6 +103,13 @@ pub struct EventType {
     pub record: Record,
 }
 
+/// Its name.
+impl std::fmt::Debug for EventType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 /// One more tracepoint of an event type.
 pub struct Hook {
     /// `group:name`.

@@ -42,7 +42,7 @@ pub fn write(
     let types = header.environment.types.clone();
     let mut expander = Expander::new(header.environment.layout.clone());
     let write = || -> Result<u64> {
-        let mut sink = file.branch(header, Symbols::default(), None)?.sink;
+        let mut sink = file.branch(header, Symbols::default())?.sink;
         sink.begin()?;
         sink.note(&Note::Clock(&samples))?;
         let mut counts = vec![Counts::default(); EVENT_TYPES.len()];

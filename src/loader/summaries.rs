@@ -109,5 +109,7 @@ fn part(by: By) -> u32 {
         By::Cgroup => Bits::TCC_BY_CGROUP.0,
         By::Netns => Bits::TCC_BY_NETNS.0,
         By::Cc => Bits::TCC_BY_CA.0,
+        By::Pid => Bits::TCC_BY_PID.0,
+        By::Comm => Bits::TCC_BY_COMM.0,
     }
 }

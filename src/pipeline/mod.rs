@@ -26,6 +26,7 @@ use crate::events::ca::Layouts;
 use crate::events::fields::Expander;
 use crate::events::{EVENT_TYPES, EventType, Types};
 use crate::predicate::Compiled;
+use crate::recording::header::AccountingFrame;
 use crate::sink::{Note, Stage};
 use crate::table::summary::Summary;
 
@@ -40,6 +41,8 @@ pub struct Pipeline<'a> {
     aggregate: Option<Aggregator<'a>>,
     /// What user space decides of --where.
     filter: Option<Compiled>,
+    /// What makes a flight recorder seal.
+    trigger: Option<Compiled>,
     anonymizer: Option<Anonymizer>,
     tee: Tee,
     /// Events left to print with `--count`.
@@ -75,6 +78,7 @@ impl<'a> Pipeline<'a> {
             environment,
             aggregate,
             filter: None,
+            trigger: None,
             anonymizer: None,
             tee,
             left: count,
@@ -90,7 +94,12 @@ impl<'a> Pipeline<'a> {
         self.filter = filter;
     }
 
-    /// Anonymizes what is printed, after the filter.
+    /// Notes each event that matches, with its original values.
+    pub fn set_trigger(&mut self, trigger: Option<Compiled>) {
+        self.trigger = trigger;
+    }
+
+    /// Anonymizes what is printed and recorded, after the filter. It must know the layout of the records.
     pub fn set_anonymizer(&mut self, anonymizer: Option<Anonymizer>) {
         self.anonymizer = anonymizer;
     }
@@ -186,16 +195,21 @@ impl<'a> Pipeline<'a> {
             Ok(_) if self.left == Some(0) => tally.over_count += 1,
             // Events not fully written count as lost: the difference between submitted and the rest.
             Ok(event) => {
+                let triggers = self.trigger.as_ref().is_some_and(|trigger| trigger.matches(&event));
                 let taken = match &mut self.anonymizer {
                     None => self.tee.event(&event),
                     Some(anonymizer) => {
                         let (types, time) = (&self.environment.types, event.time());
-                        let anonymous = Event::decode(anonymizer.copy(bytes), types, |_| time);
-                        anonymous.is_ok_and(|event| self.tee.event(&event))
+                        let raw = anonymizer.copy(raw);
+                        let event = Event::decode(self.expander.expand(raw), types, |_| time);
+                        event.is_ok_and(|event| self.tee.event(&event.of_raw(raw)))
                     }
                 };
                 if taken {
                     self.left = self.left.map(|left| left - 1);
+                }
+                if triggers {
+                    self.tee.note(&Note::Trigger);
                 }
             }
         }
@@ -231,6 +245,11 @@ impl<'a> Pipeline<'a> {
     /// Passes the counters on to recordings.
     pub fn note_counters(&mut self, accounting: &Accounting) {
         self.tee.note(&Note::Counters(accounting));
+    }
+
+    /// Passes on what the recordings that were read say of what they do not have.
+    pub fn note_sources(&mut self, losses: &[AccountingFrame], error: Option<&str>) {
+        self.tee.note(&Note::Sources { losses, error });
     }
 
     /// Seals what a flight recorder keeps, with the next counters.

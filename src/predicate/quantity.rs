@@ -108,7 +108,7 @@ pub(super) fn is_of_rates(name: &str) -> bool {
 
 impl Literal {
     /// With the unit of that name, or one of a second. The error is a message.
-    pub(super) fn with_unit(self, name: &str, per_second: bool) -> Result<Self, String> {
+    pub(crate) fn with_unit(self, name: &str, per_second: bool) -> Result<Self, String> {
         let find = |list: &[(&str, u32, i8)], unit| {
             let found = list.iter().find(|(known, ..)| *known == name);
             found.map(|&(_, factor, exponent)| (unit, factor, exponent))

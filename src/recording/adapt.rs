@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use super::codec::{ByteOrder, HEAD};
 use super::schema::{self, Member, Record, Shape};
+use crate::environment::Environment;
 use crate::events::EventType;
 use crate::events::ca;
+use crate::events::fields::state_place;
 use crate::table::{Column, Origin};
 
 /// Where the head has the event type, and the length.
@@ -133,6 +135,17 @@ impl Adapter {
         buffer
     }
 
+    /// The shape of the records that it makes: with the members that the file has.
+    #[must_use]
+    pub fn made(&self, environment: &Environment) -> Option<Shape> {
+        let foreign = (self.order != ByteOrder::NATIVE).then(state_place).unwrap_or_default();
+        let has = |place: Range<usize>| {
+            !foreign.contains(&place.start)
+                && self.covered.get(place).is_some_and(|bytes| bytes.iter().all(|covered| *covered))
+        };
+        schema::shape_with(self.event_type, self.size, &has, environment)
+    }
+
     /// Whether the file has all that a column is read from.
     #[must_use]
     pub fn has(&self, column: &Column) -> bool {
@@ -177,7 +190,6 @@ fn store(value: u64, to: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Environment;
     use crate::events::fields::{FieldGroups, RecordLayout};
     use crate::events::{EVENT_TYPES, event_type};
 

@@ -11,10 +11,10 @@ pub const PREAMBLE: usize = 16;
 const FILE_MAGIC: [u8; 8] = *b"TCCREC\r\n";
 /// Of the format: readers refuse another major version.
 pub const MAJOR: u16 = 1;
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 /// Bytes of a frame's header.
 pub const FRAME_HEADER: usize = 48;
-/// At the start of a frame: where to continue after damage.
+/// At the start of a frame: where to continue after damage. The last byte is the major version.
 pub const FRAME_MAGIC: [u8; 4] = *b"TCF\x01";
 /// The bytes of the header that the checksum covers.
 const CHECKED: usize = 40;
@@ -35,8 +35,13 @@ pub enum FrameType {
     Additions,
     Accounting,
     Clock,
+    /// Where frames are.
     Index,
     End,
+    /// The header once more, for a file whose start is damaged.
+    HeaderCopy,
+    /// At the end of a complete file: where its last index and its last header are.
+    Locator,
     /// Of a later version: to be skipped.
     Other(u8),
 }
@@ -52,11 +57,13 @@ impl FrameType {
             FrameType::Clock => 5,
             FrameType::Index => 6,
             FrameType::End => 7,
+            FrameType::HeaderCopy => 8,
+            FrameType::Locator => 9,
             FrameType::Other(number) => number,
         }
     }
 
-    fn of(number: u8) -> Self {
+    pub(super) fn of(number: u8) -> Self {
         match number {
             1 => FrameType::Header,
             2 => FrameType::Data,
@@ -65,6 +72,8 @@ impl FrameType {
             5 => FrameType::Clock,
             6 => FrameType::Index,
             7 => FrameType::End,
+            8 => FrameType::HeaderCopy,
+            9 => FrameType::Locator,
             number => FrameType::Other(number),
         }
     }
@@ -166,6 +175,12 @@ impl FrameHeader {
         fill_header(frame, about, self.codec, self.plain as usize)
     }
 
+    /// The same of another type, to be given a number.
+    #[must_use]
+    pub fn with_type(self, frame_type: FrameType) -> Self {
+        FrameHeader { frame_type, ..self }
+    }
+
     /// Whether header and payload are as they were written.
     pub fn check(&self, bytes: &[u8; FRAME_HEADER], payload: &[u8]) -> Result<(), BadFrame> {
         if checksum(&bytes[..CHECKED], payload) == self.checksum {
@@ -187,22 +202,18 @@ fn checksum(header: &[u8], payload: &[u8]) -> u64 {
 }
 
 /// Builds frames.
-pub struct Packer {
-    zstd: Compressor<'static>,
-    frame: Vec<u8>,
-}
+pub struct Packer(Compressor<'static>);
 
 impl Packer {
     pub fn new() -> io::Result<Self> {
-        Ok(Packer { zstd: Compressor::new(LEVEL)?, frame: Vec::new() })
+        Ok(Packer(Compressor::new(LEVEL)?))
     }
 
-    /// The bytes of a frame.
-    pub fn pack(&mut self, about: About, plain: &[u8]) -> io::Result<&[u8]> {
-        let frame = &mut self.frame;
+    /// The bytes of a frame, which replace those in `frame`.
+    pub fn pack(&mut self, about: About, plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         frame.clear();
         frame.resize(FRAME_HEADER + zstd::zstd_safe::compress_bound(plain.len()), 0);
-        let stored = self.zstd.compress_to_buffer(plain, &mut frame[FRAME_HEADER..])?;
+        let stored = self.0.compress_to_buffer(plain, &mut frame[FRAME_HEADER..])?;
         let codec = if stored < plain.len() { ZSTD } else { NONE };
         if codec == NONE {
             frame.truncate(FRAME_HEADER);
@@ -210,8 +221,7 @@ impl Packer {
         } else {
             frame.truncate(FRAME_HEADER + stored);
         }
-        fill_header(frame, about, codec, plain.len())?;
-        Ok(&self.frame)
+        fill_header(frame, about, codec, plain.len())
     }
 }
 
@@ -267,7 +277,9 @@ mod tests {
     fn packed(plain: &[u8]) -> Vec<u8> {
         let about =
             About { frame_type: FrameType::Clock, number: 7, records: 3, first_ns: 5, last_ns: 9 };
-        Packer::new().unwrap().pack(about, plain).unwrap().to_vec()
+        let mut frame = Vec::new();
+        Packer::new().unwrap().pack(about, plain, &mut frame).unwrap();
+        frame
     }
 
     fn unpacked(frame: &[u8]) -> Result<(FrameHeader, Vec<u8>), BadFrame> {

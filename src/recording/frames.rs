@@ -1,14 +1,17 @@
 //! Finds the frames of a file, also behind damage. Any bytes are safe.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 
 use super::frame::{
     BadFrame, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameType, PREAMBLE, Unpacker,
 };
+use super::index::{self, Entry, Skip};
 
 /// Bytes that are searched at a time.
 const WINDOW: usize = 64 << 10;
@@ -18,6 +21,8 @@ const MOST_CHECKED: u64 = 1 << 28;
 const MOST_TEXT: u32 = 16 << 20;
 /// Most gaps that are kept one by one.
 const MOST_GAPS: usize = 1000;
+/// Most frames of which the places are kept.
+const MOST_ENTRIES: usize = 1 << 20;
 
 /// Bytes that can be read at any place.
 pub trait Bytes {
@@ -25,6 +30,9 @@ pub trait Bytes {
 
     /// Reads as much as there is.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Whether what follows is not read, for now.
+    fn skips(&self, _: bool) {}
 }
 
 impl Bytes for File {
@@ -43,6 +51,11 @@ impl Bytes for File {
             }
         }
         Ok(read)
+    }
+
+    /// Else the kernel reads ahead, and from header to header the whole file.
+    fn skips(&self, skips: bool) {
+        let _ = fadvise(self, 0, None, if skips { Advice::Random } else { Advice::Normal });
     }
 }
 
@@ -91,6 +104,8 @@ pub struct Frames<B: Bytes> {
     /// Gaps that were too many to keep.
     more_gaps: u64,
     checked: u64,
+    /// What is not read, in the file's order.
+    skips: VecDeque<Skip>,
 }
 
 /// What is at a place of the file.
@@ -116,11 +131,30 @@ impl<B: Bytes> Frames<B> {
             gaps: Vec::new(),
             more_gaps: 0,
             checked: 0,
+            skips: VecDeque::new(),
         })
+    }
+
+    /// Begins again at the start of the file.
+    pub fn rewind(&mut self) {
+        (self.at, self.number, self.last_ns, self.count) = (PREAMBLE as u64, 0, None, 0);
+        self.gaps.clear();
+        (self.more_gaps, self.checked) = (0, 0);
+    }
+
+    /// Passes over these frames.
+    pub fn skip(&mut self, skips: Vec<Skip>) {
+        self.skips = skips.into();
     }
 
     /// The next frame that can be read, whose payload is in `plain` then. `None`: there is none so far.
     pub fn advance(&mut self) -> io::Result<Option<FrameHeader>> {
+        while let Some(skip) = self.skips.front().filter(|skip| skip.from <= self.at) {
+            if skip.from == self.at {
+                (self.at, self.number) = (skip.to, skip.number);
+            }
+            self.skips.pop_front();
+        }
         let (at, header) = match self.frame_at(self.at)? {
             Found::Frame(header) => (self.at, header),
             // It may still be growing, or it was cut off.
@@ -159,6 +193,71 @@ impl<B: Bytes> Frames<B> {
     /// Whether a frame that seems to go on behind the end of the file is followed by one that does not: then its length is wrong.
     fn is_behind(&mut self, at: u64) -> io::Result<bool> {
         Ok(self.search(at + 1)?.is_some())
+    }
+
+    /// Notes damage of the start of the file.
+    pub fn preamble_is_damaged(&mut self) {
+        let bytes = PREAMBLE as u64;
+        self.add_gap(Gap { offset: 0, bytes, frames: 0, after_ns: None, before_ns: None });
+    }
+
+    /// The payload of a frame of that type at that place.
+    pub fn payload_at(&mut self, at: u64, of: FrameType) -> io::Result<Option<&[u8]>> {
+        Ok(match self.frame_at(at)? {
+            Found::Frame(header) if header.frame_type == of => Some(&self.plain),
+            _ => None,
+        })
+    }
+
+    /// Where the last frame says that the last index and the last header are. A file that is not complete has no such frame.
+    pub fn locator(&mut self) -> io::Result<Option<(u64, u64)>> {
+        let Some(at) = self.bytes.size()?.checked_sub(FRAME_HEADER as u64) else { return Ok(None) };
+        Ok(match self.frame_at(at)? {
+            Found::Frame(header) if header.frame_type == FrameType::Locator => {
+                Some((header.first_ns, header.last_ns))
+            }
+            _ => None,
+        })
+    }
+
+    /// All frames, and where the last one ends: by the index, or else from header to header. `None`: there are too many.
+    pub fn entries(&mut self) -> io::Result<Option<(Vec<Entry>, u64)>> {
+        if let Some((at, _)) = self.locator()?
+            && let Some(entries) = self.indexed(at)?
+        {
+            return Ok(Some((entries, at)));
+        }
+        let mut entries = Vec::new();
+        let mut end = PREAMBLE as u64;
+        self.bytes.skips(true);
+        let walked = each_place(&self.bytes, |place| {
+            entries.push(Entry::of(&place));
+            end = place.offset + FRAME_HEADER as u64 + u64::from(place.header.stored);
+            entries.len() <= MOST_ENTRIES
+        });
+        self.bytes.skips(false);
+        walked?;
+        Ok((entries.len() <= MOST_ENTRIES).then_some((entries, end)))
+    }
+
+    /// The entries of the index at that place and of those before it.
+    fn indexed(&mut self, at: u64) -> io::Result<Option<Vec<Entry>>> {
+        let (mut all, mut count, mut next) = (Vec::new(), 0, at);
+        while next != 0 {
+            let Some((before, entries)) =
+                self.payload_at(next, FrameType::Index)?.and_then(index::unpack)
+            else {
+                return Ok(None);
+            };
+            count += entries.len();
+            if before >= next || count > MOST_ENTRIES {
+                return Ok(None);
+            }
+            all.push(entries);
+            next = before;
+        }
+        let entries: Vec<Entry> = all.into_iter().rev().flatten().collect();
+        Ok(Some(entries).filter(|entries| index::is_plausible(entries, at)))
     }
 
     /// Notes that a frame's records cannot be read although its bytes are those that were written.
@@ -258,18 +357,27 @@ pub struct Place {
     pub header: FrameHeader,
 }
 
-/// The places of all frames up to the first damage: from header to header, without reading what is between them.
+/// The places of all frames up to the first damage.
 pub fn places(bytes: &impl Bytes) -> io::Result<Vec<Place>> {
-    let (len, mut places, mut offset) = (bytes.size()?, Vec::new(), PREAMBLE as u64);
+    let mut places = Vec::new();
+    each_place(bytes, |place| {
+        places.push(place);
+        true
+    })?;
+    Ok(places)
+}
+
+/// Goes from header to header, up to the first damage, without reading what is between them, for as long as that is wanted.
+fn each_place(bytes: &impl Bytes, mut visit: impl FnMut(Place) -> bool) -> io::Result<()> {
+    let (len, mut offset) = (bytes.size()?, PREAMBLE as u64);
     let mut start = [0; FRAME_HEADER];
     while bytes.read_at(&mut start, offset)? == FRAME_HEADER {
         let Ok(header) = FrameHeader::parse(&start) else { break };
         let end = offset + FRAME_HEADER as u64 + u64::from(header.stored);
-        if end > len {
+        if end > len || !visit(Place { offset, header }) {
             break;
         }
-        places.push(Place { offset, header });
         offset = end;
     }
-    Ok(places)
+    Ok(())
 }

@@ -17,6 +17,8 @@ use crate::events::ca::Layouts;
 pub struct Header {
     /// The program that made it, and its version.
     pub program: String,
+    /// The commit that the program was built from, if that is known.
+    pub commit: Option<String>,
     /// Of this recording: a random UUID.
     pub recording: String,
     /// Number of the file in a recording that is divided; else 0.
@@ -29,6 +31,10 @@ pub struct Header {
     /// Of the integers in records; those around them are always little-endian.
     pub byte_order: ByteOrder,
     pub online_cpus: u32,
+    /// CONFIG_HZ: ticks a second.
+    pub hz: u32,
+    /// Those that had a name when the trace began.
+    pub network_namespaces: Vec<NetworkNamespace>,
     /// From CLOCK_MONOTONIC to CLOCK_BOOTTIME.
     pub boottime_offset_ns: i64,
     pub command_line: Vec<String>,
@@ -39,10 +45,19 @@ pub struct Header {
     pub environment: Environment,
 }
 
+/// A network namespace, and its name as `ip netns` knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkNamespace {
+    /// As the field `netns` shows it.
+    pub inode: u64,
+    pub name: String,
+}
+
 impl Default for Header {
     fn default() -> Self {
         Header {
             program: String::new(),
+            commit: None,
             recording: String::new(),
             part: 0,
             boot_id: String::new(),
@@ -50,6 +65,8 @@ impl Default for Header {
             kernel_version: String::new(),
             byte_order: ByteOrder::Little,
             online_cpus: 0,
+            hz: 0,
+            network_namespaces: Vec::new(),
             boottime_offset_ns: 0,
             command_line: Vec::new(),
             config: Value::Null,

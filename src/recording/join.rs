@@ -1,29 +1,24 @@
 //! Joins the parts of a recording into one file. Frames of records are taken as they are, so this costs little more than a copy.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
-use super::frame::{About, FrameHeader, FrameType, Packer, preamble};
+use super::frame::FrameType;
 use super::frames::{Bytes, Frames};
 use super::header::{AccountingFrame, End};
+use super::output::{Frame, Output, Target};
 
 /// Writes the file of all parts, which must be given in their order, and returns the number of its records.
-pub fn join<B: Bytes>(parts: impl IntoIterator<Item = B>, to: impl Write) -> io::Result<u64> {
-    let mut joined = Joined {
-        to,
-        packer: Packer::new()?,
-        number: 0,
-        frame: Vec::new(),
-        before: Sums::default(),
-    };
-    joined.to.write_all(&preamble())?;
+pub fn join<B: Bytes>(parts: impl IntoIterator<Item = B>, to: impl Target) -> io::Result<u64> {
+    let mut joined = Joined { output: Output::new(to)?, before: Sums::default() };
+    joined.output.begin()?;
     let mut last_ns = 0;
     for part in parts {
         last_ns = joined.add(part)?.max(last_ns);
     }
     let end = End { mono_ns: last_ns, error: None, written: joined.before.written.clone() };
-    joined.json(FrameType::End, (last_ns, last_ns), &end)?;
-    joined.to.flush()?;
+    let frame = Frame::of(FrameType::End, (last_ns, last_ns));
+    joined.output.finish(frame, &serde_json::to_vec(&end)?)?;
     Ok(end.written.values().sum())
 }
 
@@ -34,19 +29,15 @@ struct Sums {
     counters: AccountingFrame,
 }
 
-struct Joined<W> {
-    to: W,
-    packer: Packer,
-    /// Of the next frame.
-    number: u32,
-    frame: Vec<u8>,
+struct Joined<T: Target> {
+    output: Output<T>,
     before: Sums,
 }
 
-impl<W: Write> Joined<W> {
+impl<T: Target> Joined<T> {
     /// Adds a part; returns when it ended.
     fn add(&mut self, part: impl Bytes) -> io::Result<u64> {
-        let is_first = self.number == 0;
+        let is_first = self.output.is_empty();
         let mut frames = Frames::new(part)?;
         let (mut counters, mut end) = (None, End::default());
         while let Some(header) = frames.advance()? {
@@ -55,11 +46,15 @@ impl<W: Write> Joined<W> {
                 FrameType::Header if !is_first => {}
                 FrameType::Accounting => {
                     let accounting = self.so_far(serde_json::from_slice(&frames.plain)?);
-                    self.json(header.frame_type, (header.first_ns, header.last_ns), &accounting)?;
+                    let times_ns = (header.first_ns, header.last_ns);
+                    let plain = serde_json::to_vec(&accounting)?;
+                    self.output.frame(Frame::of(header.frame_type, times_ns), &plain)?;
                     counters = Some(accounting);
                 }
                 FrameType::End => end = serde_json::from_slice(&frames.plain)?,
-                _ => self.copy(&header, frames.stored())?,
+                // The new file has its own.
+                FrameType::Index | FrameType::HeaderCopy | FrameType::Locator => {}
+                _ => self.output.copy(&header, frames.stored())?,
             }
         }
         for (name, count) in end.written {
@@ -77,23 +72,5 @@ impl<W: Write> Joined<W> {
             *sum.written.entry(name.clone()).or_default() += count;
         }
         sum
-    }
-
-    fn copy(&mut self, header: &FrameHeader, payload: &[u8]) -> io::Result<()> {
-        header.renumbered(self.number, payload, &mut self.frame)?;
-        self.number += 1;
-        self.to.write_all(&self.frame)
-    }
-
-    fn json(
-        &mut self,
-        frame_type: FrameType,
-        (first_ns, last_ns): (u64, u64),
-        payload: &impl serde::Serialize,
-    ) -> io::Result<()> {
-        let about = About { frame_type, number: self.number, records: 0, first_ns, last_ns };
-        let packed = self.packer.pack(about, &serde_json::to_vec(payload)?)?;
-        self.number += 1;
-        self.to.write_all(packed)
     }
 }

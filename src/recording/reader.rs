@@ -4,9 +4,12 @@ use std::io;
 
 use super::adapt::Adapter;
 use super::codec::{ByteOrder, Decoder, Identity};
-use super::frame::{FrameHeader, FrameType, MAJOR, PREAMBLE, version};
+use super::frame::{FRAME_MAGIC, FrameHeader, FrameType, MAJOR, PREAMBLE, version};
 use super::frames::{Bytes, Frames, Gap};
 use super::header::{AccountingFrame, Additions, ClockSample, End, Header};
+use super::index::{self, Entry};
+use super::schema::Shape;
+use crate::environment::Environment;
 use crate::events::{EVENT_TYPES, EventType, Types};
 use crate::table::Column;
 
@@ -95,20 +98,20 @@ pub struct Recording<B: Bytes> {
 impl<B: Bytes> Recording<B> {
     /// Reads the header.
     pub fn open(bytes: B) -> Result<Self, Unreadable> {
-        let mut start = [0; PREAMBLE];
+        let mut start = [0; PREAMBLE + FRAME_MAGIC.len()];
         let read = bytes.read_at(&mut start, 0)?;
-        match version(&start[..read]) {
-            None => return Err(Unreadable::NotARecording),
-            Some((major, _)) if major != MAJOR => return Err(Unreadable::Version(major)),
-            Some(_) => {}
-        }
         let mut frames = Frames::new(bytes)?;
-        let first = frames.advance()?;
-        if first.is_none_or(|first| first.frame_type != FrameType::Header) {
-            return Err(Unreadable::NoHeader);
+        let is_damaged = match version(&start[..read]) {
+            Some((MAJOR, _)) => false,
+            // What follows shows that it is one.
+            _ if start[PREAMBLE..] == FRAME_MAGIC || frames.locator()?.is_some() => true,
+            Some((major, _)) => return Err(Unreadable::Version(major)),
+            None => return Err(Unreadable::NotARecording),
+        };
+        let header = header(&mut frames)?.ok_or(Unreadable::NoHeader)?;
+        if is_damaged {
+            frames.preamble_is_damaged();
         }
-        let header: Header =
-            serde_json::from_slice(&frames.plain).map_err(|_| Unreadable::NoHeader)?;
         let mut recording = Recording {
             frames,
             header: Header::default(),
@@ -130,6 +133,25 @@ impl<B: Bytes> Recording<B> {
         };
         recording.adopt(header);
         Ok(recording)
+    }
+
+    /// Passes over frames of records that are not wanted, by the clock samples of the whole file and the least and the greatest time
+    /// of a frame.
+    pub fn skip(&mut self, wanted: impl Fn(&[ClockSample], u64, u64) -> bool) -> io::Result<()> {
+        let Some((entries, end)) = self.frames.entries()? else { return Ok(()) };
+        let mut samples = self.clock.clone();
+        for entry in entries.iter().filter(|entry| entry.frame_type == FrameType::Clock) {
+            let room = MOST_SAMPLES.saturating_sub(samples.len());
+            let plain = self.frames.payload_at(entry.offset, FrameType::Clock)?;
+            let more: Vec<ClockSample> = plain.and_then(|p| parsed(p).ok()).unwrap_or_default();
+            samples.extend(more.into_iter().take(room));
+        }
+        samples.sort_by_key(|sample| sample.after_ns);
+        let is_wanted = |entry: &Entry| {
+            entry.frame_type != FrameType::Data || wanted(&samples, entry.first_ns, entry.last_ns)
+        };
+        self.frames.skip(index::skips(&entries, end, is_wanted));
+        Ok(())
     }
 
     fn adopt(&mut self, header: Header) {
@@ -159,6 +181,15 @@ impl<B: Bytes> Recording<B> {
     pub fn has(&self, event_type: &EventType, column: &Column) -> bool {
         let of = |adapter: &&Adapter| adapter.event_type.number == event_type.number;
         self.adapters.iter().filter(of).any(|adapter| adapter.has(column))
+    }
+
+    /// The shapes of the records that it passes on, of these event types.
+    #[must_use]
+    pub fn shapes(&self, event_types: &[&EventType], environment: &Environment) -> Vec<Shape> {
+        let chosen = |adapter: &&Adapter| {
+            event_types.iter().any(|of| of.number == adapter.event_type.number)
+        };
+        self.adapters.iter().filter(chosen).filter_map(|of| of.made(environment)).collect()
     }
 
     /// Whether its records are of another byte order.
@@ -247,7 +278,9 @@ impl<B: Bytes> Recording<B> {
                 self.clock.extend(samples.into_iter().take(room));
             }),
             FrameType::End => parsed(plain).map(|end| self.end = Some(end)),
-            FrameType::Index | FrameType::Other(_) => Ok(()),
+            FrameType::Index | FrameType::HeaderCopy | FrameType::Locator | FrameType::Other(_) => {
+                Ok(())
+            }
         };
         if known.is_err() {
             self.frames.malformed(&frame);
@@ -326,6 +359,35 @@ impl<B: Bytes> Recording<B> {
     pub fn size(&self) -> io::Result<u64> {
         self.frames.size()
     }
+}
+
+/// The first header that can be read: the first frame, unless it is damaged. The frames begin behind the former, and before the latter.
+fn header<B: Bytes>(frames: &mut Frames<B>) -> io::Result<Option<Header>> {
+    let first = frames.advance()?;
+    if first.is_some_and(|first| first.frame_type == FrameType::Header)
+        && let Ok(header) = parsed(&frames.plain)
+    {
+        return Ok(Some(header));
+    }
+    let mut found = None;
+    if let Some((_, at)) = frames.locator()? {
+        for of in [FrameType::HeaderCopy, FrameType::Header] {
+            let plain = frames.payload_at(at, of)?;
+            found = found.or(plain.and_then(|plain| parsed(plain).ok()));
+        }
+    }
+    frames.rewind();
+    while found.is_none() {
+        match frames.advance()? {
+            None => return Ok(None),
+            Some(frame) if frame.frame_type == FrameType::HeaderCopy => {
+                found = parsed(&frames.plain).ok();
+            }
+            Some(_) => {}
+        }
+    }
+    frames.rewind();
+    Ok(found)
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(plain: &[u8]) -> Result<T, ()> {

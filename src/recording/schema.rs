@@ -1,5 +1,7 @@
 //! The records of a file, described by name: which members they have, and where. So a program with other records can read them.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::columns;
@@ -109,6 +111,38 @@ fn shapes_of(event_type: &'static EventType, environment: &Environment) -> Vec<S
         }
     };
     records.iter().map(shape).collect()
+}
+
+/// The shape of this program's records of that size, of which some members were read from a file.
+pub(super) fn shape_with(
+    event_type: &'static EventType,
+    len: u16,
+    has: &dyn Fn(Range<usize>) -> bool,
+    environment: &Environment,
+) -> Option<Shape> {
+    let record = records_of(event_type).into_iter().find(|record| record.size == len)?;
+    let end = |offset: u16, width: u8, count: u16| {
+        usize::from(offset) + usize::from(width) * usize::from(count)
+    };
+    let members = record
+        .members
+        .iter()
+        .filter(|&&(_, offset, width, count, _)| has(offset.into()..end(offset, width, count)));
+    let member = |&(path, offset, width, count, signed): &(&str, u16, u8, u16, bool)| Member {
+        path: path.to_owned(),
+        offset,
+        width,
+        count,
+        signed,
+    };
+    let place = |offset: u16| has(offset.into()..usize::from(offset) + 1).then_some(offset);
+    Some(Shape {
+        event_type: event_type.name.to_owned(),
+        number: event_type.number,
+        len,
+        members: members.map(member).collect(),
+        columns: columns::described(event_type, environment, &place, len),
+    })
 }
 
 /// A member of an event type's records, which are those of this program.

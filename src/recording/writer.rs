@@ -1,14 +1,15 @@
 //! Writes a recording, frame by frame.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::codec::{ByteOrder, Encoder};
-use super::frame::{About, FrameType, Packer, preamble};
+use super::frame::FrameType;
 use super::header::{AccountingFrame, Additions, ClockSample, End, Header};
+use super::output::{Frame, Output, Target};
 use crate::events::EVENT_TYPES;
 
 /// A frame of records is written at this many encoded bytes …
@@ -20,36 +21,12 @@ const STATE: usize = 4 << 20;
 /// … or this long after its first record.
 const AGE: Duration = Duration::from_secs(1);
 
-/// A file that can be cut after its last whole frame.
-pub trait Target: Write {
-    fn cut(&mut self, len: u64) -> io::Result<()>;
-}
-
-impl Target for std::fs::File {
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)?;
-        io::Seek::seek(self, io::SeekFrom::Start(len)).map(drop)
-    }
-}
-
-impl Target for &mut Vec<u8> {
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.truncate(usize::try_from(len).map_err(io::Error::other)?);
-        Ok(())
-    }
-}
-
 /// Builds and writes frames.
 pub struct Writer<T: Target> {
-    to: T,
+    output: Output<T>,
     order: ByteOrder,
-    packer: Packer,
     encoder: Encoder,
     plain: Vec<u8>,
-    /// Of the next frame.
-    number: u32,
-    /// Bytes of the frames that are written as a whole.
-    bytes: u64,
     /// When the frame in progress got its first record.
     started: Option<Instant>,
     first_ns: u64,
@@ -62,13 +39,10 @@ pub struct Writer<T: Target> {
 impl<T: Target> Writer<T> {
     pub fn new(to: T, order: ByteOrder) -> io::Result<Self> {
         Ok(Writer {
-            to,
+            output: Output::new(to)?,
             order,
-            packer: Packer::new()?,
             encoder: Encoder::new(order),
             plain: Vec::new(),
-            number: 0,
-            bytes: 0,
             started: None,
             first_ns: u64::MAX,
             last_ns: 0,
@@ -79,7 +53,7 @@ impl<T: Target> Writer<T> {
 
     /// Writes the start of the file.
     pub fn begin(&mut self, header: &Header) -> io::Result<()> {
-        self.write(&preamble())?;
+        self.output.begin()?;
         let now_ns = header.environment.clock.start_ns;
         self.json(FrameType::Header, (now_ns, now_ns), header)
     }
@@ -117,9 +91,8 @@ impl<T: Target> Writer<T> {
         if self.encoder.records() == 0 {
             return Ok(());
         }
-        let about = About {
+        let frame = Frame {
             frame_type: FrameType::Data,
-            number: self.number,
             records: self.encoder.records(),
             first_ns: self.first_ns,
             last_ns: self.last_ns,
@@ -128,7 +101,7 @@ impl<T: Target> Writer<T> {
         plain.clear();
         self.encoder.finish(&mut plain);
         (self.started, self.first_ns, self.last_ns) = (None, u64::MAX, 0);
-        let result = self.frame(about, &plain);
+        let result = self.output.frame(frame, &plain);
         self.plain = plain;
         for (pending, written) in self.pending.iter_mut().zip(&mut self.written) {
             let count = std::mem::take(pending);
@@ -164,8 +137,15 @@ impl<T: Target> Writer<T> {
     pub fn end(&mut self, now_ns: u64, error: Option<String>) -> io::Result<()> {
         // If that fails, the file still gets an end.
         let cut = self.cut();
+        let is_whole = error.is_none() && cut.is_ok();
         let end = End { mono_ns: now_ns, error, written: self.written() };
-        cut.and(self.json(FrameType::End, (now_ns, now_ns), &end))
+        let (frame, plain) =
+            (Frame::of(FrameType::End, (now_ns, now_ns)), serde_json::to_vec(&end)?);
+        // After an error there may be no room for more.
+        cut.and(match is_whole {
+            true => self.output.finish(frame, &plain),
+            false => self.output.abort(frame, &plain),
+        })
     }
 
     fn written(&self) -> BTreeMap<String, u64> {
@@ -182,49 +162,16 @@ impl<T: Target> Writer<T> {
     /// Bytes that are written.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.output.bytes()
     }
 
     fn json(
         &mut self,
         frame_type: FrameType,
-        (first_ns, last_ns): (u64, u64),
+        times_ns: (u64, u64),
         payload: &(impl Serialize + ?Sized),
     ) -> io::Result<()> {
-        let about = About { frame_type, number: self.number, records: 0, first_ns, last_ns };
         let plain = serde_json::to_vec(payload)?;
-        self.frame(about, &plain)
-    }
-
-    fn frame(&mut self, about: About, plain: &[u8]) -> io::Result<()> {
-        let packed = self.packer.pack(about, plain)?;
-        let written = self.to.write_all(packed);
-        self.bytes = written_or_cut(&mut self.to, self.bytes, packed.len(), written)?;
-        // The number of a frame that is not in the file is that of the next one.
-        self.number += 1;
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.to.write_all(bytes);
-        self.bytes = written_or_cut(&mut self.to, self.bytes, bytes.len(), written)?;
-        Ok(())
-    }
-}
-
-/// The length of the file. What was written in part is removed, so that the file ends with a whole frame.
-fn written_or_cut(
-    to: &mut impl Target,
-    before: u64,
-    len: usize,
-    written: io::Result<()>,
-) -> io::Result<u64> {
-    match written {
-        Ok(()) => Ok(before + len as u64),
-        Err(error) => {
-            // The first error is the one to report.
-            let _ = to.cut(before);
-            Err(error)
-        }
+        self.output.frame(Frame::of(frame_type, times_ns), &plain)
     }
 }

@@ -8,6 +8,7 @@ use super::describe::describe;
 use super::fields::{Fields, Reader};
 use super::series::{SERIES, Store};
 use crate::decode::Event;
+use crate::limits::twin::Twin;
 use crate::recording::frames::Bytes;
 use crate::recording::reader::{Recording, Step};
 use crate::table::{Moment, Value};
@@ -52,8 +53,11 @@ const OPENING: &[&str] = &[
 const NOT_SHOWN: &[&str] = &["probe", "send", "queue", "rcv_space", "rcvbuf_grow"];
 
 impl Collected {
-    /// Reads all records.
-    pub fn read<B: Bytes>(recording: &mut Recording<B>) -> std::io::Result<(Self, Step)> {
+    /// Reads all records, which `twin` takes, too.
+    pub fn read<B: Bytes>(
+        recording: &mut Recording<B>,
+        mut twin: Option<&mut Twin>,
+    ) -> std::io::Result<(Self, Step)> {
         let mut collected = Collected::default();
         let mut reader = Reader::default();
         loop {
@@ -64,6 +68,9 @@ impl Collected {
             reader.prepare(recording);
             let time_ns = recording.time_ns();
             let record = recording.record();
+            if let Some(twin) = &mut twin {
+                twin.record(record);
+            }
             let moment = |ns: u64| Moment::Elapsed(ns.cast_signed());
             if let Ok(event) = Event::decode(record, reader.types(), moment)
                 && let Some(fields) = reader.fields(event.event_type())

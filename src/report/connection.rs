@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::causes::Causes;
 use super::series::{Column, SERIES, Words};
 
 /// The two ends of a socket.
@@ -31,6 +32,8 @@ pub struct Connection {
     pub samples: Samples,
     pub events: Vec<Event>,
     pub gaps: Vec<Gap>,
+    /// What limited it, and when.
+    pub causes: Causes,
     /// The same connection, as its other end has it.
     pub other_end: Option<usize>,
     /// Events that found no room.

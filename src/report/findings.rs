@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::causes::LimitCause;
 use super::connection::Connection;
 use super::number;
 use super::stats::Stats;
@@ -23,6 +24,7 @@ const MANY_RETRANSMISSIONS: f64 = 0.005;
 pub fn of(connection: &Connection, stats: &Stats) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |is_bad: bool, text: String| findings.push(Finding { is_bad, text });
+    limited(connection, &mut add);
     if connection.samples.is_empty() {
         add(false, "No samples: no packet of the open connection was recorded.".into());
     } else if let (Some(moved), Some(goodput)) = (stats.moved_bytes(), stats.goodput()) {
@@ -69,6 +71,69 @@ pub fn of(connection: &Connection, stats: &Stats) -> Vec<Finding> {
     }
     missing(connection, &mut add);
     findings
+}
+
+/// What limits it, and the numbers that show it.
+fn limited(connection: &Connection, add: &mut impl FnMut(bool, String)) {
+    const NOTABLE: f64 = 0.1;
+    const UNDECIDED: f64 = 0.05;
+    let causes = &connection.causes;
+    let sum = causes.sum();
+    if sum == 0 || connection.samples.is_empty() {
+        return;
+    }
+    let share = |ns: u64| ns as f64 / sum as f64;
+    let shown = causes.by_time().into_iter().take(3).enumerate();
+    let shown = shown.filter(|(at, (_, ns))| *at == 0 || share(*ns) >= NOTABLE);
+    let names = shown.map(|(_, (cause, ns))| {
+        format!("{} {}\u{202f}% of the time", meaning(cause), (share(ns) * 100.0).round())
+    });
+    let names: Vec<String> = names.collect();
+    let text = names.join("; ").replace(" of the time;", ";");
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    add(false, format!("{}{rest}.", first.to_uppercase()));
+    for evidence in &causes.evidence {
+        let is_bad = ["rto", "zero_window", "local_queue", "sndbuf"]
+            .iter()
+            .any(|name| evidence.starts_with(name));
+        let text = evidence.trim_end_matches('.').replace(['_', '`'], " ").replace("  ", " ");
+        add(is_bad, format!("{text}."));
+    }
+    let undecided = causes.totals[LimitCause::Undecided as usize];
+    let lacked: Vec<&str> = causes
+        .lacked
+        .iter()
+        .copied()
+        // The recording ended before what would have decided it.
+        .filter(|what| *what != "later events")
+        .collect();
+    if !lacked.is_empty() && share(undecided) >= UNDECIDED {
+        let lacked = lacked.join(", ").replace('`', "");
+        add(
+            false,
+            format!("What limits it is undecided where that needs what is not recorded: {lacked}."),
+        );
+    }
+}
+
+fn meaning(cause: LimitCause) -> &'static str {
+    match cause {
+        LimitCause::Handshake => "opening",
+        LimitCause::Idle => "idle",
+        LimitCause::Application => "limited by the application",
+        LimitCause::Sndbuf => "limited by the send buffer",
+        LimitCause::Rwnd => "limited by the peer's window",
+        LimitCause::ZeroWindow => "stopped by a closed window of the peer",
+        LimitCause::PacingCap => "limited by SO_MAX_PACING_RATE",
+        LimitCause::Pacing => "paced by the congestion control",
+        LimitCause::LocalQueue => "waiting in a queue of this host",
+        LimitCause::SlowStart => "in slow start",
+        LimitCause::Cwnd => "limited by its congestion window",
+        LimitCause::Path => "limited by the path",
+        LimitCause::Recovery => "in recovery",
+        LimitCause::Rto => "waiting for a retransmission timeout",
+        LimitCause::Undecided => "undecided",
+    }
 }
 
 fn times(count: u64) -> String {

@@ -1,9 +1,12 @@
 //! `report`: a page of the connections in recordings, which needs nothing but a browser.
 
 mod assets;
+mod causes;
 pub mod collect;
+pub mod compare;
 pub mod connection;
 mod describe;
+mod export;
 mod fields;
 mod findings;
 mod gaps;
@@ -14,6 +17,7 @@ mod output;
 mod overview;
 mod pack;
 mod page;
+mod rates;
 mod run;
 mod section;
 mod series;
@@ -24,6 +28,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use self::compare::Comparison;
+pub use self::export::Export;
 use self::output::Output;
 use self::overview::Shown;
 use self::run::Run;
@@ -37,12 +43,16 @@ pub struct Options {
     pub path: PathBuf,
     /// An existing file is overwritten.
     pub force: bool,
+    /// Several files, or one that is compared with nothing.
+    pub comparison: Comparison,
+    pub export: Export,
 }
 
 /// Writes the page. The exit status is 1 if a part of a file could not be read.
 pub fn write(options: &Options) -> Result<u8> {
     // Before the work.
     let output = Output::create(&options.path, options.force)?;
+    options.export.prepare()?;
     let mut status = 0;
     let mut runs = Vec::new();
     for path in &options.files {
@@ -51,11 +61,24 @@ pub fn write(options: &Options) -> Result<u8> {
         runs.push(run);
     }
     let Some(run) = runs.first() else { return Ok(status) };
-    let shown = shown(run);
-    let page = page::page(run, &shown).context("cannot make the page")?;
-    let (size, connections) = (page.len() as u64, shown.len() as u64);
+    let (page, connections, files) = if runs.len() > 1 {
+        let compared = compare::compare(&runs, &options.files, &options.comparison)?;
+        let flows = compared.iter().map(|one| one.flows.len() as u64).sum();
+        let files = options.export.comparison(&compared)?;
+        (compare::page(&compared, &options.comparison), flows, files)
+    } else {
+        let shown = shown(run);
+        let files = options.export.connections(&shown)?;
+        (page::page(run, &shown), shown.len() as u64, files)
+    };
+    let page = page.context("cannot make the page")?;
+    let size = page.len() as u64;
     output.finish(&[page.as_bytes()])?;
     note(&options.path, connections, size);
+    if options.export.is_wanted() && files > 0 {
+        let files = number::plural(files as u64, "file").replace('\u{202f}', " ");
+        stdio::print_line(&format!("wrote {files} of figures and series"));
+    }
     Ok(status)
 }
 

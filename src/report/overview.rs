@@ -22,7 +22,7 @@ pub struct Shown<'c> {
 }
 
 /// The columns, and whether their cells are numbers.
-const COLUMNS: [(&str, bool, &str); 12] = [
+const COLUMNS: [(&str, bool, &str); 13] = [
     ("cc", false, "cc"),
     ("connection", false, "conn"),
     ("process", false, "process"),
@@ -34,6 +34,7 @@ const COLUMNS: [(&str, bool, &str); 12] = [
     ("srtt", true, "srtt"),
     ("over time", false, "spark"),
     ("sent again", true, "again"),
+    ("limited mostly by", false, "limit"),
     ("", false, "badges"),
 ];
 
@@ -89,6 +90,12 @@ fn row(shown: &Shown<'_>, out: &mut String) {
     sparkline("rtt", &spark(samples, "srtt_us", false, BINS), out);
     let again = stats.retransmitted();
     cell("again", again, text(again.map(number::percent)), out);
+    let limit = connection.causes.by_time().first().map(|(cause, ns)| {
+        let share = number::percent(*ns as f64 / connection.causes.sum() as f64);
+        let name = cause.name();
+        format!("<i class=\"limit-{name}\"></i>{} {}", name.replace('_', " "), own(&share))
+    });
+    let _ = write!(out, "<td class=\"limit\">{}</td>", limit.unwrap_or_default());
     let badges = badges(stats).into_iter();
     let badges = badges.map(|text| format!("<span class=\"badge\">{}</span> ", own(&text)));
     let _ = write!(out, "<td class=\"badges\">{}</td></tr>", badges.collect::<String>());

@@ -50,6 +50,7 @@ pub fn pack(connection: &Connection, html: Option<&str>) -> std::io::Result<Stri
         "more_events": connection.more_events,
         "gaps": gaps.collect::<Vec<_>>(),
         "html": html,
+        "causes": causes(connection, start_ns),
     });
     let head = head.to_string();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -58,6 +59,26 @@ pub fn pack(connection: &Connection, html: Option<&str>) -> std::io::Result<Stri
     encoder.write_all(head.as_bytes())?;
     encoder.write_all(&planes)?;
     Ok(STANDARD.encode(encoder.finish()?))
+}
+
+/// Times in µs, each as the distance to the one before, and the number of the cause up to it; 0 is none.
+fn causes(connection: &Connection, start_ns: u64) -> Value {
+    let (mut times, mut numbers) = (Vec::new(), Vec::new());
+    let since = |ns: u64| ns.cast_signed().wrapping_sub(start_ns.cast_signed()) / 1000;
+    let mut before = 0;
+    let mut add = |us: i64, number: usize| {
+        times.push(us - std::mem::replace(&mut before, us));
+        numbers.push(number);
+    };
+    let mut end_ns = None;
+    for segment in &connection.causes.segments {
+        if end_ns != Some(segment.from_ns) {
+            add(since(segment.from_ns), 0);
+        }
+        add(since(segment.to_ns), segment.cause as usize + 1);
+        end_ns = Some(segment.to_ns);
+    }
+    json!({ "times": times, "numbers": numbers })
 }
 
 /// A text in the same packing, without a head.

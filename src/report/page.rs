@@ -21,13 +21,13 @@ const PLAIN_ROWS: usize = 500;
 
 /// Writing to a String does not fail.
 macro_rules! put {
-    ($($part:tt)*) => { let _ = write!($($part)*); };
+    ($($part:tt)*) => {{ let _ = write!($($part)*); }};
 }
 
 /// The page of one recording.
 pub fn page(run: &Run, all: &[Shown<'_>]) -> std::io::Result<String> {
     let title = format!("TCP report: {}, {}", run.host, run.started.replace('T', " "));
-    let mut out = head(&title);
+    let mut out = assets::head(&title);
     header(run, all.len(), &mut out);
     accounting(run, &mut out);
     let (plain, rows) = (largest(all, PLAIN_SECTIONS), largest(all, PLAIN_ROWS));
@@ -71,13 +71,7 @@ pub fn page(run: &Run, all: &[Shown<'_>]) -> std::io::Result<String> {
             data(&format!("o{}", shown.id), other, None, &mut out)?;
         }
     }
-    put!(
-        out,
-        "<script>/*! uPlot 1.6.32\n{}*/\n{}</script>\n<script>{}</script></body></html>\n",
-        assets::UPLOT_LICENCE,
-        assets::UPLOT,
-        assets::script()
-    );
+    put!(out, "{}</body></html>\n", assets::scripts(&assets::script()));
     Ok(out)
 }
 
@@ -101,19 +95,6 @@ fn largest(all: &[Shown<'_>], count: usize) -> HashSet<usize> {
     let mut sorted: Vec<&Shown<'_>> = all.iter().collect();
     sorted.sort_by_key(|shown| std::cmp::Reverse(shown.stats.moved_bytes()));
     sorted.iter().take(count).map(|shown| shown.id).collect()
-}
-
-fn head(title: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\
-         <meta name=\"color-scheme\" content=\"light dark\">\
-         <title>{}</title>\n<style>{}</style></head><body>\n",
-        escape(title),
-        assets::style()
-    )
 }
 
 fn header(run: &Run, connections: usize, out: &mut String) {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::collect::Collected;
 use super::number;
-use super::{gaps, join};
+use super::{causes, gaps, join};
 use crate::accounting::Counts;
 use crate::escape;
 use crate::privilege;
@@ -55,14 +55,20 @@ impl Run {
             bail!("{name}: not a regular file");
         }
         let mut recording = Recording::open(file).map_err(|why| anyhow!("{name}: {why}"))?;
-        let (mut collected, step) =
-            Collected::read(&mut recording).with_context(|| format!("cannot read {name}"))?;
+        let mut twin = causes::twin(&recording);
+        let (mut collected, step) = Collected::read(&mut recording, twin.as_mut())
+            .with_context(|| format!("cannot read {name}"))?;
         let (damaged, more) = recording.gaps();
         for connection in &mut collected.connections {
             connection.gaps = gaps::find(&connection.samples, damaged);
             join::drops(connection);
         }
         join::ends(&mut collected.connections);
+        let end_ns = recording.end.as_ref().map(|end| end.mono_ns);
+        let last_ns = recording.times_ns.map(|(_, last_ns)| last_ns);
+        if let (Some(twin), Some(end_ns)) = (&mut twin, end_ns.or(last_ns)) {
+            causes::assign(twin, end_ns, &mut collected.connections);
+        }
         let clock = recording.clock.clone();
         let time = |ns: Option<u64>, otherwise: &str| match ns {
             Some(ns) => wall(&clock, ns),

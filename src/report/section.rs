@@ -8,9 +8,12 @@ use super::html::{escape, own};
 use super::number;
 use super::stats::Stats;
 
+/// Shares below this are not named if there are many.
+const LEAST_SHOWN: f64 = 0.01;
+
 /// Writing to a String does not fail.
 macro_rules! put {
-    ($($part:tt)*) => { let _ = write!($($part)*); };
+    ($($part:tt)*) => {{ let _ = write!($($part)*); }};
 }
 
 /// The two ends as a title.
@@ -47,7 +50,7 @@ pub fn section(connection: &Connection, stats: &Stats, id: usize, start: &str) -
     goodput(connection, stats, &mut out);
     round_trip(stats, &mut out);
     losses(stats, &mut out);
-    time(stats, &mut out);
+    time(connection, stats, &mut out);
     out.push_str("</div></section>");
     out
 }
@@ -179,8 +182,15 @@ fn losses(stats: &Stats, out: &mut String) {
     out.push_str("</div>");
 }
 
-fn time(stats: &Stats, out: &mut String) {
-    out.push_str("<div><h3>Time by CA state</h3>");
+fn time(connection: &Connection, stats: &Stats, out: &mut String) {
+    out.push_str("<div>");
+    let causes = connection.causes.by_time();
+    if !causes.is_empty() {
+        let named = causes.iter().map(|(cause, ns)| (cause.name().replace('_', " "), *ns));
+        out.push_str("<h3>Time by what limits it</h3>");
+        bar(&named.collect::<Vec<_>>(), "limit", out);
+    }
+    out.push_str("<h3>Time by CA state</h3>");
     bar(&stats.ca_states, "ca", out);
     if !stats.bbr_modes.is_empty() {
         out.push_str("<h3>Time by BBR mode</h3>");
@@ -190,7 +200,7 @@ fn time(stats: &Stats, out: &mut String) {
 }
 
 /// A bar of shares, with a legend that has their numbers.
-fn bar(states: &[(String, u64)], of: &str, out: &mut String) {
+pub fn bar(states: &[(String, u64)], of: &str, out: &mut String) {
     let sum: u64 = states.iter().map(|(_, ns)| ns).sum();
     if sum == 0 {
         out.push_str("<p>not recorded</p>");
@@ -209,6 +219,10 @@ fn bar(states: &[(String, u64)], of: &str, out: &mut String) {
     out.push_str("</div><ul class=\"key\">");
     for (name, ns) in states {
         let percent = number::percent(share(*ns));
+        // A long tail says little.
+        if share(*ns) < LEAST_SHOWN && states.len() > 6 {
+            continue;
+        }
         put!(
             out,
             "<li><i class=\"{}\"></i>{} <b>{}</b></li>",

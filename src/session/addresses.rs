@@ -1,6 +1,6 @@
 //! Kernel addresses in records that are kept: the symbols that they need to be read elsewhere, and addresses that must not be seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::decode::Event;
@@ -13,16 +13,16 @@ use crate::table::Origin;
 
 /// Where addresses begin that stand for those which must not be seen.
 const FIRST: u64 = 1 << 40;
+/// Those of the kernel are above it.
+const KERNEL: u64 = 1 << 63;
 /// Room for each function.
 const ROOM: u64 = 1 << 24;
 
 /// The addresses that were in records so far.
 pub(super) struct Addresses {
-    symbols: Symbols,
-    /// The caller must not see memory that only our privileges can read.
-    hidden: bool,
-    /// Of each address or, where those are hidden, of each function: what it is replaced by.
-    known: HashMap<u64, u64>,
+    /// The kernel's symbols. `None`: events from recordings bring those of their own.
+    symbols: Option<Symbols>,
+    known: Known,
     /// Where records of `probe` have the algorithms' state, if they have it.
     state: Option<Range<usize>>,
 }
@@ -32,7 +32,13 @@ impl Addresses {
         let hidden = elevated || symbols.shows_names_only();
         let place = state_place();
         let state = layout.locate(place.start).map(|start| start..start + place.len());
-        Addresses { symbols, hidden, known: HashMap::new(), state }
+        let known = Known { hidden, ..Known::default() };
+        Addresses { symbols: Some(symbols), known, state }
+    }
+
+    /// Of events from recordings.
+    pub(super) fn recorded() -> Self {
+        Addresses { symbols: None, known: Known::default(), state: None }
     }
 
     /// The bytes to record, and in `known` the symbols that they are the first to need.
@@ -44,7 +50,7 @@ impl Addresses {
     ) -> &'b [u8] {
         let (raw, event_type) = (event.raw(), event.event_type());
         if event_type.is_probe() {
-            let state = self.state.clone().filter(|_| self.hidden && runs_unknown(event));
+            let state = self.state.clone().filter(|_| self.known.hidden && runs_unknown(event));
             let Some(state) = state else { return raw };
             copy(raw, buffer);
             buffer.get_mut(state).into_iter().for_each(|bytes| bytes.fill(0));
@@ -55,6 +61,7 @@ impl Addresses {
             return raw;
         }
         copy(raw, buffer);
+        let symbols = self.symbols.as_ref().unwrap_or(&event.types().symbols);
         for place in places {
             let Some(word) = buffer.get_mut(place..place + 8).and_then(|b| b.first_chunk_mut())
             else {
@@ -62,27 +69,41 @@ impl Addresses {
             };
             let address = u64::from_ne_bytes(*word);
             if address != 0 {
-                *word = self.replaced(address, known).to_ne_bytes();
+                *word = self.known.replaced(address, symbols, known).to_ne_bytes();
             }
         }
         buffer
     }
+}
 
+/// What addresses were recorded as.
+#[derive(Default)]
+struct Known {
+    /// The caller must not see memory that only our privileges can read.
+    hidden: bool,
+    /// Addresses that are recorded as they are.
+    shown: HashSet<u64>,
+    /// What begins where functions are said to begin whose addresses are not.
+    functions: HashMap<String, u64>,
+}
+
+impl Known {
     /// What an address is recorded as.
-    fn replaced(&mut self, address: u64, known: &mut Vec<(u64, String)>) -> u64 {
-        if !self.hidden {
-            if self.known.insert(address, address).is_none() {
-                known.extend(self.symbols.around(address));
+    fn replaced(&mut self, address: u64, symbols: &Symbols, new: &mut Vec<(u64, String)>) -> u64 {
+        // One that was replaced before means something in its own file only.
+        if !self.hidden && address >= KERNEL {
+            if self.shown.insert(address) {
+                new.extend(symbols.around(address));
             }
             return address;
         }
-        let Some((name, offset)) = self.symbols.find(address) else { return 0 };
-        let next = FIRST + self.known.len() as u64 * ROOM;
-        let start = address - offset;
-        let first = *self.known.entry(start).or_insert(next);
-        if first == next {
-            known.push((first, name.to_owned()));
+        let Some((name, offset)) = symbols.find(address) else { return 0 };
+        if let Some(first) = self.functions.get(name) {
+            return first + offset;
         }
+        let first = FIRST + self.functions.len() as u64 * ROOM;
+        self.functions.insert(name.to_owned(), first);
+        new.push((first, name.to_owned()));
         first + offset
     }
 }
@@ -147,6 +168,26 @@ mod tests {
         symbols.add(known);
         assert_eq!(symbols.shown(at).as_deref(), Some("tcp_drop+0x10"));
         assert!(recorded(at, &mut addresses).2.is_empty());
+    }
+
+    /// Files of two tracers have other numbers for the same function.
+    #[test]
+    fn replaced_addresses_of_several_files_stay_apart() {
+        let mut known = Known::default();
+        let mut symbols = Symbols::default();
+        for (name, files) in
+            [("tcp_drop", [FIRST, FIRST + ROOM]), ("tcp_v4_rcv", [FIRST + ROOM, FIRST])]
+        {
+            for first in files {
+                let mut of_file = Symbols::default();
+                of_file.add(vec![(first, name.to_owned())]);
+                let mut new = Vec::new();
+                let address = known.replaced(first + 0x1a, &of_file, &mut new);
+                symbols.add(new);
+                assert_eq!(symbols.shown(address), Some(format!("{name}+0x1a")));
+            }
+        }
+        assert_eq!(known.functions.len(), 2);
     }
 
     #[test]

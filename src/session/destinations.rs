@@ -36,8 +36,12 @@ enum Place {
     Directory(Directory),
 }
 
-/// Opens all outputs. A file is emptied only after all could be opened.
-pub(super) fn open<'c>(output: &'c Output, signals: &Signals) -> Result<Vec<Opened<'c>>> {
+/// Opens all outputs. A file is emptied only after all could be opened, and not if it is one of those that are read.
+pub(super) fn open<'c>(
+    output: &'c Output,
+    signals: &Signals,
+    read: &[&File],
+) -> Result<Vec<Opened<'c>>> {
     let mut opened: Vec<Opened<'c>> = Vec::new();
     for destination in &output.destinations {
         let place = match &destination.path {
@@ -56,6 +60,11 @@ pub(super) fn open<'c>(output: &'c Output, signals: &Signals) -> Result<Vec<Open
                 name(other.destination),
                 name(destination)
             )));
+        }
+        if let Place::Stream(writer) = &new.place
+            && read.iter().any(|file| is_same(file, writer.file()))
+        {
+            bail!(Usage(format!("-o {}: this file is read", name(destination))));
         }
         opened.push(new);
     }
@@ -98,6 +107,15 @@ fn open_file(path: &Path, quiet: bool, signals: &Signals) -> io::Result<File> {
             opened => return opened,
         }
     }
+}
+
+/// Whether two descriptors are of one regular file.
+pub(super) fn is_same(one: &File, other: &File) -> bool {
+    let id = |file: &File| {
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 impl Opened<'_> {

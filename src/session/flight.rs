@@ -1,7 +1,7 @@
 //! The flight recorder: keeps the newest parts of a recording, and seals them on a signal, a trigger, or at the end.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -9,9 +9,7 @@ use super::growth::size;
 use super::output::print_line;
 use super::parts::PartFiles;
 use crate::config::Flight;
-use crate::decode::Event;
 use crate::escape;
-use crate::predicate::Compiled;
 use crate::recording::join::join;
 
 /// Why the parts are sealed, as in the name of the file.
@@ -35,7 +33,6 @@ impl Reason {
 /// What is to be sealed, and what is being sealed.
 pub(super) struct FlightRecorder {
     options: Flight,
-    trigger: Option<Compiled>,
     /// When to seal, and why.
     due: Option<(Instant, Reason)>,
     /// When the trigger last made a file.
@@ -46,10 +43,9 @@ pub(super) struct FlightRecorder {
 }
 
 impl FlightRecorder {
-    pub(super) fn new(options: &Flight, trigger: Option<Compiled>) -> Self {
+    pub(super) fn new(options: &Flight) -> Self {
         FlightRecorder {
             options: options.clone(),
-            trigger,
             due: None,
             triggered: None,
             sealing: Vec::new(),
@@ -57,11 +53,10 @@ impl FlightRecorder {
         }
     }
 
-    /// Looks whether the event is one to seal for. For the time of a file, others are in the file anyway.
-    pub(super) fn event(&mut self, event: &Event<'_>) {
-        let Some(trigger) = self.trigger.as_ref().filter(|_| self.due.is_none()) else { return };
+    /// An event was one to seal for. For the time of a file, others are in the file anyway.
+    pub(super) fn trigger(&mut self) {
         let recent = |at: Instant| at.elapsed() < self.options.span;
-        if !self.triggered.is_some_and(recent) && trigger.matches(event) {
+        if self.due.is_none() && !self.triggered.is_some_and(recent) {
             let now = Instant::now();
             self.triggered = Some(now);
             self.due = Some((now + self.options.after, Reason::Trigger));
@@ -128,6 +123,6 @@ fn stopped() -> io::Error {
 }
 
 fn sealed(parts: Vec<File>, file: &File) -> io::Result<(u64, u64)> {
-    let records = join(parts, BufWriter::new(file))?;
+    let records = join(parts, file)?;
     Ok((records, file.metadata()?.len()))
 }

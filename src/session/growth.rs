@@ -62,16 +62,20 @@ impl Trace<'_, '_> {
         if self.shown.is_shown.get() {
             stdio::print_raw("\x1b[K");
         }
-        let (records, bytes) = (recording.size.records.get(), size(recording.size.bytes.get()));
-        let path = escape::path(recording.path());
-        let line = match recording.size.parts.get() {
-            _ if recording.is_flight() => {
-                format!("recorded {records} events; those that were sealed stay")
-            }
-            0 => format!("recorded {records} events in {path}: {bytes}"),
-            parts => format!("recorded {records} events in {parts} parts from {path} on: {bytes}"),
-        };
-        super::output::print_line(&line);
+        super::output::print_line(&recorded(recording));
+    }
+}
+
+/// What is in the file at the end.
+pub(super) fn recorded(recording: &RecordingFile) -> String {
+    let (records, bytes) = (recording.size.records.get(), size(recording.size.bytes.get()));
+    let path = escape::path(recording.path());
+    match recording.size.parts.get() {
+        _ if recording.is_flight() => {
+            format!("recorded {records} events; those that were sealed stay")
+        }
+        0 => format!("recorded {records} events in {path}: {bytes}"),
+        parts => format!("recorded {records} events in {parts} parts from {path} on: {bytes}"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod addresses;
 mod announce;
+mod assertions;
 pub mod child;
 pub mod columns;
 mod command;
@@ -40,7 +41,7 @@ use self::signals::Signals;
 use self::trace::Trace;
 use crate::anonymize::{self, Anonymizer, Key};
 use crate::config::{Config, Fields, Transport, Usage};
-use crate::events::fields::{FieldGroups, RecordLayout};
+use crate::events::fields::RecordLayout;
 use crate::events::{EventType, ca_mainline};
 use crate::kernel::{self, KERNEL_BTF, Kernel, Rights};
 use crate::loader::live::{possible_cpus, whole_size};
@@ -82,6 +83,9 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     if let Some(trigger) = trigger {
         let checked = trigger.check(event_types, None)?;
         event_types.iter().for_each(|of| selection.read(of, &checked.columns(of)));
+    }
+    if let Some(all) = &config.assertions {
+        assertions::select(all, event_types, &mut selection)?;
     }
     check_limits(config, event_types)?;
     let plan = plan(&request(config, event_types, &selection), &features(&kernel));
@@ -128,7 +132,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     };
     let recording = config.output.recording.as_ref().map(RecordingFile::open).transpose()?;
     let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
-    let outputs = destinations::open(&config.output, signals)?;
+    let outputs = destinations::open(&config.output, signals, &[])?;
     recording.iter().try_for_each(RecordingFile::empty)?;
     if recording.as_ref().is_some_and(RecordingFile::is_flight) {
         signals.seal_by_usr2();
@@ -203,10 +207,10 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     bail!("no reader works on this kernel: {}{hint}{namespace}", refused.join("; "))
 }
 
-/// Replaces what names hosts and processes. Records are expanded before.
-fn anonymizer(config: &Config, key: &Key) -> Anonymizer {
+/// Replaces what names hosts and processes, in records of that layout.
+fn anonymizer(config: &Config, key: &Key, layout: &RecordLayout) -> Anonymizer {
     let ports = config.anonymize.as_ref().is_some_and(|options| options.ports);
-    Anonymizer::new(key, ports, &RecordLayout::new(FieldGroups::ALL))
+    Anonymizer::new(key, ports, layout)
 }
 
 /// Whether events are printed, and not only taken by an aggregate.
@@ -259,7 +263,9 @@ pub fn request(
             .or(by_change)
             .or(by_summary),
         per_connection: config.limits.per_connection(),
-        owner: selection.owner || filters.by_owner(),
+        owner: selection.owner
+            || filters.by_owner()
+            || config.summary.as_ref().is_some_and(|summary| summary.rows.by_owner()),
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),

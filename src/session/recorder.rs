@@ -13,15 +13,15 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::addresses::Addresses;
+use super::destinations::is_same;
 use super::flight::{FlightRecorder, Reason};
 use super::parts::PartFiles;
 use crate::accounting::{Accounting, ActionCounts};
-use crate::config::{Content, Flight, Recording};
+use crate::config::{Content, Flight, Recording, Usage};
 use crate::decode::Event;
 use crate::escape;
 use crate::pipeline::clock::mono_ns;
 use crate::pipeline::tee::Branch;
-use crate::predicate::Compiled;
 use crate::privilege;
 use crate::recording::codec::ByteOrder;
 use crate::recording::header::{AccountingFrame, Additions, Header};
@@ -123,15 +123,10 @@ impl RecordingFile {
     }
 
     /// The output that records events.
-    pub fn branch(
-        &self,
-        mut header: Header,
-        symbols: Symbols,
-        trigger: Option<Compiled>,
-    ) -> io::Result<Branch> {
+    pub fn branch(&self, mut header: Header, symbols: Symbols) -> io::Result<Branch> {
         let layout = &header.environment.layout;
         let addresses = Addresses::new(symbols, layout, privilege::elevated());
-        let flight = self.flight.as_ref().map(|flight| FlightRecorder::new(flight, trigger));
+        let flight = self.flight.as_ref().map(FlightRecorder::new);
         let division = self.parts.take().map(|files| Division {
             files,
             flight,
@@ -142,23 +137,37 @@ impl RecordingFile {
         });
         header.part = u32::from(division.is_some());
         self.size.parts.set(header.part);
-        Ok(Branch {
-            content: Content::Events,
-            format: FORMAT,
-            path: Some(escape::path(&self.path)),
-            essential: true,
-            sink: Box::new(Recorder {
-                writer: Writer::new(self.file.try_clone()?, ByteOrder::NATIVE)?,
-                counted_ns: header.environment.clock.start_ns,
-                header,
-                addresses,
-                division,
-                record: Vec::new(),
-                made: 0,
-                lost: BTreeMap::new(),
-                size: Rc::clone(&self.size),
-            }),
-        })
+        let recorder = Recorder {
+            writer: self.writer()?,
+            counted_ns: header.environment.clock.start_ns,
+            header,
+            addresses,
+            division,
+            record: Vec::new(),
+            made: 0,
+            lost: BTreeMap::new(),
+            size: Rc::clone(&self.size),
+        };
+        Ok(self.branch_of(Box::new(recorder)))
+    }
+
+    /// Writes into the file.
+    pub(super) fn writer(&self) -> io::Result<Writer<File>> {
+        Writer::new(self.file.try_clone()?, ByteOrder::NATIVE)
+    }
+
+    /// The output of a sink that writes into the file.
+    pub(super) fn branch_of(&self, sink: Box<dyn Sink>) -> Branch {
+        let path = Some(escape::path(&self.path));
+        Branch { content: Content::Events, format: FORMAT, path, essential: true, sink }
+    }
+
+    /// What is read is not overwritten.
+    pub(super) fn check_not_one_of(&self, files: &[&File]) -> Result<()> {
+        if files.iter().any(|file| is_same(file, &self.file)) {
+            bail!(Usage(format!("-w {}: this file is read", escape::path(&self.path))));
+        }
+        Ok(())
     }
 }
 
@@ -300,9 +309,6 @@ impl Sink for Recorder {
     }
 
     fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
-        if let Some(Division { flight: Some(flight), .. }) = &mut self.division {
-            flight.event(event);
-        }
         let number = usize::from(event.event_type().number);
         let mut known = Vec::new();
         let record = self.addresses.of(event, &mut self.record, &mut known);
@@ -356,12 +362,16 @@ impl Sink for Recorder {
                 }
                 return self.divide(accounting);
             }
-            Note::Seal => {
+            Note::Seal | Note::Trigger => {
                 if let Some(Division { flight: Some(flight), .. }) = &mut self.division {
-                    flight.request(Reason::Signal);
+                    match note {
+                        Note::Seal => flight.request(Reason::Signal),
+                        _ => flight.trigger(),
+                    }
                 }
                 Ok(())
             }
+            Note::Sources { .. } => Ok(()),
         };
         self.or_end(written)
     }

@@ -6,13 +6,13 @@ use std::io::{self, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 
-use super::anonymizer;
 use super::columns::Selection;
 use super::destinations::Opened;
 use super::growth::Shown;
 use super::output::print_line;
 use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use super::{anonymizer, assertions};
 use crate::anonymize::Key;
 use crate::config::Config;
 use crate::environment::Environment;
@@ -66,13 +66,13 @@ impl Trace<'_, '_> {
         environment.clock = clock.reading();
         if let Some(recording) = self.recording {
             let (header, symbols) = self.header(&mut environment);
-            branches.push(
-                recording
-                    .branch(header, symbols, self.trigger.cloned())
-                    .context("cannot write the recording")?,
-            );
+            branches.push(recording.branch(header, symbols).context("cannot write the recording")?);
+        }
+        if let Some(all) = &self.config.assertions {
+            branches.push(assertions::branch(all, &environment)?);
         }
         let tee = Tee::new(branches);
+        let anonymizer = self.key.map(|key| anonymizer(self.config, key, &environment.layout));
         // Others are made by the programs, and records are printed.
         let aggregate = self.aggregate.as_ref().filter(|_| !self.config.actions.aggregate);
         let aggregate = aggregate.map(|aggregate| -> Aggregator<'_> {
@@ -81,7 +81,8 @@ impl Trace<'_, '_> {
         let mut pipeline =
             Pipeline::new(tee, environment, clock, self.config.limits.count, aggregate);
         pipeline.set_filter(self.filter.cloned());
-        pipeline.set_anonymizer(self.key.map(|key| anonymizer(self.config, key)));
+        pipeline.set_trigger(self.trigger.cloned());
+        pipeline.set_anonymizer(anonymizer);
         let source = Live::new(
             &self.loaded.skel,
             self.plan.transport,

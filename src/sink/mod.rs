@@ -24,7 +24,7 @@ pub use self::time::TimeFormat;
 use crate::accounting::Accounting;
 use crate::decode::Event;
 use crate::events::ca::Layouts;
-use crate::recording::header::ClockSample;
+use crate::recording::header::{AccountingFrame, ClockSample};
 use crate::table::ColumnSet;
 use crate::table::Moment;
 use crate::table::summary::Summary;
@@ -118,6 +118,9 @@ pub static FORMATS: &[&Format] = &[
     &parquet::FORMAT,
 ];
 
+/// Those in which a command prints a result of its own, for people and for programs.
+pub static FOR_RESULTS: [&Format; 2] = [&text::FORMAT, &jsonl::FORMAT];
+
 /// The columns to print.
 pub struct Columns {
     /// Of each event type.
@@ -139,6 +142,10 @@ pub enum Note<'n> {
     Counters(&'n Accounting),
     /// Seal what a flight recorder keeps, with the next counters.
     Seal,
+    /// The last event is one to seal for.
+    Trigger,
+    /// Of recordings that were read: when their events were lost, and why one of them ended early.
+    Sources { losses: &'n [AccountingFrame], error: Option<&'n str> },
 }
 
 /// Writes events and summaries in a format. An error ends the output.

@@ -29,7 +29,7 @@ pub(super) const fn column(
 }
 
 /// All key columns; a row has those of `--by`.
-pub static KEY: [Column; 8] = [
+pub static KEY: [Column; 10] = [
     column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie (`--by conn`)."),
     column(
         "saddr",
@@ -68,6 +68,18 @@ pub static KEY: [Column; 8] = [
         "icsk_ca_ops->name",
         "Congestion-control algorithm (`--by cc`).",
     ),
+    column(
+        "pid",
+        (Unsigned, Unit::None),
+        "task->tgid",
+        "PID of the process that holds the socket (`--by pid`). Null if not known.",
+    ),
+    column(
+        "comm",
+        (Text, Unit::None),
+        "task->group_leader->comm",
+        "Name of that process (`--by pid`, `--by comm`). Null if not known.",
+    ),
 ];
 
 /// Names of the columns of `KEY` for one key.
@@ -82,6 +94,8 @@ fn parts(by: By) -> &'static [&'static str] {
         By::Cgroup => &["cgroup_id"],
         By::Netns => &["netns"],
         By::Cc => &["ca_name"],
+        By::Pid => &["pid", "comm"],
+        By::Comm => &["comm"],
     }
 }
 
@@ -105,6 +119,8 @@ pub(super) fn views(by: &[By]) -> Vec<ViewColumn> {
         By::Cgroup => vec![view("CGROUP_ID", "cgroup_id", 10)],
         By::Netns => vec![view("NETNS", "netns", 10)],
         By::Cc => vec![view("CC", "ca_name", 8)],
+        By::Pid => vec![view("PID", "pid", 7), view("COMM", "comm", 15)],
+        By::Comm => vec![view("COMM", "comm", 15)],
     };
     by.iter().flat_map(of_one).collect()
 }
@@ -115,6 +131,7 @@ pub(super) struct OwnKey {
     saddr: Network,
     daddr: Network,
     ca_name: Vec<u8>,
+    comm: Vec<u8>,
 }
 
 /// `10.0.0.0/24`, or a whole address.
@@ -131,6 +148,7 @@ impl OwnKey {
             saddr: Network::new(key.saddr, keys),
             daddr: Network::new(key.daddr, keys),
             ca_name: until_nul(&key.ca_name).to_vec(),
+            comm: until_nul(&key.comm).to_vec(),
         }
     }
 
@@ -144,6 +162,8 @@ impl OwnKey {
             "cgroup_id" => Value::unless(self.key.cgroup_id, 0),
             "netns" => Value::unless(self.key.netns.into(), 0),
             "ca_name" => Value::Name(&self.ca_name),
+            "pid" => Value::unless(self.key.pid.into(), 0),
+            "comm" if !self.comm.is_empty() => Value::Name(&self.comm),
             _ => Value::Null,
         };
         shape.key.iter().map(value).collect()

@@ -50,6 +50,12 @@ type ConnectionRow = RowTotals<Rc<LimitsSnapshot>, Counts>;
 /// The socket's address and the time at which its account began.
 type Id = (u64, u64);
 
+/// The sentences that explain the causes of a connection, over all its time.
+#[must_use]
+pub fn evidence_of(snapshot: &LimitsSnapshot) -> Option<String> {
+    evidence::of(&counts(snapshot, &Counts::default()), snapshot)
+}
+
 /// The account at that moment. Counters of the socket, and not of the account, count from `before` on.
 fn counts(snapshot: &LimitsSnapshot, before: &Counts) -> Counts {
     let limits = &snapshot.limits;

@@ -50,8 +50,9 @@ struct Members {
 }
 
 /// Those that keys and values are made of.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "head.cookie",
+    "owner.pid",
     "owner.cgroup_id",
     "owner.netns",
     "std.srtt_us",
@@ -65,7 +66,7 @@ const PATHS: [&str; 12] = [
     "segs",
 ];
 /// Columns that are no numbers, or whose numbers have names.
-const COLUMNS: [&str; 2] = ["ca_name", "outcome"];
+const COLUMNS: [&str; 3] = ["ca_name", "comm", "outcome"];
 
 impl Members {
     fn new(event_type: &'static EventType) -> Self {
@@ -88,6 +89,7 @@ fn column_of(by: By) -> Option<&'static str> {
         By::Cgroup => Some("cgroup_id"),
         By::Netns | By::Ends => Some("netns"),
         By::Cc => Some("ca_name"),
+        By::Pid | By::Comm => Some("pid"),
         By::Conn | By::Laddr | By::Raddr | By::Lport | By::Rport => None,
     }
 }
@@ -210,6 +212,14 @@ fn key(keys: &Keys, members: &Members, record: &[u8]) -> Option<Key> {
                 let slot = members.slots.get("ca_name");
                 let name = slot.and_then(|slot| slot.text(record)).unwrap_or_default();
                 key.ca_name.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+            }
+            By::Pid | By::Comm if get("owner.pid") != 0 => {
+                if *by == By::Pid {
+                    key.pid = get("owner.pid") as u32;
+                }
+                let slot = members.slots.get("comm");
+                let name = slot.and_then(|slot| slot.text(record)).unwrap_or_default();
+                key.comm.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
             }
             _ => {}
         }

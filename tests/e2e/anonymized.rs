@@ -158,3 +158,82 @@ fn a_key_that_others_can_read_is_refused() {
     assert_eq!(output.status.code(), Some(2), "{}", output.stderr);
     assert!(output.stderr.contains("--anonymize cannot be used with `rtt`"), "{}", output.stderr);
 }
+
+/// A recording that is anonymized as it is made is the one that is made of another one later, with the same key; and a trigger is of
+/// the original values.
+#[test]
+fn a_recording_is_anonymized_as_it_is_made() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let [key, plain, live, later, flight] =
+        ["site.key", "plain.tcc", "live.tcc", "later.tcc", "flight.tcc"].map(path);
+    let mut lossy = Lossy::new();
+    let ports = lossy.ports();
+    let here = Launch::here().with_tracefs();
+    let key = ["--anonymize", "--anonymize-key", &key];
+    let with_where = format!("sport in ({ports}) || dport in ({ports}) || daddr == 10.0.0.2");
+    let start = |fields: &[&str], file: &str, more: &[&str]| {
+        let args = ["--port", &ports, "-w", file, "-o", "jsonl"];
+        let args = [&["events", "probe,state,retransmit,drop"], &args[..], fields, more].concat();
+        let mut tracer = Tracer::spawn(&here, &args);
+        tracer.wait_ready();
+        tracer
+    };
+    // With some of the field groups, records are shorter, and their owner's name is elsewhere.
+    let some =
+        ["--fields", "time,mono_ns,cookie,saddr,daddr,comm,cgroup_id,netns,rttvar_us,ca_name"];
+    let tracers = [
+        start(&["-a"], &plain, &[]),
+        start(&some, &live, &[&key[..], &["--where", &with_where]].concat()),
+        start(
+            &["-a"],
+            &flight,
+            &["--anonymize", "--flight=1min", "--trigger=type == 'state' && daddr == 10.0.0.2"],
+        ),
+    ];
+    run(&mut lossy);
+    let mut tracers = tracers;
+    tracers[2].wait_for_line("tcc-trace: sealed ");
+    let [original, printed, _] = tracers.map(Tracer::stop);
+    let read = |file: &str, args: &[&str]| {
+        let args = [&["-r", file, "events", "all", "-o", "jsonl"], args].concat();
+        Tracer::spawn(&Launch::here(), &args).wait()
+    };
+    // What was printed is what was recorded.
+    assert_eq!(read(&live, &some).events, printed.events);
+    let convert = ["convert", &plain, "--to", "tcc", "-w", &later];
+    let output = Tracer::spawn(&Launch::here(), &[&convert[..], &key].concat()).wait_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    let [before, one, two] = [&plain, &live, &later].map(|file| addresses(&read(file, &["-a"])));
+    assert!(before.len() >= 6 && before == addresses(&original));
+    assert!(one == two && one.keys().eq(before.keys()));
+    assert!(before.iter().all(|(cookie, ends)| ends.0 != one[cookie].0));
+    // Both can be read together, as they are of one boot.
+    let together = [&live, "-r", &later, "--where", "type == 'probe'"];
+    let together = read(together[0], &together[1..]);
+    assert!(together.events.len() > one.len() * 2);
+
+    let name = std::process::Command::new("uname").arg("-n").output().expect("uname").stdout;
+    let name = String::from_utf8(name).expect("UTF-8").trim().to_owned();
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("an ID");
+    let files = fs::read_dir(dir.path()).expect("files").map(|file| file.expect("a file").path());
+    let mut checked = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|of| of == "tcc")) {
+        let info =
+            Tracer::spawn(&Launch::here(), &["info", "-o", "jsonl", file.to_str().expect("UTF-8")]);
+        let info = info.wait_raw().stdout;
+        let found = |text: &str| info.contains(&format!("\"{text}\""));
+        let is_plain = file.ends_with("plain.tcc");
+        assert_eq!(found(&name) || name.is_empty(), is_plain, "{info}");
+        assert_eq!(found(boot_id.trim()), is_plain, "{info}");
+        let path = file.to_str().expect("UTF-8").to_owned();
+        let events = read(&path, &["-a"]).events;
+        let named =
+            events.iter().filter(|event| event["comm"].as_str().is_some_and(|c| !c.is_empty()));
+        assert_eq!(named.count() > 0, is_plain, "{path}");
+        assert!(is_plain || !info.contains("--where") && !info.contains("10.0.0.2"), "{info}");
+        checked += 1;
+    }
+    assert_eq!(checked, 4, "a flight recorder has sealed one");
+}

@@ -203,7 +203,7 @@ scenes! {
 /// 12 Mbit/s with a queue of 40 ms.
 fn check_path(reader: Reader, cc: &str) {
     let mut scene = Scene::new(reader, cc, way(20, Some(1_500_000), 60_000), |_| {});
-    scene.transfer(2_500_000);
+    scene.transfer(4_000_000);
     let told = scene.end();
     told.share(&["path", "recovery"], 0.8);
     told.share(&["path"], 0.6);

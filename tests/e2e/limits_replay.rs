@@ -95,7 +95,7 @@ fn check_replay(cc: &str) {
     assert!(live["pacing_cap"] > 200_000 && live["idle"] + live["application"] > 200_000);
     let row = rows.iter().find(|row| row["key"]["cookie"] == socket.cookie).expect("its row");
     assert!(text(row, "evidence").len() > 20, "{row}");
-    assert!(u64_of(row, "rtos") + u64_of(row, "tlps") >= 2, "{row}");
+    assert!(u64_of(row, "rtos") + u64_of(row, "tlps") >= 1, "{row}");
 
     // Intervals divide the same time.
     let (rows, _) = replay(&["--interval", "100ms"], path);

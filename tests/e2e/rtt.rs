@@ -10,8 +10,7 @@ use crate::support::{
     unique_port, wait_until,
 };
 
-const FIELDS: &str =
-    "cookie,saddr,sport,daddr,dport,netns,cgroup_id,ca_name,srtt_us,min_rtt_us,rttvar_us,mdev_us";
+const FIELDS: &str = "cookie,saddr,sport,daddr,dport,netns,cgroup_id,ca_name,pid,comm,srtt_us,min_rtt_us,rttvar_us,mdev_us";
 const ALL_FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
 
 /// Row's key, as printed; its values, sorted; how many had none.
@@ -96,7 +95,7 @@ fn check_keys(reader: &str) {
     let (port, ns) = (unique_port(), Netns::new());
     // What it is by, what the keys are, whether addresses are put together, which time it is.
     type Case = (&'static str, &'static [&'static str], Option<(u8, u8)>, &'static str);
-    let cases: [Case; 10] = [
+    let cases: [Case; 12] = [
         ("all", &[], None, "srtt_us"),
         ("conn", &["cookie", "saddr", "sport", "daddr", "dport"], None, "srtt_us"),
         ("laddr", &["saddr"], None, "min_rtt_us"),
@@ -107,6 +106,8 @@ fn check_keys(reader: &str) {
         ("cgroup", &["cgroup_id"], None, "srtt_us"),
         ("netns", &["netns"], None, "mdev_us"),
         ("cc,laddr", &["ca_name", "saddr"], None, "srtt_us"),
+        ("pid", &["pid", "comm"], None, "srtt_us"),
+        ("comm,lport", &["comm", "sport"], None, "min_rtt_us"),
     ];
     let mut options = Vec::new();
     for (by, _, prefix, field) in &cases {

@@ -339,7 +339,7 @@ fn arrived(fixture: &Fixture) {
         let counters = fixture.ns.counters();
         let now =
             ["InSegs", "TCPDSACKRecvSegs", "TCPDSACKRecv"].map(|name| counters.get(name).copied());
-        let same = before.replace(now.clone()) == Some(now);
+        let same = before.replace(now) == Some(now);
         !waiting && same
     });
 }

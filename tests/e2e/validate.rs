@@ -11,10 +11,12 @@ mod scenarios;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
-use crate::support::{has_cc, has_tun, is_root};
+use crate::support::{has_cc, has_tun, is_root, mono_ns};
 use matrix::{Matrix, Period};
-use run::{Parameters, Run};
+use run::{Parameters, Phase, Run};
 use scenarios::{SCENARIOS, Scenario};
 
 /// Thresholds may be chosen by what the first set shows, never by the second, whose paths, sizes and some scenarios differ.
@@ -89,22 +91,46 @@ fn of_scenario(scenario: &'static Scenario, set: Set, runs: u64) -> Vec<Period> 
     }
     let threads = variable("TCC_VALIDATE_THREADS", "4").parse().expect("a number");
     let (waiting, done) = (Mutex::new(waiting), Mutex::new(Vec::new()));
+    let over = AtomicBool::new(false);
     let tracer = run::tracer(scenario.interval);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let next = waiting.lock().expect("no panic").pop_front();
-                    let Some(parameters) = next else { break };
-                    let mut run = Run::new(scenario, parameters);
-                    (scenario.script)(&mut run);
-                    let phases = run.end();
-                    done.lock().expect("no panic").extend(phases);
-                }
-            });
-        }
+    let stopped = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| stops(&over));
+        let run = || {
+            loop {
+                let next = waiting.lock().expect("no panic").pop_front();
+                let Some(parameters) = next else { break };
+                let mut run = Run::new(scenario, parameters);
+                (scenario.script)(&mut run);
+                let phases = run.end();
+                done.lock().expect("no panic").extend(phases);
+            }
+        };
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let results: Vec<_> = all.into_iter().map(|thread| thread.join()).collect();
+        over.store(true, Relaxed);
+        assert!(results.iter().all(Result::is_ok), "a run failed");
+        watch.join().expect("no panic")
     });
     let rows = tracer.stop().events;
     let phases = done.into_inner().expect("no panic");
+    let whole = |phase: &Phase| !stopped.iter().any(|stop| phase.overlaps(*stop));
+    let (phases, cut): (Vec<Phase>, Vec<Phase>) = phases.into_iter().partition(whole);
+    if !cut.is_empty() {
+        eprintln!("{} periods are left out: all was stopped", cut.len());
+    }
     phases.into_iter().map(|phase| phase.measured(scenario.name, &rows)).collect()
+}
+
+/// When nothing ran for a second, as the processes or the machine were stopped: a connection sees a silent path then.
+fn stops(over: &AtomicBool) -> Vec<(u64, u64)> {
+    let (mut stops, mut before) = (Vec::new(), mono_ns());
+    while !over.load(Relaxed) {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = mono_ns();
+        if now - before > 1_000_000_000 {
+            stops.push((before, now));
+        }
+        before = now;
+    }
+    stops
 }

@@ -1,8 +1,10 @@
 //! Recordings of known records: what commands print of them, what another reader makes of them, and files of earlier versions.
 
+mod convert;
 mod options;
 #[path = "../golden/records.rs"]
 mod records;
+mod times;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,19 +13,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use records::{CODE, REASON, records};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tcc_trace::accounting::Counts;
 use tcc_trace::environment::{ClockReading, Environment};
 use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline};
 use tcc_trace::recording::codec::ByteOrder;
-use tcc_trace::recording::header::{AccountingFrame, Additions, ClockSample, Header};
-use tcc_trace::recording::schema::shapes;
+use tcc_trace::recording::header::{
+    AccountingFrame, Additions, ClockSample, Header, NetworkNamespace,
+};
+use tcc_trace::recording::schema::{Shape, shapes};
 use tcc_trace::recording::writer::Writer;
 
 /// The format of today. A change of the format makes a new file, and keeps the ones before.
-const VERSION: &str = "v1";
+const VERSION: &str = "v1.1";
 /// From CLOCK_MONOTONIC to the wall clock, at first and later.
 const OFFSETS_NS: [i64; 2] = [1_700_000_000_000_000_000, 1_700_000_001_000_000_000];
 
@@ -94,17 +98,36 @@ fn all_records() -> Vec<(&'static EventType, Vec<u8>)> {
 
 /// Writes them to a file, as if they were all that was seen.
 fn write(path: &Path, of: &[(&'static EventType, Vec<u8>)], boot_id: &str) {
+    write_of(path, of, boot_id, |_| {});
+}
+
+/// With other shapes.
+fn write_of(
+    path: &Path,
+    of: &[(&'static EventType, Vec<u8>)],
+    boot_id: &str,
+    change: impl Fn(&mut Shape),
+) {
     let environment = environment();
     let event_types: Vec<&'static EventType> = EVENT_TYPES.iter().collect();
-    let header = Header {
+    let mut header = Header {
         program: "tcc-trace 0.1.0".into(),
         recording: "a6b1f0de-0000-4000-8000-000000000001".into(),
         boot_id: boot_id.into(),
+        commit: Some("0123456789ab".into()),
+        hz: 250,
+        network_namespaces: vec![NetworkNamespace { inode: 10103, name: "blue".into() }],
         byte_order: ByteOrder::NATIVE,
         shapes: shapes(&event_types, &environment),
         environment,
         ..Header::default()
     };
+    header.shapes.iter_mut().for_each(change);
+    if boot_id.starts_with("sekret") {
+        header.environment.host = "sekret-host".into();
+        header.command_line = vec!["sekret-command".into(), "/sekret/path".into()];
+        header.config = json!({"where": "raddr == 203.0.113.64"});
+    }
     let mut writer = Writer::new(File::create(path).unwrap(), ByteOrder::NATIVE).unwrap();
     writer.begin(&header).unwrap();
     let symbols = vec![(CODE, "tcp_drop".to_owned()), (CODE + 0x1000, String::new())];
@@ -324,7 +347,7 @@ fn a_damaged_file_is_read_around_the_damage() {
     assert_eq!(end["lost"], (all.len() / 2 + 5) as u64, "{end}");
     assert_eq!(end["seen"], (all.len() + 5) as u64);
     // Cut off, it is no error, but a note.
-    fs::write(&file, &bytes[..bytes.len() - 10]).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 60]).unwrap();
     let output = run(["events", "all", "-o", "jsonl", "-r", path]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("has no end"));
 }

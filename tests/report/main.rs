@@ -1,6 +1,8 @@
 //! Pages of crafted recordings: every value against the JSON lines of the same recording, and what must be right where data is missing.
 
+mod compare;
 mod crafted;
+mod export;
 mod page;
 
 use std::ffi::OsStr;
@@ -11,6 +13,7 @@ use std::process::{Command, Output};
 
 use crafted::{Conn, Crafted, Sample};
 use serde_json::Value;
+use tcc_trace::limits::rules::{CAUSES, LimitCause};
 
 /// A directory that is removed.
 struct TempDir(PathBuf);
@@ -75,6 +78,7 @@ fn sawtooth(recording: &mut Crafted, conn: Conn) {
                 delivered: n * 10,
                 segs_in: n,
                 ca_state: if (80..90).contains(&n) { 3 } else { 0 },
+                ..Sample::default()
             },
         );
         if n == 80 {
@@ -173,6 +177,38 @@ fn the_summary_is_that_of_the_json_lines() {
     // Recovery held from the sample before the first one in it.
     let share = 10.0 / 199.0 * 100.0;
     assert!(section.contains(&format!("Recovery {share:.1} %")), "{section}");
+}
+
+/// The causes of a page are those of `limits`, which reads the same recording.
+#[test]
+fn the_causes_are_those_of_limits() {
+    let dir = TempDir::new("causes");
+    let path = dir.file("a.tcc");
+    let mut recording = Crafted::new(&path);
+    sawtooth(&mut recording, Conn::new(9));
+    recording.end(3_000_000, 0);
+    let page = report(&dir, &path);
+    let causes = &page::data(&page, "d1").head["causes"];
+    let list = |name: &str| -> Vec<i64> {
+        causes[name].as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect()
+    };
+    let mut sums = [0; CAUSES + 1];
+    for (us, cause) in list("times").into_iter().zip(list("numbers")) {
+        sums[cause as usize] += if cause > 0 { us } else { 0 };
+    }
+    let args = ["limits", "-i", "1h", "-o", "jsonl", "-q", "-r"].map(OsStr::new);
+    let output = run(args.into_iter().chain([path.as_os_str()]));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line: Value = serde_json::from_str(text.lines().next().expect("a summary")).unwrap();
+    for (number, sum) in sums.iter().skip(1).enumerate() {
+        let name = LimitCause::from_number(number).unwrap().name();
+        let truth = line[format!("{name}_us")].as_i64().unwrap();
+        assert!((sum - truth).abs() <= 200, "{name}: {sum} {truth}");
+    }
+    assert!(sums.iter().sum::<i64>() > 1_900_000, "{sums:?}");
+    let evidence = line["evidence"].as_str().unwrap();
+    let sentence = evidence.split(". ").next().unwrap().replace('_', " ");
+    assert!(page::section(&page, 1).contains(&sentence), "{sentence}");
 }
 
 #[test]

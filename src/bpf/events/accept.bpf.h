@@ -86,7 +86,7 @@ static __noinline int accept_count(struct event *e, bool late)
 	struct tcc_key key = {};
 	bool own;
 
-	load_key(&key, e->head, e->sk, e->tp, false, true);
+	load_key(&key, e->head, e->sk, e->tp, e->conn, false, true);
 	own = histogram_time(&key, TCC_VALUE_WAIT, late ? 0 : wait_ns(e->conn, e->head->mono_ns));
 	own &= histogram_time(&key, TCC_VALUE_HANDSHAKE, e->conn ? e->conn->handshake_us * 1000ULL : 0);
 	return event_aggregated(e, own);

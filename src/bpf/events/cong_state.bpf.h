@@ -57,7 +57,7 @@ static __noinline int cong_state_sum(struct event *e, __u64 addr, __u8 old, __u8
 	if (running) {
 		next = *running;
 	} else {
-		load_key(&next.key, e->head, e->sk, e->tp, false, true);
+		load_key(&next.key, e->head, e->sk, e->tp, e->conn, false, true);
 		next.ca_state = old == CA_IN_SOCKET ? load_ca_state(e->tp) : old;
 		if (e->conn)
 			next.since_ns = since_ns > e->conn->opened_ns ? since_ns : e->conn->opened_ns;

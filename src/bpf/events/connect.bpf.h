@@ -109,7 +109,7 @@ static __noinline int connect_count(struct event *e, int newstate, __u64 latency
 	__u32 which = newstate == TCP_ESTABLISHED ? TCC_VALUE_LATENCY : TCC_VALUE_FAILED;
 	struct tcc_key key = {};
 
-	load_key(&key, e->head, e->sk, e->tp, false, true);
+	load_key(&key, e->head, e->sk, e->tp, e->conn, false, true);
 	return event_aggregated(e, histogram_time(&key, which, latency_ns));
 }
 

@@ -71,7 +71,7 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	if (COUNTS(PROBE))
 		COUNT_ALONE(n, counted);
 	if (AGGREGATES(PROBE)) {
-		if (histogram_add(&head, sk, tp, typed))
+		if (histogram_add(&head, sk, tp, conn, typed))
 			COUNT_ALONE(n, aggregated);
 		else
 			COUNT_ALONE(n, overflow);

@@ -59,7 +59,7 @@ static __noinline int retransmit_sum(struct event *e, const struct tcp_skb_cb *c
 	struct tcc_sums *row;
 	bool own;
 
-	load_key(&key, e->head, e->sk, e->tp, false, true);
+	load_key(&key, e->head, e->sk, e->tp, e->conn, false, true);
 	row = sums_of(&key, &own);
 	if (!row || class >= TCC_SUM_SYNACK)
 		return event_aggregated(e, false);

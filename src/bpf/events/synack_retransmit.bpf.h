@@ -41,7 +41,7 @@ static __noinline int synack_retransmit_sum(struct event *e)
 	struct tcc_sums *row;
 	bool own;
 
-	load_key(&key, e->head, e->sk, e->tp, false, true);
+	load_key(&key, e->head, e->sk, e->tp, e->conn, false, true);
 	row = sums_of(&key, &own);
 	if (!row)
 		return event_aggregated(e, false);

@@ -10,7 +10,7 @@ let printing = false;
 // What strips and panels share.
 function makeView(data) {
   const made = {
-    data, from: data.first, to: data.last, cursor: data.last, chosen: null, absolute: view?.absolute ?? false,
+    data, from: data.first, to: data.last, cursor: data.rows > 0 ? data.end : data.last, chosen: null, absolute: view?.absolute ?? false,
     offGroups: view?.offGroups ?? new Set(), strips: [], panels: [],
     x: (time) => ((time - made.from) / (made.to - made.from || 1)) * made.width,
     isOn: (event) => !made.offGroups.has(event.group),
@@ -113,6 +113,7 @@ async function select(id, range, other = false) {
   // Another one may have been chosen in the meantime.
   if (current !== wanted) return;
   data.codes = stateCodes(data);
+  data.limits = limitCodes(data);
   data.recoveries = spans(data, (row) => (data.codes.ca?.[row] ?? 0) >= 5);
   view?.panels.forEach((panel) => panel.remove());
   view = makeView(data);

@@ -18,7 +18,8 @@ function makeReadout(parent, view) {
   };
   const time = add("t", "t");
   const values = fields.map(([label]) => add("value", label));
-  const states = Object.keys(data.codes).map((kind) => ({ kind, element: add("state") }));
+  const kinds = [...Object.keys(data.codes), ...(data.limits.rows > 1 ? ["limit"] : [])];
+  const states = kinds.map((kind) => ({ kind, element: add("state") }));
   const range = document.createElement("span");
   range.className = "range";
   const all = document.createElement("button");
@@ -31,11 +32,12 @@ function makeReadout(parent, view) {
     time.textContent = view.cursor.toFixed(6) + NARROW + "s";
     fields.forEach(([, list, format], at) => { values[at].textContent = row === null ? "no data" : format(list[row]); });
     for (const { kind, element } of states) {
-      const name = row === null ? "" : STATES[kind][data.codes[kind][row]];
+      const name = row === null ? "" : stateAt(data, kind, view.cursor);
       const swatch = document.createElement("i");
       swatch.className = "box";
       swatch.style.background = name ? stateColour(kind, name) : "transparent";
       element.replaceChildren(swatch, name);
+      element.title = { limit: "limited by", ca: "CA state", mode: "BBR mode" }[kind];
     }
     const short = (time) => time.toFixed(3).replace(/^-(0\.0+)$/, "$1");
     range.textContent = `${short(view.from)} – ${short(view.to)}${NARROW}s`;

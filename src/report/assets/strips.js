@@ -2,9 +2,10 @@
 const STATES = {
   ca: ["", "slow start", "avoidance", "Disorder", "CWR", "Recovery", "Loss"],
   mode: ["", "STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"],
+  limit: ["", "handshake", "idle", "application", "sndbuf", "rwnd", "zero window", "pacing cap", "pacing", "local queue", "slow start", "cwnd", "path", "recovery", "rto", "undecided"],
 };
 // These are drawn even where they are shorter than a column.
-const ALWAYS = { ca: [6, 5], mode: [4] };
+const ALWAYS = { ca: [6, 5], mode: [4], limit: [14, 13] };
 
 // The state of each row, as a number; what held longest is drawn by it.
 function stateCodes(data) {
@@ -25,10 +26,27 @@ function stateCodes(data) {
   return codes;
 }
 
+// What limits the connection: like rows, each number holds since the time before.
+function limitCodes(data) {
+  const { times, numbers } = data.head.causes;
+  let us = 0;
+  const time = Float64Array.from(times, (step) => (us += step) / 1e6);
+  return { time, rows: time.length, codes: Uint8Array.from(numbers), gaps: [] };
+}
+
+// Where the codes of a strip are.
+const sourceOf = (data, kind) => (kind === "limit" ? data.limits : { time: data.time, rows: data.rows, gaps: data.gaps, codes: data.codes[kind] });
+
+function stateAt(data, kind, time) {
+  const source = sourceOf(data, kind);
+  if (source.rows === 0 || time > source.time[source.rows - 1] || gapAt(data, time)) return "";
+  return STATES[kind][source.codes[rowAt(source, time)]];
+}
+
 // The state of each column of pixels.
 function stateColumns(data, codes, always, from, to, count) {
   const [first, last] = visibleRows(data, from, to);
-  const sums = new Float64Array(count * 8);
+  const sums = new Float64Array(count * 16);
   const width = (to - from) / count;
   const gapRows = new Set(data.gaps.map((gap) => gap.row));
   for (let row = Math.max(1, first); row <= last; row++) {
@@ -40,23 +58,23 @@ function stateColumns(data, codes, always, from, to, count) {
     const code = codes[row];
     if (until < at) continue;
     if (until === at) {
-      sums[at * 8 + code] += end - start;
+      sums[at * 16 + code] += end - start;
       continue;
     }
     for (; at <= until; at++) {
       const left = Math.max(start, from + at * width);
-      sums[at * 8 + code] += Math.min(end, from + (at + 1) * width) - left;
+      sums[at * 16 + code] += Math.min(end, from + (at + 1) * width) - left;
     }
   }
   const out = new Uint8Array(count);
   for (let at = 0; at < count; at++) {
-    const of = sums.subarray(at * 8, at * 8 + 8);
+    const of = sums.subarray(at * 16, at * 16 + 16);
     const forced = always.find((code) => of[code] > 0);
     if (forced) {
       out[at] = forced;
       continue;
     }
-    for (let code = 1; code < 8; code++) if (of[code] > of[out[at]] || (out[at] === 0 && of[code] > 0)) out[at] = code;
+    for (let code = 1; code < 16; code++) if (of[code] > of[out[at]] || (out[at] === 0 && of[code] > 0)) out[at] = code;
   }
   return out;
 }
@@ -106,7 +124,8 @@ function fillGaps(ctx, view, data, height, top = 0) {
 function drawStates(strip, view, data, kind) {
   const ctx = sized(strip, view);
   const count = Math.max(1, Math.round(view.width / 2));
-  const states = stateColumns(data, data.codes[kind], ALWAYS[kind], view.from, view.to, count);
+  const source = sourceOf(data, kind);
+  const states = stateColumns(source, source.codes, ALWAYS[kind], view.from, view.to, count);
   const wide = view.width / count;
   ctx.font = "11px " + getComputedStyle(document.body).fontFamily;
   ctx.textBaseline = "middle";
@@ -129,7 +148,7 @@ function drawStates(strip, view, data, kind) {
     // On top of the ticks.
     ctx.fillStyle = stateColour(kind, name);
     ctx.fillRect(left, 0, ctx.measureText(text).width + 9, strip.height);
-    ctx.fillStyle = colour(`${kind}-${name.replaceAll(" ", "_")}-text`) || colour("text");
+    ctx.fillStyle = (kind === "limit" ? colour(DEEP.has(name) ? "deep-text" : "text") : colour(`${kind}-${name.replaceAll(" ", "_")}-text`) || colour("text"));
     ctx.fillText(text, left + 5, strip.height / 2 + 0.5);
   }
   fillGaps(ctx, view, data, strip.height);
@@ -249,6 +268,7 @@ function makeStrips(parent, data) {
   const add = (id, label, height, draw, title) => strips.push({ id, ...stripCanvas(parent, label, height, title), draw });
   add("overview", "whole trace", 30, drawOverview, "rate of the whole connection; drag to choose a range");
   add("losses", "losses", 26, drawLosses, "drops above, retransmissions and resets below");
+  if (data.limits.rows > 1) add("limit", "limited by", 16, (strip, view) => drawStates(strip, view, data, "limit"));
   if (data.codes.ca) add("ca", "CA state", 16, (strip, view) => drawStates(strip, view, data, "ca"));
   if (data.codes.mode) add("mode", "BBR mode", 16, (strip, view) => drawStates(strip, view, data, "mode"));
   const closed = zeroWindows(data);

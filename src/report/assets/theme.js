@@ -15,9 +15,18 @@ function setTheme(theme) {
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 setTheme(prefersDark.matches ? "dark" : "light");
 
+// As in page.css.
+const LIMIT_COLOURS = {
+  handshake: "grey", idle: "pale", application: "grey", sndbuf: "yellow", rwnd: "orange", "zero window": "orange", "pacing cap": "sky",
+  pacing: "sky", "local queue": "green", "slow start": "slow", cwnd: "blue", path: "delivered", recovery: "vermillion", rto: "purple", undecided: "grid",
+};
+// Names on these are light.
+const DEEP = new Set(["cwnd", "path", "recovery", "rto", "local queue", "application", "handshake"]);
+
 // What a state is drawn with; its class in the summary's bars has the same colour.
 function stateColour(kind, name) {
   const known = { ca: ["slow start", "avoidance", "Open", "Disorder", "CWR", "Recovery", "Loss"], mode: ["STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"] };
+  if (kind === "limit") return colour(LIMIT_COLOURS[name] ?? "grey");
   return known[kind].includes(name) ? colour(kind + "-" + name.replaceAll(" ", "_")) : colour("grey");
 }
 

@@ -51,7 +51,9 @@ impl Counters {
             for input in inputs {
                 let counts = if partial {
                     // One record of each file waits for its turn.
-                    KernelCounts { seen: input.filtered[number], ..KernelCounts::default() }
+                    let lost = if input.is_limited() { input.lost(event_type) } else { 0 };
+                    let seen = input.filtered[number] + lost;
+                    KernelCounts { seen, lost, ..KernelCounts::default() }
                 } else {
                     recorded(input, event_type)
                 };

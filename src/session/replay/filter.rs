@@ -11,6 +11,7 @@ use crate::config::{Config, EventFilters, Filters, Usage};
 use crate::events::EventType;
 use crate::recording::schema;
 use crate::slot::Slot;
+use crate::suggest;
 use crate::table::{Column, Origin};
 
 /// In the head of every record.
@@ -112,6 +113,21 @@ impl Of<'_> {
         }
     }
 
+    /// The network namespace of that name on the host of the recording.
+    fn netns(&self, name: &str) -> Result<u64> {
+        let known = &self.input.recording.header.network_namespaces;
+        if let Some(found) = known.iter().find(|netns| netns.name == name) {
+            return Ok(found.inode);
+        }
+        let names: Vec<&str> = known.iter().map(|netns| netns.name.as_str()).collect();
+        let hint =
+            suggest::did_you_mean(name, names, "give its inode, which the field `netns` shows");
+        bail!(Usage(format!(
+            "--netns {name}: {} names no such network namespace; {hint}",
+            self.input.name
+        )))
+    }
+
     fn find(&self, name: &str) -> Option<Slot> {
         let columns = (self.event_type.columns)();
         let column: &'static Column = columns.into_iter().find(|column| column.name == name)?;
@@ -122,10 +138,12 @@ impl Of<'_> {
     /// What the socket, its owner or the packet has.
     fn add_owner(&self, filters: &Filters, tests: &mut Vec<Test>) -> Result<()> {
         let wide = |list: &[u32]| list.iter().map(|&number| number.into()).collect::<Vec<u64>>();
+        let netns = filters.netns.iter().copied().map(Ok);
+        let netns = netns.chain(filters.netns_names.iter().map(|name| self.netns(name)));
         let numbers = [
             ("--pid", "pid", wide(&filters.pid)),
             ("--uid", "uid", wide(&filters.uid)),
-            ("--netns", "netns", filters.netns.clone()),
+            ("--netns", "netns", netns.collect::<Result<_>>()?),
         ];
         for (option, column, list) in numbers.into_iter().filter(|(.., list)| !list.is_empty()) {
             tests.push(Test::Number(vec![self.slot(option, column)?], list));

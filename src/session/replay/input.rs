@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::filter::Matcher;
+use super::window::Window;
 use crate::config::{Config, TimeMode, Usage};
 use crate::escape;
 use crate::events::{EVENT_TYPES, EventType, ca_mainline};
@@ -16,6 +17,7 @@ use crate::pipeline::Origin;
 use crate::pipeline::clock::Clock;
 use crate::predicate::{Checked, Compiled};
 use crate::privilege;
+use crate::recording::header::{AccountingFrame, ClockSample};
 use crate::recording::reader::{Recording, Step};
 
 /// A file that is read.
@@ -31,6 +33,7 @@ pub(super) struct Input {
     revision: u64,
     samples: usize,
     matchers: Vec<Option<Matcher>>,
+    window: Option<Window>,
     /// Records that the filters rejected, by number of the event type.
     pub(super) filtered: Vec<u64>,
     /// The time of the next record, on the clock that orders all files. `None`: there is none.
@@ -70,10 +73,15 @@ impl Input {
             lock,
             origin,
             matchers: EVENT_TYPES.iter().map(|_| None).collect(),
+            window: None,
             filtered: vec![0; EVENT_TYPES.len()],
             next_ns: None,
             is_over: false,
         })
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.lock
     }
 
     /// Prepares it for these event types: filters, conditions, and what its records do not have.
@@ -140,6 +148,10 @@ impl Input {
                 return Ok(step);
             }
             let mono_ns = self.recording.time_ns();
+            let outside = |window: &Window| !window.has(mono_ns, self.wall_ns(mono_ns));
+            if self.window.as_ref().is_some_and(outside) {
+                continue;
+            }
             let record = self.recording.record();
             let number = record.get(52).copied().unwrap_or_default();
             let Some(matcher) = self.matchers.get(usize::from(number)).and_then(Option::as_ref)
@@ -153,6 +165,34 @@ impl Input {
             self.next_ns = Some(if by_wall_clock { self.wall_ns(mono_ns) } else { mono_ns.into() });
             return Ok(step);
         }
+    }
+
+    /// Reads only this part of the time.
+    pub(super) fn limit_to(&mut self, window: Window) -> Result<()> {
+        let wanted = |samples: &[ClockSample], first_ns, last_ns| {
+            window.may_have(samples, first_ns, last_ns)
+        };
+        self.recording.skip(wanted).with_context(|| format!("cannot read {}", self.name))?;
+        self.window = Some(window);
+        Ok(())
+    }
+
+    /// Events of that type that were lost in the part of the time that is read.
+    pub(super) fn lost(&self, event_type: &EventType) -> u64 {
+        let of_type = |loss: &AccountingFrame| loss.lost.get(event_type.name).copied();
+        self.losses().into_iter().filter_map(of_type).sum()
+    }
+
+    /// When events were lost.
+    pub(super) fn losses(&self) -> Vec<&AccountingFrame> {
+        match &self.window {
+            Some(window) => window.losses(self),
+            None => self.recording.losses.iter().collect(),
+        }
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.window.is_some()
     }
 
     /// On the wall clock of its machine.
@@ -227,6 +267,22 @@ pub(super) fn by_wall_clock(inputs: &[Input]) -> bool {
     let boots: BTreeSet<&str> =
         inputs.iter().map(|input| input.recording.header.boot_id.as_str()).collect();
     boots.len() > 1
+}
+
+/// Times with `--time rel` are relative to the earliest start.
+pub(super) fn set_starts(config: &Config, inputs: &mut [Input], by_wall_clock: bool) {
+    let start_ns = |input: &Input| input.recording.header.environment.clock.start_ns;
+    let first_ns = inputs.iter().map(start_ns).min().unwrap_or_default();
+    let first_wall_ns = inputs.iter().map(Input::start_wall_ns).min().unwrap_or_default();
+    for input in inputs {
+        let later_ns = input.start_wall_ns() - first_wall_ns;
+        let start_ns = match by_wall_clock {
+            true => start_ns(input).wrapping_sub(u64::try_from(later_ns).unwrap_or_default()),
+            false => first_ns,
+        };
+        let samples = &input.recording.clock;
+        input.origin.clock = Clock::recorded(config.output.time, start_ns, samples);
+    }
 }
 
 /// The one with the earliest record; of several, the first.

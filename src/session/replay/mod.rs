@@ -4,9 +4,13 @@ mod counts;
 mod filter;
 mod input;
 mod limits;
+mod present;
 mod report;
+mod rewrite;
 mod summaries;
+mod window;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -16,19 +20,24 @@ use self::counts::Counters;
 use self::input::{Input, Writer};
 use self::limits::{Limiter, Outcome};
 use self::summaries::Summaries;
-use super::anonymizer;
-use super::columns::{self, Selection};
+use self::window::Window;
+use super::columns;
 use super::destinations;
 use super::event_loop::{EventLoop, Interest};
+use super::growth;
 use super::output::print_line;
+use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
+use super::{anonymizer, assertions};
 use crate::anonymize;
-use crate::config::{Config, Fields, Usage};
+use crate::config::Config;
 use crate::environment::Environment;
+use crate::events::fields::{FieldGroups, RecordLayout};
 use crate::events::{EVENT_TYPES, EventType};
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
-use crate::pipeline::tee::Tee;
+use crate::pipeline::tee::{Branch, Tee};
+use crate::recording::header::AccountingFrame;
 use crate::recording::reader::Step;
 use crate::sink::Stage;
 
@@ -56,6 +65,8 @@ struct Replay<'c> {
     current: Option<usize>,
     /// It ended before the files did.
     stopped: bool,
+    /// --since and --until
+    window: Option<Window>,
     /// What is printed in place of events.
     summary: Option<&'c Summaries>,
 }
@@ -64,7 +75,7 @@ struct Replay<'c> {
 pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result<u8> {
     let signals = Signals::start()?;
     let mut inputs = input::open(config)?;
-    let event_types = present(config, event_types, &inputs)?;
+    let event_types = present::event_types(config, event_types, &inputs)?;
     let mut selection = columns::select(&event_types, &config.output, |_| true)?;
     let checked = match &config.predicate {
         Some(predicate) => {
@@ -76,24 +87,52 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
         None => None,
     };
     super::check_limits(config, &event_types)?;
+    if let Some(all) = &config.assertions {
+        for Input { name, recording, .. } in &inputs {
+            let has = |of: &'static EventType, column| recording.has(of, column);
+            assertions::require(all, name, &recording.event_types(), has)?;
+        }
+        assertions::select(all, &event_types, &mut selection)?;
+    }
     for input in &mut inputs {
         input.prepare(config, &event_types, checked.as_ref())?;
     }
     input::share_layouts(&mut inputs);
-    note_absent(config, &selection, &inputs);
+    present::note_absent(config, &selection, &inputs);
     let by_wall_clock = input::by_wall_clock(&inputs);
-    set_starts(config, &mut inputs, by_wall_clock);
-    let outputs = destinations::open(&config.output, signals)?;
+    input::set_starts(config, &mut inputs, by_wall_clock);
+    let window = Window::new(&config.read, &inputs, by_wall_clock)?;
+    if let Some(window) = window {
+        inputs.iter_mut().try_for_each(|input| input.limit_to(window))?;
+    }
+    let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
+    let layout = RecordLayout::new(FieldGroups::ALL);
+    let anonymizer = key.as_ref().map(|key| anonymizer(config, key, &layout));
+    let header = match &config.output.recording {
+        Some(_) => Some(rewrite::header(config, &event_types, &inputs, anonymizer.as_ref())?),
+        None => None,
+    };
+    let recording = config.output.recording.as_ref().map(RecordingFile::open).transpose()?;
+    let read: Vec<&File> = inputs.iter().map(Input::file).collect();
+    recording.iter().try_for_each(|recording| recording.check_not_one_of(&read))?;
+    let outputs = destinations::open(&config.output, signals, &read)?;
+    recording.iter().try_for_each(RecordingFile::empty)?;
     let branches = outputs.iter().map(|opened| opened.branch(&config.output, &selection));
-    let tee =
-        Tee::new(branches.collect::<std::io::Result<_>>().context("cannot write the output")?);
+    let of_recording = recording.iter().zip(header);
+    let branches = branches
+        .chain(of_recording.map(|(recording, header)| rewrite::branch(recording, header, &inputs)));
+    let mut branches: Vec<Branch> =
+        branches.collect::<std::io::Result<_>>().context("cannot write the output")?;
+    if let (Some(all), Some(input)) = (&config.assertions, inputs.first()) {
+        branches.push(assertions::branch(all, &input.recording.header.environment)?);
+    }
+    let tee = Tee::new(branches);
     let clock = Clock::recorded(config.output.time, 0, &[]);
     let summary = Summaries::new(config, &event_types, &inputs)?;
     let aggregator = summary.as_ref().map(Summaries::aggregator);
     let count = config.limits.count;
     let mut pipeline = Pipeline::new(tee, Environment::default(), clock, count, aggregator);
-    let key = config.anonymize.as_ref().map(anonymize::Options::load).transpose()?;
-    pipeline.set_anonymizer(key.as_ref().map(|key| anonymizer(config, key)));
+    pipeline.set_anonymizer(anonymizer);
     let replay = Replay {
         config,
         limiter: Limiter::new(&config.limits, &inputs)?,
@@ -103,81 +142,14 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
         first_ns: None,
         current: None,
         stopped: false,
+        window,
         summary: summary.as_ref(),
     };
-    replay.run(&mut pipeline, signals)
-}
-
-/// The event types that a file has, of those that are wanted.
-fn present(
-    config: &Config,
-    wanted: &[&'static EventType],
-    inputs: &[Input],
-) -> Result<Vec<&'static EventType>> {
-    let mut all: Vec<&'static EventType> =
-        inputs.iter().flat_map(|input| input.recording.event_types()).collect();
-    all.sort_by_key(|event_type| event_type.number);
-    all.dedup_by_key(|event_type| event_type.number);
-    let is_present = |of: &EventType| all.iter().any(|known| known.number == of.number);
-    let found: Vec<&'static EventType> =
-        wanted.iter().copied().filter(|event_type| is_present(event_type)).collect();
-    let names = |event_types: &[&'static EventType]| {
-        event_types.iter().map(|event_type| event_type.name).collect::<Vec<_>>().join(", ")
-    };
-    let missing: Vec<&'static EventType> =
-        wanted.iter().copied().filter(|event_type| !is_present(event_type)).collect();
-    if found.is_empty() {
-        let files: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-        bail!(Usage(format!(
-            "no {} events were recorded in {}; it has {}",
-            names(&missing),
-            files.join(", "),
-            names(&all)
-        )));
-    }
-    // Of all event types, those that were recorded are meant.
-    let all_wanted = wanted.len() == EVENT_TYPES.len();
-    if !missing.is_empty() && !all_wanted && !config.output.quiet {
-        print_line(&format!("note: no {} events were recorded", names(&missing)));
-    }
-    Ok(found)
-}
-
-/// Notes fields that were named and that no file has.
-fn note_absent(config: &Config, selection: &Selection, inputs: &[Input]) {
-    if !matches!(config.output.fields, Fields::Named(_)) || config.output.quiet {
-        return;
-    }
-    for (event_type, table) in &selection.tables {
-        let absent = table
-            .columns
-            .iter()
-            .filter(|selected| !inputs.iter().any(|input| input.shows(event_type, selected.index)));
-        let names: Vec<&str> = absent.map(|selected| selected.column.name).collect();
-        if !names.is_empty() {
-            print_line(&format!(
-                "note: null, as the {} records do not have them: {}",
-                event_type.name,
-                names.join(", ")
-            ));
-        }
-    }
-}
-
-/// Times with `--time rel` are relative to the earliest start.
-fn set_starts(config: &Config, inputs: &mut [Input], by_wall_clock: bool) {
-    let start_ns = |input: &Input| input.recording.header.environment.clock.start_ns;
-    let first_ns = inputs.iter().map(start_ns).min().unwrap_or_default();
-    let first_wall_ns = inputs.iter().map(Input::start_wall_ns).min().unwrap_or_default();
-    for input in inputs {
-        let later_ns = input.start_wall_ns() - first_wall_ns;
-        let start_ns = match by_wall_clock {
-            true => start_ns(input).wrapping_sub(u64::try_from(later_ns).unwrap_or_default()),
-            false => first_ns,
-        };
-        let samples = &input.recording.clock;
-        input.origin.clock = Clock::recorded(config.output.time, start_ns, samples);
-    }
+    let status = replay.run(&mut pipeline, signals)?;
+    recording.iter().filter(|_| !config.output.quiet).for_each(|written| {
+        print_line(&growth::recorded(written));
+    });
+    Ok(status)
 }
 
 impl Replay<'_> {
@@ -192,6 +164,12 @@ impl Replay<'_> {
             result = result.and_then(|()| self.load(index, pipeline, signals, &mut events));
         }
         self.bring_in(0, pipeline);
+        // Intervals of summaries begin with what is read.
+        if self.window.is_some()
+            && let Some(first) = input::earliest(&self.inputs)
+        {
+            pipeline.clock.set_recorded_ns(self.inputs[first].recording.time_ns());
+        }
         pipeline.begin();
         if let Some(summary) = self.summary {
             summary.begin(pipeline);
@@ -343,7 +321,8 @@ impl Replay<'_> {
     fn set_end(&self, pipeline: &Pipeline<'_>) {
         let ends =
             self.inputs.iter().filter_map(|input| Some(input.recording.end.as_ref()?.mono_ns));
-        if let Some(end_ns) = ends.max().filter(|_| !self.stopped) {
+        let is_whole = !self.stopped && !self.window.is_some_and(|window| window.ends());
+        if let Some(end_ns) = ends.max().filter(|_| is_whole) {
             pipeline.clock.set_recorded_ns(end_ns);
         }
     }
@@ -351,11 +330,18 @@ impl Replay<'_> {
     /// Prints the counters: those of the recordings, and what became of their records here.
     fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) {
         pipeline.settle();
-        let partial = self.stopped || stage == Stage::Interim;
+        let partial = self.stopped || self.window.is_some() || stage == Stage::Interim;
         let counts = self.counters.kernel(&self.inputs, partial);
         let (late, evicted) = counts::late_and_evicted(&self.inputs);
         let mut accounting = pipeline.accounting(stage, self.config.actions, &counts, evicted);
         accounting.late = late;
+        if stage == Stage::End {
+            let ended = |input: &Input| input.recording.end.as_ref()?.error.clone();
+            let error = self.inputs.iter().find_map(ended);
+            let losses: Vec<AccountingFrame> =
+                self.inputs.iter().flat_map(Input::losses).cloned().collect();
+            pipeline.note_sources(&losses, error.as_deref());
+        }
         pipeline.account(stage, &accounting);
         self.report_failures(pipeline);
         if !self.config.output.quiet {

@@ -59,6 +59,12 @@ pub(super) fn missing(input: &Input, names_file: bool) -> Vec<String> {
     if others > 0 {
         lines.push(format!("warning: {file}{others} more parts are damaged"));
     }
+    if input.recording.end.is_some() && rest(input) > 0 {
+        let rest = rest(input);
+        lines.push(format!(
+            "warning: {file}{rest} bytes behind the last frame are not part of a recording"
+        ));
+    }
     lines
 }
 

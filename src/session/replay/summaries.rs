@@ -24,7 +24,7 @@ use crate::table::summary::Summary;
 const MOST_INTERVALS: u64 = 100_000;
 
 enum Recorded {
-    Counted(RecordedAggregate),
+    Counted(Box<RecordedAggregate>),
     Limits(Box<RecordedLimits>),
 }
 
@@ -49,7 +49,7 @@ impl Summaries {
                 let twin = twin_options(config, event_types, inputs)?;
                 Recorded::Limits(Box::new(RecordedLimits::new(limits, twin)))
             }
-            _ => Recorded::Counted(counted(options, event_types, inputs)?),
+            _ => Recorded::Counted(Box::new(counted(options, event_types, inputs)?)),
         };
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Ok(Some(Summaries {

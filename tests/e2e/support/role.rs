@@ -240,13 +240,15 @@ fn burst(to: SocketAddr, count: usize, bytes: usize) -> std::io::Result<()> {
 
 /// The pauses are what is tested, not a wait for something.
 fn send_for(mut stream: &TcpStream, ms: u64, pace: Pace) -> std::io::Result<()> {
+    use std::io::ErrorKind::{Interrupted, WouldBlock};
     let end = Instant::now() + Duration::from_millis(ms);
     let chunk = vec![b'x'; pace.chunk];
     stream.set_write_timeout(Some(Duration::from_millis(50)))?;
     while Instant::now() < end {
         match stream.write(&chunk) {
-            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return Err(error),
-            _ => {}
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {}
+            Err(error) => return Err(error),
         }
         let left = end.saturating_duration_since(Instant::now());
         std::thread::sleep(left.min(Duration::from_millis(pace.pause_ms)));

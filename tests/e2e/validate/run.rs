@@ -45,6 +45,8 @@ pub struct Phase {
     cookie: u64,
     /// None: all of the connection but its handshake and idle times.
     span: Option<(u64, u64)>,
+    /// When it was over.
+    at_ns: u64,
 }
 
 impl Run {
@@ -154,7 +156,8 @@ impl Run {
 
     fn keep(&mut self, label: Label, span: Option<(u64, u64)>) {
         let cookie = self.sockets.last().map_or(0, |socket| socket.cookie);
-        self.phases.push(Phase { parameters: self.parameters, label, cookie, span });
+        let at_ns = mono_ns();
+        self.phases.push(Phase { parameters: self.parameters, label, cookie, span, at_ns });
     }
 
     /// Bulk over a bottleneck of that rate. What limits is measured: the bottleneck, if it was never without a packet; cwnd, if losses
@@ -184,6 +187,12 @@ impl Run {
 }
 
 impl Phase {
+    /// Any of its time lies in that span; of a connection as a whole, the last ten seconds.
+    pub fn overlaps(&self, (from, to): (u64, u64)) -> bool {
+        let begin = self.span.map_or(self.at_ns.saturating_sub(10_000_000_000), |span| span.0);
+        begin < to && from < self.at_ns
+    }
+
     /// The time of rows that are of this phase alone.
     pub fn measured(self, scenario: &'static str, rows: &[Value]) -> Period {
         let mut us = [0; CAUSES.len()];
