@@ -52,6 +52,17 @@ impl<'c> Event<'c> {
         Ok(Event { event_type, record, raw: record, padded: OnceCell::new(), time, types })
     }
 
+    /// A record of a type that the kernel does not emit.
+    #[must_use]
+    pub fn of_type(
+        event_type: &'static EventType,
+        record: &'c [u8],
+        types: &'c Types,
+        time: Moment,
+    ) -> Self {
+        Event { event_type, record, raw: record, padded: OnceCell::new(), time, types }
+    }
+
     /// The same of a record that was expanded from these bytes.
     #[must_use]
     pub fn of_raw(self, raw: &'c [u8]) -> Self {

@@ -38,6 +38,7 @@ const ORDER: &[&str] = &[
     "summary",
     "report",
     "session",
+    "live",
     "check",
     "cli",
     "cmd",

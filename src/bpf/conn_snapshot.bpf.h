@@ -19,13 +19,18 @@
 #include "owner.bpf.h"
 #include "events/socket.bpf.h"
 
-static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapshot, struct sock *real, const struct conn *conn, bool closed)
+/* `tp` is a copy. */
+static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapshot, struct sock *real, struct tcp_sock *tp, const struct conn *conn, bool closed)
 {
+	const struct tcp_congestion_ops *ops = ((struct inet_connection_sock *)tp)->icsk_ca_ops;
+
 	snapshot->sk = (__u64)real;
 	snapshot->born = conn && conn->born;
 	snapshot->closed = closed;
 	snapshot->generation = conn ? conn->generation : 0;
 	__builtin_memset(snapshot->unused, 0, sizeof(snapshot->unused));
+	__builtin_memset(snapshot->ca_name, 0, sizeof(snapshot->ca_name));
+	bpf_core_read_str(snapshot->ca_name, sizeof(snapshot->ca_name), &ops->name);
 }
 
 static __noinline int on_conn_snapshot_end(void *ctx, struct sock *sk, const bool typed)
@@ -36,7 +41,7 @@ static __noinline int on_conn_snapshot_end(void *ctx, struct sock *sk, const boo
 	snapshot = event_begin(&e, sk, TCC_EVENT_DESTROY, sizeof(*snapshot), typed);
 	if (!snapshot)
 		return 0;
-	load_conn_snapshot(snapshot, sk, e.conn, true);
+	load_conn_snapshot(snapshot, sk, e.tp, e.conn, true);
 	return event_end(ctx, &e, snapshot, sizeof(*snapshot), TCC_EVENT_DESTROY);
 }
 
@@ -102,7 +107,7 @@ static __always_inline int conn_snapshot_write(struct seq_file *seq, struct task
 	load_tcp_brief(&copy->snapshot.event.tcp, tp);
 	if (closed)
 		load_closed_tcp(&copy->snapshot.event.tcp, closed);
-	load_conn_snapshot(&copy->snapshot, real, conn, false);
+	load_conn_snapshot(&copy->snapshot, real, tp, conn, false);
 	bpf_seq_write(seq, &copy->snapshot, sizeof(copy->snapshot));
 	return 0;
 }

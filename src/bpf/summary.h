@@ -98,9 +98,10 @@ struct tcc_conn_snapshot {
 	__u8 closed; /* this is its end */
 	__u8 unused[2];
 	__u32 generation; /* of connections of one socket, which have one cookie */
+	__u8 ca_name[TCC_CA_NAME_LEN];
 };
 
-TCC_NO_PADDING(struct tcc_conn_snapshot, generation);
+TCC_NO_PADDING(struct tcc_conn_snapshot, ca_name);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
 TCC_NO_PADDING(struct tcc_sums, n);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::args::{FilterArgs, ReaderArg, TimeArg, TraceArgs, TransportArg};
+use super::args::{FilterArgs, KernelArgs, ReaderArg, TimeArg, TraceArgs, TransportArg};
 use super::outputs::OutputArg;
 use super::parse::Follow;
 use super::template::LineTemplate;
@@ -82,24 +82,7 @@ impl TraceArgs {
                 stack: false,
             },
             read,
-            kernel_options: KernelOptions {
-                reader: match self.kernel_options.reader {
-                    ReaderArg::Auto => None,
-                    ReaderArg::Record => Some(Reader::Record),
-                    ReaderArg::Sock => Some(Reader::Sock),
-                    ReaderArg::Raw => Some(Reader::Raw),
-                },
-                transport: match self.kernel_options.transport {
-                    TransportArg::Auto => None,
-                    TransportArg::Ringbuf => Some(Transport::RingBuf),
-                    TransportArg::Perfbuf => Some(Transport::PerfBuf),
-                },
-                buffer_size: self.kernel_options.buffer_size,
-                max_conns: self.kernel_options.max_conns,
-                btf: self.kernel_options.btf,
-                inferred: false,
-                nice: self.kernel_options.nice,
-            },
+            kernel_options: self.kernel_options.convert(),
             anonymize: self.output.anonymize.then_some(anonymize::Options {
                 key: self.output.anonymize_key,
                 ports: self.output.anonymize_ports,
@@ -112,9 +95,32 @@ impl TraceArgs {
     }
 }
 
+impl KernelArgs {
+    pub(super) fn convert(self) -> KernelOptions {
+        KernelOptions {
+            reader: match self.reader {
+                ReaderArg::Auto => None,
+                ReaderArg::Record => Some(Reader::Record),
+                ReaderArg::Sock => Some(Reader::Sock),
+                ReaderArg::Raw => Some(Reader::Raw),
+            },
+            transport: match self.transport {
+                TransportArg::Auto => None,
+                TransportArg::Ringbuf => Some(Transport::RingBuf),
+                TransportArg::Perfbuf => Some(Transport::PerfBuf),
+            },
+            buffer_size: self.buffer_size,
+            max_conns: self.max_conns,
+            btf: self.btf,
+            inferred: false,
+            nice: self.nice,
+        }
+    }
+}
+
 impl FilterArgs {
     /// Of recorded events, processes may be gone.
-    fn resolve(self, recorded: bool) -> Result<Filters> {
+    pub(super) fn resolve(self, recorded: bool) -> Result<Filters> {
         let mut netns = Vec::new();
         // Recordings name the namespaces of their own host.
         let is_name = |name: &&String| recorded && resolve::is_netns_name(name);

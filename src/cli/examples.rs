@@ -194,6 +194,15 @@ $ sudo tcc-trace top --rows 2
  26697 traffic    192.0.2.1:36254    192.0.2.2:443             0      938    11   13859    3",
     ),
     (
+        "live",
+        "\
+$ sudo tcc-trace live -P 5201
+6 connections, 6 active   TX 17.2Mbit/s   RX 17.2Mbit/s   14 retransmitted
+PROCESS       LPORT PEER                  CC    TX b/s RX b/s  CWND   SRTT  RETR
+python3 4736  51854 10.99.7.2:5201        bbr    7.97M      0    24 19.8ms    14
+python3 4732  51852 10.99.7.2:5201        cubic  5.36M      0     8 21.1ms     0",
+    ),
+    (
         "listeners",
         "\
 $ sudo tcc-trace listeners

@@ -16,7 +16,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     ("Latency", &["rtt", "connlat", "queue"]),
-    ("Summaries", &["limits", "top", "listeners"]),
+    ("Summaries", &["live", "limits", "top", "listeners"]),
     (
         "Tools",
         &["assert", "report", "info", "convert", "check", "schema", "completions", "man", "help"],

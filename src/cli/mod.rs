@@ -12,6 +12,7 @@ pub mod examples;
 pub mod help;
 mod limits;
 mod listeners;
+mod live;
 mod outputs;
 mod parse;
 mod parts;
@@ -37,6 +38,7 @@ pub use self::assert::AssertArgs;
 pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
+pub use self::live::LiveArgs;
 pub use self::recordings::{RecordArgs, command_first};
 pub use self::report::ReportArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
@@ -160,6 +162,12 @@ pub enum Command {
     /// observed. For the main causes, the numbers that show them follow. On a terminal, each summary replaces the one before. The
     /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Limits(Box<LimitsArgs>),
+    /// Watch connections on the terminal; open one to see its charts.
+    ///
+    /// A table of all TCP connections, read each interval as by `top`: sorted by any column, filtered by an expression as it is typed.
+    /// Enter opens a connection: congestion window, RTT and rates as charts, states, losses and its last events. Only that
+    /// connection's events are recorded, and only while it is open. `?` lists the keys.
+    Live(Box<LiveArgs>),
     /// Show listening sockets: accept queues, SYN queues, drops.
     ///
     /// Covers all processes and network namespaces. Shows, at the end of each interval, the accept queue and its limit, the SYN

@@ -15,6 +15,7 @@ pub mod info;
 pub mod life;
 pub mod limits;
 pub mod listeners;
+pub mod live;
 pub mod man;
 pub mod probe;
 pub mod queue;

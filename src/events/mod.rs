@@ -11,6 +11,7 @@ pub mod common;
 mod computed;
 pub mod cong_state;
 pub mod connect;
+pub mod connection;
 pub mod destroy;
 pub mod drop;
 pub mod error;

@@ -127,6 +127,16 @@ impl Compiled {
     #[must_use]
     pub fn in_user_space(checked: &Checked, environment: &Environment) -> Self {
         let event_types: Vec<&'static EventType> = EVENT_TYPES.iter().collect();
+        Compiled::for_types(&event_types, checked, environment)
+    }
+
+    /// The same for these types only.
+    #[must_use]
+    pub fn for_types(
+        event_types: &[&'static EventType],
+        checked: &Checked,
+        environment: &Environment,
+    ) -> Self {
         let part = |event_type: &&'static EventType| {
             let compiler = Compiler { event_type, environment };
             let parts = checked.conjuncts.iter();

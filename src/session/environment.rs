@@ -12,7 +12,8 @@ use crate::privilege;
 use crate::symbols::Symbols;
 
 /// All but the clocks, which are read when the trace starts.
-pub(super) fn live(
+#[must_use]
+pub fn live(
     config: &Config,
     event_types: &[&'static EventType],
     selection: &Selection,

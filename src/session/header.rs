@@ -11,6 +11,7 @@ use crate::config::{Config, Fields, Limits, Rate};
 use crate::environment::Environment;
 use crate::events::EventType;
 use crate::kernel;
+use crate::loader::plan::{Plan, Variant};
 use crate::privilege;
 use crate::recording::codec::ByteOrder;
 use crate::recording::header::{Header, NetworkNamespace};
@@ -30,55 +31,65 @@ impl Trace<'_, '_> {
         if !self.outputs.is_empty() {
             environment.types.symbols = symbols.clone();
         }
-        let environment = recorded;
-        let event_types: Vec<&'static EventType> = self.event_types().collect();
-        let uname = rustix::system::uname();
-        let mut header = Header {
-            program: program(),
-            commit: commit(),
-            recording: random("uuid"),
-            part: 0,
-            boot_id: random("boot_id"),
-            machine: uname.machine().to_string_lossy().into_owned(),
-            kernel_version: uname.version().to_string_lossy().into_owned(),
-            byte_order: ByteOrder::NATIVE,
-            online_cpus: crate::loader::live::online_cpus() as u32,
-            hz: kernel::hz(),
-            network_namespaces: network_namespaces(),
-            boottime_offset_ns: now(ClockId::Boottime) - now(ClockId::Monotonic),
-            command_line: command_line(),
-            config: self.described(&event_types),
-            shapes: shapes(&event_types, &environment),
-            environment,
-        };
+        let mut header = header(self.config, self.plan, self.variant, recorded);
         if let Some(key) = self.key {
             let layout = &header.environment.layout;
             anonymizer(self.config, key, layout).header(&mut header);
         }
         (header, symbols)
     }
+}
 
-    /// What is recorded, and how.
-    fn described(&self, event_types: &[&'static EventType]) -> Value {
-        let Config { filters, limits, output, predicate, command, .. } = self.config;
-        let names: Vec<&str> = event_types.iter().map(|event_type| event_type.name).collect();
-        let fields = match &output.fields {
-            Fields::Standard => json!("standard"),
-            Fields::All => json!("all"),
-            Fields::Named(names) => json!(names),
-        };
-        json!({
-            "event_types": names,
-            "fields": fields,
-            "reader": self.variant.reader.name(),
-            "transport": self.plan.transport.name(),
-            "notes": self.variant.notes,
-            "filters": filters.any(),
-            "where": predicate.as_ref().map(|predicate| &predicate.text),
-            "limits": described_limits(limits),
-            "traced_command": !command.is_empty(),
-        })
+/// The header of a recording of what these programs report.
+#[must_use]
+pub fn header(config: &Config, plan: &Plan, variant: &Variant, environment: Environment) -> Header {
+    let event_types: Vec<&'static EventType> = variant.event_types().collect();
+    let uname = rustix::system::uname();
+    Header {
+        program: program(),
+        commit: commit(),
+        recording: random("uuid"),
+        part: 0,
+        boot_id: random("boot_id"),
+        machine: uname.machine().to_string_lossy().into_owned(),
+        kernel_version: uname.version().to_string_lossy().into_owned(),
+        byte_order: ByteOrder::NATIVE,
+        online_cpus: crate::loader::live::online_cpus() as u32,
+        hz: kernel::hz(),
+        network_namespaces: network_namespaces(),
+        boottime_offset_ns: now(ClockId::Boottime) - now(ClockId::Monotonic),
+        command_line: command_line(),
+        config: described(config, plan, variant, &event_types),
+        shapes: shapes(&event_types, &environment),
+        environment,
     }
+}
+
+/// What is recorded, and how.
+fn described(
+    config: &Config,
+    plan: &Plan,
+    variant: &Variant,
+    event_types: &[&'static EventType],
+) -> Value {
+    let Config { filters, limits, output, predicate, command, .. } = config;
+    let names: Vec<&str> = event_types.iter().map(|event_type| event_type.name).collect();
+    let fields = match &output.fields {
+        Fields::Standard => json!("standard"),
+        Fields::All => json!("all"),
+        Fields::Named(names) => json!(names),
+    };
+    json!({
+        "event_types": names,
+        "fields": fields,
+        "reader": variant.reader.name(),
+        "transport": plan.transport.name(),
+        "notes": variant.notes,
+        "filters": filters.any(),
+        "where": predicate.as_ref().map(|predicate| &predicate.text),
+        "limits": described_limits(limits),
+        "traced_command": !command.is_empty(),
+    })
 }
 
 pub(super) fn program() -> String {

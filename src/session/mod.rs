@@ -9,19 +9,19 @@ pub mod columns;
 mod command;
 mod destinations;
 mod directory;
-mod environment;
+pub mod environment;
 pub mod event_loop;
 mod flight;
 mod follow;
 mod growth;
-mod header;
+pub mod header;
 mod listen;
 pub mod output;
 mod parts;
 pub mod priority;
-mod recorder;
+pub mod recorder;
 mod replay;
-mod scan;
+pub mod scan;
 pub mod signals;
 mod time;
 mod trace;
@@ -236,7 +236,12 @@ fn check_limits(config: &Config, event_types: &[&'static EventType]) -> Result<(
 }
 
 /// What the options require of the kernel side.
-fn request(config: &Config, event_types: &[&'static EventType], selection: &Selection) -> Request {
+#[must_use]
+pub fn request(
+    config: &Config,
+    event_types: &[&'static EventType],
+    selection: &Selection,
+) -> Request {
     let filters = &config.filters;
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
     let by_columns = (!selection.groups.is_empty()).then_some(match config.output.fields {

@@ -35,7 +35,7 @@ use crate::table::summary::Summary;
 const FORMAT: &str = "recording";
 
 /// The open file of a recording.
-pub(super) struct RecordingFile {
+pub struct RecordingFile {
     path: PathBuf,
     file: File,
     /// It did not exist before.
@@ -87,7 +87,7 @@ pub(super) fn open_locked(path: &Path, force: bool) -> Result<(File, bool)> {
 
 impl RecordingFile {
     /// Opens and locks the file, or the first of its parts. An existing one is not changed yet.
-    pub(super) fn open(options: &Recording) -> Result<Self> {
+    pub fn open(options: &Recording) -> Result<Self> {
         let (parts, path) = match &options.parts {
             None => (None, options.path.clone()),
             Some(policy) => {
@@ -123,7 +123,7 @@ impl RecordingFile {
     }
 
     /// The output that records events.
-    pub(super) fn branch(&self, mut header: Header, symbols: Symbols) -> io::Result<Branch> {
+    pub fn branch(&self, mut header: Header, symbols: Symbols) -> io::Result<Branch> {
         let layout = &header.environment.layout;
         let addresses = Addresses::new(symbols, layout, privilege::elevated());
         let flight = self.flight.as_ref().map(FlightRecorder::new);

@@ -10,11 +10,11 @@ use crate::loader::plan::OWNER_SCAN;
 use crate::pipeline::Pipeline;
 
 /// How often to check for owner scan requests.
-pub(super) const OWNER_TICK: Duration = Duration::from_millis(100);
+pub const OWNER_TICK: Duration = Duration::from_millis(100);
 /// How often to check for modules that were not loaded at the start.
 pub(super) const MODULE_TICK: Duration = Duration::from_secs(1);
 /// Scans of all open files may take at most one part in this many of the time.
-pub(super) const SCAN_SHARE: u32 = 20;
+pub const SCAN_SHARE: u32 = 20;
 
 /// Algorithms whose module is not loaded.
 pub(super) fn missing_modules() -> Vec<&'static str> {

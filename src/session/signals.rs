@@ -160,11 +160,12 @@ impl Signals {
     }
 
     /// Readable after a signal.
-    pub(super) fn file(&self) -> BorrowedFd<'_> {
+    #[must_use]
+    pub fn file(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
-    pub(super) fn drain(&self) {
+    pub fn drain(&self) {
         let mut bytes = [0; 64];
         while matches!((&self.wake).read(&mut bytes), Ok(n) if n > 0) {}
     }

@@ -70,14 +70,14 @@ const VIEW: &[ViewColumn] = &[
 ];
 
 /// What is counted of a connection.
-const RX: usize = 0;
-const TX: usize = 1;
-const RETRANS: usize = 2;
+pub const RX: usize = 0;
+pub const TX: usize = 1;
+pub const RETRANS: usize = 2;
 const ENDED: usize = 3;
 
 type Traffic = CounterRow<4>;
 /// A connection's last snapshot, and its traffic.
-type ConnectionRow = RowTotals<Rc<ConnSnapshot>, Traffic>;
+pub type ConnectionRow = RowTotals<Rc<ConnSnapshot>, Traffic>;
 
 /// A connection and its traffic since the trace began.
 struct Connection {

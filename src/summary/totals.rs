@@ -173,6 +173,23 @@ impl<T: TotalsTable> Intervals<T> {
         Intervals { table, intervals, before: Baseline::new(), reported: 0, counted: 0 }
     }
 
+    /// The rows of the interval since the last call; without intervals, the totals so far.
+    pub fn rows(&mut self, loaded: &Loaded<'_>) -> Result<SnapshotOf<T>> {
+        let mut rows = self.table.totals(loaded)?;
+        let retired = rows.retired.iter().enumerate();
+        let retired: u64 = retired.map(|(part, counts)| self.table.events(part, counts)).sum();
+        self.counted = self.events(&rows) + retired;
+        if self.intervals {
+            self.before.advance(&mut rows);
+            for (key, mut last) in self.table.retire(loaded, &rows)? {
+                self.before.finish(&key, &mut last.counts);
+                rows.rows.push((key, last));
+            }
+        }
+        self.reported += self.events(&rows);
+        Ok(rows)
+    }
+
     fn events(&self, rows: &SnapshotOf<T>) -> u64 {
         let of_rows =
             rows.rows.iter().map(|(key, row)| self.table.events(self.table.part(key), &row.counts));
@@ -200,18 +217,7 @@ impl<T: TotalsTable> Aggregate for Intervals<T> {
         span: Span,
         print: &mut dyn FnMut(&Summary<'_>),
     ) -> Result<()> {
-        let mut rows = self.table.totals(loaded)?;
-        let retired = rows.retired.iter().enumerate();
-        let retired: u64 = retired.map(|(part, counts)| self.table.events(part, counts)).sum();
-        self.counted = self.events(&rows) + retired;
-        if self.intervals {
-            self.before.advance(&mut rows);
-            for (key, mut last) in self.table.retire(loaded, &rows)? {
-                self.before.finish(&key, &mut last.counts);
-                rows.rows.push((key, last));
-            }
-        }
-        self.reported += self.events(&rows);
+        let rows = self.rows(loaded)?;
         self.table.print(rows, span, print);
         Ok(())
     }

@@ -57,6 +57,7 @@ mod limit_causes;
 mod limits;
 mod limits_replay;
 mod listeners;
+mod live;
 mod loads;
 mod mptcp;
 mod names;

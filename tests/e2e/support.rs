@@ -37,6 +37,7 @@ mod test_process;
 #[path = "../support/mod.rs"]
 pub mod texts;
 mod times;
+pub mod tmux;
 mod tracer;
 mod traffic;
 mod uring;
