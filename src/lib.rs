@@ -9,8 +9,8 @@
 //!
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
-//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, recording, anonymize, predicate, limits, assertion, sink, config, pipeline, loader,
-//! summary, report, session, live, check, cli, cmd.
+//! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, recording, anonymize,
+//! predicate, limits, assertion, sink, config, pipeline, loader, summary, report, session, live, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
