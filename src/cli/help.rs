@@ -27,7 +27,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
 const OPTIONS: &str = "options";
 
 /// The shared options that `tcc-trace -h` shows.
-const SHORT: &[&str] = &["port", "pid", "duration", "output", "fields"];
+const SHORT: &[&str] = &["port", "pid", "duration", "output"];
 
 pub const USAGE: &str = "tcc-trace [COMMAND] [OPTIONS] [-- CMD [ARG]...]";
 /// The line of a command's `-h` that stands for the shared options.
