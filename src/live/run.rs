@@ -1,8 +1,6 @@
 //! The loop: keys, intervals, records and frames.
 
-use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -47,8 +45,6 @@ enum Token {
     Table,
     Connection,
     Keys,
-    /// The terminal has gone away.
-    Gone,
     Interval,
     OwnerScan,
     Frame,
@@ -129,7 +125,6 @@ impl Live<'_> {
         events.register(self.jobs.file(), Interest::Readable, Token::Job)?;
         let keys = Keys::start()?;
         events.register(keys.file(), Interest::Readable, Token::Keys)?;
-        events.register(io::stdin().as_fd(), Interest::HangUp, Token::Gone)?;
         for (fd, token) in [
             (self.table.side.source.fd(), Token::Table),
             (self.connection.side.source.fd(), Token::Connection),
@@ -195,7 +190,6 @@ impl Live<'_> {
                 return self.draw(screen);
             }
             Token::Keys => return self.keys(keys, screen),
-            Token::Gone => return Ok(ControlFlow::Break(())),
             Token::Interval => {
                 self.poll()?;
                 return self.draw(screen);
@@ -209,6 +203,10 @@ impl Live<'_> {
                 events.at(token, again.then_some(next));
             }
             Token::Frame => {
+                // epoll does not report that a terminal hangs up, if nothing is to be read from it.
+                if terminal::has_gone() {
+                    return Ok(ControlFlow::Break(()));
+                }
                 self.idle_frames += 1;
                 if self.app.shown.is_some() || self.idle_frames >= IDLE_FRAMES {
                     return self.draw(screen);

@@ -156,6 +156,15 @@ impl Drop for Screen {
     }
 }
 
+/// Whether nobody is at the other end of the terminal any more.
+#[must_use]
+pub fn has_gone() -> bool {
+    let stdin = io::stdin();
+    let mut files = [PollFd::new(&stdin, PollFlags::empty())];
+    let _ = poll(&mut files, Some(&Timespec::default()));
+    files[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
+}
+
 /// Leaves the screen and raw mode; a terminal that takes nothing is given up after a while.
 fn restore(file: &File) {
     let mut bytes = Vec::new();

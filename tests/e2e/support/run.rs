@@ -149,9 +149,11 @@ fn read_lines(pipe: ChildStderr, text: &Mutex<String>, lines: &mpsc::Sender<Stri
 
 /// A terminal: our end, and the one that programs see.
 pub fn terminal() -> (File, OwnedFd) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    // Not for programs that other tests start: the terminal goes away with its owner.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).expect("a terminal");
     unlockpt(&ours).expect("unlocked");
-    let theirs = ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY);
+    let theirs = ioctl_tiocgptpeer(&ours, flags);
     (ours.into(), theirs.expect("its other end"))
 }
 
