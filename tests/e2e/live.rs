@@ -129,10 +129,10 @@ fn rates_are_those_of_top() {
         scope.spawn(|| fixture.client.send_for("c", 8_000, Pace::FAST));
         let of_top = |rows: &[Value]| -> Option<f64> {
             let own = rows.iter().filter(|row| u64_of(&row["key"], "sport") == u64::from(local));
-            let rates = own.map(|row| {
+            let mut rates = own.map(|row| {
                 u64_of(row, "tx_bytes") as f64 * 1e9 / u64_of(row, "interval_ns") as f64
             });
-            let last = rates.last()?;
+            let last = rates.next_back()?;
             (last > 100_000.0).then_some(last)
         };
         let rate_of_top = wait_for("a rate of top", || top.with_events(of_top));

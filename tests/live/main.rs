@@ -116,7 +116,9 @@ fn press(app: &mut App, code: KeyCode) -> Action {
 }
 
 fn type_text(app: &mut App, text: &str) {
-    text.chars().for_each(|c| drop(press(app, KeyCode::Char(c))));
+    for c in text.chars() {
+        press(app, KeyCode::Char(c));
+    }
 }
 
 fn drawn(app: &mut App, (width, height): (u16, u16), colours: bool) -> Buffer {
