@@ -329,7 +329,10 @@ impl Replay<'_> {
 
     /// Prints the counters: those of the recordings, and what became of their records here.
     fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) {
-        pipeline.settle();
+        match stage {
+            Stage::End => pipeline.finish(),
+            Stage::Interim => pipeline.settle(),
+        }
         let partial = self.stopped || self.window.is_some() || stage == Stage::Interim;
         let counts = self.counters.kernel(&self.inputs, partial);
         let (late, evicted) = counts::late_and_evicted(&self.inputs);
