@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::support::texts::command_lines;
 use crate::support::{Fixture, Launch, Server, TempDir, Tracer, is_root, note, traffic_in};
 
-/// Options that name what only the reader's host has.
+/// What names something that only the reader's host has, or needs a terminal.
 const OF_A_HOST: &[&str] =
-    &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--", "snap", "--tail"];
+    &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--", "snap", "--tail", "live"];
 /// Commands that print something and end.
 const PRINTS: &[&str] = &[
     "check",
