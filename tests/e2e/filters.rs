@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{
     FilteredTracers, Netns, Server, TestProcess, is_root, text, traffic_in, turns, u64_of,
-    unique_port,
+    unique_ports,
 };
 
 /// Two servers in a namespace, and one client of every event type.
@@ -22,8 +22,10 @@ impl FilterFixture {
     fn new() -> Self {
         let ns = Netns::new();
         ns.run(&["ip", "addr", "add", "2001:db8::1/64", "dev", "lo", "nodad"]);
-        let any = Server::start_in(&ns.launch(), &format!("[::]:{}", unique_port()), None);
-        let v4 = Server::start_in(&ns.launch(), &format!("0.0.0.0:{}", unique_port()), None);
+        // Neighbours: no other test's port is in the range from one to the other.
+        let [any, v4] = unique_ports();
+        let any = Server::start_in(&ns.launch(), &format!("[::]:{any}"), None);
+        let v4 = Server::start_in(&ns.launch(), &format!("0.0.0.0:{v4}"), None);
         FilterFixture { ns, any, v4 }
     }
 

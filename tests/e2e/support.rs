@@ -62,7 +62,7 @@ pub use self::link::{Link, LinkPacket, tc_counted};
 pub use self::moving::{LEARNT, TICKS, UNLOCKED, tick};
 
 pub use self::filtered::{
-    FilteredTracers, Flood, QUICK, flooding, is_one_of, named, pingpong, unique_port,
+    FilteredTracers, Flood, QUICK, flooding, is_one_of, named, pingpong, unique_port, unique_ports,
 };
 pub use self::fixture::{FAMILIES, Fixture};
 pub use self::netns::{Counters, MACS, Netns, Pair, counters as kernel_counters};

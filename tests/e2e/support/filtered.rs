@@ -213,9 +213,20 @@ fn difference(wanted: &[Value], found: &[Value]) -> String {
 
 /// A port below the ephemeral ones that no other test uses.
 pub fn unique_port() -> u16 {
+    unique_ports::<1>()[0]
+}
+
+/// The same, of several that follow each other.
+pub fn unique_ports<const N: usize>() -> [u16; N] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = (std::process::id() % 100) as u16 * 200;
-    10_000 + base + NEXT.fetch_add(1, Ordering::Relaxed) % 200
+    const PORTS: u16 = 200;
+    let base = 10_000 + (std::process::id() % 100) as u16 * PORTS;
+    loop {
+        let first = NEXT.fetch_add(N as u16, Ordering::Relaxed) % PORTS;
+        if first + N as u16 <= PORTS {
+            return std::array::from_fn(|i| base + first + i as u16);
+        }
+    }
 }
 
 /// Runs a program to its end; its JSON lines.
