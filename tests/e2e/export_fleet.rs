@@ -92,7 +92,7 @@ fn conn(event: &Value) -> Vec<String> {
 /// Two transfers, of which each packet may be lost.
 fn run(fixture: &mut Fixture) {
     let port = fixture.port;
-    fixture.ns.run(&["ip", "link", "set", "lo", "gso_max_segs", "2"]);
+    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "2"]);
     fixture.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 2 drop"));
     let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), None);
     let to = fixture.addr("127.0.0.1").to_string();
