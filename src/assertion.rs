@@ -90,20 +90,20 @@ impl Assertion {
 
 /// What is known of an assertion at the end.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum Outcome {
     Pass,
     Fail,
     /// And why.
     Undecided(String),
 }
 
-impl Verdict {
+impl Outcome {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "fail",
-            Verdict::Undecided(_) => "undecided",
+            Outcome::Pass => "pass",
+            Outcome::Fail => "fail",
+            Outcome::Undecided(_) => "undecided",
         }
     }
 }
@@ -112,7 +112,7 @@ impl Verdict {
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub text: String,
-    pub verdict: Verdict,
+    pub result: Outcome,
     /// In the unit of the limit.
     pub value: Option<f64>,
     pub unit: String,
@@ -123,13 +123,13 @@ pub struct Finding {
 /// `pass: p99(srtt_us) < 20ms: 18.215ms of 4021 values`
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.verdict.name(), self.text)?;
+        write!(f, "{}: {}: ", self.result.name(), self.text)?;
         match self.value {
             Some(value) => write!(f, "{}{} of {}", short(value), self.unit, self.basis)?,
             None => write!(f, "no value of {}", self.basis)?,
         }
-        match &self.verdict {
-            Verdict::Undecided(why) => write!(f, "; {why}"),
+        match &self.result {
+            Outcome::Undecided(why) => write!(f, "; {why}"),
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::distribution::Distribution;
 use super::measure::{Measure, RETRANSMIT, SENT, Statistic, column};
-use super::{Assertion, Finding, Verdict};
+use super::{Assertion, Finding, Outcome};
 use crate::decode::Event;
 use crate::table::Value;
 
@@ -134,11 +134,11 @@ impl Tally {
     pub fn finding(&self, of: &Assertion, ending: &Ending) -> Finding {
         let (value, range) = self.value(of, ending);
         let lost = self.lost(of, ending);
-        let verdict = match of.relation.holds(range, of.limit.value).filter(|_| value.is_some()) {
-            Some(true) => Verdict::Pass,
-            Some(false) => Verdict::Fail,
-            None if value.is_none() => Verdict::Undecided("nothing was measured".to_owned()),
-            None => Verdict::Undecided(format!("{lost} events were lost, which may decide")),
+        let result = match of.relation.holds(range, of.limit.value).filter(|_| value.is_some()) {
+            Some(true) => Outcome::Pass,
+            Some(false) => Outcome::Fail,
+            None if value.is_none() => Outcome::Undecided("nothing was measured".to_owned()),
+            None => Outcome::Undecided(format!("{lost} events were lost, which may decide")),
         };
         let basis = match &of.measure {
             Measure::Count(of) => format!("{} events", of.name),
@@ -152,7 +152,7 @@ impl Tally {
         };
         Finding {
             text: of.text.clone(),
-            verdict,
+            result,
             value: value.map(|value| value / of.limit.per),
             unit: of.limit.unit.clone(),
             basis,

@@ -103,16 +103,16 @@ fn lost_events_may_decide() {
     let text =
         "undecided: count(drop) == 0: 0 of drop events; 3 events were lost, which may decide";
     assert_eq!(lost.to_string(), text);
-    assert_eq!(finding("count(drop) < 4", &[("drop", 3)]).verdict, Verdict::Pass);
-    assert_eq!(finding("rate(drop) < 2/s", &[("drop", 3)]).verdict, Verdict::Pass);
-    assert!(matches!(finding("rate(drop) < 1/s", &[("drop", 3)]).verdict, Verdict::Undecided(_)));
+    assert_eq!(finding("count(drop) < 4", &[("drop", 3)]).result, Outcome::Pass);
+    assert_eq!(finding("rate(drop) < 2/s", &[("drop", 3)]).result, Outcome::Pass);
+    assert!(matches!(finding("rate(drop) < 1/s", &[("drop", 3)]).result, Outcome::Undecided(_)));
 }
 
 #[test]
 fn nothing_measured_decides_nothing() {
     for text in ["p99(srtt_us) < 20ms", "max(srtt_us) > 1", "rate(retransmit) < 1%"] {
         let finding = finding(text, &[]);
-        let why = Verdict::Undecided("nothing was measured".to_owned());
-        assert_eq!((finding.verdict, finding.value), (why, None), "{text}");
+        let why = Outcome::Undecided("nothing was measured".to_owned());
+        assert_eq!((finding.result, finding.value), (why, None), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::assertion::{Finding, Verdict};
+use crate::assertion::{Finding, Outcome};
 use crate::config::{Config, NoAnswer, Usage};
 use crate::predicate::Mistake;
 use crate::session;
@@ -33,23 +33,23 @@ pub fn run(mut config: Config) -> Result<u8> {
     let line = |finding: &Finding| if as_json { json_line(finding) } else { finding.to_string() };
     let lines: Vec<String> = findings.iter().map(line).collect();
     super::print(format!("{}\n", lines.join("\n")).as_bytes())?;
-    let any = |is: fn(&Verdict) -> bool| findings.iter().any(|finding| is(&finding.verdict));
-    if any(|verdict| *verdict == Verdict::Fail) {
+    let any = |is: fn(&Outcome) -> bool| findings.iter().any(|finding| is(&finding.result));
+    if any(|result| *result == Outcome::Fail) {
         return Ok(FAILED);
     }
-    let undecided = any(|verdict| matches!(verdict, Verdict::Undecided(_)));
+    let undecided = any(|result| matches!(result, Outcome::Undecided(_)));
     Ok(if undecided && status == 0 { UNDECIDED } else { status })
 }
 
 fn json_line(finding: &Finding) -> String {
-    let why = match &finding.verdict {
-        Verdict::Undecided(why) => Some(why),
+    let why = match &finding.result {
+        Outcome::Undecided(why) => Some(why),
         _ => None,
     };
     json!({
         "type": "assertion",
         "assertion": finding.text,
-        "result": finding.verdict.name(),
+        "result": finding.result.name(),
         "value": finding.value,
         "unit": finding.unit,
         "of": finding.basis,

@@ -106,7 +106,7 @@ impl<T> Connections<T> {
         self.by_id.insert(id, connection);
     }
 
-    /// Removes and returns the half that was not used for longest, if there is no room for another connection.
+    /// If there is no room for another connection, removes and returns the least recently used half.
     pub fn make_room(&mut self, last_used: impl Fn(&T) -> u64) -> Vec<T> {
         if self.by_id.len() < self.most {
             return Vec::new();
