@@ -51,17 +51,19 @@ enum tcc_hook {
 };
 
 /* Contexts of a CPU that may be between the two programs at a time, and some that were not cleared: see marks.bpf.h. */
-#define TCC_MARKS 8
+#define TCC_MARKS 8 /* a power of two */
 
 struct tcc_mark {
 	__u64 key; /* of the packet or the socket; 0: free */
 	__u64 event; /* what distinguishes events of one address */
+	__u64 number; /* in the order of time */
 };
 
 struct tcc_marks {
 	struct tcc_mark mark[TCC_MARKS];
 	__u64 caught; /* runs that the second program has taken */
-	__u64 taking; /* 1: it is about to call the first for one of them */
+	__u64 next; /* number of the next mark, from 1 */
+	__u64 taking; /* of the run that it is about to call the first for, the mark's key; 0: none */
 };
 
 /* What a hash filter's value means; the key of `filter_values`. */

@@ -57,13 +57,17 @@
 	SEC("tp_btf/" #tracepoint)                                                                       \
 	int BPF_PROG(tracepoint##_btf, ___unwrap parameters)                                             \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(___unwrap arguments, true);                                             \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}                                                                                                \
 	SEC("raw_tp/" #tracepoint)                                                                       \
 	int BPF_PROG(tracepoint##_raw, ___unwrap parameters)                                             \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(___unwrap arguments, false);                                            \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
 #define ___unwrap(...) __VA_ARGS__
@@ -73,13 +77,17 @@
 	SEC("tp_btf/" #tracepoint)                                                                       \
 	int tracepoint##_btf(unsigned long long *args)                                                   \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(args, true);                                                            \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}                                                                                                \
 	SEC("raw_tp/" #tracepoint)                                                                       \
 	int tracepoint##_raw(unsigned long long *args)                                                   \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(args, false);                                                           \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
 
@@ -98,14 +106,22 @@
 	int BPF_PROG(name, ___unwrap parameters)                                                         \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
-		bool fallback = false;                                                                   \
+		bool called = false, fallback = false;                                                   \
+		struct tcc_mark own = {};                                                                \
                                                                                                          \
 		if (!cpu)                                                                                \
 			return 0;                                                                        \
-		if (cfg.skips_nested)                                                                    \
-			fallback = run_begins(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                   \
-					      mark(___unwrap arguments, typed), &tracepoint##_first);    \
+		if (cfg.skips_nested) {                                                                  \
+			own = mark(___unwrap arguments, typed);                                          \
+			called = is_called(ctx, &cpu->marks[TCC_HOOK_##tracepoint], own,                 \
+					   &tracepoint##_first);                                         \
+			fallback = unknown(called) & 1;                                                  \
+		}                                                                                        \
+		preemption_off();                                                                        \
+		if (cfg.skips_nested && !called)                                                         \
+			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], own.key, own.event);              \
 		run_##tracepoint(cpu, ___unwrap arguments, typed, fallback);                             \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
 #define RUN_SKIPPED(section, tracepoint, name, parameters, arguments, mark, typed)                      \
