@@ -20,6 +20,7 @@ pub enum RowOptions {
     Connections(Top),
     Listeners(Listeners),
     Limits(Limits),
+    Observe(Observe),
 }
 
 impl RowOptions {
@@ -38,9 +39,19 @@ impl RowOptions {
         let keys = match self {
             RowOptions::Histograms(histograms) => &histograms.keys,
             RowOptions::Sums(sums) => &sums.keys,
+            RowOptions::Observe(observe) => &observe.keys,
             _ => return false,
         };
         keys.by.iter().any(|by| matches!(by, By::Pid | By::Comm))
+    }
+
+    /// Those of `observe`.
+    #[must_use]
+    pub fn observe(&self) -> Option<&Observe> {
+        match self {
+            RowOptions::Observe(observe) => Some(observe),
+            _ => None,
+        }
     }
 
     /// Those of histograms.
@@ -56,11 +67,21 @@ impl RowOptions {
 /// The grouping of rows.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Empty: a single row.
+    /// Empty: a single row, unless it is by interface.
     pub by: Vec<By>,
+    /// By interface, and its network namespace.
+    pub iface: bool,
     /// Prefix length by which IPv4 addresses are grouped; `prefix6`: IPv6.
     pub prefix: u8,
     pub prefix6: u8,
+}
+
+impl Keys {
+    /// Whether everything is in one row.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.by.is_empty() && !self.iface
+    }
 }
 
 /// Sums of rare events.
@@ -108,6 +129,84 @@ pub struct Limits {
     pub min_share: u64,
     /// The maximum number of rows to print.
     pub rows: Option<usize>,
+}
+
+/// `observe`
+#[derive(Clone, Debug)]
+pub struct Observe {
+    pub keys: Keys,
+    /// In order of printing.
+    pub metrics: Vec<Metric>,
+    /// The maximum number of rows, of each kind.
+    pub max_rows: u32,
+}
+
+/// What `observe` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Connections,
+    Bytes,
+    Rtt,
+    Retransmits,
+    Resets,
+    Drops,
+}
+
+impl Metric {
+    /// Its distributions.
+    #[must_use]
+    pub fn fields(self) -> &'static [TimeField] {
+        match self {
+            Metric::Rtt => &[TimeField::Srtt],
+            _ => &[],
+        }
+    }
+}
+
+impl Observe {
+    #[must_use]
+    pub fn has(&self, metric: Metric) -> bool {
+        self.metrics.contains(&metric)
+    }
+
+    /// Whether connections are followed, and read at each interval.
+    #[must_use]
+    pub fn connections(&self) -> bool {
+        self.has(Metric::Connections) || self.has(Metric::Bytes)
+    }
+
+    /// Whether there are sums.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.metrics.iter().any(|metric| metric.fields().is_empty())
+    }
+
+    /// Whether events are counted by reason.
+    #[must_use]
+    pub fn reasons(&self) -> bool {
+        self.has(Metric::Resets) || self.has(Metric::Drops)
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_one_row(&self) -> bool {
+        self.keys.are_none()
+    }
+
+    /// The distributions.
+    #[must_use]
+    pub fn histograms(&self) -> Histograms {
+        let fields: Vec<TimeField> =
+            self.metrics.iter().flat_map(|metric| metric.fields()).copied().collect();
+        let max_rows = self.max_rows.saturating_mul(fields.len().max(1) as u32);
+        Histograms {
+            fields,
+            busy: true,
+            keys: self.keys.clone(),
+            scale: Scale::Microseconds,
+            max_rows: (!self.is_one_row()).then_some(max_rows),
+        }
+    }
 }
 
 /// A part of the key of a row of `limits`.
@@ -219,16 +318,22 @@ impl Histograms {
         self.busy && self.keys.by.iter().all(|by| matches!(by, Laddr | Cgroup | Netns | Cc))
     }
 
+    /// Whether the rows are an array, by field: what is updated on every packet needs no hash then.
+    #[must_use]
+    pub fn is_array(&self) -> bool {
+        self.busy && self.keys.are_none()
+    }
+
     /// Whether there may be more keys than rows.
     #[must_use]
     pub fn many(&self) -> bool {
-        !self.keys.by.is_empty() && !self.per_cpu()
+        !self.keys.are_none() && !self.per_cpu()
     }
 
     /// The maximum number of rows.
     #[must_use]
     pub fn rows(&self) -> u32 {
-        let fitting = match (self.keys.by.is_empty(), self.many()) {
+        let fitting = match (self.keys.are_none(), self.many()) {
             (true, _) => self.fields.len() as u32,
             (false, false) => 256,
             (false, true) => 8192,

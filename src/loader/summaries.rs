@@ -4,8 +4,8 @@ use anyhow::Result;
 use libbpf_rs::MapType;
 
 use crate::config::Actions;
-use crate::config::summary::{By, Keys, RowOptions, SummaryOptions, TimeField};
-use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceSkel, Value};
+use crate::config::summary::{By, Keys, Observe, RowOptions, SummaryOptions, TimeField};
+use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceMaps, OpenTccTraceSkel, Value};
 
 /// A bit for each action.
 #[must_use]
@@ -30,6 +30,12 @@ pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
             set_keys(cfg, &sums.keys);
         }
         Some(RowOptions::Listeners(_)) => cfg.listeners = 1,
+        Some(RowOptions::Observe(observe)) => {
+            cfg.observe = 1;
+            cfg.value =
+                observe.histograms().fields.first().copied().map_or(Value::TCC_VALUE_NONE, value);
+            set_keys(cfg, &observe.keys);
+        }
         Some(RowOptions::Connections(_) | RowOptions::Limits(_)) | None => {}
     }
 }
@@ -55,6 +61,9 @@ pub fn number(field: TimeField) -> u32 {
 
 fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
     cfg.by = Bits(keys.by.iter().fold(0, |bits, by| bits | part(*by)));
+    if keys.iface {
+        cfg.by.0 |= Bits::TCC_BY_IFACE.0 | Bits::TCC_BY_NETNS.0;
+    }
     let mask6 = u128::MAX.checked_shl(128 - u32::from(keys.prefix6)).unwrap_or(0).to_be_bytes();
     for (word, bytes) in cfg.prefix6.iter_mut().zip(mask6.as_chunks::<4>().0) {
         *word = u32::from_ne_bytes(*bytes);
@@ -70,7 +79,10 @@ pub fn size(
     connections: u32,
 ) -> Result<()> {
     let maps = &mut open.maps;
-    let histograms = summary.and_then(|summary| summary.rows.histograms());
+    let observe = summary.and_then(|summary| summary.rows.observe());
+    let observed = observe.map(Observe::histograms).filter(|observed| !observed.fields.is_empty());
+    let histograms = summary.and_then(|summary| summary.rows.histograms()).or(observed.as_ref());
+    size_observe(maps, observe, connections)?;
     let sums = summary.and_then(|summary| summary.rows.sums());
     maps.ca_state_times.set_autocreate(sums.is_some())?;
     maps.ca_state_times.set_max_entries(connections)?;
@@ -89,12 +101,45 @@ pub fn size(
     maps.histogram_rest.set_autocreate(histograms.is_some())?;
     if let Some(histograms) = histograms {
         maps.histograms.set_max_entries(histograms.rows())?;
-        if histograms.per_cpu() {
+        if histograms.is_array() {
+            // The value comes first in the key, and is all of it.
+            maps.histograms.set_type(MapType::PercpuArray)?;
+            maps.histograms.set_key_size(size_of::<u32>() as u32)?;
+            maps.histograms.set_max_entries(Value::TCC_VALUES.0)?;
+        } else if histograms.per_cpu() {
             maps.histograms.set_type(MapType::PercpuHash)?;
         }
     }
     Ok(())
 }
+
+/// The maps of `observe`.
+fn size_observe(
+    maps: &mut OpenTccTraceMaps<'_>,
+    observe: Option<&Observe>,
+    connections: u32,
+) -> Result<()> {
+    let counts = observe.is_some_and(Observe::counts);
+    let reasons = observe.is_some_and(Observe::reasons);
+    let follows = observe.is_some_and(Observe::connections);
+    let rows = observe.map_or(1, |observe| if observe.is_one_row() { 1 } else { observe.max_rows });
+    maps.observed.set_autocreate(counts)?;
+    maps.observed_rest.set_autocreate(counts)?;
+    maps.observed.set_max_entries(rows)?;
+    maps.observed_reasons.set_autocreate(reasons)?;
+    maps.observed_reasons_rest.set_autocreate(reasons)?;
+    maps.observed_reasons.set_max_entries(rows.saturating_mul(REASONS_EACH).max(REASONS))?;
+    maps.observed_conns.set_autocreate(follows)?;
+    maps.observed_conns.set_max_entries(connections)?;
+    maps.observe_busy.set_autocreate(follows)?;
+    maps.observe_left.set_autocreate(follows)?;
+    maps.observe_copies.set_autocreate(follows)?;
+    Ok(())
+}
+
+/// Reasons of drops and resets for each row, and at least.
+const REASONS_EACH: u32 = 4;
+const REASONS: u32 = 512;
 
 fn part(by: By) -> u32 {
     let (saddr, sport) = (Bits::TCC_BY_SADDR.0, Bits::TCC_BY_SPORT.0);

@@ -40,6 +40,7 @@ use self::recorder::RecordingFile;
 use self::signals::Signals;
 use self::trace::Trace;
 use crate::anonymize::{self, Anonymizer, Key};
+use crate::config::summary::Observe;
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::events::fields::RecordLayout;
 use crate::events::{EventType, ca_mainline};
@@ -172,7 +173,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 aggregate: config
                     .summary
                     .as_ref()
-                    .map(summary::aggregate)
+                    .map(|summary| summary::aggregate(summary, &environment.types))
                     .transpose()?
                     .map(RefCell::new),
                 read_ns: Cell::new(0),
@@ -270,6 +271,11 @@ pub fn request(
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
         limits: aggregate.is_some_and(AggregateType::reads_limits),
+        observes: config
+            .summary
+            .as_ref()
+            .and_then(|summary| summary.rows.observe())
+            .is_some_and(Observe::connections),
         unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
         inferred: config.kernel_options.inferred,

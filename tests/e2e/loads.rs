@@ -17,7 +17,8 @@ const PRINTED: [&[&str]; 3] = [PROBE, &["probe", "--all-fields"], ALL];
 /// By the other transport: the same programs, with the other way out in each place.
 const BY_PERFBUF: [&[&str]; 1] = [ALL];
 /// Those that count in the kernel, for which there is no transport.
-const COUNTED: [&[&str]; 6] = [
+const COUNTED: [&[&str]; 7] = [
+    &["observe", "--by", "cc,iface"],
     &["rtt", "--by", "cc"],
     &["top", "--interval", "1s"],
     &["limits"],

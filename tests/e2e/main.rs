@@ -61,6 +61,8 @@ mod live;
 mod loads;
 mod mptcp;
 mod names;
+mod observe;
+mod observe_keys;
 mod open_before;
 mod opening;
 mod output;

@@ -1,0 +1,159 @@
+//! Options of `observe`.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::aggregated::in_kernel;
+use super::args::TraceArgs;
+use super::parse;
+use super::summary::HEADING;
+use crate::config::Config;
+use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions};
+use crate::summary::observe;
+
+#[derive(Args, Debug)]
+pub struct ObserveArgs {
+    /// Group by these keys: cc,lport.
+    #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', default_value = "all", help_heading = HEADING)]
+    pub by: Vec<ObserveByArg>,
+    /// Count these metrics only: connections,rtt.
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
+    pub metrics: Vec<MetricArg>,
+    /// Group IPv4 addresses by their first N bits: 24.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
+    pub prefix: Option<u8>,
+    /// Group IPv6 addresses by their first N bits: 64.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=128_u8), help_heading = HEADING)]
+    pub prefix6: Option<u8>,
+    /// Print the totals of each interval, instead of all at the end: 10s.
+    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, help_heading = HEADING)]
+    pub interval: Option<Duration>,
+    /// Maximum number of keys; the rest is counted in one row.
+    #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), default_value_t = KEYS, help_heading = HEADING)]
+    pub max_rows: u32,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+/// Default number of keys.
+const KEYS: u32 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObserveByArg {
+    /// Everything in one row.
+    All,
+    /// Congestion-control algorithm.
+    Cc,
+    /// Local port.
+    Lport,
+    /// The peer's port.
+    Rport,
+    /// The peer's address.
+    Raddr,
+    /// Process that holds the socket.
+    Pid,
+    /// Name of that process.
+    Comm,
+    /// The socket's v2 cgroup.
+    Cgroup,
+    /// Network namespace.
+    Netns,
+    /// Interface of the connection's route.
+    Iface,
+    /// Each connection.
+    Conn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricArg {
+    /// Connections opened, closed, failed and open.
+    Connections,
+    /// Bytes and segments.
+    Bytes,
+    /// Distribution of the smoothed RTT.
+    Rtt,
+    /// Retransmitted segments by class.
+    Retransmits,
+    /// Resets sent, by reason, and received.
+    Resets,
+    /// Dropped packets by reason.
+    Drops,
+}
+
+/// The metrics of a run without --metrics, in order of printing.
+const DEFAULT: [Metric; 6] = [
+    Metric::Connections,
+    Metric::Bytes,
+    Metric::Rtt,
+    Metric::Retransmits,
+    Metric::Resets,
+    Metric::Drops,
+];
+
+fn metric(metric: MetricArg) -> Metric {
+    match metric {
+        MetricArg::Connections => Metric::Connections,
+        MetricArg::Bytes => Metric::Bytes,
+        MetricArg::Rtt => Metric::Rtt,
+        MetricArg::Retransmits => Metric::Retransmits,
+        MetricArg::Resets => Metric::Resets,
+        MetricArg::Drops => Metric::Drops,
+    }
+}
+
+/// The interface is no key of other commands.
+fn key(by: ObserveByArg) -> Option<By> {
+    Some(match by {
+        ObserveByArg::All | ObserveByArg::Iface => return None,
+        ObserveByArg::Cc => By::Cc,
+        ObserveByArg::Lport => By::Lport,
+        ObserveByArg::Rport => By::Rport,
+        ObserveByArg::Raddr => By::Raddr,
+        ObserveByArg::Pid => By::Pid,
+        ObserveByArg::Comm => By::Comm,
+        ObserveByArg::Cgroup => By::Cgroup,
+        ObserveByArg::Netns => By::Netns,
+        // Not by the cookie, which a connection's first and last events may not have.
+        ObserveByArg::Conn => By::Ends,
+    })
+}
+
+impl ObserveArgs {
+    pub fn into_config(self) -> Result<Config> {
+        for (alone, name) in [(ObserveByArg::All, "all"), (ObserveByArg::Conn, "conn")] {
+            if self.by.contains(&alone) && self.by.len() > 1 {
+                bail!("--by {name} cannot be combined with other keys");
+            }
+        }
+        if (self.prefix.is_some() || self.prefix6.is_some())
+            && !self.by.contains(&ObserveByArg::Raddr)
+        {
+            bail!("--prefix and --prefix6 need --by raddr");
+        }
+        let wanted: Vec<Metric> = self.metrics.iter().map(|of| metric(*of)).collect();
+        let is_wanted = |metric: &Metric| wanted.is_empty() || wanted.contains(metric);
+        let options = Observe {
+            keys: Keys {
+                by: self.by.iter().filter_map(|by| key(*by)).collect(),
+                iface: self.by.contains(&ObserveByArg::Iface),
+                prefix: self.prefix.unwrap_or(32),
+                prefix6: self.prefix6.unwrap_or(128),
+            },
+            metrics: DEFAULT.into_iter().filter(is_wanted).collect(),
+            max_rows: self.max_rows,
+        };
+        let summary = SummaryOptions {
+            interval: self.interval,
+            aggregate: &observe::AGGREGATE,
+            rows: RowOptions::Observe(options),
+        };
+        if !self.trace.recordings.read.is_empty() {
+            bail!(
+                "-r cannot be used with `observe`, which counts what sockets show only while they are open; try `report`"
+            );
+        }
+        in_kernel(self.trace, "observe", summary, &[])
+    }
+}
