@@ -155,6 +155,7 @@ struct tcc_config {
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
 	enum tcc_value value; /* that is counted in histograms; of an opening's any of them */
+	__u32 values; /* of `observe`: a bit for each that a sample is counted by */
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
@@ -192,7 +193,7 @@ struct tcc_config {
 	__u8 sees_writes; /* tcp_sendmsg_locked shows the end of idle time: since 6.16 */
 	__u8 mainline_bbr; /* the state of BBR is laid out as in mainline */
 	__u8 observe; /* events are added up as `observe` does */
-	__u8 unused[3];
+	__u8 unused[7];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

@@ -5,6 +5,7 @@
 
 #include "event.h"
 #include "summary.h"
+#include "inferred.h"
 
 /* What a row adds up. */
 enum tcc_observe_sum {
@@ -27,6 +28,14 @@ enum tcc_observe_sum {
 	TCC_OBSERVE_RETRANS, /* segments by class: enum tcc_retransmit_class, six of them */
 	TCC_OBSERVE_RETRANS_SYNACK = TCC_OBSERVE_RETRANS + TCC_RETRANSMIT_SYN + 1,
 	TCC_OBSERVE_RESETS_RECEIVED,
+	TCC_OBSERVE_RTOS, /* retransmissions by a timer, of one segment or several */
+	TCC_OBSERVE_TLPS,
+	TCC_OBSERVE_SPURIOUS, /* by how it was found: TCC_EVIDENCE_DSACK, and by which undo */
+	TCC_OBSERVE_SPURIOUS_LAST = TCC_OBSERVE_SPURIOUS + TCC_UNDO_SYN,
+	TCC_OBSERVE_CA_STATES, /* changes to each: enum tcp_ca_state */
+	TCC_OBSERVE_CA_STATES_LAST = TCC_OBSERVE_CA_STATES + 4,
+	TCC_OBSERVE_ZERO_WINDOWS_PEER, /* that began */
+	TCC_OBSERVE_ZERO_WINDOWS_LOCAL,
 	TCC_OBSERVE_EVENTS, /* that were added up here, each once */
 	TCC_OBSERVE_SUMS,
 };

@@ -12,10 +12,16 @@ enum tcc_value {
 	TCC_VALUE_MIN_RTT,
 	TCC_VALUE_RTTVAR,
 	TCC_VALUE_MDEV,
+	TCC_VALUE_CWND, /* these of a sample too, and any of all of them */
+	TCC_VALUE_IN_FLIGHT,
+	TCC_VALUE_DELIVERY_RATE,
+	TCC_VALUE_PACING_RATE,
+	TCC_VALUE_UNSENT,
 	TCC_VALUE_LATENCY, /* of a connection's opening; all of these */
 	TCC_VALUE_FAILED,
 	TCC_VALUE_HANDSHAKE,
 	TCC_VALUE_WAIT,
+	TCC_VALUE_QUEUE, /* of a packet */
 	TCC_VALUES,
 };
 

@@ -18,7 +18,7 @@ pub struct ObserveArgs {
     /// Group by these keys: cc,lport.
     #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', default_value = "all", help_heading = HEADING)]
     pub by: Vec<ObserveByArg>,
-    /// Count these metrics only: connections,rtt.
+    /// Count these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
     /// Group IPv4 addresses by their first N bits: 24.
@@ -80,27 +80,65 @@ pub enum MetricArg {
     Resets,
     /// Dropped packets by reason.
     Drops,
+    /// Distribution of the smallest RTT.
+    MinRtt,
+    /// Distribution of the congestion window.
+    Cwnd,
+    /// Distribution of the packets in flight.
+    InFlight,
+    /// Distribution of the delivery rate, unless limited by the application.
+    DeliveryRate,
+    /// Distribution of the pacing rate.
+    PacingRate,
+    /// Distribution of the bytes written and not sent.
+    Unsent,
+    /// Distribution of the time that opening a connection takes.
+    Connlat,
+    /// Distribution of the time that packets wait between TCP and the driver.
+    Queue,
+    /// Retransmissions by a timer: RTO and tail loss probes.
+    Timers,
+    /// Retransmissions found to have been unnecessary.
+    Spurious,
+    /// Changes of the recovery state, and the time in each.
+    CaStates,
+    /// Zero-window episodes, by side.
+    ZeroWindows,
+    /// All of these.
+    All,
 }
 
-/// The metrics of a run without --metrics, in order of printing.
-const DEFAULT: [Metric; 6] = [
-    Metric::Connections,
-    Metric::Bytes,
-    Metric::Rtt,
-    Metric::Retransmits,
-    Metric::Resets,
-    Metric::Drops,
+/// In order of printing. Those of a run without --metrics come first.
+const METRICS: [(MetricArg, Metric); 18] = [
+    (MetricArg::Connections, Metric::Connections),
+    (MetricArg::Bytes, Metric::Bytes),
+    (MetricArg::Rtt, Metric::Rtt),
+    (MetricArg::Retransmits, Metric::Retransmits),
+    (MetricArg::Resets, Metric::Resets),
+    (MetricArg::Drops, Metric::Drops),
+    (MetricArg::MinRtt, Metric::MinRtt),
+    (MetricArg::Cwnd, Metric::Cwnd),
+    (MetricArg::InFlight, Metric::InFlight),
+    (MetricArg::DeliveryRate, Metric::DeliveryRate),
+    (MetricArg::PacingRate, Metric::PacingRate),
+    (MetricArg::Unsent, Metric::Unsent),
+    (MetricArg::Connlat, Metric::Connlat),
+    (MetricArg::Queue, Metric::Queue),
+    (MetricArg::Timers, Metric::Timers),
+    (MetricArg::Spurious, Metric::Spurious),
+    (MetricArg::CaStates, Metric::CaStates),
+    (MetricArg::ZeroWindows, Metric::ZeroWindows),
 ];
+/// How many of them are those.
+const DEFAULT: usize = 6;
 
-fn metric(metric: MetricArg) -> Metric {
-    match metric {
-        MetricArg::Connections => Metric::Connections,
-        MetricArg::Bytes => Metric::Bytes,
-        MetricArg::Rtt => Metric::Rtt,
-        MetricArg::Retransmits => Metric::Retransmits,
-        MetricArg::Resets => Metric::Resets,
-        MetricArg::Drops => Metric::Drops,
-    }
+fn metrics(wanted: &[MetricArg]) -> Vec<Metric> {
+    let count = if wanted.is_empty() { DEFAULT } else { METRICS.len() };
+    let is_wanted = |arg: &MetricArg| {
+        wanted.is_empty() || wanted.contains(arg) || wanted.contains(&MetricArg::All)
+    };
+    let known = METRICS.iter().take(count);
+    known.filter(|(arg, _)| is_wanted(arg)).map(|(_, metric)| *metric).collect()
 }
 
 /// The interface is no key of other commands.
@@ -132,8 +170,6 @@ impl ObserveArgs {
         {
             bail!("--prefix and --prefix6 need --by raddr");
         }
-        let wanted: Vec<Metric> = self.metrics.iter().map(|of| metric(*of)).collect();
-        let is_wanted = |metric: &Metric| wanted.is_empty() || wanted.contains(metric);
         let options = Observe {
             keys: Keys {
                 by: self.by.iter().filter_map(|by| key(*by)).collect(),
@@ -141,7 +177,7 @@ impl ObserveArgs {
                 prefix: self.prefix.unwrap_or(32),
                 prefix6: self.prefix6.unwrap_or(128),
             },
-            metrics: DEFAULT.into_iter().filter(is_wanted).collect(),
+            metrics: metrics(&self.metrics),
             max_rows: self.max_rows,
         };
         let summary = SummaryOptions {

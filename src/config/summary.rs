@@ -150,6 +150,18 @@ pub enum Metric {
     Retransmits,
     Resets,
     Drops,
+    MinRtt,
+    Cwnd,
+    InFlight,
+    DeliveryRate,
+    PacingRate,
+    Unsent,
+    Connlat,
+    Queue,
+    Timers,
+    Spurious,
+    CaStates,
+    ZeroWindows,
 }
 
 impl Metric {
@@ -158,6 +170,14 @@ impl Metric {
     pub fn fields(self) -> &'static [TimeField] {
         match self {
             Metric::Rtt => &[TimeField::Srtt],
+            Metric::MinRtt => &[TimeField::MinRtt],
+            Metric::Cwnd => &[TimeField::Cwnd],
+            Metric::InFlight => &[TimeField::InFlight],
+            Metric::DeliveryRate => &[TimeField::DeliveryRate],
+            Metric::PacingRate => &[TimeField::PacingRate],
+            Metric::Unsent => &[TimeField::Unsent],
+            Metric::Connlat => &[TimeField::Latency, TimeField::Failed],
+            Metric::Queue => &[TimeField::Queue],
             _ => &[],
         }
     }
@@ -167,6 +187,19 @@ impl Observe {
     #[must_use]
     pub fn has(&self, metric: Metric) -> bool {
         self.metrics.contains(&metric)
+    }
+
+    /// The rows of times in recovery states.
+    #[must_use]
+    pub fn state_times(&self) -> Option<Sums> {
+        self.has(Metric::CaStates)
+            .then(|| Sums { keys: self.keys.clone(), max_rows: self.max_rows })
+    }
+
+    /// Whether samples are counted.
+    #[must_use]
+    pub fn samples(&self) -> bool {
+        self.metrics.iter().flat_map(|metric| metric.fields()).any(|field| field.is_sample())
     }
 
     /// Whether connections are followed, and read at each interval.
@@ -260,6 +293,17 @@ pub enum TimeField {
     MinRtt,
     Rttvar,
     Mdev,
+    /// The congestion window.
+    Cwnd,
+    /// Packets in flight.
+    InFlight,
+    /// The delivery rate, unless the application limited it.
+    DeliveryRate,
+    PacingRate,
+    /// Bytes that are written and not sent.
+    Unsent,
+    /// From TCP to the driver.
+    Queue,
     /// From connect() to ESTABLISHED.
     Latency,
     /// From connect() to its failure.
@@ -279,6 +323,12 @@ impl TimeField {
             TimeField::MinRtt => "min_rtt_us",
             TimeField::Rttvar => "rttvar_us",
             TimeField::Mdev => "mdev_us",
+            TimeField::Cwnd => "snd_cwnd",
+            TimeField::InFlight => "packets_in_flight",
+            TimeField::DeliveryRate => "delivery_rate_kbit_s",
+            TimeField::PacingRate => "pacing_rate_kbit_s",
+            TimeField::Unsent => "notsent_bytes",
+            TimeField::Queue => "queue_us",
             TimeField::Latency => "latency_us",
             TimeField::Failed => "failed_us",
             TimeField::Handshake => "handshake_us",
@@ -290,17 +340,24 @@ impl TimeField {
     #[must_use]
     pub fn of(self) -> &'static str {
         match self {
-            TimeField::Srtt | TimeField::MinRtt | TimeField::Rttvar | TimeField::Mdev => "samples",
+            TimeField::Queue => "packets",
+            field if field.is_sample() => "samples",
             TimeField::Latency => "connections opened",
             TimeField::Failed => "attempts failed",
-            TimeField::Handshake | TimeField::Wait => "connections accepted",
+            _ => "connections accepted",
         }
     }
 
-    /// Whether its count is that of events. An accepted connection has two times, of which only one counts.
+    /// Whether it is a value of a sample of `probe`.
     #[must_use]
-    pub fn is_event(self) -> bool {
-        self != TimeField::Wait
+    pub fn is_sample(self) -> bool {
+        use TimeField::{
+            Cwnd, DeliveryRate, InFlight, Mdev, MinRtt, PacingRate, Rttvar, Srtt, Unsent,
+        };
+        matches!(
+            self,
+            Srtt | MinRtt | Rttvar | Mdev | Cwnd | InFlight | DeliveryRate | PacingRate | Unsent
+        )
     }
 
     /// Whether it is omitted if there are none.
@@ -311,6 +368,14 @@ impl TimeField {
 }
 
 impl Histograms {
+    /// Whether the field's count is that of events. A sample may have several values, and an accepted connection has two times, of
+    /// which only one counts.
+    #[must_use]
+    pub fn counts_events(&self, field: TimeField) -> bool {
+        let first = self.fields.iter().find(|field| field.is_sample());
+        if field.is_sample() { first == Some(&field) } else { field != TimeField::Wait }
+    }
+
     /// Whether each CPU has its own rows: for few rows that all CPUs update.
     #[must_use]
     pub fn per_cpu(&self) -> bool {

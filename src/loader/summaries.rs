@@ -32,8 +32,11 @@ pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
         Some(RowOptions::Listeners(_)) => cfg.listeners = 1,
         Some(RowOptions::Observe(observe)) => {
             cfg.observe = 1;
-            cfg.value =
-                observe.histograms().fields.first().copied().map_or(Value::TCC_VALUE_NONE, value);
+            cfg.values = observe
+                .histograms()
+                .fields
+                .iter()
+                .fold(0, |bits, field| bits | 1_u32.checked_shl(number(*field)).unwrap_or(0));
             set_keys(cfg, &observe.keys);
         }
         Some(RowOptions::Connections(_) | RowOptions::Limits(_)) | None => {}
@@ -46,6 +49,12 @@ fn value(field: TimeField) -> Value {
         TimeField::MinRtt => Value::TCC_VALUE_MIN_RTT,
         TimeField::Rttvar => Value::TCC_VALUE_RTTVAR,
         TimeField::Mdev => Value::TCC_VALUE_MDEV,
+        TimeField::Cwnd => Value::TCC_VALUE_CWND,
+        TimeField::InFlight => Value::TCC_VALUE_IN_FLIGHT,
+        TimeField::DeliveryRate => Value::TCC_VALUE_DELIVERY_RATE,
+        TimeField::PacingRate => Value::TCC_VALUE_PACING_RATE,
+        TimeField::Unsent => Value::TCC_VALUE_UNSENT,
+        TimeField::Queue => Value::TCC_VALUE_QUEUE,
         TimeField::Latency => Value::TCC_VALUE_LATENCY,
         TimeField::Failed => Value::TCC_VALUE_FAILED,
         TimeField::Handshake => Value::TCC_VALUE_HANDSHAKE,
@@ -83,12 +92,13 @@ pub fn size(
     let observed = observe.map(Observe::histograms).filter(|observed| !observed.fields.is_empty());
     let histograms = summary.and_then(|summary| summary.rows.histograms()).or(observed.as_ref());
     size_observe(maps, observe, connections)?;
-    let sums = summary.and_then(|summary| summary.rows.sums());
+    let sums = summary.and_then(|summary| summary.rows.sums().cloned());
+    let sums = sums.or_else(|| observe.and_then(Observe::state_times));
     maps.ca_state_times.set_autocreate(sums.is_some())?;
     maps.ca_state_times.set_max_entries(connections)?;
     maps.sums.set_autocreate(sums.is_some())?;
     maps.sums_rest.set_autocreate(sums.is_some())?;
-    if let Some(sums) = sums {
+    if let Some(sums) = &sums {
         maps.sums.set_max_entries(sums.max_rows)?;
     }
     maps.conn_snapshot_copies

@@ -40,7 +40,7 @@ use self::recorder::RecordingFile;
 use self::signals::Signals;
 use self::trace::Trace;
 use crate::anonymize::{self, Anonymizer, Key};
-use crate::config::summary::Observe;
+use crate::config::summary::{Metric, Observe};
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::events::fields::RecordLayout;
 use crate::events::{EventType, ca_mainline};
@@ -245,6 +245,7 @@ pub fn request(
 ) -> Request {
     let filters = &config.filters;
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
+    let observe = config.summary.as_ref().and_then(|summary| summary.rows.observe());
     let by_columns = (!selection.groups.is_empty()).then_some(match config.output.fields {
         Fields::All => "--all-fields",
         _ if selection.groups_by_format => "this output format",
@@ -271,13 +272,10 @@ pub fn request(
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
         limits: aggregate.is_some_and(AggregateType::reads_limits),
-        observes: config
-            .summary
-            .as_ref()
-            .and_then(|summary| summary.rows.observe())
-            .is_some_and(Observe::connections),
+        observes: observe.is_some_and(Observe::connections),
         unrecorded: !config.actions.record,
-        ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
+        ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times)
+            || observe.is_some_and(|observe| observe.has(Metric::CaStates)),
         inferred: config.kernel_options.inferred,
         list_open: config.event_filters.list_open,
         samples: selection.samples,

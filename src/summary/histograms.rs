@@ -177,7 +177,7 @@ impl TotalsTable for HistogramTable {
 
     fn events(&self, part: usize, counts: &Counted) -> u64 {
         match self.options.fields.get(part) {
-            Some(field) if field.is_event() => counts.count() + counts.unset,
+            Some(field) if self.options.counts_events(*field) => counts.count() + counts.unset,
             _ => 0,
         }
     }

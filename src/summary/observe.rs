@@ -11,7 +11,9 @@ pub use self::columns::AGGREGATE;
 use self::names::Names;
 use self::rows::Rows;
 use self::tables::{CountTable, ReasonTable};
+use super::cong;
 use super::histograms::HistogramTable;
+use super::sums::SumTable;
 use super::totals::{Intervals, SnapshotOf};
 use super::{Aggregate, Span};
 use crate::config::summary::Observe;
@@ -26,6 +28,7 @@ pub struct Observed {
     counts: Option<Intervals<CountTable>>,
     reasons: Option<Intervals<ReasonTable>>,
     distributions: Option<Intervals<HistogramTable>>,
+    state_times: Option<Intervals<SumTable>>,
 }
 
 /// What the tables have of an interval.
@@ -33,6 +36,7 @@ struct Interval {
     counts: Option<SnapshotOf<CountTable>>,
     reasons: Option<SnapshotOf<ReasonTable>>,
     distributions: Option<SnapshotOf<HistogramTable>>,
+    state_times: Option<SnapshotOf<SumTable>>,
 }
 
 impl Observed {
@@ -52,6 +56,9 @@ impl Observed {
                 .reasons()
                 .then(|| Intervals::new(ReasonTable::new(options.max_rows), intervals)),
             distributions,
+            state_times: options.state_times().map(|sums| {
+                Intervals::new(SumTable::new(&cong::AGGREGATE, &cong::LAYOUT, &sums), intervals)
+            }),
         }
     }
 }
@@ -74,6 +81,7 @@ impl Aggregate for Observed {
         let interval = Interval {
             counts: self.counts.as_mut().map(|table| table.rows(loaded)).transpose()?,
             reasons: self.reasons.as_mut().map(|table| table.rows(loaded)).transpose()?,
+            state_times: self.state_times.as_mut().map(|table| table.rows(loaded)).transpose()?,
             distributions: self
                 .distributions
                 .as_mut()
@@ -97,6 +105,7 @@ impl Aggregate for Observed {
         let tables = [
             self.counts.as_ref().map(Aggregate::events_reported),
             self.distributions.as_ref().map(Aggregate::events_reported),
+            self.state_times.as_ref().map(Aggregate::events_reported),
         ];
         tables.iter().flatten().sum()
     }
@@ -105,6 +114,7 @@ impl Aggregate for Observed {
         let tables = [
             self.counts.as_ref().map(Aggregate::events_counted),
             self.distributions.as_ref().map(Aggregate::events_counted),
+            self.state_times.as_ref().map(Aggregate::events_counted),
         ];
         tables.iter().flatten().sum()
     }

@@ -63,6 +63,7 @@ mod mptcp;
 mod names;
 mod observe;
 mod observe_keys;
+mod observe_metrics;
 mod open_before;
 mod opening;
 mod output;

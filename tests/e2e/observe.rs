@@ -126,12 +126,11 @@ fn check_totals(reader: &str) {
         assert_eq!(value("bytes sent") - value("bytes retrans"), payload, "sent once: {found:?}");
         // A probe may also be new data.
         assert!(value("retransmits tlp") <= grew("TCPLossProbes"), "{found:?}");
-        // OutSegs is without retransmissions, and has the SYN-ACKs and RSTs, which no connection sends.
-        assert_eq!(
-            grew("OutSegs") + grew("RetransSegs"),
-            value("segments out") + grew("PassiveOpens") + grew("OutRsts"),
-            "{found:?}"
-        );
+        // OutSegs is without retransmissions, and has what no connection sends: SYN-ACKs, RSTs, and ACKs in TIME_WAIT.
+        let sent = grew("OutSegs") + grew("RetransSegs");
+        let others = grew("PassiveOpens") + grew("OutRsts");
+        let known = value("segments out") + others;
+        assert!((known..=known + 5).contains(&sent), "{sent} {others}: {found:?}");
         if grew("OutRsts") != of("resets_sent") {
             // Before 6.10 those without a socket are not reported.
             assert!(of("resets_sent") < grew("OutRsts"), "{found:?}");

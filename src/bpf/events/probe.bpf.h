@@ -22,6 +22,7 @@
 #include "gate.bpf.h"
 #include "limit.bpf.h"
 #include "histogram.bpf.h"
+#include "observe_sample.bpf.h"
 
 static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_sock *tp, struct sk_buff *skb,
 				       __u8 ca_state)
@@ -72,7 +73,7 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	if (COUNTS(PROBE))
 		COUNT_ALONE(n, counted);
 	if (AGGREGATES(PROBE)) {
-		if (histogram_add(&head, sk, tp, conn, typed))
+		if (cfg.observe ? observe_sample(&head, sk, tp, conn, typed) : histogram_add(&head, sk, tp, conn, typed))
 			COUNT_ALONE(n, aggregated);
 		else
 			COUNT_ALONE(n, overflow);

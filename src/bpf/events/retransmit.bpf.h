@@ -75,7 +75,12 @@ static __noinline int observe_retransmit(struct event *e, const struct tcp_skb_c
 {
 	__u8 class = retransmit_class(e->icsk, load_ca_state(e->tp), cb->tcp_flags);
 
-	return observe_count(e, TCC_OBSERVE_RETRANS + class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
+	observe_count(e, TCC_OBSERVE_RETRANS + class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
+	if (class == TCC_RETRANSMIT_RTO)
+		observe_add(&e->copy->moment, TCC_OBSERVE_RTOS, 1);
+	if (class == TCC_RETRANSMIT_TLP)
+		observe_add(&e->copy->moment, TCC_OBSERVE_TLPS, 1);
+	return 0;
 }
 
 static __noinline int retransmit_record(void *ctx, struct event *e, const struct tcp_skb_cb *cb, int err)

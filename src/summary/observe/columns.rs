@@ -92,6 +92,40 @@ pub const RETRANSMITS: &[Label] = &[
     ("syn", class(5)),
     ("synack", at(ObserveSum::TCC_OBSERVE_RETRANS_SYNACK)),
 ];
+/// Retransmissions by a timer, as events.
+pub const TIMERS: &[Label] =
+    &[("rto", at(ObserveSum::TCC_OBSERVE_RTOS)), ("tlp", at(ObserveSum::TCC_OBSERVE_TLPS))];
+
+/// By the undo that shows it (`enum tcc_undo`); the first is reported by a DSACK alone.
+const fn undo(number: usize) -> usize {
+    at(ObserveSum::TCC_OBSERVE_SPURIOUS) + number
+}
+
+pub const SPURIOUS: &[Label] = &[
+    ("dsack", undo(0)),
+    ("undo_full", undo(1)),
+    ("undo_partial", undo(2)),
+    ("undo_dsack", undo(3)),
+    ("undo_loss", undo(4)),
+    ("undo_syn", undo(5)),
+];
+
+/// `enum tcp_ca_state`.
+const fn state(number: usize) -> usize {
+    at(ObserveSum::TCC_OBSERVE_CA_STATES) + number
+}
+
+pub const CA_STATES: &[Label] = &[
+    ("open", state(0)),
+    ("disorder", state(1)),
+    ("cwr", state(2)),
+    ("recovery", state(3)),
+    ("loss", state(4)),
+];
+pub const ZERO_WINDOWS: &[Label] = &[
+    ("peer", at(ObserveSum::TCC_OBSERVE_ZERO_WINDOWS_PEER)),
+    ("local", at(ObserveSum::TCC_OBSERVE_ZERO_WINDOWS_LOCAL)),
+];
 pub const RESETS_RECEIVED: usize = at(ObserveSum::TCC_OBSERVE_RESETS_RECEIVED);
 pub const DATA_SEGS_OUT: usize = at(ObserveSum::TCC_OBSERVE_DATA_SEGS_OUT);
 pub const OPEN: usize = at(ObserveSum::TCC_OBSERVE_OPEN);
@@ -108,7 +142,11 @@ pub fn sums(metric: Metric) -> &'static [(&'static str, &'static [Label])] {
         Metric::Connections => &[("connections", CONNECTIONS)],
         Metric::Bytes => &[("bytes", BYTES), ("segments", SEGMENTS)],
         Metric::Retransmits => &[("retransmits", RETRANSMITS)],
-        Metric::Rtt | Metric::Resets | Metric::Drops => &[],
+        Metric::Timers => &[("timers", TIMERS)],
+        Metric::Spurious => &[("spurious", SPURIOUS)],
+        Metric::CaStates => &[("ca_state_entries", CA_STATES)],
+        Metric::ZeroWindows => &[("zero_windows", ZERO_WINDOWS)],
+        _ => &[],
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Interval;
-use super::columns::{self, DATA_SEGS_OUT, OPEN, RESETS_RECEIVED, SUMS, WEIGHT};
+use super::columns::{self, CA_STATES, DATA_SEGS_OUT, OPEN, RESETS_RECEIVED, SUMS, WEIGHT};
 use super::names::Names;
 use super::tables::{CountRow, reason_of};
 use crate::config::summary::{Metric, Observe, TimeField};
@@ -18,6 +18,8 @@ use crate::summary::totals::{CounterRow, RowCounts};
 use crate::table::Value;
 use crate::table::summary::{Line, SummarySchema};
 
+/// Recovery states, whose times are the first sums of their rows.
+const STATES: usize = CA_STATES.len();
 const RESETS: u32 = ObserveReason::TCC_REASON_RESET_SENT.0;
 const DROPS: u32 = ObserveReason::TCC_REASON_DROP.0;
 
@@ -32,6 +34,8 @@ struct Row {
     /// What has the reason, the kernel's number, and how often. Without a number: reasons that found no room.
     reasons: Vec<(u32, Option<u32>, u64)>,
     distributions: Vec<(TimeField, Counted)>,
+    /// ns in each recovery state.
+    state_times: [u64; STATES],
 }
 
 pub(super) struct Rows {
@@ -55,7 +59,14 @@ fn network(address: [u8; 16], options: &Observe) -> Option<String> {
 
 impl Row {
     fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.reasons.is_empty() && self.distributions.is_empty()
+        self.counts.is_empty()
+            && self.reasons.is_empty()
+            && self.distributions.is_empty()
+            && self.state_times == [0; STATES]
+    }
+
+    fn add_times(&mut self, sums: &[u64]) {
+        self.state_times.iter_mut().zip(sums).for_each(|(time, ns)| *time += ns);
     }
 
     fn weight(&self) -> u64 {
@@ -105,6 +116,12 @@ impl Rows {
                     rest.distributions.push((*field, row.counts.clone()));
                 }
             }
+        }
+        if let Some(times) = interval.state_times {
+            for (key, row) in times.rows.iter().filter(|(_, row)| !row.counts.is_empty()) {
+                rows.entry(own_key(key)).or_default().add_times(&row.counts.0);
+            }
+            times.rest.first().iter().for_each(|row| rest.add_times(&row.counts.0));
         }
         if options.is_one_row() {
             // Without keys, every label is printed, whatever has happened.
@@ -260,6 +277,14 @@ impl Row {
             }
         };
         match metric {
+            Metric::CaStates => {
+                for ((label, _), ns) in CA_STATES.iter().zip(self.state_times) {
+                    if every || ns > 0 {
+                        let labelled = ("ca_state_time_us", Value::Str(label));
+                        lines.push(scalar(key, labelled, ns / 1000, Value::Null));
+                    }
+                }
+            }
             Metric::Resets => {
                 by_reason("resets_sent", RESETS);
                 let received = self.counts.0[RESETS_RECEIVED];
