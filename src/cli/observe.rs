@@ -7,10 +7,12 @@ use clap::{Args, ValueEnum};
 
 use super::aggregated::in_kernel;
 use super::args::TraceArgs;
+use super::outputs::{OutputArg, OutputParser};
 use super::parse;
 use super::summary::HEADING;
 use crate::config::Config;
 use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions};
+use crate::predicate::Predicate;
 use crate::summary::observe;
 
 #[derive(Args, Debug)]
@@ -33,6 +35,15 @@ pub struct ObserveArgs {
     /// Maximum number of keys; the rest is counted in one row.
     #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), default_value_t = KEYS, help_heading = HEADING)]
     pub max_rows: u32,
+    /// Also print events, to another output than the totals: jsonl=events.jsonl. Repeatable.
+    #[arg(long, value_name = "FORMAT", value_parser = OutputParser, help_heading = HEADING)]
+    pub events: Vec<OutputArg>,
+    /// Of the events, only those that match; see --where: 'srtt_us > 100ms || class == "rto"'.
+    ///
+    /// The kernel has to decide all of it, so that events that do not match cost no copy. For --events and -w; the totals are of all
+    /// connections.
+    #[arg(long, value_name = "EXPR", help_heading = HEADING)]
+    pub detail: Option<String>,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -177,6 +188,7 @@ impl ObserveArgs {
                 prefix: self.prefix.unwrap_or(32),
                 prefix6: self.prefix6.unwrap_or(128),
             },
+            detail: self.detail.is_some(),
             metrics: metrics(&self.metrics),
             max_rows: self.max_rows,
         };
@@ -190,6 +202,18 @@ impl ObserveArgs {
                 "-r cannot be used with `observe`, which counts what sockets show only while they are open; try `report`"
             );
         }
-        in_kernel(self.trace, "observe", summary, &[])
+        if self.trace.filters.predicate.is_some() {
+            bail!(
+                "--where cannot be used with `observe`, which counts everything; choose events with --detail"
+            );
+        }
+        let detail = self.detail.as_deref().map(|text| Predicate::parse_of("--detail", text));
+        let detail = detail.transpose()?;
+        if detail.is_some() && self.events.is_empty() && self.trace.recordings.write.is_none() {
+            bail!("--detail needs an output for the events: --events jsonl=FILE, or -w FILE");
+        }
+        let mut config = in_kernel(self.trace, "observe", summary, &self.events)?;
+        config.predicate = detail;
+        Ok(config)
     }
 }

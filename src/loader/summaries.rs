@@ -4,6 +4,7 @@ use anyhow::Result;
 use libbpf_rs::MapType;
 
 use crate::config::Actions;
+use crate::config::observe::{REASONS, REASONS_EACH};
 use crate::config::summary::{By, Keys, Observe, RowOptions, SummaryOptions, TimeField};
 use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceMaps, OpenTccTraceSkel, Value};
 
@@ -146,10 +147,6 @@ fn size_observe(
     maps.observe_copies.set_autocreate(follows)?;
     Ok(())
 }
-
-/// Reasons of drops and resets for each row, and at least.
-const REASONS_EACH: u32 = 4;
-const REASONS: u32 = 512;
 
 fn part(by: By) -> u32 {
     let (saddr, sport) = (Bits::TCC_BY_SADDR.0, Bits::TCC_BY_SPORT.0);

@@ -60,6 +60,7 @@ mod live;
 mod mptcp;
 mod names;
 mod observe;
+mod observe_detail;
 mod observe_keys;
 mod observe_metrics;
 mod open_before;
