@@ -6,7 +6,7 @@ use super::time::TimeFormat;
 use crate::table::Value;
 use crate::table::summary::{Line, Summary, SummarySchema};
 
-/// Width of the metric's name.
+/// Width of the metric's name, at least.
 const NAME: usize = 15;
 /// Columns of a distribution, in order of printing.
 const STATISTICS: [&str; 7] = ["avg", "min", "p50", "p90", "p99", "p999", "max"];
@@ -20,21 +20,23 @@ pub(super) fn write(
     let shape = summary.shape;
     let lines: Vec<(String, &Line<'_>)> =
         summary.lines.iter().map(|line| (heading(shape, line, time), line)).collect();
+    let metric = |line: &Line<'_>| match shape.find(line, "metric") {
+        Some(Value::Str(metric)) => metric.to_owned(),
+        _ => String::new(),
+    };
+    let longest = summary.lines.iter().map(|line| metric(line).len()).max();
+    let width = longest.unwrap_or_default().max(NAME);
     for block in lines.chunk_by(|(a, _), (b, _)| a == b).take(style.rows) {
         if let Some((heading, _)) = block.first().filter(|(heading, _)| !heading.is_empty()) {
             push(out, style, heading);
         }
-        let metric = |line: &Line<'_>| match shape.find(line, "metric") {
-            Some(Value::Str(metric)) => metric.to_owned(),
-            _ => String::new(),
-        };
         for metrics in block.chunk_by(|(_, a), (_, b)| metric(a) == metric(b)) {
             let mut cells = Vec::new();
             for (_, line) in metrics {
                 add_cells(shape, line, time, &mut cells);
             }
             let name = metrics.first().map(|(_, line)| metric(line)).unwrap_or_default();
-            wrap(&name, &cells, out);
+            wrap(&name, width, &cells, out);
         }
     }
 }
@@ -82,14 +84,14 @@ fn add_cells(
     }
 }
 
-fn wrap(name: &str, cells: &[String], out: &mut Vec<u8>) {
-    let mut line = format!("  {name:<NAME$}");
+fn wrap(name: &str, width: usize, cells: &[String], out: &mut Vec<u8>) {
+    let mut line = format!("  {name:<width$}");
     let mut is_full = false;
     for cell in cells {
         if is_full && line.chars().count() + 2 + cell.chars().count() > WIDTH {
             out.extend_from_slice(line.trim_end().as_bytes());
             out.push(b'\n');
-            line = " ".repeat(NAME + 2);
+            line = " ".repeat(width + 2);
         }
         line += "  ";
         line += cell;

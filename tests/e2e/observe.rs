@@ -166,8 +166,10 @@ fn open_connections_are_read_at_each_interval() {
     let sum = |rows: &[Value], wanted: &str| -> u64 {
         rows.iter().filter(|row| name(row) == wanted).map(|row| u64_of(row, "value")).sum()
     };
+    // Some of it may be sent twice.
+    let sent = |rows: &[Value]| sum(rows, "bytes sent") - sum(rows, "bytes retrans");
     fixture.client.transfer("old", &mut fixture.server, 1_000);
-    tracer.wait_events("its bytes", |rows| sum(rows, "bytes sent") == 1_000);
+    tracer.wait_events("its bytes", |rows| sent(rows) == 1_000);
     // The client's FIN is out, and data goes the other way, of which tcp_probe shows nothing.
     let (client, _) = fixture.connect("half", FAMILIES[0]);
     fixture.client.shutdown("half");
@@ -177,7 +179,7 @@ fn open_connections_are_read_at_each_interval() {
     let addr = fixture.addr(FAMILIES[0]);
     fixture.client.connect("waiting", addr);
     fixture.client.send("waiting", 3_000);
-    tracer.wait_events("what it sent", |rows| sum(rows, "bytes sent") == 4_000);
+    tracer.wait_events("what it sent", |rows| sent(rows) == 4_000);
     let open = |rows: &[Value]| {
         let open = rows.iter().rev().find(|row| name(row) == "connections open");
         open.map(|row| u64_of(row, "value"))
@@ -191,7 +193,6 @@ fn open_connections_are_read_at_each_interval() {
     assert_eq!(sum(rows, "connections active_opens"), 2, "{rows:?}");
     assert_eq!(sum(rows, "connections established"), 2);
     assert_eq!(sum(rows, "connections closed"), 0);
-    assert_eq!(sum(rows, "bytes retrans"), 0);
 }
 
 /// Buckets of each row, as the samples of a recording make them, which is made in the same run.

@@ -9,8 +9,7 @@ use crate::support::{
 };
 
 const TYPES: &str = "probe,state,destroy,reset_sent,reset_received";
-const EXPR: &str =
-    "data_len > 10000 || new_state == \"CLOSE_WAIT\" || reason == \"TCP_ABORT_ON_DATA\"";
+const EXPR: &str = "data_len > 10000 || new_state == \"CLOSE_WAIT\" || old_state == \"SYN_SENT\"";
 
 /// What does not depend on who looks, and when.
 fn same_for_all(event: &Value) -> BTreeMap<String, Value> {
