@@ -7,6 +7,7 @@
 #include "probe.h"
 #include "summary.h"
 #include "limits.h"
+#include "observe.h"
 
 /* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
 enum tcc_sleep {
@@ -40,6 +41,7 @@ enum tcc_tracker {
 	TCC_TRACK_SNAPSHOTS = 1 << 7, /* beginnings and ends, beside snapshots of all connections */
 	TCC_TRACK_CA_STATE_TIME = 1 << 8, /* the time in congestion control states */
 	TCC_TRACK_LIMITS = 1 << 9, /* what limits it, and for how long */
+	TCC_TRACK_OBSERVED = 1 << 10, /* what it has transferred */
 };
 
 /* Tracepoints whose programs have a fallback: see marks.bpf.h. */
@@ -155,10 +157,11 @@ struct tcc_config {
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
 	enum tcc_value value; /* that is counted in histograms; of an opening's any of them */
+	__u32 values; /* of `observe`: a bit for each that a sample is counted by */
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_event_type event_types; /* never read, as the next nine: makes the enum part of the object's BTF */
+	enum tcc_event_type event_types; /* never read, as the next eleven: makes the enum part of the object's BTF */
 	enum tcc_action action_names;
 	enum tcc_tracker tracker_names;
 	enum tcc_hook hook_names;
@@ -168,6 +171,8 @@ struct tcc_config {
 	enum tcc_where where_names;
 	enum tcc_term_limit term_limits;
 	enum tcc_cause cause_names;
+	enum tcc_observe_sum observe_sums;
+	enum tcc_observe_reason observe_reasons;
 	__u32 trackers; /* of enum tcc_tracker: which are on */
 	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
 	__u16 probe_len; /* of a record of `probe` */
@@ -189,7 +194,8 @@ struct tcc_config {
 	__u8 gated; /* only connections in the gate are recorded */
 	__u8 sees_writes; /* tcp_sendmsg_locked shows the end of idle time: since 6.16 */
 	__u8 mainline_bbr; /* the state of BBR is laid out as in mainline */
-	__u8 unused[4];
+	__u8 observe; /* events are added up as `observe` does */
+	__u8 unused[7];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

@@ -38,6 +38,8 @@
 #include "conn_snapshot.bpf.h"
 #include "limits.bpf.h"
 #include "limits_snapshot.bpf.h"
+#include "observe.bpf.h"
+#include "observe_scan.bpf.h"
 #include "events/drop.bpf.h"
 #include "events/zero_window.bpf.h"
 #include "events/spurious.bpf.h"
@@ -179,6 +181,8 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 		on_limits_again(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 		on_limits_state(sk, unknown(oldstate), unknown(newstate), typed);
 	}
+	if (TRACKS(OBSERVED))
+		on_observe_begin(sk, unknown(oldstate), unknown(newstate));
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
 		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
@@ -222,6 +226,8 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		on_conn_snapshot_end(ctx, sk, typed);
 	else if (REPORTS(DESTROY))
 		on_destroy(ctx, sk, typed);
+	if (TRACKS(OBSERVED))
+		on_observe_end(sk);
 	if (cfg.track_conn)
 		conn_destroy(sk);
 }

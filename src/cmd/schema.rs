@@ -9,7 +9,7 @@ use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
 use crate::suggest;
 use crate::summary::AGGREGATES;
-use crate::table::summary::{AggregateType, BUCKET};
+use crate::table::summary::AggregateType;
 use crate::table::{Column, Set, Type};
 
 /// Accounting records, with their meaning.
@@ -132,7 +132,8 @@ fn summary(record: &AggregateType) -> Value {
     );
     members.extend(properties(record.columns));
     if record.has_buckets() {
-        let bucket = BUCKET
+        let bucket = record
+            .bucket()
             .iter()
             .map(|column| (column.name.trim_start_matches("bucket_").to_owned(), property(column)));
         let bucket: Map<String, Value> = bucket.collect();
