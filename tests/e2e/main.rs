@@ -58,6 +58,8 @@ mod limits;
 mod limits_replay;
 mod listeners;
 mod live;
+mod live_replay;
+mod live_values;
 mod loads;
 mod mptcp;
 mod names;

@@ -1,5 +1,7 @@
 //! Recordings of connections that the test chooses, packet by packet.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +16,7 @@ use tcc_trace::recording::header::{AccountingFrame, ClockSample, Header};
 use tcc_trace::recording::schema::shapes;
 use tcc_trace::recording::writer::Writer;
 use tcc_trace::skel::{
-    DropRecord, Head, Presence, ProbeFullRecord, ResetSentRecord, RetransmitRecord, StateRecord,
+    DropRecord, Head, Presence, ProbeFullRecord, ProbeRecord, ResetSentRecord, RetransmitRecord, StateRecord,
     bytes,
 };
 
@@ -84,6 +86,11 @@ fn named<const N: usize>(name: &[u8]) -> [u8; N] {
 
 impl Crafted {
     pub fn new(path: &Path) -> Self {
+        Crafted::with_fields(path, FieldGroups::ALL)
+    }
+
+    /// Samples have these field groups beside the standard fields.
+    pub fn with_fields(path: &Path, groups: FieldGroups) -> Self {
         let layouts =
             Layouts::new(|algorithm, member| ca_mainline::locate(algorithm.type_name, member));
         let reasons = |name: &str| [(REASON.into(), name.to_owned())].into();
@@ -97,7 +104,7 @@ impl Crafted {
             host: "<b>host</b>".into(),
             kernel: "6.18.0".into(),
             clock: ClockReading { start_ns: START_NS, wall_offset_ns: WALL_NS },
-            layout: RecordLayout::new(FieldGroups::ALL),
+            layout: RecordLayout::new(groups),
             types,
             ..Environment::default()
         };
@@ -136,6 +143,8 @@ impl Crafted {
         record.owner.pid = 77;
         record.owner.comm = named(conn.comm);
         record.cong.ca_state = sample.ca_state;
+        record.cong.state = 1;
+        record.cong.snd_ssthresh = record.std.ssthresh;
         record.flight.packets_out = sample.flight_bytes / 1448;
         record.rtt.min_rtt_us = 20_000;
         record.rtt.mdev_us = sample.srtt_us / 16 + sample.interval_us % 512;
@@ -152,6 +161,17 @@ impl Crafted {
         // One byte is the socket's own.
         record.memory.wmem_alloc = 1;
         record.ca.name = named(conn.ca);
+        self.add("probe", bytes(&record));
+    }
+
+    /// A sample of a recording whose samples have the standard fields only.
+    pub fn standard_sample(&mut self, conn: Conn, sample: Sample) {
+        let mut record = ProbeRecord::default();
+        record.head = conn.head(event_type("probe").unwrap(), sample.us, size_of_val(&record));
+        record.std.snd_una = sample.una;
+        record.std.snd_nxt = sample.una.wrapping_add(sample.flight_bytes);
+        record.std.snd_cwnd = sample.cwnd;
+        record.std.srtt_us = sample.srtt_us;
         self.add("probe", bytes(&record));
     }
 
@@ -195,6 +215,14 @@ impl Crafted {
         let mut record = StateRecord::default();
         record.event.head = conn.head(event_type("state").unwrap(), us, size_of_val(&record));
         (record.old_state, record.new_state) = (2, 1);
+        self.add("state", bytes(&record));
+    }
+
+    /// ESTABLISHED, CLOSE
+    pub fn closed(&mut self, conn: Conn, us: u64) {
+        let mut record = StateRecord::default();
+        record.event.head = conn.head(event_type("state").unwrap(), us, size_of_val(&record));
+        (record.old_state, record.new_state) = (1, 7);
         self.add("state", bytes(&record));
     }
 
