@@ -5,6 +5,7 @@
 #[path = "../report/crafted.rs"]
 mod crafted;
 mod devtools;
+mod ends;
 mod panels;
 
 use std::fs;

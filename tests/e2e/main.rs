@@ -86,6 +86,7 @@ mod recording_ends;
 mod recording_parts;
 mod recording_progress;
 mod refused;
+mod report_ends;
 mod requests;
 mod reset_owner;
 mod retrans_sums;

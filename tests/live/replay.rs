@@ -4,10 +4,12 @@
 mod crafted;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::KeyCode;
+use serde_json::Value;
 use tcc_trace::config::{Config, Filters, KernelOptions, Read};
 use tcc_trace::events::fields::FieldGroups;
 use tcc_trace::live::Options;
@@ -86,10 +88,14 @@ struct Replayed {
 }
 
 fn replayed(path: &Path) -> Replayed {
+    replayed_each(path, SECOND)
+}
+
+fn replayed_each(path: &Path, interval_ns: u64) -> Replayed {
     let options = options(path);
     let config = Config { read: options.read.clone(), ..Config::default() };
     let target = Target::default();
-    let player = Player::open(config, SECOND, Rc::clone(&target)).unwrap();
+    let player = Player::open(config, interval_ns, Rc::clone(&target)).unwrap();
     let app = replay::app(&options, &player).unwrap();
     Replayed { app, player, target }
 }
@@ -143,6 +149,32 @@ fn each_time_has_its_table() {
     let read_ns = replayed.player.read_ns;
     assert_eq!(replayed.at(52.0), [(2, 2_000), (1, 10_000)]);
     assert_eq!(replayed.player.read_ns, read_ns);
+}
+
+/// Over the whole recording, the main cause of each connection is that which `limits -r` prints.
+#[test]
+fn limits_are_those_of_the_command() {
+    let path = recorded("limits");
+    let mut replayed = replayed_each(&path, 200 * SECOND);
+    replayed.at(100.0);
+    assert!(replayed.app.has_limits);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
+    let output = command.args(["limits", "-o", "jsonl", "-q", "-r"]).arg(&path).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut compared = 0;
+    for row in rows.iter().filter(|row| row["type"] == "limits") {
+        let cookie = row["key"]["cookie"].as_u64().unwrap();
+        let shown = replayed.app.rows.iter().find(|row| row.cookie() == cookie).unwrap();
+        let limit = shown.limit.unwrap();
+        let main = row["main"].as_str().unwrap();
+        let us = |name: &str| row[name].as_f64().unwrap();
+        let percent = us(&format!("{main}_us")) * 100.0 / us("observed_us");
+        assert_eq!(limit.name(), main, "{cookie}");
+        assert!((limit.percent as f64 - percent).abs() <= 1.0, "{cookie}: {limit:?} {percent}");
+        compared += 1;
+    }
+    assert_eq!(compared, 2, "{text}");
 }
 
 /// Reading in small steps, all at once, and again after a rewind show the same.
