@@ -1,7 +1,6 @@
 //! Reports in headless Chromium: what the page shows against the recording's numbers, by hand of a pointer and keys. Skipped without
 //! a browser; `script/report-test` has one.
 
-#[allow(dead_code, reason = "the other test of reports uses the rest")]
 #[path = "../report/crafted.rs"]
 mod crafted;
 mod devtools;

@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Result<u8> {
         player,
         target,
         theme: Theme { colours: terminal::has_colours() },
-        files: options.read.files.iter().map(|path| escape::path(path)).collect(),
+        files: options.read.files.iter().map(escape::path).collect(),
         time: TimeFormat::default(),
         moved: Instant::now(),
     };

@@ -265,8 +265,8 @@ fn twin_options(inputs: &[Input]) -> TwinOptions {
 }
 
 fn has_samples(inputs: &[Input]) -> bool {
-    let is_probe = |known: &&EventType| known.number == tcp_probe::EVENT_TYPE.number;
-    inputs.iter().any(|input| input.recording.event_types().iter().any(|known| is_probe(&known)))
+    let is_probe = |known: &EventType| known.number == tcp_probe::EVENT_TYPE.number;
+    inputs.iter().any(|input| input.recording.event_types().iter().any(|known| is_probe(known)))
 }
 
 /// The column of `probe` that one of a connection is from.
