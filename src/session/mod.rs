@@ -20,7 +20,7 @@ pub mod output;
 mod parts;
 pub mod priority;
 pub mod recorder;
-mod replay;
+pub(crate) mod replay;
 pub mod scan;
 pub mod signals;
 mod time;

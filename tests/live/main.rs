@@ -1,6 +1,8 @@
 //! What `live` draws, without a kernel: crafted connections on screens of several sizes, compared with the files beside this one.
 //! UPDATE=1 writes them anew.
 
+mod replay;
+
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
@@ -12,11 +14,13 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use tcc_trace::environment::Environment;
+use tcc_trace::limits::connection::Segment;
+use tcc_trace::limits::rules::LimitCause;
 use tcc_trace::live::app::{Action, App};
 use tcc_trace::live::draw::{Theme, draw};
-use tcc_trace::live::filter::Filter;
+use tcc_trace::live::filter::{Filter, without_limits};
 use tcc_trace::live::history::{EventLine, Sample, Series};
-use tcc_trace::live::rows::{Column, Row, Sort};
+use tcc_trace::live::rows::{Column, Limit, Missing, Row, Sort};
 use tcc_trace::skel::ConnSnapshot;
 
 const SECOND: u64 = 1_000_000_000;
@@ -54,7 +58,15 @@ impl Crafted {
         copy(self.comm, &mut last.event.owner.comm);
         copy(self.cc, &mut last.ca_name);
         let (tx_rate, rx_rate, retrans) = (self.tx_rate, self.rx_rate, self.retrans);
-        Row { id, last: Rc::new(last), tx_rate, rx_rate, retrans }
+        Row {
+            id,
+            last: Rc::new(last),
+            tx_rate,
+            rx_rate,
+            retrans,
+            limit: None,
+            missing: Missing::default(),
+        }
     }
 }
 
@@ -107,7 +119,7 @@ fn rows() -> Vec<Row> {
 
 fn app() -> App {
     let mut app = App::new(Environment::default(), Filter::default(), Sort::Traffic);
-    app.update(rows(), SECOND);
+    app.update(rows(), SECOND, 99 * SECOND);
     app
 }
 
@@ -182,6 +194,9 @@ fn followed(app: &mut App) {
         ];
         values.iter().for_each(|(series, value)| sample.values[*series as usize] = Some(*value));
         history.add(&sample);
+        let cause = if lost { LimitCause::Recovery } else { LimitCause::Path };
+        let (from_ns, to_ns) = (sample.at_ns, sample.at_ns + SECOND / 10);
+        history.add_cause(&Segment { from_ns, to_ns, cause });
         if lost {
             history.add_event(EventLine {
                 at_ns: sample.at_ns,
@@ -198,6 +213,43 @@ fn the_table() {
     let mut app = app();
     press(&mut app, KeyCode::Down);
     check("table", &mut app);
+}
+
+/// With what limits each connection, which expressions know, too.
+#[test]
+fn the_table_with_limits() {
+    let mut app = app();
+    app.has_limits = true;
+    let limits = [Some((11, 62)), Some((5, 100)), None, Some((2, 51)), Some((1, 97))];
+    let limit =
+        |limit: Option<(usize, u64)>| limit.map(|(cause, percent)| Limit { cause, percent });
+    let rows = rows().into_iter().zip(limits);
+    let rows: Vec<Row> = rows.map(|(row, of)| Row { limit: limit(of), ..row }).collect();
+    app.update(rows, SECOND, 100 * SECOND);
+    check("limits", &mut app);
+    app.filter = Filter::new("limit == \"path\"", &app.environment).unwrap();
+    app.look_at(99 * SECOND);
+    app.look_at(100 * SECOND);
+    assert_eq!(app.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [1]);
+    app.filter = Filter::new("limit is null", &app.environment).unwrap();
+    app.look_at(99 * SECOND);
+    app.look_at(100 * SECOND);
+    assert_eq!(app.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [3]);
+    let mut types = app.environment.types.clone();
+    without_limits(&mut types);
+    let environment = Environment { types, ..Environment::default() };
+    let mistake = Filter::new("limit == \"path\"", &environment).err().unwrap();
+    assert!(mistake.message.contains("--limits"), "{}", mistake.message);
+}
+
+/// The main cause and its share; the first of those that are equal.
+#[test]
+fn the_cause_with_the_most_time_is_the_main_one() {
+    let main = |ns: &[u64]| Limit::main(ns).map(|limit| (limit.cause, limit.percent));
+    assert_eq!([main(&[0, 0]), main(&[])], [None, None]);
+    assert_eq!(main(&[0, 3, 1]), Some((1, 75)));
+    assert_eq!(main(&[5, 5]), Some((0, 50)));
+    assert_eq!(main(&[u64::MAX, u64::MAX, 1]), Some((0, 50)));
 }
 
 #[test]
@@ -227,7 +279,7 @@ fn rows_match_as_expressions_do() {
     let matching = |text: &str| -> Result<Vec<u64>, String> {
         let mut app = app();
         app.filter = Filter::new(text, &app.environment).map_err(|mistake| mistake.message)?;
-        app.update(rows(), SECOND);
+        app.update(rows(), SECOND, 99 * SECOND);
         let mut ids: Vec<u64> = app.rows.iter().map(|row| row.id).collect();
         ids.sort_unstable();
         Ok(ids)
@@ -295,7 +347,7 @@ fn rows_are_sorted_by_each_column_both_ways() {
 fn the_chosen_connection_stays_chosen_and_on_the_screen() {
     let mut app = app();
     let many: Vec<Row> = (0..200).map(|id| Row { id: id + 1, ..rows().remove(0) }).collect();
-    app.update(many.clone(), SECOND);
+    app.update(many.clone(), SECOND, 99 * SECOND);
     drawn(&mut app, (80, 24), true);
     for _ in 0..3 {
         press(&mut app, KeyCode::PageDown);
@@ -304,7 +356,7 @@ fn the_chosen_connection_stays_chosen_and_on_the_screen() {
     let place = app.place().unwrap();
     assert!((app.top..app.top + app.room).contains(&place), "{place} {} {}", app.top, app.room);
     let faster = many.into_iter().map(|row| Row { tx_rate: row.id * 1_000, ..row }).collect();
-    app.update(faster, SECOND);
+    app.update(faster, SECOND, 100 * SECOND);
     assert_eq!(app.chosen, chosen);
     let place = app.place().unwrap();
     assert!((app.top..app.top + app.room).contains(&place));
@@ -312,14 +364,61 @@ fn the_chosen_connection_stays_chosen_and_on_the_screen() {
     assert_eq!(app.place(), Some(199));
 }
 
+/// `,` and `.` go back and forth among the tables that were there, while new ones arrive.
+#[test]
+fn steps_show_earlier_tables() {
+    let mut app = app();
+    let row = |tx_rate| Row { tx_rate, ..rows().remove(0) };
+    for second in 1..=5 {
+        app.update(vec![row(second)], SECOND, (99 + second) * SECOND);
+    }
+    let shown = |app: &App| app.rows[0].tx_rate;
+    assert_eq!(shown(&app), 5);
+    let now = 104 * SECOND;
+    let step = |app: &mut App, key| {
+        app.key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE), now);
+        shown(app)
+    };
+    assert_eq!([',', ',', '.', ','].map(|key| step(&mut app, key)), [4, 3, 4, 3]);
+    app.update(vec![row(6)], SECOND, 105 * SECOND);
+    assert_eq!(shown(&app), 3, "it is frozen");
+    assert!(lines(&drawn(&mut app, (80, 24), true))[0].ends_with(" FROZEN "));
+    for _ in 0..9 {
+        press(&mut app, KeyCode::Char(','));
+    }
+    assert_eq!((app.rows.len(), app.frozen_ns), (5, Some(99 * SECOND)), "the first table");
+    press(&mut app, KeyCode::Char('f'));
+    assert_eq!((shown(&app), app.frozen_ns), (6, None));
+}
+
+/// In a connection they move the time axis, and all that is of a time follows.
+#[test]
+fn steps_show_a_connection_as_it_was() {
+    let mut app = app();
+    followed(&mut app);
+    let now = |app: &mut App| lines(&drawn(app, (120, 40), true)).join("\n");
+    assert!(now(&mut app).contains("samples 500") && now(&mut app).contains("cwnd 55"));
+    for _ in 0..20 {
+        press(&mut app, KeyCode::Char(','));
+    }
+    // From 100 s back by 20 steps of a second: after 300 of the samples, of which that of 79.9 s is the last.
+    let then = now(&mut app);
+    assert!(then.contains("FROZEN") && then.contains("samples 301"), "{then}");
+    assert!(!then.contains("12:00:31") && then.contains("12:00:28"), "{then}");
+    press(&mut app, KeyCode::Char('.'));
+    assert!(now(&mut app).contains("samples 311"));
+    press(&mut app, KeyCode::Char(' '));
+    assert!(now(&mut app).contains("samples 500") && !now(&mut app).contains("FROZEN"));
+}
+
 #[test]
 fn what_is_frozen_stays() {
     let mut app = app();
     press(&mut app, KeyCode::Char('f'));
-    app.update(Vec::new(), SECOND);
+    app.update(Vec::new(), SECOND, 101 * SECOND);
     assert_eq!(app.rows.len(), 5);
     press(&mut app, KeyCode::Char('f'));
-    app.update(Vec::new(), SECOND);
+    app.update(Vec::new(), SECOND, 101 * SECOND);
     assert_eq!(app.rows.len(), 0);
 }
 
@@ -327,7 +426,7 @@ fn what_is_frozen_stays() {
 fn a_connection_that_has_ended_is_marked_and_stays() {
     let mut app = app();
     followed(&mut app);
-    app.update(Vec::new(), SECOND);
+    app.update(Vec::new(), SECOND, 101 * SECOND);
     assert!(app.shown.as_ref().unwrap().ended);
     assert!(lines(&drawn(&mut app, (120, 40), true))[0].contains("ended"));
     assert_eq!(press(&mut app, KeyCode::Esc), Action::Follow);

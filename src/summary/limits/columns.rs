@@ -141,6 +141,7 @@ pub(super) fn heading(by: &[LimitsBy]) -> Vec<ViewColumn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::names::LIMIT_CAUSES;
 
     #[test]
     fn each_cause_has_its_column_in_the_order_of_the_programs() {
@@ -149,6 +150,7 @@ mod tests {
             assert_eq!(column.name, share.column);
             assert_eq!(column.name, format!("{}_us", share.name));
         }
+        assert!(SHARES.iter().map(|share| share.name).eq(LIMIT_CAUSES.iter().copied()));
         assert_eq!(SHARES[Cause::TCC_CAUSE_PATH.0 as usize].name, "path");
         assert_eq!(SHARES[Cause::TCC_CAUSE_UNDECIDED.0 as usize].name, "undecided");
         let mut letters: Vec<char> = SHARES.iter().map(|share| share.letter).collect();
