@@ -288,6 +288,8 @@ pub struct Output {
     pub stats: Option<Duration>,
     /// Record the kernel stack with `drop`.
     pub stack: bool,
+    /// Show what limits connections with `life` and `top`.
+    pub limits: bool,
 }
 
 impl Output {
@@ -314,6 +316,7 @@ impl Default for Output {
             verbose: false,
             stats: None,
             stack: false,
+            limits: false,
         }
     }
 }

@@ -159,10 +159,10 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 		owner_set_state(sk, unknown(oldstate), unknown(newstate));
 	if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
-	if (TRACKS(LIMITS)) {
+	if (TRACKS(LIMITS_ENDS))
 		on_limits_again(ctx, sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(LIMITS))
 		on_limits_state(sk, unknown(oldstate), unknown(newstate), typed);
-	}
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
 		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
@@ -200,12 +200,14 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		zero_window_over(ctx, sk, ZERO_PEER | ZERO_LOCAL, typed);
 	if (REPORTS(SPURIOUS))
 		on_spurious_destroy(ctx, sk, typed);
-	if (TRACKS(LIMITS))
-		on_limits_end(ctx, sk, typed);
+	if (TRACKS(LIMITS_ENDS))
+		limits_last(ctx, sk, typed);
 	else if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_end(ctx, sk, typed);
 	else if (REPORTS(DESTROY))
 		on_destroy(ctx, sk, typed);
+	if (TRACKS(LIMITS))
+		limits_delete(sk);
 	if (cfg.track_conn)
 		conn_destroy(sk);
 }

@@ -26,6 +26,26 @@ pub const TCP_STATES: &[&str] = &[
 /// `enum tcp_ca_state`.
 pub const CA_STATES: &[&str] = &["Open", "Disorder", "CWR", "Recovery", "Loss"];
 
+/// `enum tcc_cause`, and 1.
+pub const LIMIT_CAUSES: &[&str] = &[
+    "",
+    "handshake",
+    "idle",
+    "application",
+    "sndbuf",
+    "rwnd",
+    "zero_window",
+    "pacing_cap",
+    "pacing",
+    "local_queue",
+    "slow_start",
+    "cwnd",
+    "path",
+    "recovery",
+    "rto",
+    "undecided",
+];
+
 /// The name of a number; null if there is none.
 #[must_use]
 pub fn name(names: &'static [&'static str], number: u8) -> Value<'static> {

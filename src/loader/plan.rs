@@ -34,6 +34,8 @@ pub struct Request {
     pub ca_state_times: bool,
     /// What limits each connection is classified.
     pub limits: bool,
+    /// Snapshots of that are taken, and the last one is that of `destroy`.
+    pub limits_snapshots: bool,
     /// Infer event types from other tracepoints even if they have their own.
     pub inferred: bool,
     /// List the connections that are open at the start.
@@ -198,7 +200,9 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         let text = "-- CMD needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
         return Err(Refusal::Kernel(text.into()));
     }
-    if (request.conn_snapshots || request.limits || request.listeners) && !features.iterators {
+    if (request.conn_snapshots || request.limits_snapshots || request.listeners)
+        && !features.iterators
+    {
         let text = "this command reads all open sockets, which needs a kernel built with CONFIG_DEBUG_INFO_BTF";
         return Err(Refusal::Kernel(text.into()));
     }
@@ -278,6 +282,7 @@ fn trackers(request: &Request, features: &KernelFeatures) -> Vec<Tracker> {
         (request.conn_snapshots, Tracker::Snapshots),
         (request.ca_state_times, Tracker::CaStateTime),
         (request.limits, Tracker::Limits),
+        (request.limits_snapshots, Tracker::LimitsEnds),
     ];
     let wanted = wanted.into_iter().filter_map(|(wanted, tracker)| wanted.then_some(tracker));
     let of_types = request.event_types.iter().flat_map(|event_type| event_type.trackers).copied();

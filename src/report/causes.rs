@@ -67,7 +67,7 @@ pub fn twin(recording: &Recording<File>) -> Option<Twin> {
         missing.push("busy_us");
     }
     let other_bbr = !has("bbr.mode") || !recording.types.layouts.agrees("bbr", ca_mainline::locate);
-    Some(Twin::new(TwinOptions { missing, no_sends, other_bbr, segments: true }))
+    Some(Twin::new(TwinOptions { missing, no_sends, other_bbr, segments: true, lives: false }))
 }
 
 /// Gives the connections their causes.

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// Microseconds of each cause, over all rows of a connection.
-fn causes(rows: &[Value], socket: &Socket) -> BTreeMap<String, u64> {
+pub fn causes(rows: &[Value], socket: &Socket) -> BTreeMap<String, u64> {
     let mut causes = BTreeMap::new();
     for row in rows.iter().filter(|row| row["key"]["cookie"] == socket.cookie) {
         let mut sum = 0;
@@ -39,7 +39,7 @@ fn replay(args: &[&str], path: &str) -> (Vec<Value>, String) {
 }
 
 /// A transfer over a bottleneck, one at a maximum rate, a pause, a closed window, silence.
-fn traffic(relay: &mut Relay) -> Socket {
+pub fn traffic(relay: &mut Relay) -> Socket {
     let addr = relay.addr();
     let socket = relay.client.connect("a", addr);
     relay.server.accept("a");

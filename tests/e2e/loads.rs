@@ -13,13 +13,14 @@ use crate::support::{Launch, Output, Tracer, is_root};
 const PROBE: &[&str] = &["probe"];
 /// All event types of this kernel.
 const ALL: &[&str] = &["events", "all", "--all-fields", "--stack"];
-const PRINTED: [&[&str]; 3] = [PROBE, &["probe", "--all-fields"], ALL];
+const PRINTED: [&[&str]; 4] = [PROBE, &["probe", "--all-fields"], &["life", "--limits"], ALL];
 /// By the other transport: the same programs, with the other way out in each place.
 const BY_PERFBUF: [&[&str]; 1] = [ALL];
 /// Those that count in the kernel, for which there is no transport.
-const COUNTED: [&[&str]; 6] = [
+const COUNTED: [&[&str]; 7] = [
     &["rtt", "--by", "cc"],
     &["top", "--interval", "1s"],
+    &["top", "--limits"],
     &["limits"],
     &["cong", "--by", "cc"],
     &["retrans", "--by", "cc"],

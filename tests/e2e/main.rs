@@ -51,6 +51,7 @@ mod formats;
 mod gate;
 mod life;
 mod life_ends;
+mod life_limits;
 mod life_open;
 mod life_samples;
 mod limit_causes;

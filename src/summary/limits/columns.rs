@@ -141,9 +141,12 @@ pub(super) fn heading(by: &[LimitsBy]) -> Vec<ViewColumn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::names::LIMIT_CAUSES;
 
     #[test]
     fn each_cause_has_its_column_in_the_order_of_the_programs() {
+        let names: Vec<&str> = SHARES.iter().map(|share| share.name).collect();
+        assert_eq!(names, LIMIT_CAUSES[1..]);
         let columns = COLUMNS.iter().skip(3).take(CAUSES);
         for (column, share) in columns.zip(&SHARES) {
             assert_eq!(column.name, share.column);
