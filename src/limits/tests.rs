@@ -4,8 +4,8 @@ use super::connection::Segment;
 use super::rules::LimitCause;
 use super::twin::{Twin, TwinOptions};
 use crate::skel::{
-    Event, EventType, Head, LifeRecord, LimitsSnapshot, ProbeFullRecord, SendRecord, StateRecord,
-    bytes,
+    CongStateRecord, Event, EventType, Head, LifeRecord, LimitsSnapshot, ProbeFullRecord,
+    RetransmitRecord, SendRecord, StateRecord, bytes,
 };
 
 const MS: u64 = 1_000_000;
@@ -144,6 +144,38 @@ fn a_record_of_life_is_completed() {
     let open = LifeRecord { event, ..LifeRecord::default() };
     assert!(twin.life(bytes(&open)).is_none() && twin.life(bytes(&own)).is_none());
     assert!(twin.life(&[]).is_none());
+}
+
+/// The first timeout changes the state to Loss, the others do not. A record that is missing is one of the others.
+#[test]
+fn each_timeout_counts() {
+    let entered = |ms| {
+        let event = event(ms, EventType::TCC_EVENT_CONG_STATE, 2);
+        bytes(&CongStateRecord { event, new_ca_state: 4, ..CongStateRecord::default() }).to_vec()
+    };
+    let retransmit = |ms, ca_state, retransmits| {
+        let mut event = event(ms, EventType::TCC_EVENT_RETRANSMIT, 2);
+        (event.tcp.ca_state, event.tcp.retransmits) = (ca_state, retransmits);
+        bytes(&RetransmitRecord { event, ..RetransmitRecord::default() }).to_vec()
+    };
+    let counts = |records: &[Vec<u8>]| {
+        let mut twin = Twin::new(TwinOptions::default());
+        recording()[..4].iter().chain(records).for_each(|record| assert!(twin.record(record)));
+        let limits = twin.connections().next().expect("a connection").snapshot(false).limits;
+        (limits.rtos, limits.tlps)
+    };
+    let all = [
+        retransmit(160, 0, 0),
+        entered(400),
+        retransmit(401, 4, 1),
+        retransmit(800, 4, 2),
+        retransmit(801, 4, 2),
+        retransmit(1600, 4, 3),
+    ];
+    assert_eq!(counts(&all), (3, 1));
+    assert_eq!(counts(&[&all[..1], &all[2..]].concat()), (3, 1), "without the change of state");
+    // An ACK in Loss, and another timeout.
+    assert_eq!(counts(&[&all[..], &[sample(1700), retransmit(2000, 4, 1)]].concat()), (4, 1));
 }
 
 #[test]

@@ -175,6 +175,7 @@ impl Twin {
         let mut context = Context { options: &self.options, resolved: &mut self.resolved };
         connection.advance(&mut context, sock, false, Some(busy));
         observed::explain_sample(&mut connection.last, record);
+        connection.retransmits = record.timer.retransmits;
     }
 
     /// An event of another type; `adjust` sets what it shows beyond its record.
@@ -247,7 +248,7 @@ impl Twin {
         self.closed.insert(key, connection.totals());
     }
 
-    /// Of an open connection in Open or Disorder it is a tail loss probe.
+    /// Of an open connection in Open or Disorder it is a tail loss probe. A timeout in Loss changes no state: it is seen here.
     fn retransmit(&mut self, record: &RetransmitRecord) {
         let RetransmitRecord { event, sender, .. } = record;
         let probe = event.tcp.ca_state < 2;
@@ -257,6 +258,11 @@ impl Twin {
         }
         if let Some(connection) = self.event(event, Some(sender), probe, |_| {}) {
             connection.last.limits.tlps += u32::from(probe);
+            let again = !probe && event.tcp.retransmits > connection.retransmits;
+            if again && !std::mem::take(&mut connection.enters_loss) {
+                connection.last.limits.rtos += 1;
+            }
+            connection.retransmits = event.tcp.retransmits;
         }
     }
 
@@ -268,6 +274,7 @@ impl Twin {
             let before = |sock: &mut Sock| sock.ca_state = old;
             if let Some(connection) = self.event(event, Some(sender), true, before) {
                 connection.last.limits.rtos += 1;
+                connection.enters_loss = true;
             }
         } else if new == CA_RECOVERY && old != CA_RECOVERY {
             let known = self.open.get_mut(&key(&event.head));
