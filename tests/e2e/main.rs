@@ -82,6 +82,7 @@ mod queue_many;
 mod readers_agree;
 mod recording;
 mod recording_ends;
+mod recording_header;
 mod recording_parts;
 mod recording_progress;
 mod refused;

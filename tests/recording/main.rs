@@ -1,6 +1,7 @@
 //! Recordings of known records: what commands print of them, what another reader makes of them, and files of earlier versions.
 
 mod convert;
+mod machines;
 mod options;
 #[path = "../golden/records.rs"]
 mod records;
@@ -101,12 +102,12 @@ fn write(path: &Path, of: &[(&'static EventType, Vec<u8>)], boot_id: &str) {
     write_of(path, of, boot_id, |_| {});
 }
 
-/// With other shapes.
+/// With another header.
 fn write_of(
     path: &Path,
     of: &[(&'static EventType, Vec<u8>)],
     boot_id: &str,
-    change: impl Fn(&mut Shape),
+    change: impl Fn(&mut Header),
 ) {
     let environment = environment();
     let event_types: Vec<&'static EventType> = EVENT_TYPES.iter().collect();
@@ -122,13 +123,14 @@ fn write_of(
         environment,
         ..Header::default()
     };
-    header.shapes.iter_mut().for_each(change);
+    change(&mut header);
+    let (order, shapes) = (header.byte_order, header.shapes.clone());
     if boot_id.starts_with("sekret") {
         header.environment.host = "sekret-host".into();
         header.command_line = vec!["sekret-command".into(), "/sekret/path".into()];
         header.config = json!({"where": "raddr == 203.0.113.64"});
     }
-    let mut writer = Writer::new(File::create(path).unwrap(), ByteOrder::NATIVE).unwrap();
+    let mut writer = Writer::new(File::create(path).unwrap(), order).unwrap();
     writer.begin(&header).unwrap();
     let symbols = vec![(CODE, "tcp_drop".to_owned()), (CODE + 0x1000, String::new())];
     writer.additions(1, &Additions { symbols, layouts: None }).unwrap();
@@ -139,7 +141,8 @@ fn write_of(
             let after_ns = u64::from_ne_bytes(record[..8].try_into().unwrap()) - 1;
             writer.clock(&[ClockSample { after_ns, wall_offset_ns: OFFSETS_NS[1] }]).unwrap();
         }
-        writer.record(event_type.number.into(), record).unwrap();
+        let record = in_order(record, &shapes, order);
+        writer.record(event_type.number.into(), &record).unwrap();
         let counts = counts.entry(event_type.name.to_owned()).or_default();
         counts.seen += 1;
         counts.emitted += 1;
@@ -157,6 +160,20 @@ fn write_of(
     };
     writer.accounting(&accounting).unwrap();
     writer.end(5_001_000_000_001, None).unwrap();
+}
+
+/// A record as a machine of that byte order makes it.
+fn in_order(record: &[u8], shapes: &[Shape], order: ByteOrder) -> Vec<u8> {
+    let mut record = record.to_vec();
+    let (number, len) = (record[52], record.len());
+    let of_record = |shape: &&Shape| shape.number == number && usize::from(shape.len) == len;
+    let shape = shapes.iter().find(of_record).filter(|_| order != ByteOrder::NATIVE);
+    for member in shape.iter().flat_map(|shape| &shape.members) {
+        let (start, width) = (usize::from(member.offset), usize::from(member.width));
+        let bytes = &mut record[start..start + width * usize::from(member.count)];
+        bytes.chunks_mut(width).for_each(<[u8]>::reverse);
+    }
+    record
 }
 
 fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {

@@ -123,13 +123,20 @@ impl Input {
         for event_type in self.recording.event_types() {
             for (index, column) in (event_type.columns)().iter().enumerate() {
                 let has = column.need.is_none_or(|member| environment.has(member))
-                    && self.recording.has(event_type, column);
+                    && self.recording.has(event_type, column)
+                    && (column.name != "err" || !self.has_other_errors());
                 if !has {
                     absent.insert((event_type.number, index));
                 }
             }
         }
         absent
+    }
+
+    /// Whether the errors of its machine have other numbers than those of most.
+    pub(super) fn has_other_errors(&self) -> bool {
+        let machine = &self.recording.header.machine;
+        ["alpha", "mips", "parisc", "sparc"].iter().any(|family| machine.starts_with(family))
     }
 
     /// Whether its records of that event type have a column.
