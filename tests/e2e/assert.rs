@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Output, Relay, Server, Ss, TempDir, Tracer, Way, has_tun, is_root, traffic_program,
-    u64_of, wait_until,
+    Flood, Launch, Output, Relay, Server, Ss, TempDir, Tracer, Way, has_tun, is_root,
+    traffic_program, u64_of, wait_until,
 };
 
 fn assert_run(args: &[&str]) -> Output {
@@ -75,6 +75,47 @@ fn exit_statuses_without_a_command() {
     ] {
         expect(&[wrong, &quick[..]].concat(), 2, &[]);
     }
+}
+
+/// Of a flood that a buffer of a page cannot hold, nobody knows the events that were lost. What the others show already is decided.
+fn check_losses(transport: &str) {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let port = flood.server.port_text();
+    let tiny = ["-P", &port, "-d", "1s", "--transport", transport, "--buffer-size", "4096"];
+    let open = "undecided: max(srtt_us) < 1000s: ";
+    let run = |all: &[&str], status, lines: &[&str]| {
+        let output = assert_run(&[all, &tiny[..]].concat());
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        let found: Vec<&str> = output.stdout.lines().collect();
+        assert_eq!(found.len(), lines.len(), "{text}");
+        assert!(found.iter().zip(lines).all(|(line, start)| line.starts_with(start)), "{text}");
+        let undecided = found.iter().find(|line| line.starts_with(open)).expect("that line");
+        assert!(undecided.contains("events were lost, which may decide"), "{undecided}");
+    };
+    let all = ["max(srtt_us) < 1000s", "max(srtt_us) > 0"];
+    run(&all, 3, &[open, "pass: max(srtt_us) > 0: "]);
+    let all = ["count(probe) < 10", "max(srtt_us) < 1000s"];
+    run(&all, 1, &["fail: count(probe) < 10: ", open]);
+    // A recording has the losses, too.
+    let dir = TempDir::new();
+    let path = dir.path().join("lossy.tcc");
+    let path = path.to_str().expect("UTF-8");
+    let record = [&["record", "probe", "-w", path], &tiny[..]].concat();
+    let recorded = Tracer::spawn(&Launch::here().with_tracefs(), &record).wait_raw();
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    expect(&["max(srtt_us) < 1000s", "-r", path], 3, &[open]);
+}
+
+#[test]
+fn lost_events_decide_nothing_ringbuf() {
+    check_losses("ringbuf");
+}
+
+#[test]
+fn lost_events_decide_nothing_perfbuf() {
+    check_losses("perfbuf");
 }
 
 fn numbers(events: &[Value], column: &str) -> Vec<u64> {

@@ -56,6 +56,7 @@ mod life_open;
 mod life_samples;
 mod limit_causes;
 mod limits;
+mod limits_netem;
 mod limits_replay;
 mod listeners;
 mod live;
