@@ -14,6 +14,8 @@ other_flavour=6.1-amd64
 
 # Kernels on which perf and bpftrace run alongside tcc-trace, which takes more memory.
 tool_kernels=(6.1 7.2)
+# Of the matrix, one that boots as a locked down one, too: its security modules have lockdown.
+locked_kernel=6.12
 tools=(bpftrace perf tcpconnect.bt tcpaccept.bt tcplife.bt tcpretrans.bt tcpdrop.bt)
 
 # Outside the tree, to share it between checkouts and clean builds.
@@ -24,7 +26,7 @@ VM_CPUS=${VM_CPUS:-2}
 VM_MEMORY=${VM_MEMORY:-1024}    # MiB
 VM_TIMEOUT=${VM_TIMEOUT:-2700}   # seconds for one kernel, boot and tests
 VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-180} # seconds until the first process runs
-VM_JOBS=${VM_JOBS:-$(($(nproc) + 1))} # machines at a time; each emulates on one CPU, and waits for its timers now and then
+VM_JOBS=${VM_JOBS:-$((2 * $(nproc)))} # machines at a time; each emulates on one CPU, and its tests wait now and then
 tests_per_machine=60            # with more, a kernel gets several machines
 VM_TOOLS=${VM_TOOLS:-}          # additional host programs for the guest
 VM_ENV=${VM_ENV:-}              # additional variables for the tests
@@ -48,9 +50,12 @@ case $VM_ACCEL in
 esac
 
 # arguments_for TESTS KERNEL [ARG…]: the arguments of the test program on that kernel, a line each. If none names tests, the
-# selection of tests/kernels.list; with VM_FULL all tests listed there.
+# selection of tests/kernels.list; with VM_FULL all tests listed there. KERNEL:locked: those for a locked down kernel.
 arguments_for() {
-  if [[ " ${*:3}" != *' '[^-]* ]]; then
+  if [[ $2 == *:locked ]]; then
+    echo --exact
+    "$vm_d/select" "$1" "${2%:*}" --locked
+  elif [[ " ${*:3}" != *' '[^-]* ]]; then
     echo --exact
     "$vm_d/select" "$1" "$2" ${VM_FULL:+--full}
   fi

@@ -30,19 +30,14 @@ fn reported(text: &str) -> impl Iterator<Item = &str> {
 
 /// What the command prints is what `events` prints of those event types, in that many of its columns.
 #[track_caller]
-fn check_same(
-    command: &str,
-    event_types: &str,
-    titles: &[&str],
-    traffic: impl Fn(&mut Fixture, &Tracer),
-) {
+fn check_same(command: &str, event_types: &str, titles: &[&str], traffic: impl Fn(&mut Fixture)) {
     let mut fixture = Fixture::new();
     let port = fixture.port.to_string();
     let events = Tracer::events_in(&Launch::here(), event_types, &["-a", "-P", &port]);
     let json = Tracer::command_in(&Launch::here(), &[command], &["-P", &port]);
     let mut lines = Tracer::spawn(&Launch::here(), &[command, "-P", &port, "-o", "text"]);
     lines.wait_ready();
-    traffic(&mut fixture, &events);
+    traffic(&mut fixture);
     fixture.settle();
     let events = events.stop().events;
     wait_until("as many events", || json.events().len() >= events.len());
@@ -86,15 +81,15 @@ fn retrans_is_what_is_sent_again() {
     need!(is_root(), "not root");
     let titles =
         ["TIME", "PID", "IP", "LADDR:LPORT", "T>", "RADDR:RPORT", "STATE", "segs", "len", "cwnd"];
-    check_same("retrans", "retransmit,synack_retransmit", &titles, |fixture, _| lossy(fixture));
+    check_same("retrans", "retransmit,synack_retransmit", &titles, lossy);
 }
 
 #[test]
 fn reset_is_both_directions() {
     need!(is_root(), "not root");
     let titles = ["TIME", "PID", "LOCAL", "EVENT", "PEER", "STATE", "REASON"];
-    check_same("reset", "reset_sent,reset_received", &titles, |fixture, tracer| {
-        drive(fixture, "reset_sent", tracer);
+    check_same("reset", "reset_sent,reset_received", &titles, |fixture| {
+        drive(fixture, "reset_sent");
     });
 }
 
@@ -104,7 +99,7 @@ fn cong_shows_how_long_and_from_what() {
     need!(is_root(), "not root");
     need!(has_tracepoint("cong_state"), "no tcp_cong_state_set (5.19)", legitimate: true);
     let titles = ["TIME", "LOCAL", "PEER", "PID", "OLD", "NEW", "us", "cwnd", "ssthr", "flight"];
-    check_same("cong", "cong_state", &titles, |fixture, _| lossy(fixture));
+    check_same("cong", "cong_state", &titles, lossy);
 
     let mut fixture = Fixture::new();
     let port = fixture.port.to_string();

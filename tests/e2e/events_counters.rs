@@ -269,7 +269,7 @@ fn check_resets(reader: &str) {
         let args = ["--all-fields", "--reader", reader, "--netns", &netns];
         let tracer = Tracer::events_in(&Launch::here().with_tracefs(), "reset_sent", &args);
         let before = fixture.ns.counters();
-        drive(&mut fixture, "reset_sent", &tracer);
+        drive(&mut fixture, "reset_sent");
         fixture.settle();
         let grew = fixture.ns.counters()["OutRsts"] - before["OutRsts"];
         let trace = tracer.stop();

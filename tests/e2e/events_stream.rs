@@ -89,7 +89,7 @@ fn a_line_begins_with_time_type_and_ends() {
     let mut tracer =
         Tracer::spawn(&here(), &["events", event_types, "--port", &ports, "-o", "text"]);
     tracer.wait_ready();
-    drive(&mut fixture, "state", &tracer);
+    drive(&mut fixture, "state");
     let output = tracer.stop_raw();
     assert!(output.status.success(), "{}", output.stderr);
     let mut lines = output.stdout.lines();
@@ -131,7 +131,7 @@ fn every_record_is_what_the_schema_says() {
         let ports = fixture.ports();
         let tracer = Tracer::events_in(&here(), "all", &[&["--port", &ports], options].concat());
         if has_tracepoint(drive_of) {
-            drive(&mut fixture, drive_of, &tracer);
+            drive(&mut fixture, drive_of);
         }
         let output = tracer.stop_raw();
         for line in output.stdout.lines() {
@@ -159,7 +159,7 @@ fn check_order(reader: &str) {
     let mut fixture = Fixture::new();
     let ports = fixture.ports();
     let tracer = Tracer::events_in(&here(), "all", &["--port", &ports, "--reader", reader]);
-    drive(&mut fixture, "retransmit", &tracer);
+    drive(&mut fixture, "retransmit");
     let trace = tracer.stop();
     trace.check_account();
     let mut last: BTreeMap<u64, u64> = BTreeMap::new();
@@ -218,7 +218,7 @@ fn check_pid(reader: &str) {
         };
         let reference = start(&[]);
         let [client, server] = [0, 1].map(|i| start(&["--pid", &pids[i]]));
-        drive(&mut fixture, drive_of, &reference);
+        drive(&mut fixture, drive_of);
         let reference = reference.stop();
         let of_server = |event: &Value| event["sport"] == fixture.port;
         for (tracer, is_ours) in [(client, false), (server, true)] {
@@ -269,8 +269,8 @@ fn a_port_lets_only_its_own_through() {
         let start =
             |ports: &str| Tracer::events_in(&here(), &event_types.join(","), &["--port", ports]);
         let (tracer, beside) = (start(&ports), start(&others));
-        drive(&mut fixture, drive_of, &tracer);
-        drive(&mut other, drive_of, &beside);
+        drive(&mut fixture, drive_of);
+        drive(&mut other, drive_of);
         for (trace, fixture) in [(tracer.stop(), &fixture), (beside.stop(), &other)] {
             trace.check_account();
             let ours = [u64::from(fixture.port), u64::from(fixture.closed)];

@@ -82,7 +82,7 @@ impl Both {
             let script = format!("/usr/sbin/{name}.bt");
             (name, Peer::start("bpftrace", &["-I", dir, &script], heading))
         });
-        talk(&mut fixture, &tracer);
+        talk(&mut fixture);
         drop_on_the_way_out(&mut fixture);
         let trace = tracer.stop();
         let lines = peers.map(|(name, peer)| (name, peer.stop())).into();

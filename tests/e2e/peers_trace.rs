@@ -51,8 +51,8 @@ fn ports(event: &Value) -> Vec<u64> {
 }
 
 /// Data that is lost and sent again, connections that move some, one that is refused, one that is reset.
-pub fn talk(fixture: &mut Fixture, tracer: &Tracer) {
-    drive(fixture, "retransmit", tracer);
+pub fn talk(fixture: &mut Fixture) {
+    drive(fixture, "retransmit");
     fixture.exchange();
     fixture.refused(FAMILIES[0]);
     fixture.connect("b", FAMILIES[0]);
@@ -79,7 +79,7 @@ fn bpftrace_counts_the_same() {
     let mut fixture = Fixture::new();
     let tracer = start(&fixture, "retransmit,life,drop");
     let peer = Peer::start("bpftrace", &["-e", SCRIPT], "ready");
-    talk(&mut fixture, &tracer);
+    talk(&mut fixture);
     let (trace, lines) = (tracer.stop(), peer.stop());
     trace.check_accounts(&["retransmit", "life", "drop"]);
     assert_eq!(trace.end["lost"], 0, "{}", trace.end);
@@ -135,7 +135,7 @@ fn perf(
     let stdout = perf.child().stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut line).expect("a line");
     assert_eq!(line, "ready\n", "{}", perf.stderr());
-    talk(fixture, &tracer);
+    talk(fixture);
     let trace = tracer.stop();
     drop(perf.child().stdin.take());
     perf.wait();

@@ -4,6 +4,7 @@
 
 #![allow(dead_code)]
 
+mod align;
 mod buckets;
 mod cgroup;
 mod checked;
@@ -47,6 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use self::align::align;
 pub use self::buckets::{Buckets, bucket_of, buckets, check_row, check_schema, network, printed};
 pub use self::cgroup::Cgroup;
 pub use self::checked::{CHECKED, CHECKED_TEXT};
@@ -55,7 +57,7 @@ pub use self::drops::{Lossy, RIGHT, Truth, counted};
 pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
 pub use self::exported::{Exported, analytics, drawn, exported, in_order, json_by_python, python};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
-pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, has_tracepoint, hook, tells};
+pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, Told, has_tracepoint, hook, tells};
 pub use self::hidden::{Hidden, OF_CONNECTIONS};
 pub use self::launch::{Launch, Program};
 pub use self::link::{Link, LinkPacket, tc_counted};
@@ -78,8 +80,8 @@ pub use self::tcc::{Reader, Tcc};
 pub use self::tcp_options::{TcpOption, set_tcp};
 pub use self::test_process::TestProcess;
 pub use self::times::compared;
-pub use self::tracer::{Output, Trace, Tracer, cells, text, u64_of};
-pub use self::traffic::{Server, traffic, traffic_in};
+pub use self::tracer::{Output, Trace, Tracer, cells, leaves, parse, text, u64_of};
+pub use self::traffic::{Pingpong, Server, traffic, traffic_in};
 pub use self::uring::Uring;
 
 /// How long anything may take. An emulated machine on a busy host is slow: bpftrace alone has taken more than a minute to start.
@@ -259,6 +261,18 @@ pub fn traffic_program() -> PathBuf {
         .map_or_else(|| tcc_trace().with_file_name("examples").join("traffic"), PathBuf::from);
     assert!(path.exists(), "no {}: cargo build --example traffic", path.display());
     path
+}
+
+/// Hashes that the kernel makes of the instructions of the programs that a process holds, as relocated.
+pub fn tags_of_programs(pid: u32) -> Vec<String> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("its files");
+    let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let tag = |text: String| {
+        text.lines().find_map(|line| line.strip_prefix("prog_tag:").map(str::to_owned))
+    };
+    let mut tags: Vec<String> = texts.filter_map(tag).collect();
+    tags.sort();
+    tags
 }
 
 /// Where cgroup v2 is mounted.

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::{Launch, Netns, Server, Tracer, has_cc, is_root, kernel, traffic_in, u64_of};
+use crate::support::{
+    Launch, Netns, Pingpong, Server, Trace, Tracer, has_cc, is_root, kernel, u64_of,
+};
 
 /// Ours, theirs, and what a null of ours is there.
 type Same = (&'static str, &'static str, Option<u64>);
@@ -93,57 +95,40 @@ impl Compared {
 }
 
 /// Ping-pong over the loopback of a namespace, as the case says; every reply's `TCP_INFO` against the next sample.
-struct Case<'a> {
-    reader: &'a str,
-    cc: &'a str,
-    request: u64,
-    response: u64,
-    count: usize,
-    interval: &'a str,
+pub struct Case {
+    pub pingpong: Pingpong,
     /// Of a hundred packets, so many are dropped before TCP sees them.
-    loss: u32,
+    pub loss: u32,
 }
 
-impl Case<'_> {
+impl Case {
     #[track_caller]
-    fn run(&self) {
+    fn run(&self, reader: &str) {
         let ns = Netns::new();
         if self.loss > 0 {
-            ns.firewall(
-                "input",
-                &[&format!(
-                    "tcp flags != syn / syn,ack numgen random mod 100 < {} drop",
-                    self.loss
-                )],
-            );
+            let rule =
+                format!("tcp flags != syn / syn,ack numgen random mod 100 < {} drop", self.loss);
+            ns.firewall("input", &[&rule]);
         }
-        let server = Server::start_in(&ns.launch(), "127.0.0.1:9000", Some(self.cc));
-        let args = [
-            "--all-fields",
-            "--reader",
-            self.reader,
-            "--port",
-            "9000",
-            "--netns",
-            &ns.inode().to_string(),
-        ];
+        let server = Server::start_in(&ns.launch(), "127.0.0.1:9000", Some(self.pingpong.cc));
+        let inode = ns.inode().to_string();
+        let args = ["--all-fields", "--reader", reader, "--port", "9000", "--netns", &inode];
         let tracer = Tracer::start_in(&Launch::here().with_tracefs(), &args);
-        let (to, request, response) =
-            (server.addr.to_string(), self.request.to_string(), self.response.to_string());
-        let count = self.count.to_string();
-        let args =
-            ["pingpong", "--tcp-info", "--to", &to, "--cc", self.cc, "--interval", self.interval];
-        let sizes = ["--request", &request, "--response", &response, "--count", &count];
-        let infos = traffic_in(&ns.launch(), &[&args[..], &sizes[..]].concat());
+        let lines = self.pingpong.run_in(&ns.launch(), server.addr);
         let trace = tracer.stop();
         trace.check_account();
+        self.compare_all(&lines, &trace, server.port(), 0);
+    }
 
-        let infos: Vec<&Value> = infos.iter().filter(|line| line["type"] == "tcp_info").collect();
-        assert_eq!(infos.len(), self.count);
+    /// `lines`: what the client printed; `hidden`: so many samples may have been hidden from the trace.
+    #[track_caller]
+    pub fn compare_all(&self, lines: &[Value], trace: &Trace, port: u16, hidden: u64) {
+        let infos: Vec<&Value> = lines.iter().filter(|line| line["type"] == "tcp_info").collect();
+        assert_eq!(infos.len(), self.pingpong.count);
         let cookie = u64_of(infos[0], "cookie");
         let client = trace.of_cookie(cookie);
         let server: Vec<&Value> =
-            trace.events.iter().filter(|event| event["sport"] == 9000).collect();
+            trace.events.iter().filter(|event| event["sport"] == port).collect();
         let mut compared = Compared { pairs: 0, values: 0, early: 0, wrong: BTreeMap::new() };
         for (at, info) in infos[..infos.len() - 1].iter().enumerate() {
             let before = at.checked_sub(1).map(|before| infos[before]);
@@ -151,7 +136,7 @@ impl Case<'_> {
         }
         crate::support::compared(compared.pairs, compared.values);
         // Where the kernel skipped the program (see `lost`), a sample is not the first since.
-        let (wrong, lost) = (&compared.wrong, u64_of(&trace.end, "lost"));
+        let (wrong, lost) = (&compared.wrong, u64_of(&trace.end, "lost") + hidden);
         assert!(
             wrong.len() as u64 <= lost,
             "{lost} lost, but of {} wrong: {wrong:#?}",
@@ -164,10 +149,10 @@ impl Case<'_> {
             compared.pairs
         );
         assert!(
-            compared.pairs * 2 > self.count,
+            compared.pairs * 2 > self.pingpong.count,
             "only {} of {} could be compared",
             compared.pairs,
-            self.count
+            self.pingpong.count
         );
     }
 
@@ -192,7 +177,7 @@ impl Case<'_> {
             // A large request is not yet written, let alone sent, when its first ACK comes.
             let writing =
                 ["notsent_bytes", "rwnd_limited_us", "sndbuf_limited_us"].contains(&column);
-            if writing && self.request > 65536 {
+            if writing && self.pingpong.request > 65536 {
                 continue;
             }
             let theirs = info[member].as_u64();
@@ -217,13 +202,13 @@ impl Case<'_> {
         let later = server.iter().find(|event| u64_of(event, "mono_ns") > end);
         let repeated =
             repeats(server.iter().rfind(|event| !after(event))) != repeats(later.or(server.last()));
-        if self.request < 1000 {
+        if self.pingpong.request < 1000 {
             // A repeated response may come before the next request is sent, of which the server has seen nothing then.
             let early = with_data == 0 && n("bytes_sent") == i("tcpi_bytes_sent");
             compared.early += usize::from(early);
             let requests = u64::from(!early);
             for (column, member, each) in [
-                ("bytes_sent", "tcpi_bytes_sent", self.request),
+                ("bytes_sent", "tcpi_bytes_sent", self.pingpong.request),
                 ("data_segs_out", "tcpi_data_segs_out", 1),
                 ("packets_out", "tcpi_unacked", 1),
             ] {
@@ -242,7 +227,11 @@ impl Case<'_> {
         }
         // The IP layer counts a segment before TCP processes it. If the sample is a bare ACK, the response may already wait
         // behind it.
-        if self.response < 1000 && self.request < 1000 && self.loss == 0 && !repeated {
+        if self.pingpong.response < 1000
+            && self.pingpong.request < 1000
+            && self.loss == 0
+            && !repeated
+        {
             if let Some(before) = before.filter(|before| before["tcpi_total_retrans"] == 0) {
                 compare_last_rtt(sample, before, info, compared);
             }
@@ -266,7 +255,7 @@ impl Case<'_> {
         // BBR paces anew where it restarts from idle.
         let (rate, ours) =
             (i("tcpi_pacing_rate"), sample["pacing_rate"].as_u64().unwrap_or(u64::MAX));
-        let restart = self.cc == "bbr" && sample["bbr"]["mode"] != "STARTUP";
+        let restart = self.pingpong.cc == "bbr" && sample["bbr"]["mode"] != "STARTUP";
         compared.check("pacing_rate", ours, ours == rate || restart, rate);
     }
 
@@ -278,7 +267,7 @@ impl Case<'_> {
         let most = (end - sent_after) / 1000 + LATE_TICKS_US;
         compared.check("chrono_elapsed_us", elapsed, elapsed <= most, most);
         // BBR paces: then it is when the next segment may leave.
-        let paced = self.cc == "bbr";
+        let paced = self.pingpong.cc == "bbr";
         let departure = n("tcp_wstamp_ns");
         let right = departure > sent_after && (paced || departure < end);
         compared.check("tcp_wstamp_ns", departure, right, format!("{sent_after} to {end}"));
@@ -307,7 +296,7 @@ impl Case<'_> {
         let option = |bit| i("tcpi_options") & bit != 0;
         same("state", "ESTABLISHED".into());
         same("ca_state", states[i("tcpi_ca_state") as usize].into());
-        same("ca_name", self.cc.into());
+        same("ca_name", self.pingpong.cc.into());
         same("app_limited", (i("tcpi_delivery_rate_app_limited") != 0).into());
         same("tstamp_ok", option(TIMESTAMPS).into());
         same("sack_ok", option(SACK).into());
@@ -328,30 +317,13 @@ fn compare_last_rtt(sample: &Value, before: &Value, info: &Value, compared: &mut
     compared.check("rack_rtt_us", ours, (ours as i64 - expected).abs() <= 7, expected);
 }
 
-const ALGORITHMS: [&str; 4] = ["cubic", "reno", "bbr", "dctcp"];
-
-fn small(reader: &str, cc: &str) {
-    Case { reader, cc, request: 100, response: 100, count: 100, interval: "10ms", loss: 0 }.run();
-}
-
-#[test]
-fn sock_equals_tcp_info() {
-    need!(is_root(), "not root");
-    ALGORITHMS.iter().filter(|cc| has_cc(cc)).for_each(|cc| small("sock", cc));
-}
-
-#[test]
-fn raw_equals_tcp_info() {
-    need!(is_root(), "not root");
-    ALGORITHMS.iter().filter(|cc| has_cc(cc)).for_each(|cc| small("raw", cc));
-}
-
 #[test]
 fn large_responses_equal_tcp_info() {
     need!(is_root(), "not root");
     for (reader, cc) in [("sock", "cubic"), ("raw", "reno")] {
-        Case { reader, cc, request: 100, response: 300_000, count: 50, interval: "10ms", loss: 0 }
-            .run();
+        let pingpong =
+            Pingpong { cc, request: 100, response: 300_000, count: 50, interval: "10ms" };
+        Case { pingpong, loss: 0 }.run(reader);
     }
 }
 
@@ -359,8 +331,9 @@ fn large_responses_equal_tcp_info() {
 fn large_requests_equal_tcp_info() {
     need!(is_root(), "not root");
     for (reader, cc) in [("sock", "cubic"), ("raw", "bbr")] {
-        Case { reader, cc, request: 300_000, response: 100, count: 50, interval: "10ms", loss: 0 }
-            .run();
+        let pingpong =
+            Pingpong { cc, request: 300_000, response: 100, count: 50, interval: "10ms" };
+        Case { pingpong, loss: 0 }.run(reader);
     }
 }
 
@@ -369,8 +342,9 @@ fn with_loss_it_equals_tcp_info() {
     need!(is_root(), "not root");
     for (reader, cc) in [("sock", "cubic"), ("raw", "reno"), ("sock", "bbr")] {
         if has_cc(cc) {
-            Case { reader, cc, request: 100, response: 100, count: 200, interval: "5ms", loss: 5 }
-                .run();
+            let pingpong =
+                Pingpong { cc, request: 100, response: 100, count: 200, interval: "5ms" };
+            Case { pingpong, loss: 5 }.run(reader);
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::fixture::{FAMILIES, Fixture};
 use super::orders::SocketOption;
 use super::sockets::CLOSE_WAIT;
-use super::tracer::Tracer;
 use super::traffic::{Server, traffic_in};
 
 /// A name for the connection of that family.
@@ -29,7 +28,7 @@ fn open_and_close(fixture: &mut Fixture) {
 }
 
 /// What the client sends does not arrive, until it has been sent again and again.
-fn lose_data(fixture: &mut Fixture, tracer: &Tracer) {
+fn lose_data(fixture: &mut Fixture) {
     let mut ends = Vec::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
         ends.push(fixture.connect(&name(i), family).0);
@@ -38,13 +37,10 @@ fn lose_data(fixture: &mut Fixture, tracer: &Tracer) {
     for i in 0..FAMILIES.len() {
         fixture.client.send(&name(i), 3000);
     }
-    tracer.wait_events("retransmissions", |events| {
-        ends.iter().all(|end| {
-            let of =
-                events.iter().filter(|e| e["type"] == "retransmit" && e["cookie"] == end.cookie);
-            of.count() >= 3
-        })
-    });
+    for end in ends {
+        let ports = (end.local.port(), fixture.port);
+        fixture.ns.wait_socket(ports, "timeouts", |entry| entry.retransmits >= 2);
+    }
     fixture.speak();
     for i in 0..FAMILIES.len() {
         fixture.server.receive(&name(i), 3000);
@@ -54,19 +50,17 @@ fn lose_data(fixture: &mut Fixture, tracer: &Tracer) {
 }
 
 /// The last packet of the handshake does not arrive: the client is connected, the server is not.
-fn lose_handshakes(fixture: &mut Fixture, tracer: &Tracer) {
+fn lose_handshakes(fixture: &mut Fixture) {
     fixture.rule(&format!("tcp dport {} tcp flags & (syn | ack) == ack drop", fixture.port));
     let mut ports = Vec::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
         let addr = fixture.addr(family);
         ports.push(fixture.client.connect(&name(i), addr).local.port());
     }
-    tracer.wait_events("SYN-ACKs", |events| {
-        let of = |port| {
-            events.iter().filter(move |e| e["type"] == "synack_retransmit" && e["dport"] == port)
-        };
-        ports.iter().all(|&port| of(port).count() >= 2)
-    });
+    for port in ports {
+        let ports = (fixture.port, port);
+        fixture.ns.wait_socket(ports, "SYN-ACKs", |entry| entry.retransmits >= 2);
+    }
     fixture.speak();
     for i in 0..FAMILIES.len() {
         fixture.client.send(&name(i), 1);
@@ -179,17 +173,17 @@ fn fail(fixture: &mut Fixture) {
     }
 }
 
-/// Makes the event type's events; the tracer tells when there are some, where that takes its time.
+/// Makes the event type's events.
 #[track_caller]
-pub fn drive(fixture: &mut Fixture, event_type: &str, tracer: &Tracer) {
+pub fn drive(fixture: &mut Fixture, event_type: &str) {
     // There the listener is another.
     if event_type != "cong_state" {
         fixture.listen();
     }
     match event_type {
         "state" | "destroy" => open_and_close(fixture),
-        "retransmit" => lose_data(fixture, tracer),
-        "synack_retransmit" => lose_handshakes(fixture, tracer),
+        "retransmit" => lose_data(fixture),
+        "synack_retransmit" => lose_handshakes(fixture),
         "reset_sent" | "reset_received" => reset(fixture),
         "cong_state" => lose_some(fixture),
         "rcv_space" => receive(fixture),

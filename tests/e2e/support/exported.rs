@@ -54,7 +54,7 @@ pub fn exported(formats: &[&str], event_types: &str) -> Exported {
     let tracer = Tracer::events_in(&Launch::here().with_tracefs(), event_types, &args);
     // More packets, each of which may be lost.
     fixture.ns.run(&["ip", "link", "set", "lo", "gso_max_segs", "2"]);
-    drive(&mut fixture, "cong_state", &tracer);
+    drive(&mut fixture, "cong_state");
     if has_cc("bbr") {
         lose_under_bbr(&mut fixture);
     }
@@ -71,7 +71,7 @@ pub fn exported(formats: &[&str], event_types: &str) -> Exported {
     }
     fixture.settle();
     fixture.server.unlisten();
-    drive(&mut fixture, "reset_sent", &tracer);
+    drive(&mut fixture, "reset_sent");
     let trace = tracer.stop();
     trace.check_account();
     assert!(trace.events.len() > 500, "{}", trace.end);

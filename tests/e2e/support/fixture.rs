@@ -26,10 +26,15 @@ pub struct Fixture {
 impl Fixture {
     #[track_caller]
     pub fn new() -> Self {
+        Fixture::at(unique_port(), unique_port())
+    }
+
+    /// With these ports.
+    #[track_caller]
+    pub fn at(port: u16, closed: u16) -> Self {
         let ns = Netns::new();
         let (client, server) =
             (TestProcess::start_in(&ns.launch()), TestProcess::start_in(&ns.launch()));
-        let (port, closed) = (unique_port(), unique_port());
         Fixture { ns, client, server, port, closed }
     }
 

@@ -123,18 +123,22 @@ impl Ftrace {
     /// All calls so far, in order.
     #[track_caller]
     pub fn seen(&self) -> Vec<Seen> {
-        let mut seen: Vec<Seen> = self
-            .0
-            .lines()
-            .iter()
-            .filter_map(|line| line.split_once(": tcp_probe: "))
-            .map(|(head, fields)| {
-                parse(head, fields).unwrap_or_else(|| panic!("not understood: {head}: {fields}"))
-            })
-            .collect();
-        seen.sort_by_key(|seen| seen.time_us);
-        seen
+        calls(&self.0.lines())
     }
+}
+
+/// The calls of tcp_probe in a trace's lines, in order.
+#[track_caller]
+pub fn calls(lines: &[String]) -> Vec<Seen> {
+    let mut seen: Vec<Seen> = lines
+        .iter()
+        .filter_map(|line| line.split_once(": tcp_probe: "))
+        .map(|(head, fields)| {
+            parse(head, fields).unwrap_or_else(|| panic!("not understood: {head}: {fields}"))
+        })
+        .collect();
+    seen.sort_by_key(|seen| seen.time_us);
+    seen
 }
 
 impl Drop for Instance {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 
-use super::ftrace::{Instance, canonical, maybe_unseen, pairs, time_us};
+use super::align::align;
+use super::ftrace::{Instance, Seen, calls, canonical, maybe_unseen, pairs, time_us};
 use super::times::compared;
 use super::tracer::{Trace, text, u64_of};
 
@@ -174,18 +175,32 @@ impl Fact {
     }
 }
 
-/// A running trace of these event types of the connections of these ports.
+/// A running trace of these event types and of tcp_probe, of the connections of these ports.
 pub struct FtraceEvents {
     instance: Instance,
+    ports: Vec<u16>,
+    keys: BTreeMap<&'static str, Vec<(&'static str, &'static str)>>,
+}
+
+/// What the kernel told of event types.
+pub struct Told {
+    /// The heads and fields of its lines, by the tracepoint's name.
+    lines: BTreeMap<String, Vec<(String, String)>>,
     ports: Vec<u16>,
     /// What this kernel's lines have of each event type.
     keys: BTreeMap<&'static str, Vec<(&'static str, &'static str)>>,
 }
 
 impl FtraceEvents {
+    /// `ports`: that follow each other.
     #[track_caller]
     pub fn start(event_types: &[&str], ports: &[u16]) -> Self {
-        let instance = Instance::start(4096);
+        let [first, .., last] = ports else { panic!("two ports at least") };
+        let of = |end: &str| format!("({end} >= {first} && {end} <= {last})");
+        let of_ports = format!("{} || {}", of("sport"), of("dport"));
+        let instance = Instance::start(16384);
+        instance.write("events/tcp/tcp_probe/filter", &of_ports);
+        instance.write("events/tcp/tcp_probe/enable", "1");
         let mut keys = BTreeMap::new();
         for &(event_type, hook, all) in
             HOOKS.iter().filter(|(event_type, ..)| event_types.contains(event_type))
@@ -195,24 +210,38 @@ impl FtraceEvents {
                 |key: &str| [' ', '"'].iter().any(|c| format.contains(&format!("{c}{key}=%")));
             keys.insert(event_type, all.iter().filter(|(key, _)| prints(key)).copied().collect());
             if format.contains(" sport;") {
-                let parts = ports.iter().map(|port| format!("sport == {port} || dport == {port}"));
                 // tcp_disconnect() has erased the peer's port.
-                let erased = ERASED.contains(&event_type).then(|| "dport == 0".to_owned());
-                let filter = parts.chain(erased).collect::<Vec<_>>().join(" || ");
-                instance.write(&format!("events/{hook}/filter"), &filter);
+                let erased = if ERASED.contains(&event_type) { " || dport == 0" } else { "" };
+                instance.write(&format!("events/{hook}/filter"), &format!("{of_ports}{erased}"));
             }
             instance.write(&format!("events/{hook}/enable"), "1");
         }
         FtraceEvents { instance, ports: ports.to_vec(), keys }
     }
 
-    /// What the kernel told of that event type, in order.
+    /// All that it told, also of tcp_probe.
     #[track_caller]
-    pub fn facts(&self, event_type: &str) -> Vec<Fact> {
-        let facts = self.all_facts(event_type).into_iter();
-        facts.filter(|fact| self.is_of_ports(fact)).collect()
+    pub fn stop(self) -> (Told, Vec<Seen>) {
+        let FtraceEvents { instance, ports, keys } = self;
+        let lines = instance.lines();
+        let seen = calls(&lines);
+        let mut by_name: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for line in &lines {
+            let mut parts = line.splitn(3, ": ");
+            if let (Some(head), Some(name), Some(fields)) =
+                (parts.next(), parts.next(), parts.next())
+            {
+                by_name
+                    .entry(name.to_owned())
+                    .or_default()
+                    .push((head.to_owned(), fields.to_owned()));
+            }
+        }
+        (Told { lines: by_name, ports, keys }, seen)
     }
+}
 
+impl Told {
     fn is_of_ports(&self, fact: &Fact) -> bool {
         [fact.local, fact.peer].iter().any(|end| self.ports.contains(&end.port()))
     }
@@ -238,10 +267,9 @@ impl FtraceEvents {
     fn all_facts(&self, event_type: &str) -> Vec<Fact> {
         let name = hook(event_type).split_once('/').expect("a group").1;
         let mut facts = Vec::new();
-        for line in self.instance.lines() {
-            let Some((head, fields)) = line.split_once(&format!(": {name}: ")) else { continue };
+        for (head, fields) in self.lines.get(name).into_iter().flatten() {
             let parsed = time_us(head).zip(Fact::theirs(head, fields, &self.keys[event_type]));
-            let (time, fact) = parsed.unwrap_or_else(|| panic!("not understood: {line}"));
+            let (time, fact) = parsed.unwrap_or_else(|| panic!("not understood: {head}: {fields}"));
             facts.push((time, fact));
         }
         facts.sort_by_key(|(time, _)| *time);
@@ -268,24 +296,17 @@ impl FtraceEvents {
         let ours = by_connection(ours.into_iter());
         let (mut missing, mut unseen) = (0, 0);
         for (connection, theirs) in &theirs {
-            let mut ours = ours.get(connection).into_iter().flatten().peekable();
-            for fact in theirs {
-                if ours.peek() == Some(&fact) {
-                    ours.next();
-                } else {
-                    missing += u64::from(!fact.maybe_unseen);
-                    unseen += usize::from(fact.maybe_unseen);
-                    eprintln!(
-                        "{event_type}: the kernel has {fact:?}\n   we have next {:?}",
-                        ours.peek()
-                    );
-                }
+            let ours = ours.get(connection).map_or(&[][..], Vec::as_slice);
+            let told: Vec<_> =
+                theirs.iter().map(|fact| (fact.clone(), fact.maybe_unseen)).collect();
+            let absent = align(ours, &told).unwrap_or_else(|| {
+                panic!("{event_type}: not as the kernel tells it:\nours {ours:#?}\nthe kernel's {theirs:#?}")
+            });
+            if absent.missing > 0 {
+                eprintln!("{event_type}: {absent:?}:\nours {ours:#?}\nthe kernel's {theirs:#?}");
             }
-            let more = ours.next();
-            assert!(
-                more.is_none(),
-                "{event_type}: not as the kernel tells it: {more:?}\n{theirs:?}"
-            );
+            missing += absent.missing as u64;
+            unseen += absent.hidden;
         }
         let more: Vec<_> = ours.iter().filter(|(key, _)| !theirs.contains_key(key)).collect();
         assert!(more.is_empty(), "{event_type}: the kernel does not tell these: {more:?}");

@@ -1,5 +1,6 @@
 //! tcc-trace itself.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
@@ -222,6 +223,15 @@ impl Output {
         }
         Trace { events, stats, end, stderr: self.stderr, status: self.status }
     }
+
+    /// The programs that it has listed with `-v`.
+    #[track_caller]
+    pub fn programs(&self) -> BTreeSet<String> {
+        let mut lines = self.stderr.lines();
+        let list = lines.find_map(|line| line.strip_prefix("tcc-trace: programs: "));
+        let list = list.unwrap_or_else(|| panic!("{}", self.stderr));
+        list.split_whitespace().map(str::to_owned).collect()
+    }
 }
 
 /// The JSON lines of a run.
@@ -334,7 +344,8 @@ fn all_counts(account: &Value) -> impl Iterator<Item = &Value> {
     event_types.into_iter().flat_map(|of| of.values()).chain([account])
 }
 
-fn parse(line: &str) -> Value {
+#[track_caller]
+pub fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON: {error}: {line:?}"))
 }
 
@@ -350,18 +361,18 @@ pub fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_else(|| panic!("{key} is {} in {object}", object[key]))
 }
 
-/// Every value of a line by its column's name (`bbr.bw`).
-pub fn cells(event: &Value) -> BTreeMap<String, Value> {
-    let mut cells = BTreeMap::new();
-    for (key, value) in event.as_object().expect("an object") {
-        match value {
-            Value::Object(group) => {
-                cells.extend(
-                    group.iter().map(|(leaf, value)| (format!("{key}.{leaf}"), value.clone())),
-                );
-            }
-            value => drop(cells.insert(key.clone(), value.clone())),
+/// Every value of a line with its column's name (`bbr.bw`), in the line's order.
+pub fn leaves(event: &Value) -> impl Iterator<Item = (Cow<'_, str>, &Value)> {
+    let columns = event.as_object().expect("an object").iter();
+    columns.flat_map(|(key, value)| match value {
+        Value::Object(group) => {
+            group.iter().map(|(leaf, value)| (format!("{key}.{leaf}").into(), value)).collect()
         }
-    }
-    cells
+        value => vec![(key.into(), value)],
+    })
+}
+
+/// The same by name.
+pub fn cells(event: &Value) -> BTreeMap<String, Value> {
+    leaves(event).map(|(name, value)| (name.into_owned(), value.clone())).collect()
 }

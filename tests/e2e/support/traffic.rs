@@ -68,6 +68,29 @@ impl Server {
     }
 }
 
+/// Requests and responses, one after the other.
+pub struct Pingpong {
+    pub cc: &'static str,
+    /// Bytes.
+    pub request: u64,
+    pub response: u64,
+    pub count: usize,
+    pub interval: &'static str,
+}
+
+impl Pingpong {
+    /// Runs it to its end; what `TCP_INFO` told after each response, and more lines.
+    #[track_caller]
+    pub fn run_in(&self, launch: &Launch, to: SocketAddr) -> Vec<Value> {
+        let (to, count) = (to.to_string(), self.count.to_string());
+        let (request, response) = (self.request.to_string(), self.response.to_string());
+        let args =
+            ["pingpong", "--tcp-info", "--to", &to, "--cc", self.cc, "--interval", self.interval];
+        let sizes = ["--request", &request, "--response", &response, "--count", &count];
+        traffic_in(launch, &[&args[..], &sizes[..]].concat())
+    }
+}
+
 /// Runs a client to its end; its lines.
 #[track_caller]
 pub fn traffic(args: &[&str]) -> Vec<Value> {

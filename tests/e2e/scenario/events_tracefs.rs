@@ -3,10 +3,8 @@
 
 use serde_json::Value;
 
-use crate::support::{
-    EVENTS, FAMILIES, Fixture, FtraceEvents, Launch, Trace, Tracer, again, drive, guest,
-    has_tracepoint, is_root, kernel, text, u64_of,
-};
+use super::{PERF, RING, scenario};
+use crate::support::{FAMILIES, Trace, has_tracepoint, is_root, kernel, note, text, u64_of};
 
 fn values<'t>(trace: &'t Trace, event_type: &str, column: &str) -> Vec<&'t str> {
     trace.of_type(event_type).iter().filter_map(|event| event[column].as_str()).collect()
@@ -148,49 +146,71 @@ fn check_states(trace: &Trace) {
     assert_eq!(ways.len(), 10, "{ways:#?}");
 }
 
-/// The trace of what was driven; whether nothing of it was hidden from us.
-#[track_caller]
-fn trace_and_compare(event_types: &[&str], drive_of: &str, options: &[&str]) -> (Trace, bool) {
-    let mut fixture = Fixture::new();
-    let ftrace = FtraceEvents::start(event_types, &[fixture.port, fixture.closed]);
-    let ports = fixture.ports();
-    let args = [&["--all-fields", "--port", &ports], options].concat();
-    let launch = Launch::here().with_tracefs();
-    let tracer = Tracer::events_in(&launch, &event_types.join(","), &args);
-    drive(&mut fixture, drive_of, &tracer);
-    // The kernel's trace goes on after ours.
-    fixture.settle();
-    let trace = tracer.stop();
-    trace.check_accounts(event_types);
-    let mut complete = true;
-    for event_type in event_types {
-        let compared = ftrace.compare(&trace, event_type);
-        assert!(compared.reported > 0 || *event_type != drive_of, "no {event_type}");
-        complete &= compared.unseen == 0;
+/// What the drive of that name makes has the events of these types that are looked at.
+fn drive_of(event_type: &str) -> &str {
+    match event_type {
+        "destroy" => "state",
+        "reset_received" => "reset_sent",
+        own => own,
     }
-    (trace, complete)
 }
 
-fn check_event_type(event_type: &str, reader: &str) {
+/// What is compared with the kernel's trace, and what is looked at besides.
+fn columns(event_type: &str) -> String {
+    let own = match event_type {
+        "state" => "old_state,new_state",
+        "destroy" => "bytes_sent,bytes_acked,bytes_retrans,segs_out,segs_in,data_segs_out",
+        "retransmit" => "state,err,seq,data_len,snd_una,snd_nxt,class",
+        "synack_retransmit" => "attempt,pid,snd_cwnd",
+        "reset_sent" => "sk_state,reason,pid,snd_cwnd",
+        "reset_received" => "state",
+        "cong_state" => "old_ca_state,new_ca_state",
+        "rcv_space" => "rcv_space",
+        "rcvbuf_grow" => {
+            "time_us,rcv_rtt_us,copied,inq,rcv_space,ooo_space,scaling_ratio,rcvbuf,rcv_ssthresh,\
+             window_clamp,rcv_wnd"
+        }
+        "error" => "errno,error",
+        _ => panic!("{event_type}"),
+    };
+    format!("mono_ns,cookie,saddr,sport,daddr,dport,{own}")
+}
+
+/// Every event of that type in the whole scenario, and what its drive must have made.
+fn check_event_type(event_type: &str, reader: &str, transport: &str) {
     need!(is_root(), "not root");
     need!(has_tracepoint(event_type), "this kernel has no such tracepoint", legitimate: true);
-    let once = || trace_and_compare(&[event_type], event_type, &["--reader", reader]);
-    let complete = (0..5).map(|_| once()).find(|turn| turn.1 || again("an event was hidden"));
-    check(&complete.expect("events were hidden from each trace").0, event_type);
+    let mut trace = scenario().by(reader, transport).events(event_type, &columns(event_type));
+    let compared = scenario().told.compare(&trace, event_type);
+    let lost = u64_of(&trace.end["event_types"][event_type], "lost");
+    let act = scenario().act(drive_of(event_type)).expect("its drive");
+    trace.events.retain(|event| {
+        act.ports.iter().any(|port| event["sport"] == *port || event["dport"] == *port)
+    });
+    assert!(!trace.events.is_empty(), "no {event_type}");
+    if compared.unseen == 0 && lost == 0 {
+        check(&trace, event_type);
+    } else {
+        note(&format!("{event_type} by {reader}: {} hidden, {lost} lost", compared.unseen));
+    }
 }
 
 macro_rules! cases {
-    ($($event_type:literal: $sock:ident $raw:ident;)+) => { $(
-        #[test]
-        fn $sock() {
-            check_event_type($event_type, "sock");
-        }
+    ($($event_type:literal: $sock:ident $raw:ident;)+) => {
+        $(
+            #[test]
+            fn $sock() {
+                check_event_type($event_type, "sock", RING);
+            }
 
-        #[test]
-        fn $raw() {
-            check_event_type($event_type, "raw");
-        }
-    )+ };
+            #[test]
+            fn $raw() {
+                check_event_type($event_type, "raw", RING);
+            }
+        )+
+
+        const EVENT_TYPES: &[&str] = &[$($event_type),+];
+    };
 }
 
 cases! {
@@ -206,20 +226,10 @@ cases! {
     "rcvbuf_grow": rcvbuf_grow_by_sock rcvbuf_grow_by_raw;
 }
 
-/// All event types at once, by perf buffers.
 fn check_perfbuf(reader: &str) {
     need!(is_root(), "not root");
-    let there =
-        |event_type: &&str| !["drop", "send"].contains(event_type) && has_tracepoint(event_type);
-    let event_types: Vec<&str> = EVENTS.iter().copied().filter(there).collect();
-    // An emulated machine takes long for each.
-    let drives: &[&str] = if guest() {
-        &["retransmit", "reset_sent"]
-    } else {
-        &["state", "retransmit", "reset_sent", "cong_state", "rcv_space"]
-    };
-    for drive_of in drives.iter().filter(|event_type| event_types.contains(event_type)) {
-        trace_and_compare(&event_types, drive_of, &["--transport", "perfbuf", "--reader", reader]);
+    for event_type in EVENT_TYPES.iter().filter(|event_type| has_tracepoint(event_type)) {
+        check_event_type(event_type, reader, PERF);
     }
 }
 
