@@ -118,7 +118,10 @@ fn check_life(rows: &[&Value], lives: &[Value], socket: &Socket) {
         .find(|life| life["event"] == "end" && life["sport"] == socket.local.port())
         .expect("the end of the connection");
     let near = |name: &str, wanted: u64| {
-        assert!(u64_of(life, name).abs_diff(wanted) * 100 <= wanted * 3, "{name}: {wanted}: {life}");
+        assert!(
+            u64_of(life, name).abs_diff(wanted) * 100 <= wanted * 3,
+            "{name}: {wanted}: {life}"
+        );
     };
     assert_eq!(life["limits_main"], main, "{life}");
     near("limits_main_us", sum(&format!("{main}_us")));

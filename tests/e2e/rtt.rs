@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Buckets, Launch, Netns, QUICK, Server, Trace, Tracer, bucket_of, buckets, check_row,
-    check_schema, flooding, guest, is_root, network, printed, text, traffic_in, traffic_program, u64_of,
-    unique_port, wait_until,
+    check_schema, flooding, guest, is_root, network, printed, text, traffic_in, traffic_program,
+    u64_of, unique_port, wait_until,
 };
 
 const FIELDS: &str = "cookie,saddr,sport,daddr,dport,netns,cgroup_id,ca_name,pid,comm,srtt_us,min_rtt_us,rttvar_us,mdev_us";
