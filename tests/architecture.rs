@@ -147,7 +147,8 @@ fn the_list_of_kernels_names_tests_that_exist() {
     let rows = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for row in rows {
         let name = row.split_whitespace().nth(1).expect("a name");
-        let (module, test) = name.split_once("::").expect("module::test");
+        let (module, test) = name.rsplit_once("::").expect("module::test");
+        let module = module.replace("::", "/");
         let path = format!("{}/tests/e2e/{module}.rs", env!("CARGO_MANIFEST_DIR"));
         let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let (start, end) = test.split_once('*').unwrap_or((test, ""));

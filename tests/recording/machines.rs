@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tcc_trace::recording::codec::ByteOrder;
 use tcc_trace::recording::header::Header;
+use tcc_trace::recording::schema::Shape;
 
 use super::{OsStr, TempDir, all_records, cells, events, printed, run, write, write_of};
 
@@ -13,6 +14,20 @@ const OTHER: ByteOrder = match ByteOrder::NATIVE {
     ByteOrder::Little => ByteOrder::Big,
     ByteOrder::Big => ByteOrder::Little,
 };
+
+/// A record as a machine of that byte order makes it.
+pub fn in_order(record: &[u8], shapes: &[Shape], order: ByteOrder) -> Vec<u8> {
+    let mut record = record.to_vec();
+    let (number, len) = (record[52], record.len());
+    let of_record = |shape: &&Shape| shape.number == number && usize::from(shape.len) == len;
+    let shape = shapes.iter().find(of_record).filter(|_| order != ByteOrder::NATIVE);
+    for member in shape.iter().flat_map(|shape| &shape.members) {
+        let (start, width) = (usize::from(member.offset), usize::from(member.width));
+        let bytes = &mut record[start..start + width * usize::from(member.count)];
+        bytes.chunks_mut(width).for_each(<[u8]>::reverse);
+    }
+    record
+}
 
 /// The events of a file, and what is printed beside them.
 fn read(path: &Path) -> (Vec<Value>, String) {

@@ -24,7 +24,7 @@ use tcc_trace::recording::codec::ByteOrder;
 use tcc_trace::recording::header::{
     AccountingFrame, Additions, ClockSample, Header, NetworkNamespace,
 };
-use tcc_trace::recording::schema::{Shape, shapes};
+use tcc_trace::recording::schema::shapes;
 use tcc_trace::recording::writer::Writer;
 
 /// The format of today. A change of the format makes a new file, and keeps the ones before.
@@ -141,7 +141,7 @@ fn write_of(
             let after_ns = u64::from_ne_bytes(record[..8].try_into().unwrap()) - 1;
             writer.clock(&[ClockSample { after_ns, wall_offset_ns: OFFSETS_NS[1] }]).unwrap();
         }
-        let record = in_order(record, &shapes, order);
+        let record = machines::in_order(record, &shapes, order);
         writer.record(event_type.number.into(), &record).unwrap();
         let counts = counts.entry(event_type.name.to_owned()).or_default();
         counts.seen += 1;
@@ -160,20 +160,6 @@ fn write_of(
     };
     writer.accounting(&accounting).unwrap();
     writer.end(5_001_000_000_001, None).unwrap();
-}
-
-/// A record as a machine of that byte order makes it.
-fn in_order(record: &[u8], shapes: &[Shape], order: ByteOrder) -> Vec<u8> {
-    let mut record = record.to_vec();
-    let (number, len) = (record[52], record.len());
-    let of_record = |shape: &&Shape| shape.number == number && usize::from(shape.len) == len;
-    let shape = shapes.iter().find(of_record).filter(|_| order != ByteOrder::NATIVE);
-    for member in shape.iter().flat_map(|shape| &shape.members) {
-        let (start, width) = (usize::from(member.offset), usize::from(member.width));
-        let bytes = &mut record[start..start + width * usize::from(member.count)];
-        bytes.chunks_mut(width).for_each(<[u8]>::reverse);
-    }
-    record
 }
 
 fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
