@@ -6,6 +6,7 @@
 pub mod key;
 mod network;
 mod places;
+mod rows;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

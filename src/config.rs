@@ -289,6 +289,8 @@ pub struct Output {
     pub stats: Option<Duration>,
     /// Record the kernel stack with `drop`.
     pub stack: bool,
+    /// Show what limits connections with `life` and `top`.
+    pub limits: bool,
 }
 
 impl Output {
@@ -315,6 +317,7 @@ impl Default for Output {
             verbose: false,
             stats: None,
             stack: false,
+            limits: false,
         }
     }
 }

@@ -95,7 +95,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Some(Command::Accept(args)) => config(*args).and_then(|c| cmd::accept::run(&c)),
         Some(Command::Life(args)) => {
-            config(args.trace).and_then(|c| cmd::life::run(c, args.min_duration))
+            config(args.trace).and_then(|c| cmd::life::run(c, args.min_duration, args.limits))
         }
         Some(Command::Connlat(args)) => {
             let (side, least) = (args.side, args.min);

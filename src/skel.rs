@@ -33,25 +33,26 @@ include!(concat!(env!("OUT_DIR"), "/core_types.rs"));
 pub use generated::types::{
     tcc_accept as AcceptRecord, tcc_action as Action, tcc_addr_key as AddrKey, tcc_by as By,
     tcc_ca_state_time as CaStateTime, tcc_cause as Cause, tcc_config as BpfConfig,
-    tcc_cong_state as CongStateRecord, tcc_cong_sum as CongSum, tcc_conn_snapshot as ConnSnapshot,
-    tcc_connect as ConnectRecord, tcc_cpu as Cpu, tcc_destroy as DestroyRecord,
-    tcc_drop as DropRecord, tcc_drop_stack as DropStackRecord, tcc_entries as Entries,
-    tcc_entry_counts as EntryCounts, tcc_error as ErrorRecord, tcc_event as Event,
-    tcc_event_type as EventType, tcc_filter as Filter, tcc_filter_key as FilterKey,
-    tcc_head as Head, tcc_head_flag as HeadFlag, tcc_histogram as Histogram,
-    tcc_hook as HookNumber, tcc_key as Key, tcc_life as LifeRecord, tcc_limits as Limits,
-    tcc_limits_snapshot as LimitsSnapshot, tcc_listen_drop as ListenDropRecord,
-    tcc_load as TermLoad, tcc_observe_reason as ObserveReason, tcc_observe_sum as ObserveSum,
-    tcc_observed as Observed, tcc_owner as Owner, tcc_presence as Presence,
-    tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord, tcc_probe_std as ProbeStd,
-    tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord, tcc_rcvbuf_grow as RcvbufGrowRecord,
-    tcc_reader as ReaderState, tcc_reset_received as ResetReceivedRecord,
-    tcc_reset_sent as ResetSentRecord, tcc_retrans_sum as RetransSum,
-    tcc_retransmit as RetransmitRecord, tcc_send as SendRecord, tcc_sender as Sender,
-    tcc_sleep as Sleep, tcc_spurious as SpuriousRecord, tcc_state as StateRecord, tcc_sums as Sums,
-    tcc_synack_retransmit as SynackRetransmitRecord, tcc_tcp as Tcp, tcc_term as Term,
-    tcc_term_limit as TermLimit, tcc_totals as Totals, tcc_tracker as Tracker, tcc_value as Value,
-    tcc_where as Where, tcc_zero_window as ZeroWindowRecord,
+    tcc_cong_state as CongStateRecord, tcc_cong_sum as CongSum, tcc_conn_limits as ConnLimits,
+    tcc_conn_snapshot as ConnSnapshot, tcc_connect as ConnectRecord, tcc_cpu as Cpu,
+    tcc_destroy as DestroyRecord, tcc_drop as DropRecord, tcc_drop_stack as DropStackRecord,
+    tcc_entries as Entries, tcc_entry_counts as EntryCounts, tcc_error as ErrorRecord,
+    tcc_event as Event, tcc_event_type as EventType, tcc_filter as Filter,
+    tcc_filter_key as FilterKey, tcc_head as Head, tcc_head_flag as HeadFlag,
+    tcc_histogram as Histogram, tcc_hook as HookNumber, tcc_key as Key, tcc_life as LifeRecord,
+    tcc_limits as Limits, tcc_limits_snapshot as LimitsSnapshot,
+    tcc_listen_drop as ListenDropRecord, tcc_load as TermLoad, tcc_observe_reason as ObserveReason,
+    tcc_observe_sum as ObserveSum, tcc_observed as Observed, tcc_owner as Owner,
+    tcc_presence as Presence, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
+    tcc_probe_std as ProbeStd, tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord,
+    tcc_rcvbuf_grow as RcvbufGrowRecord, tcc_reader as ReaderState,
+    tcc_reset_received as ResetReceivedRecord, tcc_reset_sent as ResetSentRecord,
+    tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_send as SendRecord,
+    tcc_sender as Sender, tcc_sleep as Sleep, tcc_spurious as SpuriousRecord,
+    tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
+    tcc_tcp as Tcp, tcc_term as Term, tcc_term_limit as TermLimit, tcc_totals as Totals,
+    tcc_tracker as Tracker, tcc_value as Value, tcc_where as Where,
+    tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceMaps, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -89,6 +90,8 @@ unsafe impl Plain for Sums {}
 unsafe impl Plain for Observed {}
 unsafe impl Plain for CaStateTime {}
 unsafe impl Plain for ConnSnapshot {}
+unsafe impl Plain for ConnLimits {}
+unsafe impl Plain for Limits {}
 unsafe impl Plain for LimitsSnapshot {}
 unsafe impl Plain for FilterKey {}
 unsafe impl Plain for AddrKey {}

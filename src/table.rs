@@ -104,6 +104,8 @@ pub enum Unit {
     Count,
     /// Kernel timer ticks.
     Jiffies,
+    /// A hundredth of the whole.
+    Percent,
 }
 
 impl Unit {
@@ -120,6 +122,7 @@ impl Unit {
             Unit::Sequence => "sequence number",
             Unit::Count => "count",
             Unit::Jiffies => "jiffies",
+            Unit::Percent => "%",
         }
     }
 }
@@ -131,6 +134,8 @@ pub enum Set {
     Standard,
     /// Printed with `--all-fields` or by name; needs a reader of `struct tcp_sock`.
     Full,
+    /// Printed by name or by an option of its own: it costs time at each packet.
+    Named,
 }
 
 /// A kernel struct member that a column needs.

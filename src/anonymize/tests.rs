@@ -238,3 +238,76 @@ proptest! {
         anonymizer(true).record(&mut bytes);
     }
 }
+
+/// As it does records: by the same permutation, whole addresses and networks.
+#[test]
+fn rows_of_summaries_are_anonymized() {
+    use crate::table::summary::{Form, Line, Summary, SummarySchema};
+    use crate::table::{Column, Set, Type, Unit};
+
+    const fn column(name: &'static str, ty: Type) -> Column {
+        let (unit, set, origin) = (Unit::None, Set::Standard, Origin::Aggregate);
+        Column { name, ty, unit, set, doc: "", source: "", need: None, origin }
+    }
+    static KEY: [Column; 7] = [
+        column("cookie", Type::Unsigned),
+        column("saddr", Type::Address),
+        column("sport", Type::Unsigned),
+        column("daddr", Type::Address),
+        column("cgroup_id", Type::Unsigned),
+        column("comm", Type::Text),
+        column("ca_name", Type::Text),
+    ];
+    static EVENTS: Column = column("events", Type::Unsigned);
+    let shape = SummarySchema {
+        command: "retrans",
+        key: KEY.iter().collect(),
+        columns: vec![&EVENTS],
+        form: Form::Lines(Vec::new()),
+    };
+    let whole = address("10.1.2.3");
+    let row = |network| Line {
+        key: Some(vec![
+            Value::U64(4711),
+            Value::Ip(whole),
+            Value::U64(443),
+            Value::Str(network),
+            Value::U64(99),
+            Value::Name(b"sekret"),
+            Value::Name(b"bbr"),
+        ]),
+        values: vec![Value::U64(5)],
+        buckets: Vec::new(),
+    };
+    let rest = Line { key: None, values: vec![Value::U64(7)], buckets: Vec::new() };
+    let lines = vec![row("10.1.2.0/24"), row("2001:db8::/32"), row("10.0.0.0/99"), rest];
+    let time = Moment::Elapsed(0);
+    let title = "rows".to_owned();
+    let summary = Summary { shape: &shape, time, interval_ns: 1, title, lines };
+    let mut anonymizer = anonymizer(true);
+    let (hidden, port) = (anonymizer.address(whole), anonymizer.port(443));
+    let IpAddr::V4(v4) = hidden else { panic!("{hidden}") };
+    let v4 = format!("{}/24", std::net::Ipv4Addr::from(v4.to_bits() & !255));
+    let IpAddr::V6(v6) = anonymizer.address(address("2001:db8::77")) else { panic!("no IPv6") };
+    let v6 = format!("{}/32", Ipv6Addr::from(v6.to_bits() >> 96 << 96));
+    let mut passed = false;
+    anonymizer.summary(&summary, |found| {
+        passed = true;
+        for (line, network) in found.lines.iter().zip([Some(&v4), Some(&v6), None]) {
+            let network = network.map_or(Value::Null, |network| Value::Str(network));
+            let wanted = [
+                Value::U64(4711),
+                Value::Ip(hidden),
+                Value::U64(port),
+                network,
+                Value::Null,
+                Value::Name(b""),
+                Value::Name(b"bbr"),
+            ];
+            assert_eq!(line.key.as_deref(), Some(&wanted[..]));
+            assert_eq!(line.values, [Value::U64(5)]);
+        }
+        assert!(found.lines[3].key.is_none() && found.lines[3].values == [Value::U64(7)]);
+    });
+    assert!(passed && port != 443);
+}

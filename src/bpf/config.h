@@ -41,7 +41,8 @@ enum tcc_tracker {
 	TCC_TRACK_SNAPSHOTS = 1 << 7, /* beginnings and ends, beside snapshots of all connections */
 	TCC_TRACK_CA_STATE_TIME = 1 << 8, /* the time in congestion control states */
 	TCC_TRACK_LIMITS = 1 << 9, /* what limits it, and for how long */
-	TCC_TRACK_OBSERVED = 1 << 10, /* what it has transferred */
+	TCC_TRACK_LIMITS_ENDS = 1 << 10, /* a record of that at its end */
+	TCC_TRACK_OBSERVED = 1 << 11, /* what it has transferred */
 };
 
 /* Tracepoints whose programs have a fallback: see marks.bpf.h. */

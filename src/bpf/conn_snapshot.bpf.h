@@ -17,6 +17,9 @@
 #include "conn.bpf.h"
 #include "filter.bpf.h"
 #include "owner.bpf.h"
+#include "limits.h"
+#include "limits_maps.bpf.h"
+#include "limits_copy.bpf.h"
 #include "events/socket.bpf.h"
 
 /* `tp` is a copy. */
@@ -33,11 +36,30 @@ static __always_inline void load_conn_snapshot(struct tcc_conn_snapshot *snapsho
 	bpf_core_read_str(snapshot->ca_name, sizeof(snapshot->ca_name), &ops->name);
 }
 
+/* Before the account is deleted. */
+static __noinline int conn_limits_end(void *ctx, struct sock *sk, const bool typed)
+{
+	struct tcc_conn_limits *record;
+	__u64 key = (__u64)sk;
+	struct tcc_limits *l;
+	struct event e;
+
+	record = event_begin(&e, sk, TCC_EVENT_DESTROY, sizeof(*record), typed);
+	if (!record)
+		return 0;
+	load_conn_snapshot(&record->conn, sk, e.tp, e.conn, true);
+	l = bpf_map_lookup_elem(&limits_conns, &key);
+	record->limits = l ? *l : *(const struct tcc_limits *)&no_limits;
+	return event_end(ctx, &e, record, sizeof(*record), TCC_EVENT_DESTROY);
+}
+
 static __noinline int on_conn_snapshot_end(void *ctx, struct sock *sk, const bool typed)
 {
 	struct tcc_conn_snapshot *snapshot;
 	struct event e;
 
+	if (cfg.trackers & TCC_TRACK_LIMITS)
+		return conn_limits_end(ctx, sk, typed);
 	snapshot = event_begin(&e, sk, TCC_EVENT_DESTROY, sizeof(*snapshot), typed);
 	if (!snapshot)
 		return 0;
@@ -84,31 +106,41 @@ static __always_inline int conn_snapshot_write(struct seq_file *seq, struct task
 				      struct sock *real)
 {
 	struct conn *conn = owner_found(task, real);
+	struct tcc_conn_snapshot *snapshot = &copy->record.conn;
+	bool limits = cfg.trackers & TCC_TRACK_LIMITS;
 	struct tcp_sock *tp = (void *)copy->sock;
 	struct sock *sk = (void *)copy->sock;
 	const struct closed_conn *closed;
 	__u64 size = bpf_core_type_size(struct tcp_sock);
+	struct tcc_limits *l;
 
 	if (!conn || BPF_CORE_READ(real, __sk_common.skc_state) == TCP_LISTEN)
 		return 0;
+	if (limits) {
+		/* Before the socket: an event in between makes the socket's state newer, and its interval longer than it was. */
+		l = limits_found(real);
+		copy->record.limits = l ? *l : *(const struct tcc_limits *)&no_limits;
+	}
 	if (bpf_probe_read_kernel(copy->sock, size < sizeof(copy->sock) ? size : sizeof(copy->sock), real))
 		return 0;
-	load_head(&copy->snapshot.event.head, sk, TCC_EVENT_DESTROY, sizeof(struct tcc_conn_snapshot), false);
-	keep_port(&copy->snapshot.event.head, tp, TCC_EVENT_DESTROY);
+	load_head(&snapshot->event.head, sk, TCC_EVENT_DESTROY, sizeof(struct tcc_conn_snapshot), false);
+	keep_port(&snapshot->event.head, tp, TCC_EVENT_DESTROY);
 	/* After the copy: tcp_disconnect() changes the state before it erases anything. */
 	closed = closed_of(real, TCC_EVENT_DESTROY, BPF_CORE_READ(real, __sk_common.skc_state));
 	if (closed)
-		load_closed_ends(&copy->snapshot.event.head, closed);
+		load_closed_ends(&snapshot->event.head, closed);
 	else if (is_wiped(sk, tp, TCC_EVENT_DESTROY))
 		return 0;
-	if (!filter_head(&copy->snapshot.event.head, zone_of(sk)) || !filter_sock(sk, tp, 0, 0, false) || !filter_owner(conn))
+	if (!filter_head(&snapshot->event.head, zone_of(sk)) || !filter_sock(sk, tp, 0, 0, false) || !filter_owner(conn))
 		return 0;
-	load_owner(&copy->snapshot.event.owner, sk, conn, 0, false);
-	load_tcp_brief(&copy->snapshot.event.tcp, tp);
+	load_owner(&snapshot->event.owner, sk, conn, 0, false);
+	load_tcp_brief(&snapshot->event.tcp, tp);
 	if (closed)
-		load_closed_tcp(&copy->snapshot.event.tcp, closed);
-	load_conn_snapshot(&copy->snapshot, real, tp, conn, false);
-	bpf_seq_write(seq, &copy->snapshot, sizeof(copy->snapshot));
+		load_closed_tcp(&snapshot->event.tcp, closed);
+	load_conn_snapshot(snapshot, real, tp, conn, false);
+	if (limits)
+		limits_copied(&copy->record.limits, sk, (__u64)real);
+	bpf_seq_write(seq, snapshot, limits ? sizeof(copy->record) : sizeof(*snapshot));
 	return 0;
 }
 

@@ -177,10 +177,10 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 		owner_set_state(sk, unknown(oldstate), unknown(newstate));
 	if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
-	if (TRACKS(LIMITS)) {
+	if (TRACKS(LIMITS_ENDS))
 		on_limits_again(ctx, sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(LIMITS))
 		on_limits_state(sk, unknown(oldstate), unknown(newstate), typed);
-	}
 	if (TRACKS(OBSERVED))
 		on_observe_begin(sk, unknown(oldstate), unknown(newstate));
 	/* After what reads the ends of a socket that is used again. */
@@ -220,14 +220,16 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		zero_window_over(ctx, sk, ZERO_PEER | ZERO_LOCAL, typed);
 	if (REPORTS(SPURIOUS))
 		on_spurious_destroy(ctx, sk, typed);
-	if (TRACKS(LIMITS))
-		on_limits_end(ctx, sk, typed);
+	if (TRACKS(LIMITS_ENDS))
+		limits_last(ctx, sk, typed);
 	else if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_end(ctx, sk, typed);
 	else if (REPORTS(DESTROY))
 		on_destroy(ctx, sk, typed);
 	if (TRACKS(OBSERVED))
 		on_observe_end(sk);
+	if (TRACKS(LIMITS))
+		limits_delete(sk);
 	if (cfg.track_conn)
 		conn_destroy(sk);
 }

@@ -66,6 +66,8 @@ struct tcc_life {
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
 	__u64 srtt_sum_us; /* of the samples */
+	__u64 limits_observed_ns; /* the time that has causes, as in `limits`; 0: they are not known */
+	__u64 limits_main_ns; /* of the cause with the most of it */
 	__u32 srtt_samples; /* 0: none was taken; then neither is the next one known */
 	__u32 srtt_max_us;
 	__u32 snd_cwnd_max; /* 0: not known */
@@ -77,7 +79,8 @@ struct tcc_life {
 	__u32 err; /* errno; 0: none */
 	__u8 reason; /* enum tcc_end */
 	__u8 closed_by; /* enum tcc_closed_by */
-	__u8 unused[2];
+	__u8 limits_main; /* that cause, and 1 (enum tcc_cause) */
+	__u8 unused[1];
 };
 
 /* syscalls:sys_exit_accept, sys_exit_accept4 */

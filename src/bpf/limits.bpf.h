@@ -22,6 +22,7 @@
 #include "limits_maps.bpf.h"
 #include "maps.bpf.h"
 #include "compat.bpf.h"
+#include "entries.bpf.h"
 #include "sock.bpf.h"
 #include "packet.bpf.h"
 #include "conn.bpf.h"
@@ -203,6 +204,14 @@ static __noinline int limits_next(struct tcc_limits *l, struct sock *sk, __u32 s
 	s.snd_nxt += len;
 	l->held = limits_classify(l, &s, false) + 1;
 	return 0;
+}
+
+/* The connection is gone. */
+static __always_inline void limits_delete(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	entry_delete(limits_conns, &key);
 }
 
 /* A segment is on its way. */

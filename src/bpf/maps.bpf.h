@@ -152,7 +152,7 @@ struct {
 /* Where the iterator over connections builds its records; it runs for one reader at a time. */
 struct conn_snapshot_copy {
 	__u8 sock[4096];
-	struct tcc_conn_snapshot snapshot;
+	struct tcc_conn_limits record;
 };
 
 struct {

@@ -4,6 +4,7 @@
 #define __TCC_SUMMARY_H__
 
 #include "event.h"
+#include "limits.h"
 
 /* Which value is counted in histograms. */
 enum tcc_value {
@@ -111,7 +112,14 @@ struct tcc_conn_snapshot {
 	__u8 ca_name[TCC_CA_NAME_LEN];
 };
 
+/* The same with the connection's account, for `top --limits`. */
+struct tcc_conn_limits {
+	struct tcc_conn_snapshot conn;
+	struct tcc_limits limits; /* empty: not known */
+};
+
 TCC_NO_PADDING(struct tcc_conn_snapshot, ca_name);
+TCC_NO_PADDING(struct tcc_conn_limits, limits);
 TCC_NO_PADDING(struct tcc_key, dport);
 TCC_NO_PADDING(struct tcc_histogram, buckets);
 TCC_NO_PADDING(struct tcc_sums, n);

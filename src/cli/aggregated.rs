@@ -45,11 +45,8 @@ pub(super) fn aggregated(
     summary: SummaryOptions,
     events: &[OutputArg],
 ) -> Result<Config> {
-    let of_events = [
-        ("--count", trace.limits.count.is_some()),
-        ("--format", trace.output.format.is_some()),
-        ("--anonymize", trace.output.anonymize),
-    ];
+    let of_events =
+        [("--count", trace.limits.count.is_some()), ("--format", trace.output.format.is_some())];
     refuse(command, &of_events)?;
     if events.is_empty() && trace.recordings.write.is_none() {
         refuse(command, &of_limits(&trace))?;

@@ -80,6 +80,7 @@ impl TraceArgs {
                 verbose: self.output.verbose,
                 stats: self.output.stats,
                 stack: false,
+                limits: false,
             },
             read,
             kernel_options: self.kernel_options.convert(),

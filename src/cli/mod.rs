@@ -365,6 +365,9 @@ pub struct LifeArgs {
     /// Show only connections that were established at least this long (10ms), or for an unknown time.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub min_duration: Option<Duration>,
+    /// Show what limited each sender for most of the time (adds the fields limits_*).
+    #[arg(long)]
+    pub limits: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }

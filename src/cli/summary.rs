@@ -197,6 +197,9 @@ pub struct TopArgs {
     /// Do not clear the screen between tables.
     #[arg(long, help_heading = HEADING)]
     pub no_clear: bool,
+    /// Show what limited each sender for most of the interval (adds the columns limits_*).
+    #[arg(long, help_heading = HEADING)]
+    pub limits: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -228,10 +231,11 @@ impl TopArgs {
         let summarise = SummaryOptions {
             interval: Some(self.interval),
             aggregate: &top::AGGREGATE,
-            rows: RowOptions::Connections(Top { sort, rows }),
+            rows: RowOptions::Connections(Top { sort, rows, limits: self.limits }),
         };
         refuse("top", &of_recordings(&self.trace))?;
         let mut config = aggregated(self.trace, "top", summarise, &[])?;
+        config.output.limits = self.limits;
         tables_on_screen(&mut config, rows.or(Some(SCREEN)), !self.no_clear);
         Ok(config)
     }

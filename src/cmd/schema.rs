@@ -101,6 +101,7 @@ pub(super) fn set(column: &Column) -> &'static str {
     match column.set {
         Set::Standard => "standard",
         Set::Full => "all",
+        Set::Named => "by name",
     }
 }
 
@@ -131,6 +132,12 @@ fn summary(record: &AggregateType) -> Value {
         }),
     );
     members.extend(properties(record.columns));
+    let optional: Vec<&str> = record
+        .columns
+        .iter()
+        .filter(|column| column.set == Set::Named)
+        .map(|column| column.name)
+        .collect();
     if record.has_buckets() {
         let bucket = record
             .bucket()
@@ -155,7 +162,7 @@ fn summary(record: &AggregateType) -> Value {
         "title": record.command,
         "description": record.doc,
         "type": "object",
-        "required": members.keys().collect::<Vec<_>>(),
+        "required": members.keys().filter(|name| !optional.contains(&name.as_str())).collect::<Vec<_>>(),
         "properties": members,
         "additionalProperties": false,
     })

@@ -112,6 +112,8 @@ pub struct Top {
     pub sort: Sort,
     /// The maximum number of rows to print.
     pub rows: Option<usize>,
+    /// With what limited each connection.
+    pub limits: bool,
 }
 
 /// `listeners`

@@ -96,6 +96,17 @@ pub(super) const fn full(
     column(name, of_type, Set::Full, source, doc, origin)
 }
 
+/// A column that is printed only on request.
+pub(super) const fn named(
+    name: &'static str,
+    of_type: (Type, Unit),
+    source: &'static str,
+    doc: &'static str,
+    origin: Origin,
+) -> Column {
+    column(name, of_type, Set::Named, source, doc, origin)
+}
+
 /// A column that needs a member which older kernels do not have.
 pub(super) const fn needs(member: Member, column: Column) -> Column {
     Column { need: Some(member), ..column }

@@ -1,16 +1,16 @@
 //! `life`: sock:inet_sock_set_state into CLOSE, and the connections that are open when the trace begins.
 
 use super::Tracker;
-use super::common::{call, full, of, slot, std};
+use super::common::{call, full, named, of, slot, std};
 use super::computed::delivery_rate;
-use super::names::ERRORS;
+use super::names::{ERRORS, LIMITS_MAIN};
 use super::socket::{socket_event_type, view};
 use crate::skel::LifeRecord;
 use crate::slot::Condition;
 use crate::slot::Names::List;
 use crate::table::Column;
 use crate::table::Type::{Bool as Flag, Text, Unsigned};
-use crate::table::Unit::{Bytes, BytesPerSecond, Count, Microseconds, None, Segments};
+use crate::table::Unit::{Bytes, BytesPerSecond, Count, Microseconds, None, Percent, Segments};
 use crate::table::Value::{self, Bool, Null, U64};
 use crate::table::origin::Inputs;
 
@@ -28,6 +28,18 @@ fn srtt_average([samples, sum_us, ..]: Inputs) -> Value<'static> {
 
 /// Columns that need samples, which are taken only if one of these is shown.
 pub const SAMPLED: &[&str] = &["srtt_avg_us", "srtt_max_us", "snd_cwnd_max", "srtt_samples"];
+
+/// Columns that need what limits the connection, which is classified only if one of these is shown.
+pub const LIMITS: &[&str] =
+    &["limits_main", "limits_main_us", "limits_main_percent", "limits_observed_us"];
+
+/// Null if no time was observed.
+#[must_use]
+pub fn percent([part, whole, ..]: Inputs) -> Value<'static> {
+    let rounded = u128::from(part) * 200 + u128::from(whole);
+    let percent = rounded.checked_div(u128::from(whole) * 2);
+    percent.map_or(Null, |percent| U64(percent.try_into().unwrap_or(u64::MAX)))
+}
 
 #[rustfmt::skip]
 static COLUMNS: &[Column] = &[
@@ -50,6 +62,10 @@ static COLUMNS: &[Column] = &[
     std("reason", (Text, None), "tcp:tcp_receive_reset, tcp:tcp_send_reset, sk_err, sk_state", "How the connection ended: fin (orderly); reset_sent (close() with unread data or zero linger time, or by the kernel); reset_received (also if data arrives after close()); timeout; error (see `err`, null if the process has already fetched it); silent (no packet sent or received: TCP_REPAIR, or an orphan that the kernel gave up). Null for `open`.", of!(LifeRecord, reason).unset(0).named(List(REASONS))),
     std("err", (Text, None), "sk->sk_err", "Error that the application gets, by name. Null if none.", of!(LifeRecord, err).named(ERRORS)),
     full("errno", (Unsigned, None), "sk->sk_err", "Number of that error. Null if none.", of!(LifeRecord, err).unset(0)),
+    named("limits_main", (Text, None), "classified at each event", "The cause that limited the sender for most of the time, as in `limits`. Null for `open`, and if no time was observed.", of!(LifeRecord, limits_main).unset(0).named(List(&LIMITS_MAIN))),
+    named("limits_main_us", (Unsigned, Microseconds), "classified at each event", "Time of that cause. Null if `limits_main` is.", of!(LifeRecord, limits_main_ns).unset(0).divided(1000)),
+    named("limits_main_percent", (Unsigned, Percent), "classified at each event", "Its share of `limits_observed_us`. Null if `limits_main` is.", call!(LifeRecord, [limits_main_ns, limits_observed_ns], percent)),
+    named("limits_observed_us", (Unsigned, Microseconds), "classified at each event", "The time that was classified: all of the connection up to FIN_WAIT2 or CLOSE, or since the start of the trace. Null if `limits_main` is.", of!(LifeRecord, limits_observed_ns).unset(0).divided(1000)),
 ];
 
 socket_event_type!(

@@ -45,6 +45,17 @@ pub const LIMIT_CAUSES: &[&str] = &[
     "undecided",
 ];
 
+/// The same where 0 is none.
+pub const LIMITS_MAIN: [&str; LIMIT_CAUSES.len() + 1] = {
+    let mut names = [""; LIMIT_CAUSES.len() + 1];
+    let mut cause = 0;
+    while cause < LIMIT_CAUSES.len() {
+        names[cause + 1] = LIMIT_CAUSES[cause];
+        cause += 1;
+    }
+    names
+};
+
 /// The name of a number; null if there is none.
 #[must_use]
 pub fn name(names: &'static [&'static str], number: u8) -> Value<'static> {

@@ -61,6 +61,10 @@ pub struct Connection {
     pub(super) sock: Sock,
     /// All that is known but the account.
     pub(super) last: LimitsSnapshot,
+    /// Timeouts in a row, as the last record shows.
+    pub(super) retransmits: u8,
+    /// A timeout has been counted, and its retransmission has not come.
+    pub(super) enters_loss: bool,
     ended: bool,
     /// Its end has been taken.
     taken: bool,
@@ -82,6 +86,8 @@ impl Connection {
             lacked,
             sock,
             last,
+            retransmits: 0,
+            enters_loss: false,
             ended: false,
             taken: false,
             cuts: Vec::new(),

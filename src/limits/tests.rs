@@ -4,7 +4,8 @@ use super::connection::Segment;
 use super::rules::LimitCause;
 use super::twin::{Twin, TwinOptions};
 use crate::skel::{
-    Event, EventType, Head, LimitsSnapshot, ProbeFullRecord, SendRecord, StateRecord, bytes,
+    CongStateRecord, Event, EventType, Head, LifeRecord, LimitsSnapshot, ProbeFullRecord,
+    RetransmitRecord, SendRecord, StateRecord, bytes,
 };
 
 const MS: u64 = 1_000_000;
@@ -112,6 +113,71 @@ fn an_end_is_taken_once() {
     assert_eq!(twin.cut(0, 300 * MS), 0);
 }
 
+/// The record of `life` as the programs without `limits` make it.
+fn life(ms: u64) -> Vec<u8> {
+    let event = event(ms, EventType::TCC_EVENT_LIFE, 0);
+    bytes(&LifeRecord { event, reason: 1, ..LifeRecord::default() }).to_vec()
+}
+
+#[test]
+fn a_record_of_life_is_completed() {
+    let lives = || Twin::new(TwinOptions { lives: true, ..TwinOptions::default() });
+    let mut twin = lives();
+    recording().iter().for_each(|record| assert!(twin.record(record)));
+    let completed = twin.life(&life(260)).expect("a connection that is known");
+    assert_eq!(completed.limits_main, LimitCause::Idle as u8 + 1);
+    assert_eq!((completed.limits_main_ns, completed.limits_observed_ns), (150 * MS, 190 * MS));
+    assert!(twin.life(&life(260)).is_none(), "once");
+    assert_eq!(twin.connections().count(), 0, "nothing is kept");
+
+    // Without the changes of state it is over with the record.
+    let mut twin = lives();
+    recording()[2..4].iter().for_each(|record| assert!(twin.record(record)));
+    let completed = twin.life(&life(170)).expect("a connection that is known");
+    assert_eq!((completed.limits_main_ns, completed.limits_observed_ns), (20 * MS, 40 * MS));
+
+    // What the programs have classified stays, and a connection that goes on has no end.
+    let mut twin = lives();
+    recording()[..4].iter().for_each(|record| assert!(twin.record(record)));
+    let event = event(170, EventType::TCC_EVENT_LIFE, 0);
+    let own = LifeRecord { event, reason: 1, limits_observed_ns: 5, ..LifeRecord::default() };
+    let open = LifeRecord { event, ..LifeRecord::default() };
+    assert!(twin.life(bytes(&open)).is_none() && twin.life(bytes(&own)).is_none());
+    assert!(twin.life(&[]).is_none());
+}
+
+/// The first timeout changes the state to Loss, the others do not. A record that is missing is one of the others.
+#[test]
+fn each_timeout_counts() {
+    let entered = |ms| {
+        let event = event(ms, EventType::TCC_EVENT_CONG_STATE, 2);
+        bytes(&CongStateRecord { event, new_ca_state: 4, ..CongStateRecord::default() }).to_vec()
+    };
+    let retransmit = |ms, ca_state, retransmits| {
+        let mut event = event(ms, EventType::TCC_EVENT_RETRANSMIT, 2);
+        (event.tcp.ca_state, event.tcp.retransmits) = (ca_state, retransmits);
+        bytes(&RetransmitRecord { event, ..RetransmitRecord::default() }).to_vec()
+    };
+    let counts = |records: &[Vec<u8>]| {
+        let mut twin = Twin::new(TwinOptions::default());
+        recording()[..4].iter().chain(records).for_each(|record| assert!(twin.record(record)));
+        let limits = twin.connections().next().expect("a connection").snapshot(false).limits;
+        (limits.rtos, limits.tlps)
+    };
+    let all = [
+        retransmit(160, 0, 0),
+        entered(400),
+        retransmit(401, 4, 1),
+        retransmit(800, 4, 2),
+        retransmit(801, 4, 2),
+        retransmit(1600, 4, 3),
+    ];
+    assert_eq!(counts(&all), (3, 1));
+    assert_eq!(counts(&[&all[..1], &all[2..]].concat()), (3, 1), "without the change of state");
+    // An ACK in Loss, and another timeout.
+    assert_eq!(counts(&[&all[..], &[sample(1700), retransmit(2000, 4, 1)]].concat()), (4, 1));
+}
+
 #[test]
 fn what_needs_other_columns_is_undecided() {
     let missing = vec!["wmem_alloc"];
@@ -132,6 +198,7 @@ fn any_bytes_are_safe() {
             let mut changed = record.clone();
             changed[at] ^= 0xff;
             twin.record(&changed);
+            twin.life(&changed);
             twin.record(&record[..at]);
         }
     }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::connection::{Connection, Context, Cut, Segment};
 use super::observed;
-use super::rules::Sock;
+use super::rules::{CAUSES, Sock};
 use crate::decode;
 use crate::events::EventType as EventTable;
 use crate::events::tcp_probe::{self, copy};
 use crate::skel::{
-    CongStateRecord, Event, EventType, Head, LimitsSnapshot, ProbeFullRecord, RetransmitRecord,
-    SendRecord, Sender, StateRecord,
+    CongStateRecord, Event, EventType, Head, LifeRecord, LimitsSnapshot, ProbeFullRecord,
+    RetransmitRecord, SendRecord, Sender, StateRecord,
 };
 use crate::table::Column;
 
@@ -40,7 +40,12 @@ pub struct TwinOptions {
     pub other_bbr: bool,
     /// Keep the segments of each connection.
     pub segments: bool,
+    /// Keep no connection after its record of `life`, which [`Twin::life`] completes.
+    pub lives: bool,
 }
+
+/// Connections whose record of `life` has not come; beyond them, it is taken to be missing.
+const MOST_CLOSED: usize = 1 << 16;
 
 impl TwinOptions {
     /// For records of these event types; `has` decides about columns of `probe`, by their place among all.
@@ -62,7 +67,7 @@ impl TwinOptions {
             missing.push("busy_us");
         }
         let other_bbr = !has("bbr.mode") || !mainline_bbr;
-        TwinOptions { missing, no_sends, other_bbr, segments: true }
+        TwinOptions { missing, no_sends, other_bbr, segments: true, lives: false }
     }
 
     pub(super) fn counts_busy(&self) -> bool {
@@ -84,6 +89,8 @@ pub struct Twin {
     options: TwinOptions,
     open: HashMap<Key, Connection>,
     over: Vec<Connection>,
+    /// The time of each cause of those that are closed, up to their records of `life`.
+    closed: HashMap<Key, [u64; CAUSES]>,
     /// So far.
     begun: u64,
     resolved: Vec<Cut>,
@@ -131,6 +138,29 @@ impl Twin {
         if let Some(connection) = self.touched.and_then(|key| self.open.get_mut(&key)) {
             hand_on(connection);
         }
+    }
+
+    /// Completes a record of `life`. `None`: it is complete, or nothing is known of the connection.
+    pub fn life(&mut self, record: &[u8]) -> Option<LifeRecord> {
+        let mut life: LifeRecord = read(record)?;
+        let key = key(&life.event.head);
+        if life.reason == 0 {
+            return None;
+        }
+        let mut totals = self.closed.remove(&key);
+        // Without records of `state` it ends here.
+        if totals.is_none() && self.open.contains_key(&key) {
+            self.event(&life.event, None, false, |_| {});
+            totals = self.open.remove(&key).map(|connection| connection.totals());
+        }
+        let totals = totals.filter(|_| life.limits_observed_ns == 0)?;
+        life.limits_observed_ns = totals.iter().fold(0, |sum, ns| ns.wrapping_add(sum));
+        for (cause, ns) in (1..).zip(totals) {
+            if ns > life.limits_main_ns {
+                (life.limits_main, life.limits_main_ns) = (cause, ns);
+            }
+        }
+        Some(life)
     }
 
     /// An interval of the output ends then, of that number; how many connections it is not decided for yet. It is, for each, with its next
@@ -185,6 +215,7 @@ impl Twin {
         let mut context = Context { options: &self.options, resolved: &mut self.resolved };
         connection.advance(&mut context, sock, false, Some(busy));
         observed::explain_sample(&mut connection.last, record);
+        connection.retransmits = record.timer.retransmits;
     }
 
     /// An event of another type; `adjust` sets what it shows beyond its record.
@@ -225,7 +256,8 @@ impl Twin {
             observed::event(&mut sock, event, Some(&record.sender));
             let mut new = Connection::begin(self.begun, sock, false);
             observed::explain_event(&mut new.last, event);
-            self.over.extend(self.open.insert(key(&event.head), new));
+            let before = self.open.insert(key(&event.head), new);
+            self.over.extend(before.filter(|_| !self.options.lives));
             return;
         }
         let connection = self.event(event, Some(&record.sender), false, |sock| sock.state = old);
@@ -237,11 +269,26 @@ impl Twin {
         if new == CLOSE
             && let Some(connection) = self.open.remove(&key(&event.head))
         {
-            self.over.push(connection);
+            self.close(key(&event.head), connection, old);
         }
     }
 
-    /// Of an open connection in Open or Disorder it is a tail loss probe.
+    fn close(&mut self, key: Key, connection: Connection, state: u8) {
+        if !self.options.lives {
+            self.over.push(connection);
+            return;
+        }
+        // One that was not established has no record.
+        if state == SYN_SENT || state == SYN_RECV {
+            return;
+        }
+        if self.closed.len() >= MOST_CLOSED {
+            self.closed.clear();
+        }
+        self.closed.insert(key, connection.totals());
+    }
+
+    /// Of an open connection in Open or Disorder it is a tail loss probe. A timeout in Loss changes no state: it is seen here.
     fn retransmit(&mut self, record: &RetransmitRecord) {
         let RetransmitRecord { event, sender, .. } = record;
         let probe = event.tcp.ca_state < 2;
@@ -251,6 +298,11 @@ impl Twin {
         }
         if let Some(connection) = self.event(event, Some(sender), probe, |_| {}) {
             connection.last.limits.tlps += u32::from(probe);
+            let again = !probe && event.tcp.retransmits > connection.retransmits;
+            if again && !std::mem::take(&mut connection.enters_loss) {
+                connection.last.limits.rtos += 1;
+            }
+            connection.retransmits = event.tcp.retransmits;
         }
     }
 
@@ -262,6 +314,7 @@ impl Twin {
             let before = |sock: &mut Sock| sock.ca_state = old;
             if let Some(connection) = self.event(event, Some(sender), true, before) {
                 connection.last.limits.rtos += 1;
+                connection.enters_loss = true;
             }
         } else if new == CA_RECOVERY && old != CA_RECOVERY {
             let known = self.open.get_mut(&key(&event.head));

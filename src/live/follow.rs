@@ -85,7 +85,7 @@ pub struct Table<'s> {
 
 impl<'s> Table<'s> {
     pub fn new(programs: &'s Programs<'_, '_>) -> Result<Self> {
-        let all = ConnectionTable::new(&Top { sort: Sort::All, rows: None });
+        let all = ConnectionTable::new(&Top { sort: Sort::All, rows: None, limits: false });
         let connections: Connections = Rc::new(RefCell::new(Intervals::new(all, true)));
         let taking = Rc::clone(&connections);
         let pipeline = Pipeline::new(

@@ -69,7 +69,7 @@ impl Request {
 
     /// Those of the table, which are those of `top`.
     pub fn of_table(options: &Options, kernel: &Kernel, core_types: &CoreTypes) -> Result<Self> {
-        let rows = RowOptions::Connections(Top { sort: Sort::All, rows: None });
+        let rows = RowOptions::Connections(Top { sort: Sort::All, rows: None, limits: false });
         let config = Config {
             filters: options.filters.clone(),
             kernel_options: with_buffer(&options.kernel_options, TABLE_BUFFER),

@@ -36,6 +36,8 @@ pub struct Request {
     pub limits: bool,
     /// What each connection transfers is counted in the kernel.
     pub observes: bool,
+    /// Snapshots of that are taken, and the last one is that of `destroy`.
+    pub limits_snapshots: bool,
     /// Infer event types from other tracepoints even if they have their own.
     pub inferred: bool,
     /// List the connections that are open at the start.
@@ -203,7 +205,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         let text = "-- CMD needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
         return Err(Refusal::Kernel(text.into()));
     }
-    if (request.conn_snapshots || request.limits || request.observes || request.listeners)
+    if (request.conn_snapshots || request.limits_snapshots || request.observes || request.listeners)
         && !features.iterators
     {
         let text = "this command reads all open sockets, which needs a kernel built with CONFIG_DEBUG_INFO_BTF";
@@ -285,6 +287,7 @@ fn trackers(request: &Request, features: &KernelFeatures) -> Vec<Tracker> {
         (request.conn_snapshots, Tracker::Snapshots),
         (request.ca_state_times, Tracker::CaStateTime),
         (request.limits, Tracker::Limits),
+        (request.limits_snapshots, Tracker::LimitsEnds),
         (request.observes, Tracker::Observed),
     ];
     let wanted = wanted.into_iter().filter_map(|(wanted, tracker)| wanted.then_some(tracker));

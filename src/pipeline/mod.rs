@@ -217,7 +217,10 @@ impl<'a> Pipeline<'a> {
 
     /// Prints a summary.
     pub fn summary(&mut self, summary: &Summary<'_>) {
-        self.tee.summary(summary);
+        match &mut self.anonymizer {
+            None => self.tee.summary(summary),
+            Some(anonymizer) => anonymizer.summary(summary, |hidden| self.tee.summary(hidden)),
+        }
     }
 
     /// Flushes the outputs after a batch.

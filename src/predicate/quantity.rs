@@ -32,7 +32,8 @@ impl Unit {
             | table::Unit::Segments
             | table::Unit::Sequence
             | table::Unit::Count
-            | table::Unit::Jiffies => Unit::default(),
+            | table::Unit::Jiffies
+            | table::Unit::Percent => Unit::default(),
         }
     }
 

@@ -1,13 +1,11 @@
 //! Finds the frames of a file, also behind damage. Any bytes are safe.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::io;
 
-use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 
+pub use super::bytes::Bytes;
 use super::frame::{
     BadFrame, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameType, PREAMBLE, Unpacker,
 };
@@ -21,57 +19,13 @@ const MOST_CHECKED: u64 = 1 << 28;
 const MOST_TEXT: u32 = 16 << 20;
 /// Most gaps that are kept one by one.
 const MOST_GAPS: usize = 1000;
+/// Most parts of a file, and bytes of them, that are read in advance.
+const MOST_HINTS: usize = 1024;
+const READ_AHEAD: u64 = 8 << 20;
+/// Frames that are not data are hardly longer.
+const PAGE: u64 = 4096;
 /// Most frames of which the places are kept.
 const MOST_ENTRIES: usize = 1 << 20;
-
-/// Bytes that can be read at any place.
-pub trait Bytes {
-    fn size(&self) -> io::Result<u64>;
-
-    /// Reads as much as there is.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-
-    /// Whether what follows is not read, for now.
-    fn skips(&self, _: bool) {}
-}
-
-impl Bytes for File {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut read = 0;
-        while read < buffer.len() {
-            match FileExt::read_at(self, &mut buffer[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(count) => read += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read)
-    }
-
-    /// Else the kernel reads ahead, and from header to header the whole file.
-    fn skips(&self, skips: bool) {
-        let _ = fadvise(self, 0, None, if skips { Advice::Random } else { Advice::Normal });
-    }
-}
-
-impl Bytes for &[u8] {
-    fn size(&self) -> io::Result<u64> {
-        Ok(<[u8]>::len(self) as u64)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(<[u8]>::len(self));
-        let rest = &self[start..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
-    }
-}
 
 /// A part of the file that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -142,9 +96,32 @@ impl<B: Bytes> Frames<B> {
         (self.more_gaps, self.checked) = (0, 0);
     }
 
-    /// Passes over these frames.
+    /// Passes over these frames. The kernel is told what lies between them, so that a disk has all of it in its queue at once.
     pub fn skip(&mut self, skips: Vec<Skip>) {
+        let mut at = PREAMBLE as u64;
+        let mut left = READ_AHEAD;
+        for skip in skips.iter().take(MOST_HINTS) {
+            left = self.want(at, skip.from, left);
+            at = skip.to;
+        }
+        if let (Some(last), Ok(size)) = (skips.last(), self.bytes.size()) {
+            self.want(last.to, size, left);
+        }
         self.skips = skips.into();
+    }
+
+    /// What is left of so many bytes.
+    fn want(&self, from: u64, to: u64, left: u64) -> u64 {
+        let len = to.saturating_sub(from).min(left);
+        if len > 0 {
+            self.bytes.is_wanted(from, len);
+        }
+        left - len
+    }
+
+    /// These frames are read next.
+    pub fn want_all<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
+        entries.take(MOST_HINTS).for_each(|entry| self.bytes.is_wanted(entry.offset, PAGE));
     }
 
     /// The next frame that can be read, whose payload is in `plain` then. `None`: there is none so far.

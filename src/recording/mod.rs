@@ -6,6 +6,7 @@
 //! [`reader`] hands on the records, which [`adapt`] turns into those of this program.
 
 pub mod adapt;
+mod bytes;
 pub mod codec;
 mod columns;
 pub mod frame;

@@ -140,7 +140,9 @@ impl<B: Bytes> Recording<B> {
     pub fn skip(&mut self, wanted: impl Fn(&[ClockSample], u64, u64) -> bool) -> io::Result<()> {
         let Some((entries, end)) = self.frames.entries()? else { return Ok(()) };
         let mut samples = self.clock.clone();
-        for entry in entries.iter().filter(|entry| entry.frame_type == FrameType::Clock) {
+        let clocks = || entries.iter().filter(|entry| entry.frame_type == FrameType::Clock);
+        self.frames.want_all(clocks());
+        for entry in clocks() {
             let room = MOST_SAMPLES.saturating_sub(samples.len());
             let plain = self.frames.payload_at(entry.offset, FrameType::Clock)?;
             let more: Vec<ClockSample> = plain.and_then(|p| parsed(p).ok()).unwrap_or_default();

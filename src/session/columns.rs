@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::config::{Fields, Output, Usage};
 use crate::events::EventType;
 use crate::events::fields::FieldGroups;
-use crate::events::life::SAMPLED;
+use crate::events::life::{LIMITS, SAMPLED};
 use crate::sink::Format;
 use crate::sink::template::EVENT_TYPE;
 use crate::suggest;
@@ -31,6 +31,8 @@ pub struct Selection {
     pub code: bool,
     /// A column of `life` needs samples.
     pub samples: bool,
+    /// A column of `life` needs what limits connections.
+    pub limits: bool,
 }
 
 /// Columns that need the owning process.
@@ -78,6 +80,7 @@ impl Selection {
             self.owner |= OWNER.contains(&column.name);
             self.code |= CODE.contains(&column.name);
             self.samples |= SAMPLED.contains(&column.name);
+            self.limits |= LIMITS.contains(&column.name);
         }
     }
 
@@ -132,7 +135,7 @@ fn table(
     let standard = |column: &Column| column.set == Set::Standard || view(column.name);
     let mut chosen: Vec<usize> = match &output.fields {
         Fields::Standard => (0..all.len()).filter(|&i| standard(all[i])).collect(),
-        Fields::All => (0..all.len()).collect(),
+        Fields::All => (0..all.len()).filter(|&i| all[i].set != Set::Named).collect(),
         Fields::Named(names) => names.iter().flat_map(|name| named(&all, name)).collect(),
     };
     let stack = all.iter().position(|column| column.name == STACK);
@@ -140,6 +143,11 @@ fn table(
         && let Some(stack) = stack.filter(|stack| !chosen.contains(stack))
     {
         chosen.push(stack);
+    }
+    if output.limits {
+        let limits = (0..all.len()).filter(|i| LIMITS.contains(&all[*i].name));
+        let added: Vec<usize> = limits.filter(|i| !chosen.contains(i)).collect();
+        chosen.extend(added);
     }
     column_set(event_type, &all, chosen, has)
 }
@@ -186,4 +194,32 @@ fn check_names(event_types: &[&'static EventType], names: &[String], in_line: bo
 /// A column, or all of a group (`bbr`).
 fn named(all: &[&'static Column], name: &str) -> Vec<usize> {
     (0..all.len()).filter(|&i| all[i].name == name || all[i].group() == Some(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::life;
+
+    fn of_life(output: &Output) -> (Vec<&'static str>, bool) {
+        let selection = select(&[&life::EVENT_TYPE], output, |_| true).unwrap();
+        let names = selection.tables[0].1.columns.iter().map(|selected| selected.column.name);
+        (names.collect(), selection.limits)
+    }
+
+    #[test]
+    fn what_limits_a_connection_is_selected_on_request_only() {
+        for fields in [Fields::Standard, Fields::All] {
+            let output = Output { fields: fields.clone(), ..Output::default() };
+            let (names, limits) = of_life(&output);
+            assert!(!limits && !names.iter().any(|name| LIMITS.contains(name)), "{fields:?}");
+            let (names, limits) = of_life(&Output { limits: true, ..output });
+            assert!(limits && LIMITS.iter().all(|name| names.contains(name)), "{fields:?}");
+        }
+        let fields = Fields::Named(vec!["pid".into(), "limits_main".into()]);
+        let output = Output { fields, ..Output::default() };
+        assert_eq!(of_life(&output), (vec!["pid", "limits_main"], true));
+        let all = vec!["pid", "limits_main", LIMITS[1], LIMITS[2], LIMITS[3]];
+        assert_eq!(of_life(&Output { limits: true, ..output }), (all, true));
+    }
 }

@@ -264,6 +264,7 @@ pub fn request(
     });
     let by_command = (!config.command.is_empty()).then_some("-- CMD");
     let by_summary = aggregate.map(|_| "a summary");
+    let by_limits = selection.limits.then_some("`limits_main`");
     let by_change = config.limits.on_change.then_some("--on-change");
     Request {
         event_types: event_types.to_vec(),
@@ -273,6 +274,7 @@ pub fn request(
             .or(filters.by_socket())
             .or(by_command)
             .or(by_change)
+            .or(by_limits)
             .or(by_summary),
         per_connection: config.limits.per_connection(),
         owner: selection.owner
@@ -281,7 +283,10 @@ pub fn request(
         traced_pids: !config.command.is_empty(),
         conn_snapshots: aggregate.is_some_and(AggregateType::reads_connections),
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
-        limits: aggregate.is_some_and(AggregateType::reads_limits),
+        limits: selection.limits
+            || config.output.limits
+            || aggregate.is_some_and(AggregateType::reads_limits),
+        limits_snapshots: aggregate.is_some_and(AggregateType::reads_limits),
         observes: observe.is_some_and(Observe::connections),
         unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times)

@@ -175,7 +175,12 @@ fn shows(view: View, column: &str) -> bool {
 /// Requested columns that the view does not show: all others with --all-fields, else those beyond the standard fields.
 fn beyond(table: &ColumnSet, view: View, output: &Output) -> ColumnSet {
     let rest = |s: &&Selected| {
-        !shows(view, s.column.name) && (output.fields == Fields::All || s.column.set == Set::Full)
+        let requested = match output.fields {
+            Fields::All => true,
+            Fields::Named(_) => s.column.set != Set::Standard,
+            Fields::Standard => s.column.set == Set::Full,
+        };
+        requested && !shows(view, s.column.name)
     };
     ColumnSet { columns: table.columns.iter().filter(rest).copied().collect(), ..table.clone() }
 }

@@ -1,26 +1,27 @@
 //! `top`: traffic of each connection in the interval.
 
+mod columns;
+mod limits;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
 use anyhow::Result;
 
+use self::columns::{COLUMNS, KEY, LIMITS_VIEW, OF_LIMITS, VIEW};
+use self::limits::Reading;
 use super::Span;
-use super::key::column;
 use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::{Sort, Top};
 use crate::events::ca::until_nul;
 use crate::events::names::{TCP_STATES, name};
 use crate::events::tcp_probe::copy;
+use crate::limits::rules::CAUSES;
 use crate::loader::Loaded;
-use crate::skel::ConnSnapshot;
-use crate::table::Type::{Address, Bool, Text, Unsigned};
-use crate::table::Unit::{Bytes, Microseconds, Segments};
-use crate::table::summary::{
-    AggregateSource, AggregateType, Form, Line, Summary, SummarySchema, ViewColumn, view,
-};
-use crate::table::{Column, Unit, Value};
+use crate::skel::{ConnLimits, ConnSnapshot, Limits};
+use crate::table::Value;
+use crate::table::summary::{AggregateSource, AggregateType, Form, Line, Summary, SummarySchema};
 
 pub static AGGREGATE: AggregateType = AggregateType {
     command: "top",
@@ -30,52 +31,15 @@ pub static AGGREGATE: AggregateType = AggregateType {
     source: AggregateSource::Connections,
 };
 
-#[rustfmt::skip]
-pub static KEY: [Column; 7] = [
-    column("cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie. Null if the kernel has not generated one."),
-    column("family", (Text, Unit::None), "sk_family", "`ipv4` or `ipv6`. IPv4-mapped connections are `ipv4`."),
-    column("saddr", (Address, Unit::None), "sk_rcv_saddr", "Local address."),
-    column("sport", (Unsigned, Unit::None), "skc_num", "Local port."),
-    column("daddr", (Address, Unit::None), "sk_daddr", "Address of the peer."),
-    column("dport", (Unsigned, Unit::None), "skc_dport", "Port of the peer."),
-    column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "Network namespace, as an inode number."),
-];
-
-#[rustfmt::skip]
-pub static COLUMNS: [Column; 12] = [
-    column("pid", (Unsigned, Unit::None), "task->tgid", "PID of the process that holds the socket. Null if not known."),
-    column("comm", (Text, Unit::None), "task->group_leader->comm", "Name of that process. Bytes that are not UTF-8 are printed as `\\xNN`, a backslash as `\\x5c`. Null if `pid` is."),
-    column("uid", (Unsigned, Unit::None), "sk_uid", "UID of the socket's owner."),
-    column("cgroup_id", (Unsigned, Unit::None), "sk_cgrp_data", "cgroup v2 in which the socket was created."),
-    column("state", (Text, Unit::None), "sk_state", "TCP state at the end of the interval."),
-    column("closed", (Bool, Unit::None), "tcp:tcp_destroy_sock", "True if the connection ended in the interval: its last row."),
-    column("rx_bytes", (Unsigned, Bytes), "tp->bytes_received", "Bytes received in order in the interval. A FIN counts as one, as in ss."),
-    column("tx_bytes", (Unsigned, Bytes), "tp->bytes_acked", "Bytes sent and acknowledged in the interval. SYN and FIN count as one each, as in ss."),
-    column("retrans_segs", (Unsigned, Segments), "tp->total_retrans", "Segments retransmitted in the interval."),
-    column("snd_cwnd", (Unsigned, Segments), "tp->snd_cwnd", "Congestion window at the end of the interval."),
-    column("srtt_us", (Unsigned, Microseconds), "tp->srtt_us >> 3", "Smoothed RTT at the end of the interval. Null before the first sample."),
-    column("mptcp_token", (Unsigned, Unit::None), "mptcp_subflow_ctx(sk)->token", "Token of the MPTCP connection that the subflow belongs to, which `ss -M` prints in hexadecimal. Null if the socket is not a subflow."),
-];
-
-const VIEW: &[ViewColumn] = &[
-    view("PID", "pid", 6, 1),
-    view("COMM", "comm", 10, 1),
-    view("LADDR:LPORT", "saddr:sport", 18, 1),
-    view("RADDR:RPORT", "daddr:dport", 18, 1),
-    view("RX_KB", "rx_bytes", 8, 1024),
-    view("TX_KB", "tx_bytes", 8, 1024),
-    view("CWND", "snd_cwnd", 5, 1),
-    view("SRTT_US", "srtt_us", 7, 1),
-    view("RETR", "retrans_segs", 4, 1),
-];
-
 /// What is counted of a connection.
 pub const RX: usize = 0;
 pub const TX: usize = 1;
 pub const RETRANS: usize = 2;
 const ENDED: usize = 3;
+/// Nanoseconds of each cause of `limits`.
+const LIMITS: usize = 4;
 
-type Traffic = CounterRow<4>;
+type Traffic = CounterRow<{ LIMITS + CAUSES }>;
 /// A connection's last snapshot, and its traffic.
 pub type ConnectionRow = RowTotals<Rc<ConnSnapshot>, Traffic>;
 
@@ -84,12 +48,16 @@ struct Connection {
     id: u64,
     last: Rc<ConnSnapshot>,
     traffic: Traffic,
+    /// Its last account, with --limits.
+    limits: Option<Box<Limits>>,
 }
 
 impl Connection {
     /// The first snapshot. Earlier traffic of a connection that existed before does not count.
-    fn new(id: u64, snapshot: ConnSnapshot) -> Self {
-        let mut begun = Connection { id, last: Rc::new(snapshot), traffic: Traffic::default() };
+    fn new(id: u64, Reading { snapshot, limits }: Reading) -> Self {
+        let (last, traffic) = (Rc::new(snapshot), Traffic::default());
+        let mut begun = Connection { id, last, traffic, limits: None };
+        begun.add_limits(limits);
         if snapshot.born != 0 {
             begun.add(&ConnSnapshot::default(), &snapshot);
         }
@@ -98,7 +66,8 @@ impl Connection {
     }
 
     /// The next snapshot. CounterRow of a socket that was disconnected and connected again start from zero.
-    fn next(&mut self, snapshot: ConnSnapshot) {
+    fn next(&mut self, Reading { snapshot, limits }: Reading) {
+        self.add_limits(limits);
         let before = self.last.clone();
         let (old, new) = (&before.event.tcp, &snapshot.event.tcp);
         if new.bytes_acked < old.bytes_acked || new.bytes_received < old.bytes_received {
@@ -122,6 +91,13 @@ impl Connection {
         traffic[RX] += to.bytes_received.saturating_sub(from.bytes_received);
         traffic[TX] += to.bytes_acked.saturating_sub(from.bytes_acked);
         traffic[RETRANS] += u64::from(to.total_retrans.wrapping_sub(from.total_retrans));
+    }
+
+    fn add_limits(&mut self, limits: Option<Box<Limits>>) {
+        if let Some(now) = limits {
+            limits::add(&mut self.traffic.0[LIMITS..], self.limits.as_deref(), &now);
+            self.limits = Some(now);
+        }
     }
 
     fn row(&self) -> (u64, ConnectionRow) {
@@ -179,13 +155,15 @@ pub struct ConnectionTable {
 impl ConnectionTable {
     #[must_use]
     pub fn new(options: &Top) -> Self {
+        let (view, left_out) = if options.limits { (LIMITS_VIEW, 0) } else { (VIEW, OF_LIMITS) };
+        let columns = COLUMNS.iter().take(COLUMNS.len() - left_out);
         ConnectionTable {
             options: options.clone(),
             shape: SummarySchema {
                 command: AGGREGATE.command,
                 key: KEY.iter().collect(),
-                columns: COLUMNS.iter().collect(),
-                form: Form::Lines(VIEW.to_vec()),
+                columns: columns.collect(),
+                form: Form::Lines(view.to_vec()),
             },
             living: HashMap::new(),
             displaced: HashMap::new(),
@@ -197,22 +175,22 @@ impl ConnectionTable {
     }
 
     /// A snapshot belongs to the connection with its cookie, even if another one is at that address by now.
-    fn take(&mut self, snapshot: ConnSnapshot) {
+    fn take(&mut self, reading: impl Into<Reading>) {
+        let reading = reading.into();
+        let snapshot = reading.snapshot;
         self.newest_ns = self.newest_ns.max(time(&snapshot));
-        if self.take_displaced(&snapshot) {
-            return;
-        }
+        let Some(reading) = self.take_displaced(reading) else { return };
         self.next_id += 1;
         let id = self.next_id;
         match self.living.get_mut(&snapshot.sk) {
-            Some(known) if same(&known.last, &snapshot) => known.next(snapshot),
+            Some(known) if same(&known.last, &snapshot) => known.next(reading),
             // The end of an earlier connection, in no snapshot.
             Some(known) if snapshot.closed != 0 && time(&snapshot) < time(&known.last) => {
-                self.ended.push(Connection::new(id, snapshot));
+                self.ended.push(Connection::new(id, reading));
                 return;
             }
             _ => {
-                let begun = Connection::new(id, snapshot);
+                let begun = Connection::new(id, reading);
                 if let Some(other) = self.living.insert(snapshot.sk, begun) {
                     self.displaced.entry(snapshot.sk).or_default().push((time(&snapshot), other));
                 }
@@ -223,21 +201,25 @@ impl ConnectionTable {
         }
     }
 
-    /// For displaced connections only an end can arrive: no file had them when their address was used again.
-    fn take_displaced(&mut self, snapshot: &ConnSnapshot) -> bool {
-        if snapshot.closed == 0 {
-            return false;
-        }
-        let Some(here) = self.displaced.get_mut(&snapshot.sk) else {
-            return false;
-        };
-        let Some(found) = here.iter().position(|(_, other)| same(&other.last, snapshot)) else {
-            return false;
-        };
-        let (_, mut late) = here.swap_remove(found);
-        late.next(*snapshot);
+    /// For displaced connections only an end can arrive: no file had them when their address was used again. Gives back what is not of one.
+    fn take_displaced(&mut self, reading: Reading) -> Option<Reading> {
+        let snapshot = &reading.snapshot;
+        let here = self.displaced.get_mut(&snapshot.sk).filter(|_| snapshot.closed != 0);
+        let found = here.and_then(|here| {
+            let at = here.iter().position(|(_, other)| same(&other.last, snapshot))?;
+            Some(here.swap_remove(at).1)
+        });
+        let Some(mut late) = found else { return Some(reading) };
+        late.next(reading);
         self.ended.push(late);
-        true
+        None
+    }
+
+    fn reading(&self, bytes: &[u8]) -> Option<Reading> {
+        if self.options.limits {
+            return copy::<ConnLimits>(bytes.get(..size_of::<ConnLimits>())?).map(Reading::from);
+        }
+        copy::<ConnSnapshot>(bytes.get(..size_of::<ConnSnapshot>())?).map(Reading::from)
     }
 
     /// All connections, and the traffic of those that are gone.
@@ -275,19 +257,18 @@ impl TotalsTable for ConnectionTable {
 
     fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
         let snapshots = loaded.conn_snapshots()?;
-        snapshots
-            .chunks_exact(size_of::<ConnSnapshot>())
-            .filter_map(copy)
-            .for_each(|snapshot| self.take(snapshot));
+        let size =
+            if self.options.limits { size_of::<ConnLimits>() } else { size_of::<ConnSnapshot>() };
+        for bytes in snapshots.chunks_exact(size) {
+            self.reading(bytes).into_iter().for_each(|reading| self.take(reading));
+        }
         Ok(())
     }
 
     fn record(&mut self, bytes: &[u8]) -> bool {
         // The perf buffer pads records.
-        let Some(snapshot) = bytes.get(..size_of::<ConnSnapshot>()).and_then(copy) else {
-            return false;
-        };
-        self.take(snapshot);
+        let Some(reading) = self.reading(bytes) else { return false };
+        self.take(reading);
         true
     }
 
@@ -328,12 +309,13 @@ impl TotalsTable for ConnectionTable {
             time: span.time,
             interval_ns: span.interval_ns,
             title,
-            lines: rows.iter().map(line).collect(),
+            lines: rows.iter().map(|row| line(row, self.options.limits)).collect(),
         });
     }
 }
 
-fn line(row: &ConnectionRow) -> Line<'_> {
+fn line(row: &ConnectionRow, with_limits: bool) -> Line<'_> {
+    let causes = row.counts.0[LIMITS..].first_chunk().filter(|_| with_limits);
     let last = &*row.gauges;
     let (head, owner, tcp) = (&last.event.head, &last.event.owner, &last.event.tcp);
     let address = |bytes: [u8; 16]| Ipv6Addr::from(bytes).to_canonical();
@@ -352,7 +334,7 @@ fn line(row: &ConnectionRow) -> Line<'_> {
             Value::U64(head.dport.into()),
             Value::unless(owner.netns.into(), 0),
         ]),
-        values: vec![
+        values: [
             Value::unless(owner.pid.into(), 0),
             if known { Value::Name(until_nul(&owner.comm)) } else { Value::Null },
             Value::U64(owner.uid.into()),
@@ -365,7 +347,10 @@ fn line(row: &ConnectionRow) -> Line<'_> {
             Value::U64(tcp.snd_cwnd.into()),
             Value::unless(tcp.srtt_us.into(), 0),
             Value::unless(tcp.mptcp_token.into(), 0),
-        ],
+        ]
+        .into_iter()
+        .chain(causes.map(limits::values).into_iter().flatten())
+        .collect(),
         buckets: Vec::new(),
     }
 }

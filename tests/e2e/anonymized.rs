@@ -5,6 +5,8 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::Value;
+
 use crate::support::{
     Launch, Lossy, RIGHT, Tcc, TempDir, Trace, Tracer, compared, is_root, text, u64_of,
 };
@@ -154,9 +156,60 @@ fn a_key_that_others_can_read_is_refused() {
     };
     refused(0o644, "others than its owner");
     refused(0o600, "not a key");
-    let output = Tcc::command("rtt").flag("--anonymize").run();
-    assert_eq!(output.status.code(), Some(2), "{}", output.stderr);
-    assert!(output.stderr.contains("--anonymize cannot be used with `rtt`"), "{}", output.stderr);
+}
+
+/// The rows have the sums of those that are not anonymized, and the recording beside them has none of the addresses either.
+#[test]
+fn a_summary_is_anonymized_with_its_recording() {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let [key, file] = ["site.key", "rows.tcc"].map(path);
+    let mut lossy = Lossy::new();
+    let ports = lossy.ports();
+    let here = Launch::here().with_tracefs();
+    let start = |more: &[&str]| {
+        let args = ["retrans", "--by", "conn", "-i", "1h", "-o", "jsonl", "--port", &ports];
+        let mut tracer = Tracer::spawn(&here, &[&args[..], more].concat());
+        tracer.wait_ready();
+        tracer
+    };
+    let original = start(&[]);
+    let anonymous = start(&["--anonymize", "--anonymize-key", &key, "-w", &file]);
+    run(&mut lossy);
+    let [original, anonymous] = [original, anonymous].map(|tracer| {
+        let trace = tracer.stop_raw();
+        assert!(trace.status.success(), "{}", trace.stderr);
+        trace.trace().events
+    });
+    assert!(!original.is_empty() && original.len() == anonymous.len());
+    let row = |rows: &[Value], cookie: &Value| {
+        rows.iter().find(|row| row["key"]["cookie"] == *cookie).cloned().expect("a row")
+    };
+    for a in &original {
+        let b = row(&anonymous, &a["key"]["cookie"]);
+        for (name, value) in a.as_object().expect("an object") {
+            if !["key", "time", "interval_ns"].contains(&name.as_str()) {
+                assert_eq!(value, &b[name], "{name}");
+            }
+        }
+        for name in ["saddr", "daddr"] {
+            assert!(a["key"][name] != b["key"][name] && b["key"][name].is_string(), "{a} {b}");
+        }
+    }
+    let read = ["events", "all", "-q", "-o", "jsonl", "-r", &file];
+    let recorded = Tracer::spawn(&Launch::here(), &read).wait_raw();
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    let mut seen = 0;
+    let all = recorded.trace().events;
+    for event in all.iter().filter(|event| event["type"] == "retransmit") {
+        let of_row = row(&anonymous, &event["cookie"]);
+        for name in ["saddr", "daddr", "sport", "dport"] {
+            assert_eq!(event[name], of_row["key"][name], "{name}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
 }
 
 /// A recording that is anonymized as it is made is the one that is made of another one later, with the same key; and a trigger is of

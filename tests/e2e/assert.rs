@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Output, Relay, Server, Ss, TempDir, Tracer, Way, has_tun, is_root, traffic_program,
-    u64_of, wait_until,
+    Flood, Launch, Output, Relay, Server, Ss, TempDir, Tracer, Way, has_tun, is_root,
+    traffic_program, u64_of, wait_until,
 };
 
 fn assert_run(args: &[&str]) -> Output {
@@ -75,6 +75,59 @@ fn exit_statuses_without_a_command() {
     ] {
         expect(&[wrong, &quick[..]].concat(), 2, &[]);
     }
+}
+
+/// Of a flood that a buffer of a page cannot hold, nobody knows the events that were lost. What the others show already is decided.
+fn check_losses(transport: &str) {
+    need!(is_root(), "not root");
+    let flood = Flood::start();
+    let port = flood.server.port_text();
+    let tiny = ["-P", &port, "--transport", transport, "--buffer-size", "4096"];
+    let open = "undecided: max(srtt_us) < 1000s: ";
+    let lost = "events were lost, which may decide";
+    // An emulated machine needs a while to lose any.
+    let until_lost = |run: &dyn Fn(&[&str]) -> Output| {
+        let outputs =
+            ["1s", "5s", "25s"].iter().map(|time| run(&[&tiny[..], &["-d", time]].concat()));
+        let output =
+            outputs.enumerate().find(|(at, output)| *at == 2 || output.stdout.contains(lost));
+        output.expect("an output").1
+    };
+    let check = |output: &Output, status, lines: &[&str]| {
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        let found: Vec<&str> = output.stdout.lines().collect();
+        assert_eq!(found.len(), lines.len(), "{text}");
+        assert!(found.iter().zip(lines).all(|(line, start)| line.starts_with(start)), "{text}");
+        let undecided = found.iter().find(|line| line.starts_with(open)).expect("that line");
+        assert!(undecided.contains(lost), "{undecided}");
+    };
+    let run = |all: &[&str]| until_lost(&|tiny| assert_run(&[all, tiny].concat()));
+    let all = ["max(srtt_us) < 1000s", "max(srtt_us) > 0"];
+    check(&run(&all), 3, &[open, "pass: max(srtt_us) > 0: "]);
+    let all = ["count(probe) < 10", "max(srtt_us) < 1000s"];
+    check(&run(&all), 1, &["fail: count(probe) < 10: ", open]);
+    // A recording has the losses, too.
+    let dir = TempDir::new();
+    let path = dir.path().join("lossy.tcc");
+    let path = path.to_str().expect("UTF-8");
+    let read = until_lost(&|tiny| {
+        let record = [&["record", "probe", "--force", "-w", path], tiny].concat();
+        let recorded = Tracer::spawn(&Launch::here().with_tracefs(), &record).wait_raw();
+        assert!(recorded.status.success(), "{}", recorded.stderr);
+        assert_run(&["max(srtt_us) < 1000s", "-r", path])
+    });
+    check(&read, 3, &[open]);
+}
+
+#[test]
+fn lost_events_decide_nothing_ringbuf() {
+    check_losses("ringbuf");
+}
+
+#[test]
+fn lost_events_decide_nothing_perfbuf() {
+    check_losses("perfbuf");
 }
 
 fn numbers(events: &[Value], column: &str) -> Vec<u64> {

@@ -2,7 +2,7 @@
 //! that time `limits` gives to which cause.
 //!
 //! TCC_VALIDATE_RUNS: connections of each cause, algorithm, set and round-trip time (4). TCC_VALIDATE_ONLY: scenarios whose names
-//! contain that. TCC_VALIDATE_THREADS: connections at a time (4). TCC_VALIDATE_SETS: `tuning`, `proof` or both. TCC_VALIDATE_OUT: a file for a line of JSON per period.
+//! contain that. TCC_VALIDATE_THREADS: connections at a time (4). TCC_VALIDATE_SETS: `tuning`, `proof`, `fresh`. TCC_VALIDATE_OUT: a file for a line of JSON per period.
 
 mod matrix;
 mod run;
@@ -19,11 +19,13 @@ use matrix::{Matrix, Period};
 use run::{Parameters, Phase, Run};
 use scenarios::{SCENARIOS, Scenario};
 
-/// Thresholds may be chosen by what the first set shows, never by the second, whose paths, sizes and some scenarios differ.
+/// Thresholds may be chosen by what the first set shows. The paths, sizes and some scenarios of the others differ. The last one was added
+/// when nothing was changed any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     Tuning,
     Proof,
+    Fresh,
 }
 
 impl Set {
@@ -31,6 +33,7 @@ impl Set {
         match self {
             Set::Tuning => "tuning",
             Set::Proof => "proof",
+            Set::Fresh => "fresh",
         }
     }
 
@@ -39,6 +42,7 @@ impl Set {
         match self {
             Set::Tuning => [(40, 1_500_000), (10, 2_500_000)],
             Set::Proof => [(64, 1_000_000), (14, 2_000_000)],
+            Set::Fresh => [(100, 700_000), (28, 2_800_000)],
         }
     }
 }
@@ -56,11 +60,13 @@ fn matrix_of_causes() {
     need!(has_tun(), "no /dev/net/tun");
     let runs: u64 = variable("TCC_VALIDATE_RUNS", "4").parse().expect("a number");
     let (only, sets) =
-        (variable("TCC_VALIDATE_ONLY", ""), variable("TCC_VALIDATE_SETS", "tuning,proof"));
+        (variable("TCC_VALIDATE_ONLY", ""), variable("TCC_VALIDATE_SETS", "tuning,proof,fresh"));
     let mut out = std::env::var_os("TCC_VALIDATE_OUT")
         .map(|path| std::fs::File::create(path).expect("a file"));
     let mut failed = false;
-    for set in [Set::Tuning, Set::Proof].into_iter().filter(|set| sets.contains(set.name())) {
+    for set in
+        [Set::Tuning, Set::Proof, Set::Fresh].into_iter().filter(|set| sets.contains(set.name()))
+    {
         let mut all: Vec<Period> = Vec::new();
         for scenario in SCENARIOS.iter().filter(|s| s.name.contains(&only) && s.is_in(set)) {
             eprintln!("{}: {}", set.name(), scenario.name);
@@ -113,21 +119,34 @@ fn of_scenario(scenario: &'static Scenario, set: Set, runs: u64) -> Vec<Period> 
     });
     let rows = tracer.stop().events;
     let phases = done.into_inner().expect("no panic");
-    let whole = |phase: &Phase| !stopped.iter().any(|stop| phase.overlaps(*stop));
+    let long: Vec<(u64, u64)> =
+        stopped.iter().copied().filter(|stop| stop.1 - stop.0 > STOP_NS).collect();
+    let whole = |phase: &Phase| {
+        !long
+            .iter()
+            .chain(&phase.late)
+            .any(|stop| stop.1 - stop.0 > STOP_NS && phase.overlaps(*stop))
+    };
     let (phases, cut): (Vec<Phase>, Vec<Phase>) = phases.into_iter().partition(whole);
     if !cut.is_empty() {
         eprintln!("{} periods are left out: all was stopped", cut.len());
     }
-    phases.into_iter().map(|phase| phase.measured(scenario.name, &rows)).collect()
+    phases.into_iter().map(|phase| phase.measured(scenario.name, &rows, &stopped)).collect()
 }
 
-/// When nothing ran for a second, as the processes or the machine were stopped: a connection sees a silent path then.
+/// As long as that is a silent path, after which a connection has a timeout and starts anew: the whole period is disturbed.
+const STOP_NS: u64 = 150_000_000;
+/// What is shorter does not matter on any of the paths.
+const PAUSE_NS: u64 = 3_000_000;
+
+/// When nothing ran for a while, as the processes or the machine were stopped.
 fn stops(over: &AtomicBool) -> Vec<(u64, u64)> {
     let (mut stops, mut before) = (Vec::new(), mono_ns());
+    let nap = Duration::from_millis(2);
     while !over.load(Relaxed) {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(nap);
         let now = mono_ns();
-        if now - before > 1_000_000_000 {
+        if now - before > PAUSE_NS + nap.as_nanos() as u64 {
             stops.push((before, now));
         }
         before = now;

@@ -54,7 +54,9 @@ fn decode<'t>(record: &'t [u8], types: &'t Types) -> Event<'t> {
 
 fn output(format: &'static Format, fields: Fields) -> Output {
     let destinations = vec![Destination::new(format, None)];
-    Output { destinations, fields, header: true, ..Output::default() }
+    // All of them, also those that --all-fields leaves out.
+    let limits = fields == Fields::All;
+    Output { destinations, fields, header: true, limits, ..Output::default() }
 }
 
 fn sink_into(written: Written, output: &Output, selection: &Selection) -> Box<dyn Sink> {

@@ -302,7 +302,8 @@ fn life() -> LifeRecord {
         bytes_retrans: 1_215_215_215, srtt_sum_us: 2_000_000, srtt_samples: 7,
         srtt_max_us: 300_001, snd_cwnd_max: 10_215, handshake_us: 10_216, min_rtt_us: 10_217,
         rate_delivered: 10_218, rate_interval_us: 10_219, mss: 10_220, err: 110, reason: 4,
-        closed_by: 2, unused: [0; 2],
+        closed_by: 2, limits_observed_ns: 1_300_000_000, limits_main_ns: 806_000_000,
+        limits_main: 12, unused: [0; 1],
     }
 }
 

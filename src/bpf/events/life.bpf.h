@@ -16,6 +16,7 @@
 #include "conn.bpf.h"
 #include "owner.bpf.h"
 #include "history.bpf.h"
+#include "limits_maps.bpf.h"
 #include "events/socket.bpf.h"
 
 /* States of a connection that is established, or was. */
@@ -125,7 +126,29 @@ static __always_inline void load_life(struct tcc_life *out, struct event *e)
 	out->err = 0;
 	out->reason = TCC_END_NONE;
 	out->closed_by = TCC_CLOSED_BY_NONE;
+	out->limits_observed_ns = 0;
+	out->limits_main_ns = 0;
+	out->limits_main = 0;
 	__builtin_memset(out->unused, 0, sizeof(out->unused));
+}
+
+/* The cause with the most time, the first of those with the same. Its account is complete: on_limits_state() was before. */
+static __noinline int load_life_limits(struct tcc_life *out, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct tcc_limits *l = bpf_map_lookup_elem(&limits_conns, &key);
+	int cause;
+
+	if (!l)
+		return 0;
+	out->limits_observed_ns = l->t0_ns - l->begin_ns;
+	for (cause = 0; cause < TCC_CAUSES; cause++) {
+		if (l->ns[cause] <= out->limits_main_ns)
+			continue;
+		out->limits_main_ns = l->ns[cause];
+		out->limits_main = cause + 1;
+	}
+	return 0;
 }
 
 /* What is not known may have been long. */
@@ -155,6 +178,8 @@ static __noinline int on_life(void *ctx, struct sock *sk, int oldstate, int news
 	if (e.conn)
 		conn_sampled(e.conn, e.tp->srtt_us >> 3, e.tp->snd_cwnd);
 	load_life(rec, &e);
+	if (cfg.trackers & TCC_TRACK_LIMITS)
+		load_life_limits(rec, sk);
 	rec->err = e.sk->sk_err;
 	rec->reason = life_reason(&e, oldstate, rec->err);
 	rec->closed_by = life_closed_by(oldstate, rec->reason, rec->err);

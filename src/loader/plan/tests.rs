@@ -159,6 +159,24 @@ fn packets_are_sampled_only_for_columns_that_need_them() {
 }
 
 #[test]
+fn what_limits_connections_is_classified_only_on_request() {
+    let event_types = EVENT_TYPES.iter().filter(|event_type| event_type.name == "life").collect();
+    let request = Request { event_types, ..Request::default() };
+    let without = &plan_of(&request).variants[0];
+    assert!(!without.tracks(Tracker::Limits) && !without.hooks("net_dev_queue"));
+    let request = Request { limits: true, ..request };
+    let with = &plan_of(&request).variants[0];
+    assert!(with.tracks(Tracker::Limits) && !with.tracks(Tracker::LimitsEnds));
+    let hooks = ["tcp_probe", "tcp_sendmsg_locked", "tcp_cong_state_set", "net_dev_queue"];
+    assert!(hooks.iter().all(|hook| with.hooks(hook)));
+    let features = KernelFeatures { sendmsg: false, ..modern() };
+    let older = &plan(&request, &features).unwrap().variants[0];
+    assert!(older.notes[0].contains("tcp:tcp_sendmsg_locked"), "{:?}", older.notes);
+    let snapshots = &plan_of(&Request { limits_snapshots: true, ..request }).variants[0];
+    assert!(snapshots.tracks(Tracker::LimitsEnds));
+}
+
+#[test]
 fn an_event_type_may_have_several_tracepoints() {
     let event_types: Vec<_> = EVENT_TYPES
         .iter()

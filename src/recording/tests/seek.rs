@@ -1,10 +1,11 @@
 //! Files of which a part is read: by the index, without it, and with a damaged start.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::recording::frame::FrameHeader;
-use crate::recording::frames::Frames;
+use crate::recording::frames::{Bytes, Frames};
 use crate::recording::index::{Entry, MOST_ENTRIES};
 
 /// The records of a file from and up to these times, and how many frames were read.
@@ -159,4 +160,48 @@ fn any_locator_is_safe() {
         crafted[PREAMBLE + 60] ^= 1;
         assert_eq!(read(&crafted).unwrap().0, records(1000..1020), "{place}");
     }
+}
+
+/// A file that notes what is announced, and what is read then.
+struct Noted<'f> {
+    file: &'f [u8],
+    announced: RefCell<Vec<std::ops::Range<u64>>>,
+    read: RefCell<Vec<std::ops::Range<u64>>>,
+}
+
+impl Bytes for &Noted<'_> {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, offset)?;
+        self.read.borrow_mut().push(offset..offset + count as u64);
+        Ok(count)
+    }
+
+    fn is_wanted(&self, offset: u64, len: u64) {
+        self.announced.borrow_mut().push(offset..offset + len);
+    }
+}
+
+/// Else a disk gets one request at a time.
+#[test]
+fn what_is_read_after_a_seek_is_announced() {
+    let frames: Vec<_> = (0..200_u64).map(|at| 1000 + 10 * at..1010 + 10 * at).collect();
+    let whole = file(&frames);
+    let noted = Noted { file: &whole, announced: RefCell::default(), read: RefCell::default() };
+    let mut recording = Recording::open(&noted).unwrap();
+    recording.skip(|_, first, last| first < 2_456 && last >= 2_400).unwrap();
+    noted.read.borrow_mut().clear();
+    while recording.advance().unwrap() != Step::End {}
+    let announced = noted.announced.borrow();
+    let total: u64 = announced.iter().map(|range| range.end - range.start).sum();
+    assert!(total < whole.len() as u64 / 2, "{total} of {}", whole.len());
+    let read: Vec<_> =
+        noted.read.borrow().iter().filter(|read| !read.is_empty()).cloned().collect();
+    let covered = |read: &std::ops::Range<u64>| {
+        announced.iter().any(|range| range.start <= read.start && read.end <= range.end)
+    };
+    assert!(read.len() > 10 && read.iter().all(covered), "{read:?}: {announced:?}");
 }

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::filter::Matcher;
+use super::twin::Lives;
 use super::window::Window;
 use crate::config::{Config, TimeMode, Usage};
 use crate::escape;
-use crate::events::{EVENT_TYPES, EventType, ca_mainline};
+use crate::events::{EVENT_TYPES, EventType, ca_mainline, life};
 use crate::pipeline::Origin;
 use crate::pipeline::clock::Clock;
 use crate::predicate::{Checked, Compiled};
@@ -33,6 +34,8 @@ pub(crate) struct Input {
     revision: u64,
     samples: usize,
     matchers: Vec<Option<Matcher>>,
+    /// Classifies what limited connections.
+    lives: Option<Lives>,
     window: Option<Window>,
     /// Records that the filters rejected, by number of the event type.
     pub(super) filtered: Vec<u64>,
@@ -73,6 +76,7 @@ impl Input {
             lock,
             origin,
             matchers: EVENT_TYPES.iter().map(|_| None).collect(),
+            lives: None,
             window: None,
             filtered: vec![0; EVENT_TYPES.len()],
             next_ns: None,
@@ -119,13 +123,20 @@ impl Input {
         for event_type in self.recording.event_types() {
             for (index, column) in (event_type.columns)().iter().enumerate() {
                 let has = column.need.is_none_or(|member| environment.has(member))
-                    && self.recording.has(event_type, column);
+                    && self.recording.has(event_type, column)
+                    && (column.name != "err" || !self.has_other_errors());
                 if !has {
                     absent.insert((event_type.number, index));
                 }
             }
         }
         absent
+    }
+
+    /// Whether the errors of its machine have other numbers than those of most.
+    pub(super) fn has_other_errors(&self) -> bool {
+        let machine = &self.recording.header.machine;
+        ["alpha", "mips", "parisc", "sparc"].iter().any(|family| machine.starts_with(family))
     }
 
     /// Whether its records of that event type have a column.
@@ -153,6 +164,9 @@ impl Input {
                 continue;
             }
             let record = self.recording.record();
+            if let Some(lives) = &mut self.lives {
+                lives.take(record);
+            }
             let number = record.get(52).copied().unwrap_or_default();
             let Some(matcher) = self.matchers.get(usize::from(number)).and_then(Option::as_ref)
             else {
@@ -165,6 +179,36 @@ impl Input {
             self.next_ns = Some(if by_wall_clock { self.wall_ns(mono_ns) } else { mono_ns.into() });
             return Ok(step);
         }
+    }
+
+    /// The record that it moved on to.
+    pub(super) fn record(&mut self) -> &[u8] {
+        match self.lives.as_ref().and_then(Lives::completed) {
+            Some(record) => record,
+            None => self.recording.record(),
+        }
+    }
+
+    /// Whether it has records of that type.
+    pub(super) fn has_type(&self, event_type: &EventType) -> bool {
+        self.recording.event_types().iter().any(|known| known.number == event_type.number)
+    }
+
+    /// Whether its records of that type have a column.
+    pub(super) fn has(&self, event_type: &EventType, name: &str) -> bool {
+        let columns = (event_type.columns)();
+        let column = columns.iter().find(|column| column.name == name);
+        column.is_some_and(|column| self.recording.has(event_type, column))
+    }
+
+    /// Classifies what limited the connections of its records of `life`.
+    pub(super) fn classify(&mut self, lives: Lives) {
+        self.lives = Some(lives);
+        let columns = (life::EVENT_TYPE.columns)();
+        let known =
+            |index: usize| columns.get(index).is_some_and(|of| life::LIMITS.contains(&of.name));
+        let of_life = life::EVENT_TYPE.number;
+        self.origin.types.absent.retain(|(of, index)| *of != of_life || !known(*index));
     }
 
     /// Reads only this part of the time.

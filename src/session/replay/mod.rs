@@ -8,6 +8,7 @@ mod present;
 pub(crate) mod report;
 mod rewrite;
 mod summaries;
+mod twin;
 pub(crate) mod window;
 
 use std::fs::File;
@@ -97,6 +98,7 @@ pub(super) fn run(config: &Config, event_types: &[&'static EventType]) -> Result
     for input in &mut inputs {
         input.prepare(config, &event_types, checked.as_ref())?;
     }
+    twin::prepare_lives(config, &event_types, &selection, &mut inputs)?;
     input::share_layouts(&mut inputs);
     present::note_absent(config, &selection, &inputs);
     let by_wall_clock = input::by_wall_clock(&inputs);
@@ -249,7 +251,7 @@ impl Replay<'_> {
         }
         let input = &mut self.inputs[index];
         let mono_ns = input.recording.time_ns();
-        let record = input.recording.record();
+        let record = input.record();
         if self.limiter.is_needed()
             && let Some(event_type) =
                 record.get(52).and_then(|number| EVENT_TYPES.get(usize::from(*number)))

@@ -98,5 +98,11 @@ pub(crate) fn notes(input: &Input) -> Vec<String> {
             "note: {name} is from a machine of another byte order: the algorithms' own fields are null"
         ));
     }
+    if input.has_other_errors() {
+        lines.push(format!(
+            "note: {name} is from {}, which has other numbers of errors: `err` is null, `errno` is that number",
+            recording.header.machine
+        ));
+    }
     lines
 }

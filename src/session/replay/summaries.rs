@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::super::output::print_line;
 use super::input::Input;
+use super::twin;
 use crate::config::summary::RowOptions;
 use crate::config::summary::SummaryOptions;
 use crate::config::{Config, Usage};
 use crate::events::EventType;
-use crate::events::tcp_probe;
-use crate::limits::observed;
-use crate::limits::twin::TwinOptions;
 use crate::pipeline::{Aggregator, Pipeline};
 use crate::summary::Span;
 use crate::summary::limits::recorded::RecordedLimits;
@@ -46,7 +43,7 @@ impl Summaries {
         let Some(options) = &config.summary else { return Ok(None) };
         let recorded = match &options.rows {
             RowOptions::Limits(limits) => {
-                let twin = twin_options(config, event_types, inputs)?;
+                let twin = twin::options("`limits`", config, inputs)?;
                 Recorded::Limits(Box::new(RecordedLimits::new(limits, twin)))
             }
             _ => Recorded::Counted(Box::new(counted(options, event_types, inputs)?)),
@@ -103,17 +100,6 @@ impl Summaries {
     }
 }
 
-/// Whether the records of that type in a file have a column.
-fn has(input: &Input, event_type: &EventType, name: &str) -> bool {
-    let columns = (event_type.columns)();
-    let column = columns.iter().find(|column| column.name == name);
-    column.is_some_and(|column| input.recording.has(event_type, column))
-}
-
-fn has_type(input: &Input, event_type: &EventType) -> bool {
-    input.recording.event_types().iter().any(|known| known.number == event_type.number)
-}
-
 fn counted(
     options: &SummaryOptions,
     event_types: &[&'static EventType],
@@ -124,9 +110,9 @@ fn counted(
         bail!(Usage(format!("-r cannot be used with `{command}`")));
     };
     for input in inputs {
-        for event_type in event_types.iter().filter(|event_type| has_type(input, event_type)) {
+        for event_type in event_types.iter().filter(|event_type| input.has_type(event_type)) {
             let mut columns = aggregate.columns(event_type).into_iter();
-            if let Some(name) = columns.find(|name| !has(input, event_type, name)) {
+            if let Some(name) = columns.find(|name| !input.has(event_type, name)) {
                 bail!(Usage(format!(
                     "`{command}` needs `{name}`, which the {} records in {} do not have",
                     event_type.name, input.name
@@ -135,35 +121,4 @@ fn counted(
         }
     }
     Ok(aggregate)
-}
-
-/// What the files lack for `limits`, which is noted.
-fn twin_options(
-    config: &Config,
-    event_types: &[&'static EventType],
-    inputs: &[Input],
-) -> Result<TwinOptions> {
-    let probe = &tcp_probe::EVENT_TYPE;
-    if let Some(input) = inputs.iter().find(|input| !has_type(input, probe)) {
-        bail!(Usage(format!("`limits` needs probe records, which {} does not have", input.name)));
-    }
-    let lacks = |name: &&'static str| inputs.iter().any(|input| !has(input, probe, name));
-    let missing: Vec<&'static str> = observed::COLUMNS.into_iter().filter(lacks).collect();
-    let sends = event_types.iter().any(|event_type| event_type.name == "send");
-    let mut options = TwinOptions {
-        no_sends: !sends,
-        other_bbr: lacks(&"bbr.mode") || !inputs.iter().all(|input| input.has_mainline_bbr()),
-        segments: false,
-        missing,
-    };
-    if options.no_sends && lacks(&"busy_us") {
-        options.missing.push("busy_us");
-    }
-    if !options.missing.is_empty() && !config.output.quiet {
-        let names = options.missing.join(", ");
-        print_line(&format!(
-            "note: undecided where it needs what the probe records do not have: {names}"
-        ));
-    }
-    Ok(options)
 }

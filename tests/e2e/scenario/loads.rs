@@ -13,11 +13,13 @@ use crate::support::{Launch, Tracer, is_root, tags_of_programs};
 
 /// Command lines that, with those of the scenario, together load every program. This one has another reader, too:
 const PROBE: &[&str] = &["probe"];
-/// Those that count in the kernel, for which there is no transport.
-const COUNTED: [&[&str]; 7] = [
+/// Those that count in the kernel, for which there is no transport, or keep accounts there.
+const COUNTED: [&[&str]; 9] = [
     &["observe", "--metrics", "all", "--by", "cc,iface"],
     &["rtt", "--by", "cc"],
     &["top", "--interval", "1s"],
+    &["top", "--limits"],
+    &["life", "--limits"],
     &["limits"],
     &["cong", "--by", "cc"],
     &["retrans", "--by", "cc"],

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::filtered::unique_port;
 use super::socket_options::{run_first, tun};
-use super::{Netns, TestProcess};
+use super::{Netns, TestProcess, mono_ns};
 
 const DEVICE: &str = "tun0";
 
@@ -53,7 +53,12 @@ struct Control {
     rate: AtomicU64,
     /// Bytes that have passed the bottleneck.
     passed: AtomicU64,
+    /// When packets arrived late, as nothing ran: from when they were due.
+    late: Mutex<Vec<(u64, u64)>>,
 }
+
+/// Packets that are as late as that are noted.
+const LATE: Duration = Duration::from_millis(3);
 
 /// The client is on the left, the server on the right.
 pub struct Relay {
@@ -88,6 +93,7 @@ impl Relay {
             passes: AtomicU64::new(u64::MAX),
             rate: AtomicU64::new(way.rate.unwrap_or(0)),
             passed: AtomicU64::new(0),
+            late: Mutex::default(),
         });
         let [from_left, from_right] = devices.map(Arc::new);
         let half = way.rtt / 2;
@@ -133,6 +139,27 @@ impl Relay {
     /// Bytes that have passed the bottleneck.
     pub fn passed(&self) -> u64 {
         self.control.passed.load(Relaxed)
+    }
+
+    /// When packets arrived late: the path was longer than it should have been. CLOCK_MONOTONIC.
+    pub fn late(&self) -> Vec<(u64, u64)> {
+        self.control.late.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Control {
+    /// Packets that were late together are one time.
+    fn note(&self, late: Duration) {
+        if late < LATE {
+            return;
+        }
+        let now = mono_ns();
+        let from = now.saturating_sub(late.as_nanos() as u64);
+        let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.last_mut() {
+            Some(last) if from <= last.1 => *last = (last.0.min(from), last.1.max(now)),
+            _ => all.push((from, now)),
+        }
     }
 }
 
@@ -258,7 +285,8 @@ fn write(mut to: &File, from: &Receiver<(Instant, Vec<u8>)>, control: &Control) 
             Err(RecvTimeoutError::Disconnected) => return,
         }
         while waiting.front().is_some_and(|(due, _)| *due <= Instant::now()) {
-            let Some((_, packet)) = waiting.pop_front() else { break };
+            let Some((due, packet)) = waiting.pop_front() else { break };
+            control.note(due.elapsed());
             // A device that is gone takes nothing.
             if to.write_all(&packet).is_err() {
                 return;

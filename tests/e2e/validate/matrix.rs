@@ -39,6 +39,8 @@ pub struct Period {
     pub label: &'static str,
     pub accepted: &'static [&'static str],
     pub us: [u64; CAUSES.len()],
+    /// The same in rows in which the machine or the processes did not run: not counted.
+    pub disturbed: [u64; CAUSES.len()],
     /// The kernel's own counters: busy, limited by rwnd, by the send buffer.
     pub kernel: [u64; 3],
 }
@@ -48,9 +50,9 @@ impl Period {
         self.us.iter().sum()
     }
 
-    fn accepted_us(&self) -> u64 {
+    fn accepted_us(&self, us: &[u64; CAUSES.len()]) -> u64 {
         let accepted = |(name, _): &(&&str, &u64)| self.accepted.contains(*name);
-        CAUSES.iter().zip(&self.us).filter(accepted).map(|(_, us)| us).sum()
+        CAUSES.iter().zip(us).filter(accepted).map(|(_, us)| us).sum()
     }
 
     fn main(&self) -> &'static str {
@@ -72,7 +74,7 @@ impl Period {
         json!({
             "scenario": self.scenario, "set": self.set, "cc": self.cc, "rtt_ms": self.rtt_ms, "number": self.number,
             "label": self.label, "accepted": self.accepted, "main": self.main(), "right": self.is_right(),
-            "us": us, "busy_us": self.kernel[0], "rwnd_limited_us": self.kernel[1], "sndbuf_limited_us": self.kernel[2],
+            "us": us, "disturbed_us": self.disturbed.iter().sum::<u64>(), "busy_us": self.kernel[0], "rwnd_limited_us": self.kernel[1], "sndbuf_limited_us": self.kernel[2],
         })
     }
 }
@@ -81,6 +83,8 @@ impl Period {
 struct Row {
     us: [u64; CAUSES.len()],
     accepted: u64,
+    disturbed: u64,
+    disturbed_accepted: u64,
     kernel: [u64; 3],
     periods: usize,
     long: usize,
@@ -91,7 +95,9 @@ impl Row {
     fn add(&mut self, period: &Period) {
         self.us.iter_mut().zip(period.us).for_each(|(sum, us)| *sum += us);
         self.kernel.iter_mut().zip(period.kernel).for_each(|(sum, us)| *sum += us);
-        self.accepted += period.accepted_us();
+        self.accepted += period.accepted_us(&period.us);
+        self.disturbed += period.disturbed.iter().sum::<u64>();
+        self.disturbed_accepted += period.accepted_us(&period.disturbed);
         self.periods += 1;
         self.long += usize::from(period.is_long());
         self.right += usize::from(period.is_long() && period.is_right());
@@ -137,7 +143,11 @@ impl Matrix {
         matrix
     }
 
+    /// Of a machine that was too busy, nothing is known.
     pub fn is_good(&self) -> bool {
+        if self.all.disturbed > self.all.us.iter().sum::<u64>() {
+            return false;
+        }
         let right = self.all.right as f64 * 100.0 / self.all.long.max(1) as f64;
         right >= GOOD && self.all.share(self.all.accepted) >= GOOD
     }
@@ -162,6 +172,14 @@ impl fmt::Display for Matrix {
             row.kernel.iter().try_for_each(|us| write!(f, " {:>4.0}", row.share(*us)))?;
             writeln!(f)?;
         }
+        let (counted, apart) = (self.all.us.iter().sum::<u64>(), self.all.disturbed);
+        let of = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+        writeln!(
+            f,
+            "{:.1} % of the time is left out, as the machine did not run all of it; of that, {:.1} % are in an accepted cause",
+            of(apart, counted + apart),
+            of(self.all.disturbed_accepted, apart)
+        )?;
         self.wrong.iter().try_for_each(|wrong| writeln!(f, "wrong: {wrong}"))
     }
 }

@@ -47,6 +47,8 @@ pub struct Phase {
     span: Option<(u64, u64)>,
     /// When it was over.
     at_ns: u64,
+    /// When its packets were late.
+    pub late: Vec<(u64, u64)>,
 }
 
 impl Run {
@@ -157,7 +159,8 @@ impl Run {
     fn keep(&mut self, label: Label, span: Option<(u64, u64)>) {
         let cookie = self.sockets.last().map_or(0, |socket| socket.cookie);
         let at_ns = mono_ns();
-        self.phases.push(Phase { parameters: self.parameters, label, cookie, span, at_ns });
+        let (parameters, late) = (self.parameters, Vec::new());
+        self.phases.push(Phase { parameters, label, cookie, span, at_ns, late });
     }
 
     /// Bulk over a bottleneck of that rate. What limits is measured: the bottleneck, if it was never without a packet; cwnd, if losses
@@ -182,6 +185,8 @@ impl Run {
         for name in 1..=self.sockets.len() {
             self.relay.client.close(&name.to_string());
         }
+        let late = self.relay.late();
+        self.phases.iter_mut().for_each(|phase| phase.late = late.clone());
         self.phases
     }
 }
@@ -193,9 +198,26 @@ impl Phase {
         begin < to && from < self.at_ns
     }
 
+    /// Whether a row's time was changed by a pause: the path was longer then, or the process did not write. A pause matters if it is a
+    /// quarter of the round trip and a tenth of the row, and up to two round trips later.
+    fn is_disturbed(&self, (from, to): (u64, u64), stopped: &[(u64, u64)]) -> bool {
+        let rtt_ns = self.parameters.rtt_ms * 1_000_000;
+        let least = (rtt_ns / 4).max((to - from) / 10);
+        self.late
+            .iter()
+            .chain(stopped)
+            .any(|(begin, end)| end - begin > least && *begin < to && from < end + 2 * rtt_ns)
+    }
+
     /// The time of rows that are of this phase alone.
-    pub fn measured(self, scenario: &'static str, rows: &[Value]) -> Period {
+    pub fn measured(
+        self,
+        scenario: &'static str,
+        rows: &[Value],
+        stopped: &[(u64, u64)],
+    ) -> Period {
         let mut us = [0; CAUSES.len()];
+        let mut disturbed = [0; CAUSES.len()];
         let mut kernel = [0; 3];
         for row in rows.iter().filter(|row| row["key"]["cookie"] == self.cookie) {
             let end = row["time"].as_f64().map_or(0, |seconds| (seconds * 1e9) as u64);
@@ -203,8 +225,13 @@ impl Phase {
             if self.span.is_some_and(|(from, to)| end > to || end.saturating_sub(long) < from) {
                 continue;
             }
-            for (us, cause) in us.iter_mut().zip(CAUSES) {
+            let apart = self.is_disturbed((end.saturating_sub(long), end), stopped);
+            let sums = if apart { &mut disturbed } else { &mut us };
+            for (us, cause) in sums.iter_mut().zip(CAUSES) {
                 *us += u64_of(row, &format!("{cause}_us"));
+            }
+            if apart {
+                continue;
             }
             for (us, of) in kernel.iter_mut().zip(["busy", "rwnd_limited", "sndbuf_limited"]) {
                 *us += u64_of(row, &format!("{of}_us"));
@@ -212,9 +239,21 @@ impl Phase {
         }
         if self.span.is_none() {
             us[..2].fill(0);
+            disturbed[..2].fill(0);
         }
         let Parameters { cc, rtt_ms, number, set, .. } = self.parameters;
         let Label(label, accepted) = self.label;
-        Period { scenario, set: set.name(), cc, rtt_ms, number, label, accepted, us, kernel }
+        Period {
+            scenario,
+            set: set.name(),
+            cc,
+            rtt_ms,
+            number,
+            label,
+            accepted,
+            us,
+            disturbed,
+            kernel,
+        }
     }
 }

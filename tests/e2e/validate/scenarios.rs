@@ -8,8 +8,8 @@ use crate::support::{Pace, SocketOption, Way};
 
 pub struct Scenario {
     pub name: &'static str,
-    /// Of the proof only.
-    proof: bool,
+    /// Not of the sets before that one.
+    since: Set,
     /// Between two rows: a period must be several times as long.
     pub interval: &'static str,
     pub way: fn(&Parameters) -> Way,
@@ -18,7 +18,7 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn is_in(&self, set: Set) -> bool {
-        !self.proof || set == Set::Proof
+        set as u8 >= self.since as u8
     }
 }
 
@@ -27,11 +27,15 @@ const fn scenario(
     way: fn(&Parameters) -> Way,
     script: fn(&mut Run),
 ) -> Scenario {
-    Scenario { name, proof: false, interval: "100ms", way, script }
+    Scenario { name, since: Set::Tuning, interval: "100ms", way, script }
 }
 
 const fn proof(name: &'static str, way: fn(&Parameters) -> Way, script: fn(&mut Run)) -> Scenario {
-    Scenario { proof: true, ..scenario(name, way, script) }
+    Scenario { since: Set::Proof, ..scenario(name, way, script) }
+}
+
+const fn fresh(name: &'static str, way: fn(&Parameters) -> Way, script: fn(&mut Run)) -> Scenario {
+    Scenario { since: Set::Fresh, ..scenario(name, way, script) }
 }
 
 /// Rows of a second: what is not printed yet may still become a timeout.
@@ -66,6 +70,9 @@ pub static SCENARIOS: &[Scenario] = &[
     proof("cap, then bottleneck", |p| bottleneck(p, 2.0), cap_then_bottleneck),
     proof("bulk and pauses", |p| bottleneck(p, 2.0), bulk_and_pauses),
     proof("bulk and stopped reader", |p| bottleneck(p, 1.0), bulk_and_stops),
+    fresh("bottleneck, queue of one product", |p| bottleneck(p, 1.0), at_bottleneck),
+    fresh("twice the rate", |p| bottleneck(p, 2.0), twice_the_rate),
+    fresh("loss 8 %", |p| bottleneck(p, 1.0), |run| losses(run, 12)),
 ];
 
 const APPLICATION: Label = Label("application", &["application", "idle"]);
@@ -271,6 +278,17 @@ fn half_the_rate(run: &mut Run) {
     run.relay.rate(half);
     run.bulk(run.round_trips(20));
     run.bottleneck(half, run.round_trips(40));
+}
+
+fn twice_the_rate(run: &mut Run) {
+    let (half, rate) = (run.parameters.rate / 2, run.parameters.rate);
+    run.relay.rate(half);
+    connect(run);
+    run.bulk(run.round_trips(20));
+    run.bottleneck(half, run.round_trips(40));
+    run.relay.rate(rate);
+    run.bulk(run.round_trips(40));
+    run.bottleneck(rate, run.round_trips(40));
 }
 
 fn cap_then_bottleneck(run: &mut Run) {

@@ -46,7 +46,7 @@ pub fn decode<'r>(record: &'r [u8], types: &'r Types) -> Event<'r> {
 #[must_use]
 pub fn json(event: &Event<'_>) -> Value {
     let destinations = vec![Destination::new(&jsonl::FORMAT, None)];
-    let output = Output { destinations, fields: Fields::All, ..Output::default() };
+    let output = Output { destinations, fields: Fields::All, limits: true, ..Output::default() };
     let selection = select(&[event.event_type()], &output, |_| true).unwrap();
     let written = Written::default();
     let mut sink = output::sink_into(written.clone(), &output.destinations[0], &output, &selection);
