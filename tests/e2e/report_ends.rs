@@ -116,7 +116,7 @@ fn two_ends_are_put_on_one_time_line() {
     let path_ms = part(&page, "path");
     let half_ms = RTT.as_secs_f64() * 500.0;
     assert!((half_ms - 0.5..half_ms * 3.0).contains(&path_ms), "{path_ms} ms");
-    assert!(part(&page, "ACK's way back") >= half_ms - 0.5);
+    assert!(part(&page, "ACK&#39;s way back") >= half_ms - 0.5);
 
     let other = file("ahead.tcc");
     ahead(&right, &other);
@@ -126,6 +126,6 @@ fn two_ends_are_put_on_one_time_line() {
     let difference = number(&shifted, "offset_ns") - AHEAD_NS.cast_signed();
     assert_eq!((difference, number(&shifted, "half_width_ns")), (offset, half), "{shifted}");
     // Between the bounds the middle is taken: there, path and way back are alike where they are shortest.
-    let [there, back] = ["path", "ACK's way back"].map(|name| part(&page, name));
+    let [there, back] = ["path", "ACK&#39;s way back"].map(|name| part(&page, name));
     assert!(there > 0.0 && back > 0.0, "{there} {back}");
 }

@@ -1,7 +1,9 @@
 //! What `live` draws, without a kernel: crafted connections on screens of several sizes, compared with the files beside this one.
 //! UPDATE=1 writes them anew.
 
+mod limits;
 mod replay;
+mod steps;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,9 +20,9 @@ use tcc_trace::limits::connection::Segment;
 use tcc_trace::limits::rules::LimitCause;
 use tcc_trace::live::app::{Action, App};
 use tcc_trace::live::draw::{Theme, draw};
-use tcc_trace::live::filter::{Filter, without_limits};
+use tcc_trace::live::filter::Filter;
 use tcc_trace::live::history::{EventLine, Sample, Series};
-use tcc_trace::live::rows::{Column, Limit, Missing, Row, Sort};
+use tcc_trace::live::rows::{Column, Missing, Row, Sort};
 use tcc_trace::skel::ConnSnapshot;
 
 const SECOND: u64 = 1_000_000_000;
@@ -215,43 +217,6 @@ fn the_table() {
     check("table", &mut app);
 }
 
-/// With what limits each connection, which expressions know, too.
-#[test]
-fn the_table_with_limits() {
-    let mut app = app();
-    app.has_limits = true;
-    let limits = [Some((11, 62)), Some((5, 100)), None, Some((2, 51)), Some((1, 97))];
-    let limit =
-        |limit: Option<(usize, u64)>| limit.map(|(cause, percent)| Limit { cause, percent });
-    let rows = rows().into_iter().zip(limits);
-    let rows: Vec<Row> = rows.map(|(row, of)| Row { limit: limit(of), ..row }).collect();
-    app.update(rows, SECOND, 100 * SECOND);
-    check("limits", &mut app);
-    app.filter = Filter::new("limit == \"path\"", &app.environment).unwrap();
-    app.look_at(99 * SECOND);
-    app.look_at(100 * SECOND);
-    assert_eq!(app.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [1]);
-    app.filter = Filter::new("limit is null", &app.environment).unwrap();
-    app.look_at(99 * SECOND);
-    app.look_at(100 * SECOND);
-    assert_eq!(app.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [3]);
-    let mut types = app.environment.types.clone();
-    without_limits(&mut types);
-    let environment = Environment { types, ..Environment::default() };
-    let mistake = Filter::new("limit == \"path\"", &environment).err().unwrap();
-    assert!(mistake.message.contains("--limits"), "{}", mistake.message);
-}
-
-/// The main cause and its share; the first of those that are equal.
-#[test]
-fn the_cause_with_the_most_time_is_the_main_one() {
-    let main = |ns: &[u64]| Limit::main(ns).map(|limit| (limit.cause, limit.percent));
-    assert_eq!([main(&[0, 0]), main(&[])], [None, None]);
-    assert_eq!(main(&[0, 3, 1]), Some((1, 75)));
-    assert_eq!(main(&[5, 5]), Some((0, 50)));
-    assert_eq!(main(&[u64::MAX, u64::MAX, 1]), Some((0, 50)));
-}
-
 #[test]
 fn a_filter_while_it_is_typed() {
     let mut app = app();
@@ -362,53 +327,6 @@ fn the_chosen_connection_stays_chosen_and_on_the_screen() {
     assert!((app.top..app.top + app.room).contains(&place));
     press(&mut app, KeyCode::End);
     assert_eq!(app.place(), Some(199));
-}
-
-/// `,` and `.` go back and forth among the tables that were there, while new ones arrive.
-#[test]
-fn steps_show_earlier_tables() {
-    let mut app = app();
-    let row = |tx_rate| Row { tx_rate, ..rows().remove(0) };
-    for second in 1..=5 {
-        app.update(vec![row(second)], SECOND, (99 + second) * SECOND);
-    }
-    let shown = |app: &App| app.rows[0].tx_rate;
-    assert_eq!(shown(&app), 5);
-    let now = 104 * SECOND;
-    let step = |app: &mut App, key| {
-        app.key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE), now);
-        shown(app)
-    };
-    assert_eq!([',', ',', '.', ','].map(|key| step(&mut app, key)), [4, 3, 4, 3]);
-    app.update(vec![row(6)], SECOND, 105 * SECOND);
-    assert_eq!(shown(&app), 3, "it is frozen");
-    assert!(lines(&drawn(&mut app, (80, 24), true))[0].ends_with(" FROZEN "));
-    for _ in 0..9 {
-        press(&mut app, KeyCode::Char(','));
-    }
-    assert_eq!((app.rows.len(), app.frozen_ns), (5, Some(99 * SECOND)), "the first table");
-    press(&mut app, KeyCode::Char('f'));
-    assert_eq!((shown(&app), app.frozen_ns), (6, None));
-}
-
-/// In a connection they move the time axis, and all that is of a time follows.
-#[test]
-fn steps_show_a_connection_as_it_was() {
-    let mut app = app();
-    followed(&mut app);
-    let now = |app: &mut App| lines(&drawn(app, (120, 40), true)).join("\n");
-    assert!(now(&mut app).contains("samples 500") && now(&mut app).contains("cwnd 55"));
-    for _ in 0..20 {
-        press(&mut app, KeyCode::Char(','));
-    }
-    // From 100 s back by 20 steps of a second: after 300 of the samples, of which that of 79.9 s is the last.
-    let then = now(&mut app);
-    assert!(then.contains("FROZEN") && then.contains("samples 301"), "{then}");
-    assert!(!then.contains("12:00:31") && then.contains("12:00:28"), "{then}");
-    press(&mut app, KeyCode::Char('.'));
-    assert!(now(&mut app).contains("samples 311"));
-    press(&mut app, KeyCode::Char(' '));
-    assert!(now(&mut app).contains("samples 500") && !now(&mut app).contains("FROZEN"));
 }
 
 #[test]

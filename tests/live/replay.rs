@@ -159,11 +159,12 @@ fn limits_are_those_of_the_command() {
     replayed.at(100.0);
     assert!(replayed.app.has_limits);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
-    let output = command.args(["limits", "-o", "jsonl", "-q", "-r"]).arg(&path).output().unwrap();
+    let args = ["limits", "--interval", "200s", "-o", "jsonl", "-q", "-r"];
+    let output = command.args(args).arg(&path).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut compared = 0;
-    for row in rows.iter().filter(|row| row["type"] == "limits") {
+    for row in rows.iter().filter(|row| row["type"] == "summary") {
         let cookie = row["key"]["cookie"].as_u64().unwrap();
         let shown = replayed.app.rows.iter().find(|row| row.cookie() == cookie).unwrap();
         let limit = shown.limit.unwrap();
