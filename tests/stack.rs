@@ -44,14 +44,16 @@ fn functions(bytes: &[u8]) -> Functions {
         .map(|symbol| {
             let index = symbol.section_index().expect("a section");
             let section = file.section_by_index(index).expect("a section");
-            let mut relocated: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
+            // None: a function of the kernel's.
+            let mut relocated: BTreeMap<u64, Option<(usize, u64)>> = BTreeMap::new();
             for (at, relocation) in section.relocations() {
                 let RelocationTarget::Symbol(target) = relocation.target() else { continue };
                 let is_call =
                     matches!(relocation.flags(), RelocationFlags::Elf { r_type: R_BPF_64_32 });
                 let target = file.symbol_by_index(target).expect("a symbol");
-                if let (true, Some(section)) = (is_call, target.section_index()) {
-                    relocated.insert(at, (section.0, target.address()));
+                if is_call {
+                    let section = target.section_index();
+                    relocated.insert(at, section.map(|section| (section.0, target.address())));
                 }
             }
             let code = section.data().expect("code");
@@ -73,7 +75,7 @@ impl Function {
         code: &[u8],
         start: u64,
         section: usize,
-        relocated: &BTreeMap<u64, (usize, u64)>,
+        relocated: &BTreeMap<u64, Option<(usize, u64)>>,
     ) {
         // Registers that are copies of the frame pointer, to which an offset may be added next.
         let mut copies = [false; 16];
@@ -98,8 +100,11 @@ impl Function {
             let here = start + at as u64;
             if op == CALL && src == BPF_TO_BPF {
                 let past = (i64::from(imm) + 1) * 8;
-                let (section, from) = relocated.get(&here).copied().unwrap_or((section, here));
-                self.calls.push((section, from.checked_add_signed(past).expect("an address")));
+                if let Some((section, from)) =
+                    relocated.get(&here).copied().unwrap_or(Some((section, here)))
+                {
+                    self.calls.push((section, from.checked_add_signed(past).expect("an address")));
+                }
             }
             at += if op == LOAD_IMM64 { 16 } else { 8 };
         }

@@ -45,98 +45,11 @@
 #include "events/spurious.bpf.h"
 #include "events/queue.bpf.h"
 #include "events/send.bpf.h"
-#include "marks.bpf.h"
+#include "programs.bpf.h"
 
 #define TRACKS(tracker) (cfg.trackers & TCC_TRACK_##tracker)
 /* Not before the reader is there, and knows the owners of the connections that are open by then. */
 #define REPORTS(type) (cfg.actions[TCC_EVENT_##type] && reader.started)
-
-/*
- * NAME_btf (tp_btf), in which the verifier knows the arguments' types, and NAME_raw (raw_tp), in which it does not: see
- * compat.bpf.h. Parameters and arguments each stand in parentheses.
- */
-#define PROGRAM(tracepoint, parameters, arguments)                                                       \
-	SEC("tp_btf/" #tracepoint)                                                                       \
-	int BPF_PROG(tracepoint##_btf, ___unwrap parameters)                                             \
-	{                                                                                                \
-		preemption_off();                                                                        \
-		run_##tracepoint(___unwrap arguments, true);                                             \
-		preemption_on();                                                                         \
-		return 0;                                                                                \
-	}                                                                                                \
-	SEC("raw_tp/" #tracepoint)                                                                       \
-	int BPF_PROG(tracepoint##_raw, ___unwrap parameters)                                             \
-	{                                                                                                \
-		preemption_off();                                                                        \
-		run_##tracepoint(___unwrap arguments, false);                                            \
-		preemption_on();                                                                         \
-		return 0;                                                                                \
-	}
-#define ___unwrap(...) __VA_ARGS__
-
-/* The same by the bare arguments, where their number differs between kernels, or the verifier knows that one may be NULL. */
-#define PROGRAM_BARE(tracepoint)                                                                         \
-	SEC("tp_btf/" #tracepoint)                                                                       \
-	int tracepoint##_btf(unsigned long long *args)                                                   \
-	{                                                                                                \
-		preemption_off();                                                                        \
-		run_##tracepoint(args, true);                                                            \
-		preemption_on();                                                                         \
-		return 0;                                                                                \
-	}                                                                                                \
-	SEC("raw_tp/" #tracepoint)                                                                       \
-	int tracepoint##_raw(unsigned long long *args)                                                   \
-	{                                                                                                \
-		preemption_off();                                                                        \
-		run_##tracepoint(args, false);                                                           \
-		preemption_on();                                                                         \
-		return 0;                                                                                \
-	}
-
-/*
- * With a second program behind each, which calls the first for the runs that the kernel has skipped it for; see marks.bpf.h. `mark`
- * makes what distinguishes a run from the others of its tracepoint.
- */
-#define PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                                  \
-	FIRST_PROGRAM(tracepoint##_first);                                                               \
-	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint##_btf, parameters, arguments, mark, true)                \
-	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint##_raw, parameters, arguments, mark, false)               \
-	RUN_SKIPPED("tp_btf/" #tracepoint, tracepoint, tracepoint##_fallback_btf, parameters, arguments, mark, true)     \
-	RUN_SKIPPED("raw_tp/" #tracepoint, tracepoint, tracepoint##_fallback_raw, parameters, arguments, mark, false)
-#define RUN_FIRST(section, tracepoint, name, parameters, arguments, mark, typed)                        \
-	SEC(section)                                                                                     \
-	int BPF_PROG(name, ___unwrap parameters)                                                         \
-	{                                                                                                \
-		struct tcc_cpu *cpu = this_cpu();                                                        \
-		bool called = false, fallback = false;                                                   \
-		struct tcc_mark own = {};                                                                \
-                                                                                                         \
-		if (!cpu)                                                                                \
-			return 0;                                                                        \
-		if (cfg.skips_nested) {                                                                  \
-			own = mark(___unwrap arguments, typed);                                          \
-			called = is_called(ctx, &cpu->marks[TCC_HOOK_##tracepoint], own,                 \
-					   &tracepoint##_first);                                         \
-			fallback = unknown(called) & 1;                                                  \
-		}                                                                                        \
-		preemption_off();                                                                        \
-		if (cfg.skips_nested && !called)                                                         \
-			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], own.key, own.event);              \
-		run_##tracepoint(cpu, ___unwrap arguments, typed, fallback);                             \
-		preemption_on();                                                                         \
-		return 0;                                                                                \
-	}
-#define RUN_SKIPPED(section, tracepoint, name, parameters, arguments, mark, typed)                      \
-	SEC(section)                                                                                     \
-	int BPF_PROG(name, ___unwrap parameters)                                                         \
-	{                                                                                                \
-		struct tcc_cpu *cpu = this_cpu();                                                        \
-                                                                                                         \
-		if (cpu)                                                                                 \
-			run_skipped(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                             \
-				    mark(___unwrap arguments, typed), &tracepoint##_first);              \
-		return 0;                                                                                \
-	}
 
 /* A packet enters tcp_rcv_established(), so the socket's values are those before it is processed. */
 static __always_inline void run_tcp_probe(struct tcc_cpu *cpu, void *ctx, struct sock *sk, struct sk_buff *skb,
