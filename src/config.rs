@@ -1,5 +1,6 @@
 //! The validated options: all that the rest of the program sees of the command line.
 
+pub mod observe;
 mod recording;
 pub mod summary;
 pub mod zone;

@@ -1,5 +1,7 @@
 //! The kernel's features and the process's capabilities, determined from BTF, tracefs and credentials, never from a version.
 
+pub mod cgroup;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

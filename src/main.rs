@@ -82,6 +82,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Limits(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::limits::run(&c))
         }
+        Some(Command::Observe(args)) => {
+            args.into_config().map_err(usage).and_then(|c| cmd::observe::run(&c))
+        }
         Some(Command::Live(args)) => {
             args.into_options().map_err(usage).and_then(|options| cmd::live::run(&options))
         }

@@ -41,7 +41,8 @@ pub use generated::types::{
     tcc_filter_key as FilterKey, tcc_head as Head, tcc_head_flag as HeadFlag,
     tcc_histogram as Histogram, tcc_hook as HookNumber, tcc_key as Key, tcc_life as LifeRecord,
     tcc_limits as Limits, tcc_limits_snapshot as LimitsSnapshot,
-    tcc_listen_drop as ListenDropRecord, tcc_load as TermLoad, tcc_owner as Owner,
+    tcc_listen_drop as ListenDropRecord, tcc_load as TermLoad, tcc_observe_reason as ObserveReason,
+    tcc_observe_sum as ObserveSum, tcc_observed as Observed, tcc_owner as Owner,
     tcc_presence as Presence, tcc_probe as ProbeRecord, tcc_probe_full as ProbeFullRecord,
     tcc_probe_std as ProbeStd, tcc_queue as QueueRecord, tcc_rcv_space as RcvSpaceRecord,
     tcc_rcvbuf_grow as RcvbufGrowRecord, tcc_reader as ReaderState,
@@ -53,7 +54,7 @@ pub use generated::types::{
     tcc_tracker as Tracker, tcc_value as Value, tcc_where as Where,
     tcc_zero_window as ZeroWindowRecord,
 };
-pub use generated::{OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+pub use generated::{OpenTccTraceMaps, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
 // SAFETY: these are `repr(C)` structs of integers and integer arrays without padding (their headers assert it), so
 // every bit pattern is a value of theirs.
@@ -86,6 +87,7 @@ unsafe impl Plain for EntryCounts {}
 unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}
 unsafe impl Plain for Sums {}
+unsafe impl Plain for Observed {}
 unsafe impl Plain for CaStateTime {}
 unsafe impl Plain for ConnSnapshot {}
 unsafe impl Plain for ConnLimits {}

@@ -172,6 +172,12 @@ struct socket {
 	struct file *file;
 };
 
+struct net_device;
+
+struct dst_entry {
+	struct net_device *dev;
+};
+
 struct sk_buff_head {
 	struct sk_buff *prev;
 	__u32 qlen;
@@ -191,6 +197,7 @@ struct sock {
 	int sk_wmem_queued;
 	refcount_t sk_wmem_alloc;
 	struct socket *sk_socket;
+	struct dst_entry *sk_dst_cache;
 	unsigned long sk_pacing_rate;
 	unsigned long sk_max_pacing_rate;
 	u32 sk_pacing_status;
@@ -597,6 +604,17 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	u32 fd;
 	struct file *file;
+};
+
+struct bpf_map {
+	u32 max_entries;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
 };
 
 struct kallsym_iter {

@@ -15,6 +15,26 @@
 /* 0 where this kernel's struct has no such member; the column then says null. */
 #define LOAD_IF(ptr, member) (bpf_core_field_exists((ptr)->member) ? (ptr)->member : 0)
 
+/*
+ * From 7.0 (a46023d5616e) a tracepoint leaves preemption on: while a program is at work in process context, another task may run
+ * it and others on this CPU, and end after it. Marks, and the slots by depth, are for runs that interrupt each other, of which
+ * the last ends first. The functions are older (6.11); where they are not needed, they cost two nanoseconds.
+ */
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+static __always_inline void preemption_off(void)
+{
+	if (bpf_ksym_exists(bpf_preempt_disable))
+		bpf_preempt_disable();
+}
+
+static __always_inline void preemption_on(void)
+{
+	if (bpf_ksym_exists(bpf_preempt_enable))
+		bpf_preempt_enable();
+}
+
 /* 5.15 (8520e224f547): sk_cgrp_data.val became a plain pointer; before, bit 0 marks v1 data instead of one. */
 static __always_inline struct cgroup *sock_cgroup(struct sock *sk)
 {

@@ -7,6 +7,7 @@
 #include "probe.h"
 #include "summary.h"
 #include "limits.h"
+#include "observe.h"
 
 /* How the reader waits: set by it before it blocks, cleared by whoever wakes it. */
 enum tcc_sleep {
@@ -41,6 +42,7 @@ enum tcc_tracker {
 	TCC_TRACK_CA_STATE_TIME = 1 << 8, /* the time in congestion control states */
 	TCC_TRACK_LIMITS = 1 << 9, /* what limits it, and for how long */
 	TCC_TRACK_LIMITS_ENDS = 1 << 10, /* a record of that at its end */
+	TCC_TRACK_OBSERVED = 1 << 11, /* what it has transferred */
 };
 
 /* Tracepoints whose programs have a fallback: see marks.bpf.h. */
@@ -52,17 +54,19 @@ enum tcc_hook {
 };
 
 /* Contexts of a CPU that may be between the two programs at a time, and some that were not cleared: see marks.bpf.h. */
-#define TCC_MARKS 8
+#define TCC_MARKS 8 /* a power of two */
 
 struct tcc_mark {
 	__u64 key; /* of the packet or the socket; 0: free */
 	__u64 event; /* what distinguishes events of one address */
+	__u64 number; /* in the order of time */
 };
 
 struct tcc_marks {
 	struct tcc_mark mark[TCC_MARKS];
 	__u64 caught; /* runs that the second program has taken */
-	__u64 taking; /* 1: it is about to call the first for one of them */
+	__u64 next; /* number of the next mark, from 1 */
+	__u64 taking; /* of the run that it is about to call the first for, the mark's key; 0: none */
 };
 
 /* What a hash filter's value means; the key of `filter_values`. */
@@ -154,10 +158,11 @@ struct tcc_config {
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
 	enum tcc_value value; /* that is counted in histograms; of an opening's any of them */
+	__u32 values; /* of `observe`: a bit for each that a sample is counted by */
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_event_type event_types; /* never read, as the next nine: makes the enum part of the object's BTF */
+	enum tcc_event_type event_types; /* never read, as the next eleven: makes the enum part of the object's BTF */
 	enum tcc_action action_names;
 	enum tcc_tracker tracker_names;
 	enum tcc_hook hook_names;
@@ -167,6 +172,8 @@ struct tcc_config {
 	enum tcc_where where_names;
 	enum tcc_term_limit term_limits;
 	enum tcc_cause cause_names;
+	enum tcc_observe_sum observe_sums;
+	enum tcc_observe_reason observe_reasons;
 	__u32 trackers; /* of enum tcc_tracker: which are on */
 	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
 	__u16 probe_len; /* of a record of `probe` */
@@ -188,7 +195,8 @@ struct tcc_config {
 	__u8 gated; /* only connections in the gate are recorded */
 	__u8 sees_writes; /* tcp_sendmsg_locked shows the end of idle time: since 6.16 */
 	__u8 mainline_bbr; /* the state of BBR is laid out as in mainline */
-	__u8 unused[4];
+	__u8 observe; /* events are added up as `observe` does */
+	__u8 unused[7];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

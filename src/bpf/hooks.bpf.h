@@ -38,6 +38,8 @@
 #include "conn_snapshot.bpf.h"
 #include "limits.bpf.h"
 #include "limits_snapshot.bpf.h"
+#include "observe.bpf.h"
+#include "observe_scan.bpf.h"
 #include "events/drop.bpf.h"
 #include "events/zero_window.bpf.h"
 #include "events/spurious.bpf.h"
@@ -57,13 +59,17 @@
 	SEC("tp_btf/" #tracepoint)                                                                       \
 	int BPF_PROG(tracepoint##_btf, ___unwrap parameters)                                             \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(___unwrap arguments, true);                                             \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}                                                                                                \
 	SEC("raw_tp/" #tracepoint)                                                                       \
 	int BPF_PROG(tracepoint##_raw, ___unwrap parameters)                                             \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(___unwrap arguments, false);                                            \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
 #define ___unwrap(...) __VA_ARGS__
@@ -73,13 +79,17 @@
 	SEC("tp_btf/" #tracepoint)                                                                       \
 	int tracepoint##_btf(unsigned long long *args)                                                   \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(args, true);                                                            \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}                                                                                                \
 	SEC("raw_tp/" #tracepoint)                                                                       \
 	int tracepoint##_raw(unsigned long long *args)                                                   \
 	{                                                                                                \
+		preemption_off();                                                                        \
 		run_##tracepoint(args, false);                                                           \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
 
@@ -98,14 +108,22 @@
 	int BPF_PROG(name, ___unwrap parameters)                                                         \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
-		bool fallback = false;                                                                   \
+		bool called = false, fallback = false;                                                   \
+		struct tcc_mark own = {};                                                                \
                                                                                                          \
 		if (!cpu)                                                                                \
 			return 0;                                                                        \
-		if (cfg.skips_nested)                                                                    \
-			fallback = run_begins(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                   \
-					      mark(___unwrap arguments, typed), &tracepoint##_first);    \
+		if (cfg.skips_nested) {                                                                  \
+			own = mark(___unwrap arguments, typed);                                          \
+			called = is_called(ctx, &cpu->marks[TCC_HOOK_##tracepoint], own,                 \
+					   &tracepoint##_first);                                         \
+			fallback = unknown(called) & 1;                                                  \
+		}                                                                                        \
+		preemption_off();                                                                        \
+		if (cfg.skips_nested && !called)                                                         \
+			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], own.key, own.event);              \
 		run_##tracepoint(cpu, ___unwrap arguments, typed, fallback);                             \
+		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
 #define RUN_SKIPPED(section, tracepoint, name, parameters, arguments, mark, typed)                      \
@@ -163,6 +181,8 @@ static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *c
 		on_limits_again(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (TRACKS(LIMITS))
 		on_limits_state(sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(OBSERVED))
+		on_observe_begin(sk, unknown(oldstate), unknown(newstate));
 	/* After what reads the ends of a socket that is used again. */
 	if (TRACKS(CLOSED))
 		on_closed_keep(sk, unknown(oldstate), unknown(newstate), typed);
@@ -206,6 +226,8 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		on_conn_snapshot_end(ctx, sk, typed);
 	else if (REPORTS(DESTROY))
 		on_destroy(ctx, sk, typed);
+	if (TRACKS(OBSERVED))
+		on_observe_end(sk);
 	if (TRACKS(LIMITS))
 		limits_delete(sk);
 	if (cfg.track_conn)

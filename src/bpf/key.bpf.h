@@ -65,6 +65,8 @@ static __always_inline void load_key(struct tcc_key *key, const struct tcc_head 
 		ca_ops = direct ? icsk->icsk_ca_ops : BPF_CORE_READ(icsk, icsk_ca_ops);
 		bpf_core_read_str(key->ca_name, sizeof(key->ca_name), &ca_ops->name);
 	}
+	if (BY(IFACE))
+		key->ifindex = BPF_CORE_READ(sk, sk_dst_cache, dev, ifindex);
 	load_key_owner(key, conn);
 }
 

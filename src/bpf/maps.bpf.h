@@ -8,6 +8,7 @@
 #include "lifecycle.h"
 #include "record.h"
 #include "summary.h"
+#include "observe.h"
 #include "config.h"
 
 const volatile struct tcc_config cfg = {};
@@ -51,6 +52,7 @@ struct copies {
 	__u8 sock[4096];
 	__u8 skb[512];
 	struct tcc_head head;
+	struct tcc_observe_moment moment;
 };
 
 struct {
@@ -100,13 +102,13 @@ struct {
 
 /*
  * A row for each key; inserted by its first event, read by the reader at any time, and removed by it when it has been idle.
- * The reader makes it a per-CPU one where all CPUs would work on few rows. Not LRU: that one throws rows away long before
+ * The reader makes it a per-CPU one where all CPUs would work on few rows, and an array where there are no keys. Not LRU: that one throws rows away long before
  * it is full where there are many CPUs (before 6.16, d4adf1c9ee77), and does not count them.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH); /* * */
 	__uint(max_entries, 1); /* * */
-	__type(key, struct tcc_key);
+	__type(key, struct tcc_key); /* * */
 	__type(value, struct tcc_histogram);
 } histograms SEC(".maps");
 

@@ -15,18 +15,30 @@
 #include "config.h"
 #include "emit.bpf.h"
 
-static __always_inline void mark_taken(struct tcc_marks *marks, struct tcc_mark taken)
+/*
+ * Where none is free, the oldest goes: nearly all are of runs whose second program was skipped, as it had been interrupted
+ * itself, and one that is still wanted is younger. A function of its own, for the sake of the stack.
+ */
+static __noinline void mark_taken(struct tcc_marks *marks, __u64 key, __u64 event)
 {
+	__u64 number = ++marks->next, oldest = ~0ULL;
+	__u32 at = 0;
+
 #pragma unroll
 	for (int i = 0; i < TCC_MARKS; i++) {
-		if (!marks->mark[i].key) {
-			marks->mark[i] = taken;
-			return;
+		__u64 age = marks->mark[i].key ? marks->mark[i].number : 0;
+
+		if (age < oldest) {
+			oldest = age;
+			at = i;
 		}
 	}
-	/* Each is of a run whose second program was skipped, as it had been interrupted itself. */
-	__builtin_memset(marks->mark, 0, sizeof(marks->mark));
-	marks->mark[0] = taken;
+	at = unknown(at) & (TCC_MARKS - 1);
+	/* With its key it is not free for who interrupts here. */
+	marks->mark[at].number = number;
+	marks->mark[at].key = key;
+	barrier();
+	marks->mark[at].event = event;
 }
 
 static __always_inline bool taken_before(struct tcc_marks *marks, struct tcc_mark taken)
@@ -56,30 +68,27 @@ static __always_inline void run_skipped(void *ctx, struct tcc_marks *marks, stru
 	if (taken_before(marks, mark))
 		return;
 	COUNT(marks, caught);
-	marks->taking = 1;
+	marks->taking = mark.key;
 	bpf_tail_call(ctx, first, 0);
 	marks->taking = 0;
 }
 
 /*
- * The first program's run begins. True: in the second one's place.
+ * Whether the first program runs in the second one's place: between the two, others may run.
  *
- * The tail call here is never made, as `taking` is 0 or 1. From 6.13 (e00931c02568) the kernel gives a program a stack of its own on
- * each CPU, and relies on skipping nested runs; but not a program with a tail call.
+ * The tail call here is never made, as no key is 1. From 6.13 (e00931c02568) the kernel gives a program a stack of its own on
+ * each CPU, and relies on skipping nested runs; but not a program with a tail call. It may not stand where preemption is off.
  */
-static __always_inline bool run_begins(void *ctx, struct tcc_marks *marks, struct tcc_mark mark, void *first)
+static __always_inline bool is_called(void *ctx, struct tcc_marks *marks, struct tcc_mark mark, void *first)
 {
-	__u64 taking;
+	bool called;
 
-	if (!marks->taking)
-		mark_taken(marks, mark);
-	/* Read again: a value that the verifier knows, it would follow through all handlers. */
-	barrier();
-	taking = marks->taking;
-	marks->taking = 0;
-	if (taking > 1)
+	if (marks->taking == 1)
 		bpf_tail_call(ctx, first, 0);
-	return taking & 1;
+	called = marks->taking == mark.key;
+	if (called)
+		marks->taking = 0;
+	return called;
 }
 
 #endif

@@ -13,10 +13,16 @@ enum tcc_value {
 	TCC_VALUE_MIN_RTT,
 	TCC_VALUE_RTTVAR,
 	TCC_VALUE_MDEV,
+	TCC_VALUE_CWND, /* these of a sample too, and any of all of them */
+	TCC_VALUE_IN_FLIGHT,
+	TCC_VALUE_DELIVERY_RATE,
+	TCC_VALUE_PACING_RATE,
+	TCC_VALUE_UNSENT,
 	TCC_VALUE_LATENCY, /* of a connection's opening; all of these */
 	TCC_VALUE_FAILED,
 	TCC_VALUE_HANDSHAKE,
 	TCC_VALUE_WAIT,
+	TCC_VALUE_QUEUE, /* of a packet */
 	TCC_VALUES,
 };
 
@@ -32,18 +38,22 @@ enum tcc_by {
 	TCC_BY_CA = 1 << 7,
 	TCC_BY_PID = 1 << 8, /* with its name */
 	TCC_BY_COMM = 1 << 9,
+	TCC_BY_IFACE = 1 << 10,
+	TCC_BY_ENDS = TCC_BY_COOKIE | TCC_BY_SADDR | TCC_BY_SPORT | TCC_BY_DADDR | TCC_BY_DPORT,
 };
 
 /* A row's key; what it is not made of is zero. */
 struct tcc_key {
+	__u32 value; /* enum tcc_value: of histograms; enum tcc_observe_reason: of reasons. The index, where the rows are an array. */
+	__u32 netns;
 	__u64 cookie;
 	__u64 cgroup_id;
 	__u8 saddr[16];
 	__u8 daddr[16];
 	__u8 ca_name[TCC_CA_NAME_LEN];
 	__u8 comm[TCC_COMM_LEN];
-	__u32 netns;
-	__u32 value; /* enum tcc_value: of histograms */
+	__u32 reason; /* the kernel's number */
+	__u32 ifindex; /* 0: not known */
 	__u32 pid; /* 0: not known */
 	__u16 sport;
 	__u16 dport;

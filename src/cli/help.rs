@@ -15,8 +15,10 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Sample & stream", &["probe", "events", "record", "snap"]),
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
-    ("Latency", &["rtt", "connlat", "queue"]),
-    ("Summaries", &["live", "limits", "top", "listeners"]),
+    (
+        "Latency & summaries",
+        &["rtt", "connlat", "queue", "live", "observe", "limits", "top", "listeners"],
+    ),
     (
         "Tools",
         &["assert", "report", "info", "convert", "check", "schema", "completions", "man", "help"],

@@ -1,13 +1,16 @@
 //! Options of `live`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::args::{FilterArgs, KernelArgs};
+use super::args::{FilterArgs, KernelArgs, ReaderArg, TransportArg};
 use super::{parse, resolve};
+use crate::config::{Point, Read};
 use crate::live::Options;
+use crate::live::app::SPEEDS;
 use crate::live::rows::{Column, Sort};
 
 #[derive(Args, Debug)]
@@ -18,13 +21,37 @@ pub struct LiveArgs {
     /// Sort key at the start.
     #[arg(long, value_enum, default_value_t = LiveSort::All)]
     pub sort: LiveSort,
-    /// Print no counters at the end.
+    /// Account for what limits each connection, and show it.
+    ///
+    /// Costs about what `limits` costs. With -r, it is shown if the samples have the fields for it.
+    #[arg(long, conflicts_with = "read")]
+    pub limits: bool,
+    /// Print no counters at the end; with -r, no notes.
     #[arg(short, long)]
     pub quiet: bool,
+    /// Replay this recording instead of tracing; repeatable, for the parts of one.
+    ///
+    /// Needs no privileges. Filters are as for live connections; one on a field that was not recorded is refused.
+    #[arg(short, long, value_name = "FILE")]
+    pub read: Vec<PathBuf>,
+    /// With -r: the speed at the start, in seconds of the recording per second: 0.1, 10.
+    #[arg(long, value_name = "FACTOR", value_parser = speed, default_value_t = 1.0)]
+    pub speed: f64,
+    /// With -r: leave out events before this time: 10s after the start, 17:05:00, or 2026-11-29T17:05:00Z.
+    #[arg(long, value_name = "TIME", value_parser = parse::point)]
+    pub since: Option<Point>,
+    /// With -r: leave out events from this time on.
+    #[arg(long, value_name = "TIME", value_parser = parse::point)]
+    pub until: Option<Point>,
     #[command(flatten)]
     pub filters: FilterArgs,
     #[command(flatten)]
     pub kernel_options: KernelArgs,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| SPEEDS.contains(speed));
+    speed.ok_or_else(|| format!("must be a number from {} to {}", SPEEDS.start(), SPEEDS.end()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +72,8 @@ pub enum LiveSort {
     Process,
     /// Congestion-control algorithm.
     Cc,
+    /// What limits it; needs --limits.
+    Limit,
 }
 
 impl LiveArgs {
@@ -59,15 +88,50 @@ impl LiveArgs {
             LiveSort::Retrans => by(Column::Retrans),
             LiveSort::Process => by(Column::Process),
             LiveSort::Cc => by(Column::Cc),
+            LiveSort::Limit => by(Column::Limit),
         };
-        resolve::note_unloaded(&self.filters.cc);
+        if self.sort == LiveSort::Limit && !self.limits && self.read.is_empty() {
+            bail!("--sort limit needs --limits");
+        }
+        let (since, until) = (self.since, self.until);
+        let read = Read { files: self.read.clone(), tail: false, since, until };
+        if read.is_wanted() {
+            self.check_replay()?;
+        } else if read.is_limited() || self.speed != 1.0 {
+            bail!("--speed, --since and --until need -r FILE");
+        } else {
+            resolve::note_unloaded(&self.filters.cc);
+        }
         Ok(Options {
             predicate: self.filters.predicate.clone(),
             filters: self.filters.resolve(false)?,
             kernel_options: self.kernel_options.convert(),
             interval: self.interval,
+            limits: self.limits,
             sort,
             quiet: self.quiet,
+            read,
+            speed: self.speed,
         })
+    }
+
+    /// What only a trace has is refused.
+    fn check_replay(&self) -> Result<()> {
+        let kernel = &self.kernel_options;
+        let options = [
+            ("--cgroup", !self.filters.cgroup.is_empty()),
+            ("--reader", kernel.reader != ReaderArg::Auto),
+            ("--transport", kernel.transport != TransportArg::Auto),
+            ("--buffer-size", kernel.buffer_size.is_some()),
+            ("--max-conns", kernel.max_conns.is_some()),
+            ("--nice", kernel.nice.is_some()),
+            ("--btf", kernel.btf.is_some()),
+        ];
+        match options.iter().find(|(_, given)| *given) {
+            Some((option, _)) => {
+                bail!("{option} cannot be used with -r, which reads recorded events")
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod help;
 mod limits;
 mod listeners;
 mod live;
+mod observe;
 mod outputs;
 mod parse;
 mod parts;
@@ -39,6 +40,7 @@ pub use self::conversion::ConvertArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::live::LiveArgs;
+pub use self::observe::ObserveArgs;
 pub use self::recordings::{RecordArgs, command_first};
 pub use self::report::ReportArgs;
 pub use self::summary::{CongArgs, ConnlatArgs, RetransArgs, RttArgs, TopArgs};
@@ -162,6 +164,13 @@ pub enum Command {
     /// observed. For the main causes, the numbers that show them follow. On a terminal, each summary replaces the one before. The
     /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Limits(Box<LimitsArgs>),
+    /// Count everything about all connections, complete and cheap.
+    ///
+    /// Adds up in the kernel, by key: connections opened, closed, failed and open; bytes and segments; the distribution of the
+    /// RTT; retransmitted segments by class; resets and drops by reason. No event is sent to user space, so it can always run. With
+    /// --interval, each page covers one interval. Keys that find no row share one. See docs/observe.md for the
+    /// metrics and their cost. Options of printed events cannot be used: --where, limits such as --rate, --fields, --all-fields.
+    Observe(Box<ObserveArgs>),
     /// Watch connections on the terminal; open one to see its charts.
     ///
     /// A table of all TCP connections, read each interval as by `top`: sorted by any column, filtered by an expression as it is typed.

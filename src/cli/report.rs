@@ -25,6 +25,11 @@ pub struct ReportArgs {
     /// Write the series behind these panels as CSV into this directory.
     #[arg(long, value_name = "DIR")]
     pub csv: Option<PathBuf>,
+    /// The two recordings are of the two ends of the same connections: put them on one time line.
+    ///
+    /// The difference of their clocks is found by sequence numbers. `record --profile full` records what divides the delay most finely.
+    #[arg(long, conflicts_with_all = ["labels", "align", "bottleneck"])]
+    pub ends: bool,
     /// Names of the recordings, one for each; those of the same name are repetitions: cubic,bbr.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub labels: Vec<String>,
@@ -56,6 +61,9 @@ impl ReportArgs {
         {
             bail!("{option} compares recordings; name at least two");
         }
+        if self.ends && self.files.len() != 2 {
+            bail!("--ends needs two recordings: of the one end, and of the other");
+        }
         if self.labels.iter().any(String::is_empty) {
             bail!("--labels: empty name");
         }
@@ -65,7 +73,14 @@ impl ReportArgs {
         };
         let comparison = Comparison { labels: self.labels, align, bottleneck: self.bottleneck };
         let export = Export { svg: self.svg, csv: self.csv, force: self.force };
-        Ok(Options { files: self.files, path: self.write, force: self.force, comparison, export })
+        Ok(Options {
+            files: self.files,
+            path: self.write,
+            force: self.force,
+            comparison,
+            ends: self.ends,
+            export,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::process::{Pid, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::escape;
-use crate::kernel::{NSFS_MAGIC, in_host_pid_namespace, is_on};
+use crate::kernel::{self, NSFS_MAGIC, in_host_pid_namespace, is_on};
 use crate::stdio::print_line;
 use crate::suggest;
 
@@ -35,7 +35,7 @@ pub struct Netns {
 
 /// The id of a v2 cgroup: on 64-bit kernels its directory's inode.
 pub fn cgroup(path: &Path) -> Result<u64> {
-    let mount = cgroup2_mount();
+    let mount = kernel::cgroup::mount();
     let candidates = [
         Some(path.to_owned()),
         mount.map(|mount| mount.join(path.strip_prefix("/").unwrap_or(path))),
@@ -60,16 +60,6 @@ pub fn cgroup(path: &Path) -> Result<u64> {
         bail!("{}: {level} levels deep; at most {} are supported", error(), CGROUP_LEVELS - 1);
     }
     Ok(std::fs::metadata(&found).with_context(error)?.ino())
-}
-
-/// Where cgroup2 is mounted, if it is.
-fn cgroup2_mount() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut fields = mounts.lines().map(|line| line.split(' '));
-    fields.find_map(|mut fields| {
-        let (path, file_system) = (fields.nth(1)?, fields.next()?);
-        (file_system == "cgroup2").then(|| PathBuf::from(path))
-    })
 }
 
 /// Checks that the processes exist: one that has ended would never match. In a pid namespace other than the host's our numbers

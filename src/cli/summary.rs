@@ -174,7 +174,12 @@ impl RowArgs {
         if (self.prefix.is_some() || self.prefix6.is_some()) && !networks {
             bail!("--prefix and --prefix6 need --by laddr or --by raddr");
         }
-        Ok(Keys { by, prefix: self.prefix.unwrap_or(32), prefix6: self.prefix6.unwrap_or(128) })
+        Ok(Keys {
+            by,
+            iface: false,
+            prefix: self.prefix.unwrap_or(32),
+            prefix6: self.prefix6.unwrap_or(128),
+        })
     }
 }
 

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod listeners;
 pub mod live;
 pub mod man;
+pub mod observe;
 pub mod probe;
 pub mod queue;
 pub mod record;

@@ -11,7 +11,7 @@ use crate::events::ca::{ALGORITHMS, Algorithm};
 use crate::events::{EVENT_TYPES, EventType, common, socket};
 use crate::summary::{AGGREGATES, key};
 use crate::table::Column;
-use crate::table::summary::{AggregateType, BUCKET};
+use crate::table::summary::{AggregateType, BUCKET, METRIC_BUCKET};
 
 /// File name and text of every page.
 #[must_use]
@@ -149,9 +149,15 @@ fn summaries() -> String {
     let _ = write!(
         page,
         "\n## Buckets\n\nBuckets of {}. In JSONL, they are named without `bucket_`.\n\n",
-        commands(AggregateType::has_buckets)
+        commands(|aggregate| aggregate.has_buckets() && has_times(aggregate))
     );
     table(&BUCKET, &mut page);
+    let _ = write!(
+        page,
+        "\nThose of {}, in the unit of the metric:\n\n",
+        commands(|aggregate| aggregate.has_buckets() && !has_times(aggregate))
+    );
+    table(&METRIC_BUCKET, &mut page);
     for record in AGGREGATES {
         let _ = writeln!(page, "\n## {}\n\n{}\n", record.command, record.doc);
         if !has_shared_key(record) {
@@ -162,6 +168,11 @@ fn summaries() -> String {
         table(record.columns, &mut page);
     }
     page
+}
+
+/// Its buckets are of times.
+fn has_times(aggregate: &AggregateType) -> bool {
+    std::ptr::eq(aggregate.bucket(), &raw const BUCKET)
 }
 
 /// The key is made of `--by`.

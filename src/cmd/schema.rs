@@ -9,7 +9,7 @@ use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
 use crate::suggest;
 use crate::summary::AGGREGATES;
-use crate::table::summary::{AggregateType, BUCKET};
+use crate::table::summary::AggregateType;
 use crate::table::{Column, Set, Type};
 
 /// Accounting records, with their meaning.
@@ -139,7 +139,8 @@ fn summary(record: &AggregateType) -> Value {
         .map(|column| column.name)
         .collect();
     if record.has_buckets() {
-        let bucket = BUCKET
+        let bucket = record
+            .bucket()
             .iter()
             .map(|column| (column.name.trim_start_matches("bucket_").to_owned(), property(column)));
         let bucket: Map<String, Value> = bucket.collect();

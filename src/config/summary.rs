@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use super::observe::{Metric, Observe};
 use crate::table::summary::{AggregateType, Scale};
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ pub enum RowOptions {
     Connections(Top),
     Listeners(Listeners),
     Limits(Limits),
+    Observe(Observe),
 }
 
 impl RowOptions {
@@ -38,9 +40,19 @@ impl RowOptions {
         let keys = match self {
             RowOptions::Histograms(histograms) => &histograms.keys,
             RowOptions::Sums(sums) => &sums.keys,
+            RowOptions::Observe(observe) => &observe.keys,
             _ => return false,
         };
         keys.by.iter().any(|by| matches!(by, By::Pid | By::Comm))
+    }
+
+    /// Those of `observe`.
+    #[must_use]
+    pub fn observe(&self) -> Option<&Observe> {
+        match self {
+            RowOptions::Observe(observe) => Some(observe),
+            _ => None,
+        }
     }
 
     /// Those of histograms.
@@ -56,11 +68,21 @@ impl RowOptions {
 /// The grouping of rows.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Empty: a single row.
+    /// Empty: a single row, unless it is by interface.
     pub by: Vec<By>,
+    /// By interface, and its network namespace.
+    pub iface: bool,
     /// Prefix length by which IPv4 addresses are grouped; `prefix6`: IPv6.
     pub prefix: u8,
     pub prefix6: u8,
+}
+
+impl Keys {
+    /// Whether everything is in one row.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.by.is_empty() && !self.iface
+    }
 }
 
 /// Sums of rare events.
@@ -163,6 +185,17 @@ pub enum TimeField {
     MinRtt,
     Rttvar,
     Mdev,
+    /// The congestion window.
+    Cwnd,
+    /// Packets in flight.
+    InFlight,
+    /// The delivery rate, unless the application limited it.
+    DeliveryRate,
+    PacingRate,
+    /// Bytes that are written and not sent.
+    Unsent,
+    /// From TCP to the driver.
+    Queue,
     /// From connect() to ESTABLISHED.
     Latency,
     /// From connect() to its failure.
@@ -182,6 +215,12 @@ impl TimeField {
             TimeField::MinRtt => "min_rtt_us",
             TimeField::Rttvar => "rttvar_us",
             TimeField::Mdev => "mdev_us",
+            TimeField::Cwnd => "snd_cwnd",
+            TimeField::InFlight => "packets_in_flight",
+            TimeField::DeliveryRate => "delivery_rate_kbit_s",
+            TimeField::PacingRate => "pacing_rate_kbit_s",
+            TimeField::Unsent => "notsent_bytes",
+            TimeField::Queue => "queue_us",
             TimeField::Latency => "latency_us",
             TimeField::Failed => "failed_us",
             TimeField::Handshake => "handshake_us",
@@ -193,17 +232,24 @@ impl TimeField {
     #[must_use]
     pub fn of(self) -> &'static str {
         match self {
-            TimeField::Srtt | TimeField::MinRtt | TimeField::Rttvar | TimeField::Mdev => "samples",
+            TimeField::Queue => "packets",
+            field if field.is_sample() => "samples",
             TimeField::Latency => "connections opened",
             TimeField::Failed => "attempts failed",
-            TimeField::Handshake | TimeField::Wait => "connections accepted",
+            _ => "connections accepted",
         }
     }
 
-    /// Whether its count is that of events. An accepted connection has two times, of which only one counts.
+    /// Whether it is a value of a sample of `probe`.
     #[must_use]
-    pub fn is_event(self) -> bool {
-        self != TimeField::Wait
+    pub fn is_sample(self) -> bool {
+        use TimeField::{
+            Cwnd, DeliveryRate, InFlight, Mdev, MinRtt, PacingRate, Rttvar, Srtt, Unsent,
+        };
+        matches!(
+            self,
+            Srtt | MinRtt | Rttvar | Mdev | Cwnd | InFlight | DeliveryRate | PacingRate | Unsent
+        )
     }
 
     /// Whether it is omitted if there are none.
@@ -214,6 +260,14 @@ impl TimeField {
 }
 
 impl Histograms {
+    /// Whether the field's count is that of events. A sample may have several values, and an accepted connection has two times, of
+    /// which only one counts.
+    #[must_use]
+    pub fn counts_events(&self, field: TimeField) -> bool {
+        let first = self.fields.iter().find(|field| field.is_sample());
+        if field.is_sample() { first == Some(&field) } else { field != TimeField::Wait }
+    }
+
     /// Whether each CPU has its own rows: for few rows that all CPUs update.
     #[must_use]
     pub fn per_cpu(&self) -> bool {
@@ -221,16 +275,22 @@ impl Histograms {
         self.busy && self.keys.by.iter().all(|by| matches!(by, Laddr | Cgroup | Netns | Cc))
     }
 
+    /// Whether the rows are an array, by field: what is updated on every packet needs no hash then.
+    #[must_use]
+    pub fn is_array(&self) -> bool {
+        self.busy && self.keys.are_none()
+    }
+
     /// Whether there may be more keys than rows.
     #[must_use]
     pub fn many(&self) -> bool {
-        !self.keys.by.is_empty() && !self.per_cpu()
+        !self.keys.are_none() && !self.per_cpu()
     }
 
     /// The maximum number of rows.
     #[must_use]
     pub fn rows(&self) -> u32 {
-        let fitting = match (self.keys.by.is_empty(), self.many()) {
+        let fitting = match (self.keys.are_none(), self.many()) {
             (true, _) => self.fields.len() as u32,
             (false, false) => 256,
             (false, true) => 8192,

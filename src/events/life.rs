@@ -3,7 +3,7 @@
 use super::Tracker;
 use super::common::{call, full, named, of, slot, std};
 use super::computed::delivery_rate;
-use super::names::{ERRORS, LIMIT_CAUSES};
+use super::names::{ERRORS, LIMITS_MAIN};
 use super::socket::{socket_event_type, view};
 use crate::skel::LifeRecord;
 use crate::slot::Condition;
@@ -62,7 +62,7 @@ static COLUMNS: &[Column] = &[
     std("reason", (Text, None), "tcp:tcp_receive_reset, tcp:tcp_send_reset, sk_err, sk_state", "How the connection ended: fin (orderly); reset_sent (close() with unread data or zero linger time, or by the kernel); reset_received (also if data arrives after close()); timeout; error (see `err`, null if the process has already fetched it); silent (no packet sent or received: TCP_REPAIR, or an orphan that the kernel gave up). Null for `open`.", of!(LifeRecord, reason).unset(0).named(List(REASONS))),
     std("err", (Text, None), "sk->sk_err", "Error that the application gets, by name. Null if none.", of!(LifeRecord, err).named(ERRORS)),
     full("errno", (Unsigned, None), "sk->sk_err", "Number of that error. Null if none.", of!(LifeRecord, err).unset(0)),
-    named("limits_main", (Text, None), "classified at each event", "The cause that limited the sender for most of the time, as in `limits`. Null for `open`, and if no time was observed.", of!(LifeRecord, limits_main).unset(0).named(List(LIMIT_CAUSES))),
+    named("limits_main", (Text, None), "classified at each event", "The cause that limited the sender for most of the time, as in `limits`. Null for `open`, and if no time was observed.", of!(LifeRecord, limits_main).unset(0).named(List(&LIMITS_MAIN))),
     named("limits_main_us", (Unsigned, Microseconds), "classified at each event", "Time of that cause. Null if `limits_main` is.", of!(LifeRecord, limits_main_ns).unset(0).divided(1000)),
     named("limits_main_percent", (Unsigned, Percent), "classified at each event", "Its share of `limits_observed_us`. Null if `limits_main` is.", call!(LifeRecord, [limits_main_ns, limits_observed_ns], percent)),
     named("limits_observed_us", (Unsigned, Microseconds), "classified at each event", "The time that was classified: all of the connection up to FIN_WAIT2 or CLOSE, or since the start of the trace. Null if `limits_main` is.", of!(LifeRecord, limits_observed_ns).unset(0).divided(1000)),

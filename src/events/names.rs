@@ -26,9 +26,8 @@ pub const TCP_STATES: &[&str] = &[
 /// `enum tcp_ca_state`.
 pub const CA_STATES: &[&str] = &["Open", "Disorder", "CWR", "Recovery", "Loss"];
 
-/// `enum tcc_cause`, and 1.
+/// `enum tcc_cause`, as in the columns of `limits`.
 pub const LIMIT_CAUSES: &[&str] = &[
-    "",
     "handshake",
     "idle",
     "application",
@@ -45,6 +44,17 @@ pub const LIMIT_CAUSES: &[&str] = &[
     "rto",
     "undecided",
 ];
+
+/// The same where 0 is none.
+pub const LIMITS_MAIN: [&str; LIMIT_CAUSES.len() + 1] = {
+    let mut names = [""; LIMIT_CAUSES.len() + 1];
+    let mut cause = 0;
+    while cause < LIMIT_CAUSES.len() {
+        names[cause + 1] = LIMIT_CAUSES[cause];
+        cause += 1;
+    }
+    names
+};
 
 /// The name of a number; null if there is none.
 #[must_use]

@@ -27,6 +27,8 @@ pub enum Tracker {
     Limits,
     /// A record of that at its end.
     LimitsEnds,
+    /// What it has transferred.
+    Observed,
 }
 
 impl Tracker {
@@ -42,9 +44,11 @@ impl Tracker {
             Tracker::SynackTime => &["tcp:tcp_retransmit_synack"],
             Tracker::SynAgain => &["tcp:tcp_retransmit_skb"],
             Tracker::Samples => &["tcp:tcp_probe"],
-            Tracker::Closed | Tracker::Snapshots | Tracker::CaStateTime | Tracker::LimitsEnds => {
-                &["sock:inet_sock_set_state", "tcp:tcp_destroy_sock"]
-            }
+            Tracker::Closed
+            | Tracker::Snapshots
+            | Tracker::CaStateTime
+            | Tracker::LimitsEnds
+            | Tracker::Observed => &["sock:inet_sock_set_state", "tcp:tcp_destroy_sock"],
             Tracker::Limits => &[
                 "tcp:tcp_probe",
                 "sock:inet_sock_set_state",
@@ -72,6 +76,7 @@ impl Tracker {
             Tracker::CaStateTime => Bits::TCC_TRACK_CA_STATE_TIME,
             Tracker::Limits => Bits::TCC_TRACK_LIMITS,
             Tracker::LimitsEnds => Bits::TCC_TRACK_LIMITS_ENDS,
+            Tracker::Observed => Bits::TCC_TRACK_OBSERVED,
         }
         .0
     }

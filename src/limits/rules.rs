@@ -1,6 +1,8 @@
 //! What a sender waits for, from the state of its socket: the rules of docs/limits.md, written again and as plainly as possible. Live, the
 //! programs have them in C (src/bpf/limits_rules.h); a test gives both the same events.
 
+use crate::events::names::LIMIT_CAUSES;
+
 /// The members of the socket that the rules read; flags are 0 or 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sock {
@@ -90,23 +92,7 @@ impl LimitCause {
     /// As in the columns of `limits`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Handshake => "handshake",
-            Idle => "idle",
-            Application => "application",
-            Sndbuf => "sndbuf",
-            Rwnd => "rwnd",
-            ZeroWindow => "zero_window",
-            PacingCap => "pacing_cap",
-            Pacing => "pacing",
-            LocalQueue => "local_queue",
-            SlowStart => "slow_start",
-            Cwnd => "cwnd",
-            Path => "path",
-            Recovery => "recovery",
-            Rto => "rto",
-            Undecided => "undecided",
-        }
+        LIMIT_CAUSES.get(self as usize).copied().unwrap_or_default()
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::connection::{Connection, Context, Cut};
+use super::connection::{Connection, Context, Cut, Segment};
 use super::observed;
 use super::rules::{CAUSES, Sock};
 use crate::decode;
-use crate::events::tcp_probe::copy;
+use crate::events::EventType as EventTable;
+use crate::events::tcp_probe::{self, copy};
 use crate::skel::{
     CongStateRecord, Event, EventType, Head, LifeRecord, LimitsSnapshot, ProbeFullRecord,
     RetransmitRecord, SendRecord, Sender, StateRecord,
 };
+use crate::table::Column;
 
 const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
@@ -46,6 +48,28 @@ pub struct TwinOptions {
 const MOST_CLOSED: usize = 1 << 16;
 
 impl TwinOptions {
+    /// For records of these event types; `has` decides about columns of `probe`, by their place among all.
+    #[must_use]
+    pub fn of(
+        present: &[&'static EventTable],
+        has: impl Fn(usize, &'static Column) -> bool,
+        mainline_bbr: bool,
+    ) -> Self {
+        let columns = (tcp_probe::EVENT_TYPE.columns)();
+        let has = |name: &str| {
+            let index = columns.iter().position(|column| column.name == name);
+            index.is_some_and(|index| has(index, columns[index]))
+        };
+        let mut missing: Vec<&'static str> =
+            observed::COLUMNS.into_iter().filter(|name| !has(name)).collect();
+        let no_sends = !present.iter().any(|event_type| event_type.name == "send");
+        if no_sends && !has("busy_us") {
+            missing.push("busy_us");
+        }
+        let other_bbr = !has("bbr.mode") || !mainline_bbr;
+        TwinOptions { missing, no_sends, other_bbr, segments: true, lives: false }
+    }
+
     pub(super) fn counts_busy(&self) -> bool {
         self.no_sends && !self.missing.contains(&"busy_us")
     }
@@ -70,6 +94,8 @@ pub struct Twin {
     /// So far.
     begun: u64,
     resolved: Vec<Cut>,
+    /// The connection of the last record.
+    touched: Option<Key>,
 }
 
 impl Twin {
@@ -82,6 +108,7 @@ impl Twin {
     pub fn record(&mut self, record: &[u8]) -> bool {
         let Some(number) = decode::event_type(record) else { return false };
         let number = EventType(number as u32);
+        self.touched = read::<Head>(record).map(|head| key(&head));
         let taken = match number {
             EventType::TCC_EVENT_PROBE => read(record).map(|record| self.sample(&record)),
             EventType::TCC_EVENT_SEND => {
@@ -98,6 +125,19 @@ impl Twin {
             _ => Some(()),
         };
         taken.is_some()
+    }
+
+    /// Hands on the segments that the last record ended, with the connection's cookie, and forgets them. For who calls it after each record,
+    /// those of connections that are over are forgotten, too.
+    pub fn drain(&mut self, mut take: impl FnMut(u64, Segment)) {
+        let mut hand_on = |connection: &mut Connection| {
+            let cookie = connection.last.event.head.cookie;
+            connection.segments.drain(..).for_each(|segment| take(cookie, segment));
+        };
+        self.over.drain(..).for_each(|mut connection| hand_on(&mut connection));
+        if let Some(connection) = self.touched.and_then(|key| self.open.get_mut(&key)) {
+            hand_on(connection);
+        }
     }
 
     /// Completes a record of `life`. `None`: it is complete, or nothing is known of the connection.

@@ -1,14 +1,15 @@
 //! The model: what is shown, and what keys do to it.
 
-use std::cell::RefCell;
+mod press;
+
+pub use self::press::SPEEDS;
+
 use std::rc::Rc;
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-
 use super::collect::Shared;
-use super::draw::table::columns;
 use super::filter::Filter;
 use super::history::{History, LONGEST_S};
+use super::past::{Past, Table};
 use super::rows::{Row, Sort};
 use crate::environment::Environment;
 
@@ -29,13 +30,33 @@ pub enum Action {
     Follow,
     /// Write the events of the connection that is shown as a recording.
     Write,
+    /// Go on from that time of the recording.
+    Seek(u64),
+}
+
+/// The state of a replay.
+pub struct Playback {
+    pub start_ns: u64,
+    pub end_ns: u64,
+    /// Seconds of the recording per second.
+    pub speed: f64,
+    /// The recording is still being read up to the time that is shown.
+    pub is_reading: bool,
+    /// The wall clock at the time that is shown.
+    pub wall: String,
+    /// How to have the connection on the screen as a recording.
+    pub extract: String,
 }
 
 /// The connection on the screen.
 pub struct Shown {
     pub row: Row,
+    /// The newest interval that it was in.
+    seen_ns: u64,
     /// It is not in the table any more.
     pub ended: bool,
+    /// It is not in the table yet.
+    pub is_later: bool,
     pub history: Shared,
     /// When it was opened.
     pub since_ns: u64,
@@ -44,8 +65,11 @@ pub struct Shown {
 pub struct App {
     pub environment: Environment,
     pub filter: Filter,
-    /// Connections of the last interval.
-    all: Vec<Row>,
+    /// Connections of the interval that is shown.
+    all: Rc<Vec<Row>>,
+    /// The time at which it ended.
+    table_ns: u64,
+    pub past: Past,
     /// Those that match, sorted.
     pub rows: Vec<Row>,
     /// The ID of the chosen row.
@@ -70,6 +94,10 @@ pub struct App {
     pub lost: u64,
     /// Columns of the screen.
     pub width: u16,
+    /// What limits each connection is known.
+    pub has_limits: bool,
+    /// What is shown is a recording.
+    pub playback: Option<Playback>,
 }
 
 impl App {
@@ -78,7 +106,9 @@ impl App {
         App {
             environment,
             filter,
-            all: Vec::new(),
+            all: Rc::default(),
+            table_ns: 0,
+            past: Past::default(),
             rows: Vec::new(),
             chosen: None,
             top: 0,
@@ -94,6 +124,8 @@ impl App {
             interval_ns: 0,
             lost: 0,
             width: 80,
+            has_limits: false,
+            playback: None,
         }
     }
 
@@ -109,20 +141,50 @@ impl App {
         self.all.len()
     }
 
-    /// The connections of a new interval.
-    pub fn update(&mut self, rows: Vec<Row>, interval_ns: u64) {
+    /// The connections of a new interval, which ended then.
+    pub fn update(&mut self, rows: Vec<Row>, interval_ns: u64, at_ns: u64) {
+        self.past.add(Table { at_ns, interval_ns, rows: Rc::new(rows) });
+        if self.frozen_ns.is_none() && self.playback.is_none() {
+            self.look_at(at_ns);
+        }
+    }
+
+    /// Shows the connections of that time.
+    pub fn look_at(&mut self, ns: u64) {
+        let Some(table) = self.past.at(ns).cloned() else { return };
+        if table.at_ns == self.table_ns && Rc::ptr_eq(&table.rows, &self.all) {
+            return;
+        }
+        (self.all, self.interval_ns) = (table.rows, table.interval_ns);
+        self.table_ns = table.at_ns;
         if let Some(shown) = &mut self.shown {
-            match rows.iter().find(|row| row.id == shown.row.id) {
+            match self.all.iter().find(|row| row.id == shown.row.id) {
                 Some(row) => {
                     shown.row = row.clone();
-                    shown.ended |= row.is_closed();
+                    shown.seen_ns = shown.seen_ns.max(table.at_ns);
+                    (shown.ended, shown.is_later) = (row.is_closed(), false);
                 }
-                None => shown.ended = true,
+                None => {
+                    shown.is_later = table.at_ns < shown.seen_ns && !shown.ended;
+                    shown.ended = !shown.is_later;
+                }
             }
         }
-        if self.frozen_ns.is_none() {
-            (self.all, self.interval_ns) = (rows, interval_ns);
-            self.arrange();
+        self.arrange();
+    }
+
+    /// The time that is shown.
+    #[must_use]
+    pub fn view_ns(&self, now_ns: u64) -> u64 {
+        self.frozen_ns.unwrap_or(now_ns)
+    }
+
+    /// Forgets what was read of a recording, which is read again from its start.
+    pub fn rewind(&mut self) {
+        self.past = Past::default();
+        self.scrolled = 0;
+        if let Some(shown) = &mut self.shown {
+            *shown.history.borrow_mut() = History::default();
         }
     }
 
@@ -161,164 +223,5 @@ impl App {
             self.top = self.top.clamp((place + 1).saturating_sub(room), place);
         }
         self.top = self.top.min(self.rows.len().saturating_sub(room));
-    }
-
-    /// Handles a key.
-    pub fn key(&mut self, key: KeyEvent, now_ns: u64) -> Action {
-        if key.kind == KeyEventKind::Release {
-            return Action::Nothing;
-        }
-        self.message = None;
-        if key.modifiers.contains(KeyModifiers::CONTROL) {
-            match key.code {
-                KeyCode::Char('c') => return Action::Quit,
-                KeyCode::Char('z') => return Action::Suspend,
-                KeyCode::Char('l') => return Action::Redraw,
-                KeyCode::Char('u') if self.filter.is_open => self.filter.clear(&self.environment),
-                _ => return Action::Nothing,
-            }
-            self.arrange();
-            return Action::Nothing;
-        }
-        if self.help {
-            self.help = false;
-            return if key.code == KeyCode::Char('q') { Action::Quit } else { Action::Nothing };
-        }
-        match (key.code, self.filter.is_open, self.shown.is_some()) {
-            (code, true, _) => self.edit(code),
-            (KeyCode::Char('q'), ..) => return Action::Quit,
-            (KeyCode::Char('?' | 'h') | KeyCode::F(1), ..) => self.help = true,
-            (KeyCode::Char('f' | ' '), ..) => {
-                self.frozen_ns = if self.frozen_ns.is_none() { Some(now_ns) } else { None };
-            }
-            (code, _, true) => return self.key_of_connection(code, now_ns),
-            (code, _, false) => return self.key_of_table(code, now_ns),
-        }
-        Action::Nothing
-    }
-
-    /// A key while the expression is typed.
-    fn edit(&mut self, code: KeyCode) {
-        let filter = &mut self.filter;
-        match code {
-            KeyCode::Enter if filter.mistake.is_none() => filter.close(),
-            KeyCode::Esc => filter.close(),
-            KeyCode::Left => filter.left(),
-            KeyCode::Right => filter.right(),
-            KeyCode::Home => filter.cursor = 0,
-            KeyCode::End => filter.cursor = filter.text.len(),
-            KeyCode::Backspace | KeyCode::Delete | KeyCode::Char(_) => {
-                match code {
-                    KeyCode::Char(c) => filter.insert(c),
-                    KeyCode::Backspace => filter.backspace(),
-                    _ => filter.delete(),
-                }
-                filter.apply(&self.environment);
-                self.arrange();
-            }
-            _ => {}
-        }
-    }
-
-    fn key_of_table(&mut self, code: KeyCode, now_ns: u64) -> Action {
-        let page = self.room.saturating_sub(1).max(1).cast_signed();
-        match code {
-            KeyCode::Down | KeyCode::Char('j') => self.step(1),
-            KeyCode::Up | KeyCode::Char('k') => self.step(-1),
-            KeyCode::PageDown => self.step(page),
-            KeyCode::PageUp => self.step(-page),
-            KeyCode::Home | KeyCode::Char('g') => self.step(isize::MIN),
-            KeyCode::End | KeyCode::Char('G') => self.step(isize::MAX),
-            KeyCode::Left => self.sort_by(-1),
-            KeyCode::Right => self.sort_by(1),
-            KeyCode::Char('r') => {
-                self.reverse = !self.reverse;
-                self.arrange();
-            }
-            KeyCode::Char('/') => {
-                self.filter.is_open = true;
-                self.filter.cursor = self.filter.text.len();
-            }
-            KeyCode::Enter => return self.open(self.place().unwrap_or(0), now_ns),
-            KeyCode::Esc => {
-                self.filter.clear(&self.environment);
-                self.chosen = None;
-                self.arrange();
-            }
-            _ => {}
-        }
-        Action::Nothing
-    }
-
-    fn key_of_connection(&mut self, code: KeyCode, now_ns: u64) -> Action {
-        match code {
-            KeyCode::Esc | KeyCode::Backspace => {
-                self.shown = None;
-                self.frozen_ns = None;
-                return Action::Follow;
-            }
-            KeyCode::Char('+' | '=') => self.span = self.span.saturating_sub(1),
-            KeyCode::Char('-') => self.span = (self.span + 1).min(SPANS.len() - 1),
-            KeyCode::Char('w') => return Action::Write,
-            KeyCode::Char('0') => self.span = DEFAULT_SPAN,
-            KeyCode::Up | KeyCode::Char('k') => self.scroll_events(1),
-            KeyCode::Down | KeyCode::Char('j') => self.scroll_events(-1),
-            KeyCode::PageUp => self.scroll_events(10),
-            KeyCode::PageDown => self.scroll_events(-10),
-            KeyCode::Home => self.scroll_events(isize::MAX),
-            KeyCode::End => self.scrolled = 0,
-            KeyCode::Char(side @ ('[' | ']')) => {
-                let place = self.place();
-                let next = match (place, side) {
-                    (Some(place), ']') => Some(place + 1),
-                    (Some(place), _) => place.checked_sub(1),
-                    (None, _) => Some(0),
-                };
-                if let Some(next) = next.filter(|next| *next < self.rows.len()) {
-                    return self.open(next, now_ns);
-                }
-            }
-            _ => {}
-        }
-        Action::Nothing
-    }
-
-    fn scroll_events(&mut self, by: isize) {
-        let events = self.shown.as_ref().map_or(0, |shown| shown.history.borrow().events.len());
-        let last = events.saturating_sub(1);
-        self.scrolled = self.scrolled.saturating_add_signed(by).min(last);
-    }
-
-    /// Shows the connection in that place.
-    fn open(&mut self, place: usize, now_ns: u64) -> Action {
-        let Some(row) = self.rows.get(place).cloned() else { return Action::Nothing };
-        self.chosen = Some(row.id);
-        if row.cookie() == 0 {
-            self.message =
-                Some("this connection has no socket cookie yet, so it cannot be followed".into());
-            return Action::Nothing;
-        }
-        let history: Shared = Rc::new(RefCell::new(History::default()));
-        let ended = row.is_closed();
-        self.shown = Some(Shown { row, ended, history, since_ns: now_ns });
-        (self.scrolled, self.lost, self.frozen_ns) = (0, 0, None);
-        Action::Follow
-    }
-
-    /// Sorts by a column beside the present one, of those on the screen.
-    fn sort_by(&mut self, by: isize) {
-        let columns: Vec<_> = columns(self.width).into_iter().map(|(column, _)| column).collect();
-        let place = columns.iter().position(|column| Sort::By(*column) == self.sort);
-        let last = columns.len().saturating_sub(1);
-        let place = match place {
-            Some(place) => place.saturating_add_signed(by).min(last),
-            None if by < 0 => last,
-            None => 0,
-        };
-        if let Some(column) = columns.get(place) {
-            self.sort = Sort::By(*column);
-            self.reverse = false;
-            self.arrange();
-        }
     }
 }

@@ -6,16 +6,20 @@ use std::rc::Rc;
 
 use super::history::{EventLine, History, Sample, Series};
 use crate::accounting::Accounting;
-use crate::decode::Event;
+use crate::decode::{self, Event};
 use crate::escape;
 use crate::events::names::CA_STATES;
 use crate::events::{EventType, tcp_probe};
+use crate::limits::twin::{Twin, TwinOptions};
 use crate::sink::{Progress, Sink, Stage, TimeFormat};
 use crate::table::summary::Summary;
-use crate::table::{Column, Moment, Value};
+use crate::table::{Moment, Selected, Value};
 
 /// Columns of a view that each line has in another form, or that are those of the connection.
 const COMMON: [&str; 5] = ["time", "saddr:sport", "daddr:dport", "pid", "comm"];
+
+/// Event types that are as many as packets: they are not listed.
+const PER_PACKET: [&str; 4] = ["send", "queue", "rcv_space", "rcvbuf_grow"];
 
 /// A history, which is filled while it is drawn.
 pub type Shared = Rc<RefCell<History>>;
@@ -24,6 +28,11 @@ pub type Target = Rc<RefCell<Option<(u64, Shared)>>>;
 
 pub struct Collector {
     target: Target,
+    /// For `w`.
+    keeps_records: bool,
+    twin_options: TwinOptions,
+    /// What limits the connection of that history.
+    twin: Option<(Shared, Twin)>,
     columns: Columns,
     time: TimeFormat,
     events: u64,
@@ -31,16 +40,18 @@ pub struct Collector {
 
 /// The columns of `probe` that are read.
 struct Columns {
-    series: [(Series, Option<&'static Column>); super::history::SERIES],
-    mono_ns: Option<&'static Column>,
-    ca_state: Option<&'static Column>,
-    acked: Option<&'static Column>,
-    received: Option<&'static Column>,
-    retrans: Option<&'static Column>,
+    series: [(Series, Option<Selected>); super::history::SERIES],
+    mono_ns: Option<Selected>,
+    ca_state: Option<Selected>,
+    acked: Option<Selected>,
+    received: Option<Selected>,
+    retrans: Option<Selected>,
 }
 
-fn column(event_type: &EventType, name: &str) -> Option<&'static Column> {
-    (event_type.columns)().into_iter().find(|column| column.name == name)
+fn column(event_type: &EventType, name: &str) -> Option<Selected> {
+    let columns = (event_type.columns)();
+    let index = columns.iter().position(|column| column.name == name)?;
+    Some(Selected { index, column: columns[index], present: true })
 }
 
 impl Columns {
@@ -65,14 +76,14 @@ impl Columns {
     }
 
     fn sample(&self, event: &Event<'_>) -> Sample {
-        let number = |column: Option<&'static Column>| match column.map(|c| event.value(c)) {
-            Some(Value::U64(number)) => Some(number),
+        let number = |column: Option<Selected>| match event.selected(column.as_ref()) {
+            Value::U64(number) => Some(number),
             _ => None,
         };
         let mut sample = Sample {
             at_ns: number(self.mono_ns).unwrap_or_default(),
-            ca_state: match self.ca_state.map(|column| event.value(column)) {
-                Some(Value::Str(name)) => state(name),
+            ca_state: match event.selected(self.ca_state.as_ref()) {
+                Value::Str(name) => state(name),
                 _ => None,
             },
             acked: number(self.acked),
@@ -94,8 +105,18 @@ fn state(name: &str) -> Option<u8> {
 
 impl Collector {
     #[must_use]
-    pub fn new(target: Target) -> Self {
-        Collector { target, columns: Columns::new(), time: TimeFormat::default(), events: 0 }
+    pub fn new(target: Target, keeps_records: bool, twin_options: TwinOptions) -> Self {
+        let (columns, time) = (Columns::new(), TimeFormat::default());
+        Collector { target, keeps_records, twin_options, twin: None, columns, time, events: 0 }
+    }
+
+    fn classify(&mut self, event: &Event<'_>, history: &Shared) {
+        // Nothing is known of the time before it was opened.
+        self.twin.take_if(|(of, _)| !Rc::ptr_eq(of, history));
+        let begin = || (Rc::clone(history), Twin::new(self.twin_options.clone()));
+        let (_, twin) = self.twin.get_or_insert_with(begin);
+        twin.record(event.bytes(event.event_type().record.longest));
+        twin.drain(|_, segment| history.borrow_mut().add_cause(&segment));
     }
 
     fn line(&mut self, event: &Event<'_>) -> EventLine {
@@ -106,12 +127,11 @@ impl Collector {
         for (title, name, _) in of.view.iter().filter(|(_, name, _)| !COMMON.contains(name)) {
             let values = name.split(':').filter_map(|name| column(of, name));
             for column in values {
-                append(&title.to_lowercase(), event.value(column), &mut text);
+                append(&title.to_lowercase(), event.selected(Some(&column)), &mut text);
             }
         }
-        let at_ns = column(of, "mono_ns").map(|column| event.value(column));
         EventLine {
-            at_ns: if let Some(Value::U64(ns)) = at_ns { ns } else { 0 },
+            at_ns: decode::mono_ns(event.raw()).unwrap_or_default(),
             time: String::from_utf8_lossy(&time).into_owned(),
             event_type: of.name,
             text: String::from_utf8_lossy(&text).into_owned(),
@@ -149,14 +169,18 @@ impl Sink for Collector {
     fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
         self.events += 1;
         let target = self.target.borrow().clone();
-        let cookie = column(event.event_type(), "cookie").map(|column| event.value(column));
-        let Some((_, history)) = target.filter(|(of, _)| cookie == Some(Value::U64(*of))) else {
+        let cookie = column(event.event_type(), "cookie");
+        let is_of = |of: u64| event.selected(cookie.as_ref()) == Value::U64(of);
+        let Some((_, history)) = target.filter(|(of, _)| is_of(*of)) else {
             return Ok(());
         };
-        history.borrow_mut().add_record(event.raw());
+        self.classify(event, &history);
+        if self.keeps_records {
+            history.borrow_mut().add_record(event.raw());
+        }
         if event.event_type().is_probe() {
             history.borrow_mut().add(&self.columns.sample(event));
-        } else {
+        } else if !PER_PACKET.contains(&event.event_type().name) {
             let line = self.line(event);
             history.borrow_mut().add_event(line);
         }

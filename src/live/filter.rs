@@ -2,14 +2,24 @@
 
 use crate::decode::Event;
 use crate::environment::Environment;
+use crate::escape;
+use crate::events::Types;
 use crate::events::connection::CONNECTION;
-use crate::predicate::{Compiled, Mistake, Predicate};
+use crate::predicate::{Checked, Compiled, Mistake, Predicate};
 use crate::table::Moment;
 
 use super::rows::Row;
 
 /// The longest expression.
 const LONGEST: usize = 400;
+
+const LIMIT: &str = "limit";
+
+/// Has expressions refuse what limits a connection, which is not known.
+pub fn without_limits(types: &mut Types) {
+    let limit = (CONNECTION.columns)().iter().position(|column| column.name == LIMIT);
+    types.absent.extend(limit.map(|index| (CONNECTION.number, index)));
+}
 
 /// An expression that is being typed, and the one in use.
 #[derive(Default)]
@@ -59,7 +69,8 @@ impl Filter {
             return;
         }
         let checked = Predicate::parse_of("filter", &self.text)
-            .and_then(|predicate| predicate.check(&[&CONNECTION], Some(&environment.types)));
+            .and_then(|predicate| predicate.check(&[&CONNECTION], Some(&environment.types)))
+            .and_then(|checked| self.present(checked, environment));
         match checked {
             Ok(checked) => {
                 self.compiled = Some(Compiled::for_types(&[&CONNECTION], &checked, environment));
@@ -67,6 +78,24 @@ impl Filter {
             }
             Err(mistake) => self.mistake = Some(mistake),
         }
+    }
+
+    /// An expression on what the samples of a recording do not have is a mistake.
+    fn present(&self, checked: Checked, environment: &Environment) -> Result<Checked, Mistake> {
+        let columns = (CONNECTION.columns)();
+        let is_absent = |name: &str| {
+            let index = columns.iter().position(|column| column.name == name);
+            index.is_some_and(|at| environment.types.absent.contains(&(CONNECTION.number, at)))
+        };
+        let used = checked.columns(&CONNECTION);
+        let Some(absent) = used.iter().find(|column| is_absent(column.name)) else {
+            return Ok(checked);
+        };
+        let message = match absent.name {
+            LIMIT => "filter: `limit` is not known; use --limits, or record all fields".to_owned(),
+            name => format!("filter: the recording does not have `{name}`"),
+        };
+        Err(Mistake { message, excerpt: format!("  {}", escape::line(&self.text)) })
     }
 
     /// Back to the text in use.

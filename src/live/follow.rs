@@ -32,7 +32,7 @@ pub struct Side<'s> {
 }
 
 impl<'s> Side<'s> {
-    fn new(mut pipeline: Pipeline<'s>, programs: &'s Programs<'_, '_>) -> Result<Self> {
+    pub fn new(mut pipeline: Pipeline<'s>, programs: &'s Programs<'_, '_>) -> Result<Self> {
         let source = Live::new(
             &programs.loaded.skel,
             programs.request.plan.transport,
@@ -129,7 +129,7 @@ impl<'s> Connection<'s> {
             format: "live",
             path: None,
             essential: true,
-            sink: Box::new(Collector::new(Rc::clone(&target))),
+            sink: Box::new(Collector::new(Rc::clone(&target), true, programs.twin_options())),
         };
         let environment = programs.request.environment.clone();
         let clock = Clock::new(TimeMode::Wall);

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::events::names::CA_STATES;
+use crate::limits::connection::Segment;
+use crate::limits::rules::CAUSES;
 
 /// What is drawn of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +72,13 @@ pub struct Bin {
     /// The states that there were, a bit each.
     ca_states: u8,
     pub samples: u64,
+    /// Samples of the connection up to its end.
+    total: u64,
     pub acked: u64,
     pub received: u64,
     pub retrans: u64,
+    /// Nanoseconds of each cause of `limits`, as far as they are decided.
+    pub causes: [u32; CAUSES],
 }
 
 impl Bin {
@@ -86,9 +92,26 @@ impl Bin {
         }
         self.ca_states |= later.ca_states;
         self.samples += later.samples;
+        self.total = self.total.max(later.total);
         self.acked += later.acked;
         self.received += later.received;
         self.retrans += later.retrans;
+        for (ns, later) in self.causes.iter_mut().zip(later.causes) {
+            *ns = ns.saturating_add(later);
+        }
+    }
+
+    /// What limited the connection longest in that time; `None` where it is not known.
+    #[must_use]
+    pub fn main_cause(&self) -> Option<usize> {
+        let known = self.causes.iter().enumerate().filter(|(_, ns)| **ns > 0);
+        known.max_by_key(|(_, ns)| **ns).map(|(cause, _)| cause)
+    }
+
+    /// Whether there was that state.
+    #[must_use]
+    pub fn had_ca_state(&self, state: usize) -> bool {
+        self.ca_states & (1 << state) != 0
     }
 
     /// The most severe state in that time; `None` without a sample.
@@ -110,7 +133,7 @@ pub struct EventLine {
 /// The history.
 #[derive(Default)]
 pub struct History {
-    /// Of time with samples only, by number.
+    /// Of time with samples or causes only, by number.
     bins: VecDeque<Bin>,
     pub events: VecDeque<EventLine>,
     /// The newest records, as the programs made them.
@@ -138,22 +161,45 @@ impl History {
                 .ca_state
                 .map_or(0, |state| 1_u8.checked_shl(state.into()).unwrap_or(0)),
             samples: 1,
+            total: self.samples + 1,
             acked: added(sample.acked, before.acked),
             received: added(sample.received, before.received),
             retrans: added(sample.retrans, before.retrans),
+            ..Bin::default()
         };
-        match self.bins.back_mut() {
-            Some(newest) if newest.number >= bin.number => newest.add(&bin),
-            _ => self.bins.push_back(bin),
-        }
-        while self.bins.len() > MOST_BINS {
-            self.bins.pop_front();
-        }
+        self.add_bin(&bin);
         self.samples += 1;
         self.first_ns.get_or_insert(sample.at_ns);
         self.last = *sample;
         for (value, before) in self.last.values.iter_mut().zip(before.values) {
             *value = value.or(before);
+        }
+    }
+
+    fn add_bin(&mut self, bin: &Bin) {
+        match self.bins.back_mut() {
+            Some(newest) if newest.number >= bin.number => newest.add(bin),
+            _ => self.bins.push_back(*bin),
+        }
+        while self.bins.len() > MOST_BINS {
+            self.bins.pop_front();
+        }
+    }
+
+    /// A time that has one cause.
+    pub fn add_cause(&mut self, segment: &Segment) {
+        let oldest_ns = segment.to_ns.saturating_sub(LONGEST_S * 1_000_000_000);
+        let mut from_ns = segment.from_ns.max(oldest_ns);
+        while from_ns < segment.to_ns {
+            let number = from_ns / BIN_NS;
+            let to_ns = segment.to_ns.min((number + 1) * BIN_NS);
+            let mut bin = Bin { number, total: self.samples, ..Bin::default() };
+            bin.causes[segment.cause as usize] = u32::try_from(to_ns - from_ns).unwrap_or(u32::MAX);
+            match self.bins.iter_mut().rev().find(|known| known.number <= number) {
+                Some(known) if known.number == number => known.add(&bin),
+                _ => self.add_bin(&bin),
+            }
+            from_ns = to_ns;
         }
     }
 
@@ -199,15 +245,18 @@ impl History {
         earlier.filter_map(|bin| bin.values[series as usize]).map(|extent| extent.last).next()
     }
 
+    /// Samples up to that time.
     #[must_use]
-    pub fn value(&self, series: Series) -> Option<u64> {
-        self.last.values[series as usize]
+    pub fn samples_until(&self, ns: u64) -> u64 {
+        let after = self.bins.partition_point(|bin| bin.number * BIN_NS <= ns);
+        after.checked_sub(1).and_then(|at| self.bins.get(at)).map_or(0, |bin| bin.total)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::rules::LimitCause;
 
     fn sample(at_ms: u64, cwnd: u64, acked: u64) -> Sample {
         let mut sample = Sample {
@@ -259,6 +308,29 @@ mod tests {
         let states = parts.iter().map(Bin::worst_ca_state);
         assert_eq!(states.collect::<Vec<_>>(), [Some(0), None, None, Some(4)]);
         assert_eq!(history.before(Series::Cwnd, 500_000_000), Some(10));
+    }
+
+    #[test]
+    fn causes_are_divided_among_bins() {
+        let mut history = History::default();
+        let ms = 1_000_000;
+        let segment = |from, to, cause| Segment { from_ns: from * ms, to_ns: to * ms, cause };
+        history.add(&sample(10, 10, 0));
+        history.add_cause(&segment(10, 60, LimitCause::Path));
+        history.add_cause(&segment(60, 70, LimitCause::Cwnd));
+        history.add(&sample(70, 10, 0));
+        history.add_cause(&segment(70, 1_000, LimitCause::Idle));
+        let sum = |from: u64, to: u64, cause: LimitCause| {
+            history.parts(from * ms, to * ms, 1)[0].causes[cause as usize] / ms as u32
+        };
+        assert_eq!((sum(0, 1_000, LimitCause::Path), sum(0, 1_000, LimitCause::Cwnd)), (50, 10));
+        assert_eq!((sum(0, 1_000, LimitCause::Idle), sum(50, 75, LimitCause::Path)), (930, 10));
+        let main = history.parts(0, 1_000 * ms, 4).iter().map(Bin::main_cause).collect::<Vec<_>>();
+        assert_eq!(main, [LimitCause::Idle as usize; 4].map(Some));
+        assert_eq!(history.samples_until(500 * ms), 2);
+        // A time of hours takes no more than is kept.
+        history.add_cause(&segment(1_000, 10_000_000, LimitCause::Idle));
+        assert_eq!(history.bins.len(), MOST_BINS);
     }
 
     #[test]

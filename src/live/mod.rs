@@ -9,8 +9,11 @@ mod follow;
 pub mod history;
 mod jobs;
 mod keys;
+mod limits;
 pub mod number;
+pub mod past;
 mod programs;
+pub mod replay;
 pub mod rows;
 mod run;
 mod terminal;
@@ -18,8 +21,9 @@ mod write;
 
 use std::time::Duration;
 
-pub use self::run::run;
-use crate::config::{Filters, KernelOptions};
+use anyhow::Result;
+
+use crate::config::{Filters, KernelOptions, Read};
 
 /// What is shown, and how.
 #[derive(Clone, Debug)]
@@ -29,6 +33,17 @@ pub struct Options {
     pub predicate: Option<String>,
     pub kernel_options: KernelOptions,
     pub interval: Duration,
+    /// Account for what limits each connection.
+    pub limits: bool,
     pub sort: rows::Sort,
     pub quiet: bool,
+    /// -r: the recordings to replay.
+    pub read: Read,
+    /// Seconds of them per second.
+    pub speed: f64,
+}
+
+/// Shows connections until the end; returns the exit status.
+pub fn run(options: &Options) -> Result<u8> {
+    if options.read.is_wanted() { replay::run(options) } else { run::run(options) }
 }

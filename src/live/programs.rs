@@ -8,18 +8,20 @@ use libbpf_rs::{Link, OpenObject};
 
 use super::Options;
 use crate::config::summary::{RowOptions, Sort, SummaryOptions, Top};
-use crate::config::{Config, Fields, Output};
+use crate::config::{Config, Fields, KernelOptions, Output};
 use crate::environment::Environment;
 use crate::events::{
-    EventType, cong_state, destroy, reset_received, reset_sent, retransmit, spurious, state,
-    tcp_probe, zero_window,
+    EventType, ca_mainline, cong_state, destroy, reset_received, reset_sent, retransmit, send,
+    spurious, state, tcp_probe, zero_window,
 };
 use crate::kernel::Kernel;
+use crate::limits::twin::TwinOptions;
 use crate::loader::plan::{Plan, Refusal, Variant, plan};
 use crate::loader::{self, CoreTypes, Loaded, Refused, files};
 use crate::session::columns::{self, Selection};
 use crate::session::{environment, features, request};
-use crate::summary::top;
+use crate::summary::{limits, top};
+use crate::table::Column;
 
 /// What is recorded of a connection, where the kernel has it.
 const RECORDED: &[&EventType] = &[
@@ -28,10 +30,21 @@ const RECORDED: &[&EventType] = &[
     &retransmit::EVENT_TYPE,
     &spurious::EVENT_TYPE,
     &zero_window::EVENT_TYPE,
+    // For what limits it: when there is nothing to send.
+    &send::EVENT_TYPE,
     &state::EVENT_TYPE,
     &reset_sent::EVENT_TYPE,
     &reset_received::EVENT_TYPE,
 ];
+
+/// Buffers, unless --buffer-size is given: a mapped one counts twice as resident memory. That of the tables has connections that end; that
+/// of the connection its events, which are read as they come.
+const TABLE_BUFFER: u32 = 1 << 20;
+const CONNECTION_BUFFER: u32 = 4 << 20;
+
+fn with_buffer(options: &KernelOptions, size: u32) -> KernelOptions {
+    KernelOptions { buffer_size: options.buffer_size.or(Some(size)), ..options.clone() }
+}
 
 /// Programs that are not loaded yet.
 pub struct Request {
@@ -59,11 +72,27 @@ impl Request {
         let rows = RowOptions::Connections(Top { sort: Sort::All, rows: None, limits: false });
         let config = Config {
             filters: options.filters.clone(),
-            kernel_options: options.kernel_options.clone(),
+            kernel_options: with_buffer(&options.kernel_options, TABLE_BUFFER),
             summary: Some(SummaryOptions {
                 interval: Some(options.interval),
                 aggregate: &top::AGGREGATE,
                 rows,
+            }),
+            ..Config::default()
+        };
+        let selection = Selection { owner: true, ..Selection::default() };
+        Request::new(config, &[&destroy::EVENT_TYPE], &selection, kernel, core_types)
+    }
+
+    /// Those that account for what limits each connection, which are those of `limits`.
+    pub fn of_limits(options: &Options, kernel: &Kernel, core_types: &CoreTypes) -> Result<Self> {
+        let config = Config {
+            filters: options.filters.clone(),
+            kernel_options: with_buffer(&options.kernel_options, TABLE_BUFFER),
+            summary: Some(SummaryOptions {
+                interval: Some(options.interval),
+                aggregate: &limits::AGGREGATE,
+                rows: RowOptions::Limits(super::limits::options()),
             }),
             ..Config::default()
         };
@@ -78,7 +107,7 @@ impl Request {
         core_types: &CoreTypes,
     ) -> Result<Self> {
         let config = Config {
-            kernel_options: options.kernel_options.clone(),
+            kernel_options: with_buffer(&options.kernel_options, CONNECTION_BUFFER),
             output: Output { fields: Fields::All, destinations: Vec::new(), ..Output::default() },
             gate: Some(1),
             ..Config::default()
@@ -139,6 +168,15 @@ pub struct Programs<'o, 'r> {
 }
 
 impl Programs<'_, '_> {
+    /// What the records show of a sender's limits.
+    pub fn twin_options(&self) -> TwinOptions {
+        let environment = &self.request.environment;
+        let present: Vec<&'static EventType> = self.variant.event_types().collect();
+        let has = |_, column: &Column| column.need.is_none_or(|member| environment.has(member));
+        let mainline_bbr = environment.types.layouts.agrees("bbr", ca_mainline::locate);
+        TwinOptions::of(&present, has, mainline_bbr)
+    }
+
     pub fn attach(&self) -> Result<()> {
         let mut links = self.links.borrow_mut();
         if links.is_empty() {

@@ -8,11 +8,26 @@ use super::number;
 use crate::escape;
 use crate::events::ca::until_nul;
 use crate::events::connection::ConnectionRecord;
-use crate::events::names::{CA_STATES, INFINITE_SSTHRESH, TCP_STATES};
+use crate::events::names::{CA_STATES, INFINITE_SSTHRESH, LIMIT_CAUSES, TCP_STATES};
 use crate::skel::ConnSnapshot;
 use crate::summary::top::{ConnectionRow, RETRANS, RX, TX};
 
 const SECOND_NS: u128 = 1_000_000_000;
+
+/// Columns that the samples of a recording do not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing(u32);
+
+impl Missing {
+    pub fn add(&mut self, column: Column) {
+        self.0 |= 1 << column as u32;
+    }
+
+    #[must_use]
+    pub fn has(self, column: Column) -> bool {
+        self.0 & (1 << column as u32) != 0
+    }
+}
 
 /// A connection.
 #[derive(Clone)]
@@ -25,22 +40,59 @@ pub struct Row {
     pub rx_rate: u64,
     /// Segments in the interval.
     pub retrans: u64,
+    /// What limited it longest in the interval.
+    pub limit: Option<Limit>,
+    pub missing: Missing,
+}
+
+/// A cause of `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Its number.
+    pub cause: usize,
+    pub percent: u64,
+}
+
+impl Limit {
+    /// The one with the most time; `None` if no time is known.
+    #[must_use]
+    pub fn main(ns: &[u64]) -> Option<Self> {
+        let sum: u128 = ns.iter().map(|ns| u128::from(*ns)).sum();
+        let (cause, most) = ns.iter().enumerate().rev().max_by_key(|(_, ns)| **ns)?;
+        let percent = (u128::from(*most) * 100 + sum / 2).checked_div(sum)?;
+        Some(Limit { cause, percent: u64::try_from(percent).unwrap_or_default() })
+    }
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        LIMIT_CAUSES.get(self.cause).copied().unwrap_or("?")
+    }
 }
 
 impl Row {
     #[must_use]
     pub fn new(id: u64, row: ConnectionRow, interval_ns: u64) -> Self {
         let counts = row.counts.0;
+        let counts = [counts[TX], counts[RX], counts[RETRANS]];
+        Row::of(id, row.gauges, counts, interval_ns)
+    }
+
+    /// Of a snapshot, and the bytes sent and received and the segments retransmitted in the interval.
+    #[must_use]
+    pub fn of(id: u64, last: Rc<ConnSnapshot>, counts: [u64; 3], interval_ns: u64) -> Self {
+        let [tx, rx, retrans] = counts;
         let rate = |bytes: u64| {
             let rate = u128::from(bytes) * SECOND_NS / u128::from(interval_ns.max(1));
             u64::try_from(rate).unwrap_or(u64::MAX)
         };
         Row {
             id,
-            last: row.gauges,
-            tx_rate: rate(counts[TX]),
-            rx_rate: rate(counts[RX]),
-            retrans: counts[RETRANS],
+            last,
+            tx_rate: rate(tx),
+            rx_rate: rate(rx),
+            retrans,
+            limit: None,
+            missing: Missing::default(),
         }
     }
 
@@ -52,6 +104,7 @@ impl Row {
             tx_rate: self.tx_rate,
             rx_rate: self.rx_rate,
             retrans_segs: self.retrans,
+            limit: self.limit.map_or(u64::MAX, |limit| limit.cause as u64),
         }
     }
 
@@ -75,9 +128,13 @@ impl Row {
         format!("{} {}", shown(&owner.comm), owner.pid)
     }
 
+    /// `-` if it is not known.
     #[must_use]
     pub fn cc(&self) -> String {
-        shown(&self.last.ca_name)
+        match until_nul(&self.last.ca_name) {
+            [] => "-".to_owned(),
+            name => shown(name),
+        }
     }
 
     #[must_use]
@@ -149,6 +206,7 @@ pub enum Column {
     Srtt,
     Retrans,
     Total,
+    Limit,
 }
 
 impl Column {
@@ -170,14 +228,15 @@ impl Column {
             Column::Srtt => "SRTT",
             Column::Retrans => "RETR",
             Column::Total => "RETR*",
+            Column::Limit => "LIMIT",
         }
     }
 
     /// Numbers are aligned right, and sorted from the largest.
     #[must_use]
     pub fn is_number(self) -> bool {
-        use Column::{CaState, Cc, Local, Peer, Process, State};
-        !matches!(self, Process | Local | Peer | State | Cc | CaState)
+        use Column::{CaState, Cc, Limit, Local, Peer, Process, State};
+        !matches!(self, Process | Local | Peer | State | Cc | CaState | Limit)
     }
 
     /// The text of its cell.
@@ -185,6 +244,7 @@ impl Column {
     pub fn cell(self, row: &Row) -> String {
         let tcp = &row.last.event.tcp;
         match self {
+            _ if row.missing.has(self) => "-".to_owned(),
             Column::Process => row.process(),
             Column::Local => end(row.local()),
             Column::LocalPort => row.local().1.to_string(),
@@ -202,6 +262,9 @@ impl Column {
             Column::Srtt => number::micros(tcp.srtt_us.into()),
             Column::Retrans => number::count(row.retrans),
             Column::Total => number::count(tcp.total_retrans.into()),
+            Column::Limit => row
+                .limit
+                .map_or("-".to_owned(), |limit| format!("{} {}%", limit.name(), limit.percent)),
         }
     }
 

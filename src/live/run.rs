@@ -9,13 +9,15 @@ use anyhow::{Result, anyhow};
 use super::Options;
 use super::app::{Action, App};
 use super::draw::{self, Theme};
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::follow::{Connection, Table, lost};
 use super::jobs::Jobs;
 use super::keys::Keys;
+use super::limits::LimitsOf;
 use super::programs::{Programs, Request};
 use super::terminal::{self, Screen};
 use super::write;
+use crate::environment::Environment;
 use crate::escape;
 use crate::kernel::{Kernel, Rights};
 use crate::loader::live::possible_cpus;
@@ -59,7 +61,11 @@ pub fn run(options: &Options) -> Result<u8> {
     let core_types = CoreTypes::new(&kernel);
     let table = Request::of_table(options, &kernel, &core_types);
     // A mistake in the expression comes before missing rights.
-    let types = crate::environment::Environment { types: kernel.types(), ..Default::default() };
+    let mut types = kernel.types();
+    if !options.limits {
+        filter::without_limits(&mut types);
+    }
+    let types = Environment { types, ..Environment::default() };
     let filter = Filter::new(options.predicate.as_deref().unwrap_or_default(), &types)?;
     let namespace =
         privilege::in_user_namespace().map(|why| format!("; {why}")).unwrap_or_default();
@@ -69,16 +75,23 @@ pub fn run(options: &Options) -> Result<u8> {
     priority::check(options.kernel_options.nice)?;
     let table = table?;
     let connection = Request::of_connection(options, &kernel, &core_types)?;
+    let limits = options.limits.then(|| Request::of_limits(options, &kernel, &core_types));
+    let limits = limits.transpose()?;
     drop(kernel);
     let (mut of_table, mut of_connection) = (table.storage(), connection.storage());
     let table = table.load(&mut of_table, &core_types)?;
     let connection = connection.load(&mut of_connection, &core_types)?;
+    let mut of_limits = limits.as_ref().map(Request::storage).unwrap_or_default();
+    let limits = limits.as_ref().map(|limits| limits.load(&mut of_limits, &core_types));
+    let limits = limits.transpose()?;
     // That it can be attached is known now; it is when a connection is opened.
     connection.detach();
     let _ = clock::set_by(|| table.loaded.kernel_ns());
     let scans = table.request.plan.scan_owners && table.loaded.scan(OWNER_SCAN).is_ok();
     priority::set(options.kernel_options.nice)?;
-    let app = App::new(types, filter, options.sort);
+    let mut app = App::new(types, filter, options.sort);
+    app.has_limits = options.limits;
+    let accounts = limits.as_ref().map(LimitsOf::new).transpose()?;
     let mut live = Live {
         options,
         signals,
@@ -86,6 +99,7 @@ pub fn run(options: &Options) -> Result<u8> {
         app,
         table: Table::new(&table)?,
         connection: Connection::new(&connection)?,
+        limits: accounts.zip(limits.as_ref()),
         of_table: &table,
         of_connection: &connection,
         theme: Theme { colours: terminal::has_colours() },
@@ -106,6 +120,7 @@ struct Live<'l> {
     app: App,
     table: Table<'l>,
     connection: Connection<'l>,
+    limits: Option<(LimitsOf<'l>, &'l Programs<'l, 'l>)>,
     of_table: &'l Programs<'l, 'l>,
     of_connection: &'l Programs<'l, 'l>,
     theme: Theme,
@@ -147,6 +162,9 @@ impl Live<'_> {
             let tokens = events.wait(limit)?;
             let (more, busy) = self.table.side.consume()?;
             let (more_too, busy_too) = self.connection.side.consume()?;
+            if let Some((limits, _)) = &mut self.limits {
+                limits.side.consume()?;
+            }
             for &token in &tokens {
                 if self.handle(token, &mut screen, &keys, &mut events)?.is_break() {
                     return Ok(());
@@ -228,6 +246,8 @@ impl Live<'_> {
                 Action::Redraw => screen.redraw()?,
                 Action::Suspend => self.suspend(screen)?,
                 Action::Follow => self.follow()?,
+                // Of a replay.
+                Action::Seek(_) => {}
                 Action::Write => self.write(),
             }
         }
@@ -262,8 +282,12 @@ impl Live<'_> {
     }
 
     fn poll(&mut self) -> Result<()> {
-        let (rows, interval_ns) = self.table.poll(self.of_table)?;
-        self.app.update(rows, interval_ns);
+        let (mut rows, interval_ns) = self.table.poll(self.of_table)?;
+        if let Some((limits, programs)) = &mut self.limits {
+            let mut main = limits.poll(programs)?;
+            rows.iter_mut().for_each(|row| row.limit = main.remove(&row.cookie()));
+        }
+        self.app.update(rows, interval_ns, mono_ns());
         if self.app.shown.is_some() {
             self.app.lost = self.lost_so_far()?.saturating_sub(self.lost);
         }
@@ -288,6 +312,7 @@ impl Live<'_> {
     fn finish(&mut self) -> Result<()> {
         self.connection.follow(self.of_connection, None)?;
         self.of_table.detach();
+        self.limits.iter().for_each(|(_, programs)| programs.detach());
         self.table.side.drain()?;
         if self.options.quiet {
             return Ok(());

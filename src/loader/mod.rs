@@ -27,6 +27,7 @@ pub use self::plan::{Plan, Program, Role, Variant};
 pub use self::refused::Refused;
 pub use self::types::CoreTypes;
 use crate::config::{Config, Reader, Transport};
+use crate::events::Tracker;
 use crate::events::fields::RecordLayout;
 use crate::kernel;
 use crate::predicate::Compiled;
@@ -187,6 +188,17 @@ impl Loaded<'_> {
         self.run(&self.skel.progs.limits_iter, plan::LIMITS_SCAN)
     }
 
+    /// Finds the connections that are open, for `observe`.
+    pub fn observe_scan(&self) -> Result<()> {
+        self.run(&self.skel.progs.observe_scan_iter, plan::OBSERVE_SCAN).map(drop)
+    }
+
+    /// Adds what all connections have transferred since the last time.
+    pub fn observe_read(&self) -> Result<()> {
+        let map = &self.skel.maps.observed_conns;
+        iterator::run_over(&self.skel.progs.observe_iter, plan::OBSERVE_READ, map.as_fd())
+    }
+
     /// The kernel's clock, which the records use.
     pub fn kernel_ns(&self) -> Result<u64> {
         const ERROR: &str = "cannot read the kernel's clock";
@@ -314,7 +326,9 @@ fn configure(
             || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_connections())
                 && name == "conn_snapshot_iter")
             || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_limits())
-                && name == plan::LIMITS_SCAN);
+                && name == plan::LIMITS_SCAN)
+            || (variant.tracks(Tracker::Observed)
+                && (name == plan::OBSERVE_SCAN || name == plan::OBSERVE_READ));
         program.set_autoload(wanted);
     }
     Ok(())

@@ -34,6 +34,8 @@ pub struct Request {
     pub ca_state_times: bool,
     /// What limits each connection is classified.
     pub limits: bool,
+    /// What each connection transfers is counted in the kernel.
+    pub observes: bool,
     /// Snapshots of that are taken, and the last one is that of `destroy`.
     pub limits_snapshots: bool,
     /// Infer event types from other tracepoints even if they have their own.
@@ -136,6 +138,9 @@ pub const OPEN_SCAN: &str = "life_iter";
 pub const LISTEN_SCAN: &str = "listen_iter";
 /// The iterator that takes a snapshot of the accounts of `limits`.
 pub const LIMITS_SCAN: &str = "limits_iter";
+/// The iterators of `observe`: over all open files at the start, and over the connections that are known.
+pub const OBSERVE_SCAN: &str = "observe_scan_iter";
+pub const OBSERVE_READ: &str = "observe_iter";
 
 /// Event types with the time since the connection's previous event of that type.
 const TIME_SINCE_LAST: &[&str] = &["state", "cong_state"];
@@ -200,7 +205,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         let text = "-- CMD needs a kernel built with CONFIG_DEBUG_INFO_BTF: filter with --pid or --cgroup instead";
         return Err(Refusal::Kernel(text.into()));
     }
-    if (request.conn_snapshots || request.limits_snapshots || request.listeners)
+    if (request.conn_snapshots || request.limits_snapshots || request.observes || request.listeners)
         && !features.iterators
     {
         let text = "this command reads all open sockets, which needs a kernel built with CONFIG_DEBUG_INFO_BTF";
@@ -283,6 +288,7 @@ fn trackers(request: &Request, features: &KernelFeatures) -> Vec<Tracker> {
         (request.ca_state_times, Tracker::CaStateTime),
         (request.limits, Tracker::Limits),
         (request.limits_snapshots, Tracker::LimitsEnds),
+        (request.observes, Tracker::Observed),
     ];
     let wanted = wanted.into_iter().filter_map(|(wanted, tracker)| wanted.then_some(tracker));
     let of_types = request.event_types.iter().flat_map(|event_type| event_type.trackers).copied();

@@ -4,8 +4,9 @@ use anyhow::Result;
 use libbpf_rs::MapType;
 
 use crate::config::Actions;
-use crate::config::summary::{By, Keys, RowOptions, SummaryOptions, TimeField};
-use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceSkel, Value};
+use crate::config::observe::{REASONS, REASONS_EACH};
+use crate::config::summary::{By, Keys, Observe, RowOptions, SummaryOptions, TimeField};
+use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceMaps, OpenTccTraceSkel, Value};
 
 /// A bit for each action.
 #[must_use]
@@ -30,6 +31,15 @@ pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
             set_keys(cfg, &sums.keys);
         }
         Some(RowOptions::Listeners(_)) => cfg.listeners = 1,
+        Some(RowOptions::Observe(observe)) => {
+            cfg.observe = 1;
+            cfg.values = observe
+                .histograms()
+                .fields
+                .iter()
+                .fold(0, |bits, field| bits | 1_u32.checked_shl(number(*field)).unwrap_or(0));
+            set_keys(cfg, &observe.keys);
+        }
         Some(RowOptions::Connections(_) | RowOptions::Limits(_)) | None => {}
     }
 }
@@ -40,6 +50,12 @@ fn value(field: TimeField) -> Value {
         TimeField::MinRtt => Value::TCC_VALUE_MIN_RTT,
         TimeField::Rttvar => Value::TCC_VALUE_RTTVAR,
         TimeField::Mdev => Value::TCC_VALUE_MDEV,
+        TimeField::Cwnd => Value::TCC_VALUE_CWND,
+        TimeField::InFlight => Value::TCC_VALUE_IN_FLIGHT,
+        TimeField::DeliveryRate => Value::TCC_VALUE_DELIVERY_RATE,
+        TimeField::PacingRate => Value::TCC_VALUE_PACING_RATE,
+        TimeField::Unsent => Value::TCC_VALUE_UNSENT,
+        TimeField::Queue => Value::TCC_VALUE_QUEUE,
         TimeField::Latency => Value::TCC_VALUE_LATENCY,
         TimeField::Failed => Value::TCC_VALUE_FAILED,
         TimeField::Handshake => Value::TCC_VALUE_HANDSHAKE,
@@ -55,6 +71,9 @@ pub fn number(field: TimeField) -> u32 {
 
 fn set_keys(cfg: &mut BpfConfig, keys: &Keys) {
     cfg.by = Bits(keys.by.iter().fold(0, |bits, by| bits | part(*by)));
+    if keys.iface {
+        cfg.by.0 |= Bits::TCC_BY_IFACE.0 | Bits::TCC_BY_NETNS.0;
+    }
     let mask6 = u128::MAX.checked_shl(128 - u32::from(keys.prefix6)).unwrap_or(0).to_be_bytes();
     for (word, bytes) in cfg.prefix6.iter_mut().zip(mask6.as_chunks::<4>().0) {
         *word = u32::from_ne_bytes(*bytes);
@@ -70,13 +89,17 @@ pub fn size(
     connections: u32,
 ) -> Result<()> {
     let maps = &mut open.maps;
-    let histograms = summary.and_then(|summary| summary.rows.histograms());
-    let sums = summary.and_then(|summary| summary.rows.sums());
+    let observe = summary.and_then(|summary| summary.rows.observe());
+    let observed = observe.map(Observe::histograms).filter(|observed| !observed.fields.is_empty());
+    let histograms = summary.and_then(|summary| summary.rows.histograms()).or(observed.as_ref());
+    size_observe(maps, observe, connections)?;
+    let sums = summary.and_then(|summary| summary.rows.sums().cloned());
+    let sums = sums.or_else(|| observe.and_then(Observe::state_times));
     maps.ca_state_times.set_autocreate(sums.is_some())?;
     maps.ca_state_times.set_max_entries(connections)?;
     maps.sums.set_autocreate(sums.is_some())?;
     maps.sums_rest.set_autocreate(sums.is_some())?;
-    if let Some(sums) = sums {
+    if let Some(sums) = &sums {
         maps.sums.set_max_entries(sums.max_rows)?;
     }
     maps.conn_snapshot_copies
@@ -89,10 +112,39 @@ pub fn size(
     maps.histogram_rest.set_autocreate(histograms.is_some())?;
     if let Some(histograms) = histograms {
         maps.histograms.set_max_entries(histograms.rows())?;
-        if histograms.per_cpu() {
+        if histograms.is_array() {
+            // The value comes first in the key, and is all of it.
+            maps.histograms.set_type(MapType::PercpuArray)?;
+            maps.histograms.set_key_size(size_of::<u32>() as u32)?;
+            maps.histograms.set_max_entries(Value::TCC_VALUES.0)?;
+        } else if histograms.per_cpu() {
             maps.histograms.set_type(MapType::PercpuHash)?;
         }
     }
+    Ok(())
+}
+
+/// The maps of `observe`.
+fn size_observe(
+    maps: &mut OpenTccTraceMaps<'_>,
+    observe: Option<&Observe>,
+    connections: u32,
+) -> Result<()> {
+    let counts = observe.is_some_and(Observe::counts);
+    let reasons = observe.is_some_and(Observe::reasons);
+    let follows = observe.is_some_and(Observe::connections);
+    let rows = observe.map_or(1, |observe| if observe.is_one_row() { 1 } else { observe.max_rows });
+    maps.observed.set_autocreate(counts)?;
+    maps.observed_rest.set_autocreate(counts)?;
+    maps.observed.set_max_entries(rows)?;
+    maps.observed_reasons.set_autocreate(reasons)?;
+    maps.observed_reasons_rest.set_autocreate(reasons)?;
+    maps.observed_reasons.set_max_entries(rows.saturating_mul(REASONS_EACH).max(REASONS))?;
+    maps.observed_conns.set_autocreate(follows)?;
+    maps.observed_conns.set_max_entries(connections)?;
+    maps.observe_busy.set_autocreate(follows)?;
+    maps.observe_left.set_autocreate(follows)?;
+    maps.observe_copies.set_autocreate(follows)?;
     Ok(())
 }
 

@@ -118,6 +118,20 @@ impl Compiled {
         self.parts.iter().find(of_type).is_none_or(|part| part.user.holds(event, part.end))
     }
 
+    /// The first condition of `checked` that is left to user space: the event type, the condition, and why.
+    #[must_use]
+    pub fn beyond_kernel<'c>(
+        &self,
+        checked: &'c Checked,
+    ) -> Option<(&'static EventType, &'c str, &'static str)> {
+        self.parts.iter().find_map(|part| {
+            part.sides.iter().zip(&checked.conjuncts).find_map(|(side, conjunct)| match side {
+                Side::User(why) => Some((part.event_type, &*conjunct.text, *why)),
+                _ => None,
+            })
+        })
+    }
+
     /// Where the terms of each event type start.
     pub fn starts(&self) -> impl Iterator<Item = (usize, u8)> {
         self.parts.iter().map(|part| (part.event_type.number.into(), part.start))

@@ -18,6 +18,7 @@ pub mod join;
 pub mod output;
 pub mod reader;
 pub mod schema;
+pub mod span;
 pub mod writer;
 
 #[cfg(test)]

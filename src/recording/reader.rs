@@ -68,7 +68,7 @@ pub enum Step {
 
 /// A file, and what was read from it so far.
 pub struct Recording<B: Bytes> {
-    frames: Frames<B>,
+    pub(super) frames: Frames<B>,
     pub header: Header,
     adapters: Vec<Adapter>,
     /// Names and layouts as they are at the last record.

@@ -19,12 +19,13 @@ const STYLES: [&str; 4] = [
 ];
 
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
     include_str!("assets/format.js"),
     include_str!("assets/theme.js"),
     include_str!("assets/data.js"),
     include_str!("assets/decimate.js"),
     include_str!("assets/series.js"),
+    include_str!("assets/variables.js"),
     include_str!("assets/strips.js"),
     include_str!("assets/marks.js"),
     include_str!("assets/panels.js"),

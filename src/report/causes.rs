@@ -5,12 +5,12 @@ use std::fs::File;
 
 use super::connection::Connection;
 use crate::events::{EventType, ca_mainline, event_type};
-use crate::limits::observed;
 use crate::limits::rules::CAUSES;
 use crate::limits::twin::{Twin, TwinOptions};
 use crate::recording::reader::Recording;
 use crate::skel::Head;
 use crate::summary::limits::evidence_of;
+use crate::table::Column;
 
 pub use crate::limits::connection::Segment;
 pub use crate::limits::rules::LimitCause;
@@ -53,21 +53,12 @@ pub fn twin(recording: &Recording<File>) -> Option<Twin> {
     if !is_present(probe) {
         return None;
     }
-    let columns = (probe.columns)();
     let environment = &recording.header.environment;
-    let has = |name: &str| {
-        columns.iter().find(|column| column.name == name).is_some_and(|column| {
-            recording.has(probe, column) && column.need.is_none_or(|member| environment.has(member))
-        })
+    let has = |_, column: &'static Column| {
+        recording.has(probe, column) && column.need.is_none_or(|member| environment.has(member))
     };
-    let mut missing: Vec<&'static str> =
-        observed::COLUMNS.into_iter().filter(|name| !has(name)).collect();
-    let no_sends = !event_type("send").is_some_and(is_present);
-    if no_sends && !has("busy_us") {
-        missing.push("busy_us");
-    }
-    let other_bbr = !has("bbr.mode") || !recording.types.layouts.agrees("bbr", ca_mainline::locate);
-    Some(Twin::new(TwinOptions { missing, no_sends, other_bbr, segments: true, lives: false }))
+    let mainline_bbr = recording.types.layouts.agrees("bbr", ca_mainline::locate);
+    Some(Twin::new(TwinOptions::of(&present, has, mainline_bbr)))
 }
 
 /// Gives the connections their causes.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::connection::{Connection, Ends};
+use super::connection::{Connection, Ends, Queued};
 use super::describe::describe;
 use super::fields::{Fields, Reader};
-use super::series::{SERIES, Store};
+use super::series::{self, SERIES, Store};
 use crate::decode::Event;
 use crate::limits::twin::Twin;
 use crate::recording::frames::Bytes;
@@ -15,6 +15,8 @@ use crate::table::{Moment, Value};
 
 /// Events of a connection beyond this many are only counted.
 const MOST_EVENTS: usize = 100_000;
+/// Packets and reads of a connection beyond this many are not kept one by one.
+const MOST_PACKETS: usize = 1 << 19;
 /// Connections beyond this many are only counted.
 const MOST_CONNECTIONS: usize = 1 << 20;
 /// A connection's samples are thinned when they are this many.
@@ -94,6 +96,13 @@ impl Collected {
         connection.learn(event, fields);
         if event_type.is_probe() {
             connection.sample(event, fields, time_ns);
+        }
+        match event_type.name {
+            "queue" => connection.queue(event, fields, time_ns),
+            "rcv_space" if connection.reads_ns.len() < MOST_PACKETS => {
+                connection.reads_ns.push(time_ns);
+            }
+            _ => {}
         }
         if NOT_SHOWN.contains(&event_type.name) {
             return;
@@ -183,6 +192,25 @@ impl Connection {
         }
     }
 
+    /// A packet was handed to a driver.
+    fn queue(&mut self, event: &Event<'_>, fields: &Fields, time_ns: u64) {
+        let number = |name: &str| fields.number(event, name);
+        let largest = |known: &mut Option<u64>, value: Option<u64>| *known = (*known).max(value);
+        let queueing = &mut self.samples.queueing;
+        largest(&mut queueing.queue_us, number("queue_us"));
+        largest(&mut queueing.qdisc_us, number("qdisc_us"));
+        largest(&mut queueing.backlog_bytes, number("backlog_bytes"));
+        let data = number("seq").zip(number("data_len")).filter(|(_, len)| *len > 0);
+        let start = data.and_then(|(seq, _)| self.samples.offset(seq as u32));
+        if let (Some((_, len)), Some(start)) = (data, start)
+            && self.queued.len() < MOST_PACKETS
+        {
+            let end = start.saturating_add_unsigned(len);
+            let queue_ns = number("queue_us").map(|us| us.saturating_mul(1000));
+            self.queued.push(Queued { time_ns, start, end, queue_ns });
+        }
+    }
+
     fn sample(&mut self, event: &Event<'_>, fields: &Fields, time_ns: u64) {
         let samples = &mut self.samples;
         samples.read += 1;
@@ -211,6 +239,15 @@ impl Connection {
                 _ => None,
             };
             samples.columns[at].set(row, value);
+        }
+        let queueing = std::mem::take(&mut samples.queueing);
+        let of_queue = [
+            ("queue.queue_us", queueing.queue_us),
+            ("queue.qdisc_us", queueing.qdisc_us),
+            ("queue.backlog_bytes", queueing.backlog_bytes),
+        ];
+        for (name, value) in of_queue.into_iter().filter(|(_, value)| value.is_some()) {
+            samples.columns[series::at(name)].set(row, value);
         }
         if samples.len() >= MOST_SAMPLES {
             super::thin::thin(samples);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::causes::Causes;
+use super::ends::Delay;
 use super::series::{Column, SERIES, Words};
 
 /// The two ends of a socket.
@@ -38,6 +39,31 @@ pub struct Connection {
     pub other_end: Option<usize>,
     /// Events that found no room.
     pub more_events: u64,
+    /// Packets with data that were handed to a driver.
+    pub queued: Vec<Queued>,
+    /// When the application has read data.
+    pub reads_ns: Vec<u64>,
+    /// Where the time of its data went, if the other end is known.
+    pub delay: Option<Delay>,
+}
+
+/// A packet with data between TCP and the driver. Sequence numbers are distances from the first `snd_una`.
+#[derive(Clone, Copy, Debug)]
+pub struct Queued {
+    /// As the driver got it.
+    pub time_ns: u64,
+    pub start: i64,
+    pub end: i64,
+    /// Since TCP handed it over.
+    pub queue_ns: Option<u64>,
+}
+
+/// The largest numbers of `queue` events since the last sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queueing {
+    pub queue_us: Option<u64>,
+    pub qdisc_us: Option<u64>,
+    pub backlog_bytes: Option<u64>,
 }
 
 /// State at packets, before each was processed.
@@ -52,6 +78,7 @@ pub struct Samples {
     pub sequence: Option<(u32, i64)>,
     /// Samples that were read; more than there are here if they were thinned.
     pub read: u64,
+    pub queueing: Queueing,
 }
 
 impl Default for Samples {
@@ -62,6 +89,7 @@ impl Default for Samples {
             words: vec![Words::default(); SERIES.len()],
             sequence: None,
             read: 0,
+            queueing: Queueing::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod compare;
 pub mod connection;
 mod describe;
+mod ends;
 mod export;
 mod fields;
 mod findings;
@@ -45,6 +46,8 @@ pub struct Options {
     pub force: bool,
     /// Several files, or one that is compared with nothing.
     pub comparison: Comparison,
+    /// Two files are of the two ends of the same connections.
+    pub ends: bool,
     pub export: Export,
 }
 
@@ -59,6 +62,12 @@ pub fn write(options: &Options) -> Result<u8> {
         let run = Run::read(path)?;
         status |= u8::from(run.is_damaged());
         runs.push(run);
+    }
+    if options.ends && runs.len() == 2 {
+        let other = runs.pop();
+        if let (Some(run), Some(other)) = (runs.first_mut(), other) {
+            ends::join(run, other)?;
+        }
     }
     let Some(run) = runs.first() else { return Ok(status) };
     let (page, connections, files) = if runs.len() > 1 {

@@ -67,6 +67,13 @@ pub fn time_us(us: f64) -> String {
     scaled(us, &[(1.0, "µs"), (1e3, "ms"), (1e6, "s")])
 }
 
+/// From microseconds, with its sign.
+#[must_use]
+pub fn signed_time_us(us: f64) -> String {
+    let sign = if us < 0.0 { "−" } else { "+" };
+    format!("{sign}{}", time_us(us.abs()))
+}
+
 /// A share of one.
 #[must_use]
 pub fn percent(share: f64) -> String {

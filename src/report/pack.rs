@@ -28,7 +28,7 @@ pub fn pack(connection: &Connection, html: Option<&str>) -> std::io::Result<Stri
     }
     columns.push(column("time_us", &times, rows, &mut planes));
     for (at, (name, store)) in SERIES.iter().enumerate() {
-        if samples.columns[at].is_empty() {
+        if samples.columns[at].is_empty() || *store == Store::Hidden {
             continue;
         }
         let mut head = column(name, &samples.columns[at], rows, &mut planes);

@@ -57,6 +57,13 @@ pub fn page(run: &Run, all: &[Shown<'_>]) -> std::io::Result<String> {
     let meta = json!({
         "marks": MARKS.map(|(_, name, group)| json!([name, group])),
         "absent": run.absent,
+        "ends": run.two_ends.as_ref().map(|ends| json!({
+            "offset_ns": ends.offset.ns,
+            "half_width_ns": ends.offset.half_width_ns,
+            "drift_ppb": ends.offset.drift_ppb,
+            "matches": ends.offset.matches,
+            "same_clock": ends.same_clock,
+        })),
     });
     put!(out, "<script type=\"application/json\" id=\"meta\">{}</script>\n", html::json(&meta));
     let rest = overview::rows(all.iter().filter(|shown| !rows.contains(&shown.id)));
@@ -106,6 +113,15 @@ fn header(run: &Run, connections: usize, out: &mut String) {
         escape(&run.started.replace('T', " ")),
         own(&number::plural(connections as u64, "connection"))
     );
+    if let Some(ends) = &run.two_ends {
+        put!(
+            out,
+            "<p class=\"ends\">other end: host <b>{}</b>, Linux {} · ",
+            escape(&ends.host),
+            escape(&ends.kernel)
+        );
+        put!(out, "<a href=\"#accounting\">{}</a></p>", own(&ends.clock()));
+    }
     let (lost, seen) = run.lost();
     let share = if seen > 0 { lost as f64 / seen as f64 } else { 0.0 };
     let (class, text) = match lost {

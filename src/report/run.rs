@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::collect::Collected;
+use super::ends::{self, TwoEnds};
 use super::number;
 use super::{causes, gaps, join};
 use crate::accounting::Counts;
@@ -25,6 +26,9 @@ pub struct Run {
     pub file: String,
     pub host: String,
     pub kernel: String,
+    pub boot_id: String,
+    /// The other end, if its recording was joined.
+    pub two_ends: Option<TwoEnds>,
     pub program: String,
     pub command: String,
     /// On the wall clock.
@@ -64,6 +68,7 @@ impl Run {
             join::drops(connection);
         }
         join::ends(&mut collected.connections);
+        ends::within(&mut collected.connections);
         let end_ns = recording.end.as_ref().map(|end| end.mono_ns);
         let last_ns = recording.times_ns.map(|(_, last_ns)| last_ns);
         if let (Some(twin), Some(end_ns)) = (&mut twin, end_ns.or(last_ns)) {
@@ -96,6 +101,8 @@ impl Run {
             file: name,
             host: environment.host.clone(),
             kernel: environment.kernel.clone(),
+            boot_id: recording.header.boot_id.clone(),
+            two_ends: None,
             program: recording.header.program.clone(),
             command: recording.header.command_line.join(" "),
             started: wall(&clock, start_ns),
@@ -155,7 +162,8 @@ impl Run {
     /// What is missing, and what else there is to know.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.two_ends.as_ref().map(TwoEnds::notes).unwrap_or_default();
+        let before = notes.len();
         for loss in self.losses.iter().take(LISTED) {
             let lost = loss.lost.iter().map(|(name, count)| format!("{count} {name}"));
             let lost: Vec<String> = lost.collect();
@@ -170,10 +178,10 @@ impl Run {
             notes
                 .push("The recording has no end: its tracer was killed, or still writes it".into());
         }
-        let mut before = self.clock.first().map(|sample| sample.wall_offset_ns);
+        let mut offset_before = self.clock.first().map(|sample| sample.wall_offset_ns);
         for sample in &self.clock {
-            let step = sample.wall_offset_ns.saturating_sub(before.unwrap_or_default());
-            before = Some(sample.wall_offset_ns);
+            let step = sample.wall_offset_ns.saturating_sub(offset_before.unwrap_or_default());
+            offset_before = Some(sample.wall_offset_ns);
             if step.unsigned_abs() > STEP_NS && notes.len() < 100 {
                 notes.push(format!(
                     "The wall clock was set by {:+.3}\u{202f}s at {}; the panels use the monotonic clock",
@@ -195,7 +203,7 @@ impl Run {
                 _ => format!("{} {then}", number::plural(count, what)),
             });
         }
-        if notes.is_empty() {
+        if notes.len() == before {
             notes.push("Nothing is known to be missing.".into());
         }
         notes

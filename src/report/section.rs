@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::connection::Connection;
+use super::ends::{Delay, PARTS};
 use super::findings;
 use super::html::{escape, own};
 use super::number;
@@ -51,6 +52,9 @@ pub fn section(connection: &Connection, stats: &Stats, id: usize, start: &str) -
     round_trip(stats, &mut out);
     losses(stats, &mut out);
     time(connection, stats, &mut out);
+    if let Some(delay) = &connection.delay {
+        delay_box(delay, &mut out);
+    }
     out.push_str("</div></section>");
     out
 }
@@ -179,6 +183,43 @@ fn losses(stats: &Stats, out: &mut String) {
         }),
     ));
     rows(&list, out);
+    out.push_str("</div>");
+}
+
+/// Where the time of its data went, from one end to the other.
+fn delay_box(delay: &Delay, out: &mut String) {
+    let time = |us: u64| number::time_us(us as f64);
+    // The ACK goes its own way while the data waits to be read.
+    let parts = delay.parts[..PARTS.len() - 1].iter();
+    let sum = parts.flatten().map(|[median, _]| median).sum();
+    out.push_str("<div class=\"delay\">");
+    put!(out, "<h3>Delay of its data</h3>");
+    let large = time(sum);
+    let (large, unit) = large.split_once('\u{202f}').unwrap_or((&large, ""));
+    put!(
+        out,
+        "<p class=\"large\">{} <span>{}, sum of the medians up to the reader</span></p>",
+        own(large),
+        own(unit)
+    );
+    let row = |((_, name), part): (&(&'static str, &'static str), &Option<[u64; 2]>)| {
+        let text =
+            part.map(|[median, p95]| format!("{} (95\u{202f}% {})", time(median), time(p95)));
+        (*name, text)
+    };
+    let list: Vec<_> = PARTS.iter().zip(&delay.parts).map(row).collect();
+    rows(&list, out);
+    if delay.half_width_ns > 0 {
+        let half = number::time_us(delay.half_width_ns as f64 / 1000.0);
+        put!(
+            out,
+            "<p class=\"note\">path and way back ± {}: the clocks are not known better</p>",
+            own(&half)
+        );
+    }
+    for lack in &delay.lacks {
+        put!(out, "<p class=\"note\">not recorded: {}</p>", own(lack));
+    }
     out.push_str("</div>");
 }
 

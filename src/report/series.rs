@@ -13,9 +13,12 @@ pub enum Store {
     Millionths,
     /// A sequence number: the distance from the first one, without wraps.
     Offset,
+    /// For what is computed of it; the page does not have it.
+    Hidden,
 }
 
-/// Columns of `probe` by their names, which the page uses, too. Those without any value take no room.
+/// Columns of `probe` by their names, which the page uses, too; and what is known of the time up to a sample from elsewhere: `queue` events
+/// and the connection's other end. Those without any value take no room.
 pub const SERIES: &[(&str, Store)] = &[
     ("snd_cwnd", Store::Number),
     ("ssthresh", Store::Number),
@@ -39,6 +42,16 @@ pub const SERIES: &[(&str, Store)] = &[
     ("bytes_in_flight", Store::Number),
     ("notsent_bytes", Store::Number),
     ("wmem_alloc", Store::Number),
+    ("rcv_nxt", Store::Hidden),
+    ("data_len", Store::Hidden),
+    ("queue.queue_us", Store::Number),
+    ("queue.qdisc_us", Store::Number),
+    ("queue.backlog_bytes", Store::Number),
+    ("delay.unsent_us", Store::Number),
+    ("delay.qdisc_us", Store::Number),
+    ("delay.path_us", Store::Number),
+    ("delay.read_us", Store::Number),
+    ("delay.return_us", Store::Number),
     ("ca_state", Store::Word),
     ("cubic.last_max_cwnd", Store::Number),
     ("cubic.bic_origin_point", Store::Number),

@@ -20,7 +20,7 @@ pub mod output;
 mod parts;
 pub mod priority;
 pub mod recorder;
-mod replay;
+pub(crate) mod replay;
 pub mod scan;
 pub mod signals;
 mod time;
@@ -40,6 +40,7 @@ use self::recorder::RecordingFile;
 use self::signals::Signals;
 use self::trace::Trace;
 use crate::anonymize::{self, Anonymizer, Key};
+use crate::config::summary::{Metric, Observe};
 use crate::config::{Config, Fields, Transport, Usage};
 use crate::events::fields::RecordLayout;
 use crate::events::{EventType, ca_mainline};
@@ -119,7 +120,17 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     let filter = match &config.predicate {
         Some(predicate) => {
             let checked = predicate.check(event_types, Some(&environment.types))?;
-            Some(checked.compile(event_types, &environment))
+            let compiled = checked.compile(event_types, &environment);
+            let whole = config.summary.as_ref().and_then(|summary| summary.rows.observe());
+            if whole.is_some_and(|observe| observe.detail)
+                && let Some((event_type, condition, why)) = compiled.beyond_kernel(&checked)
+            {
+                bail!(Usage(format!(
+                    "--detail: the kernel cannot decide `{condition}` for {} events: {why}; record with -w, and use --where with -r",
+                    event_type.name
+                )));
+            }
+            Some(compiled)
         }
         None => None,
     };
@@ -172,7 +183,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 aggregate: config
                     .summary
                     .as_ref()
-                    .map(summary::aggregate)
+                    .map(|summary| summary::aggregate(summary, &environment.types))
                     .transpose()?
                     .map(RefCell::new),
                 read_ns: Cell::new(0),
@@ -244,6 +255,7 @@ pub fn request(
 ) -> Request {
     let filters = &config.filters;
     let aggregate = config.summary.as_ref().map(|summary| summary.aggregate);
+    let observe = config.summary.as_ref().and_then(|summary| summary.rows.observe());
     let by_columns = (!selection.groups.is_empty()).then_some(match config.output.fields {
         Fields::All => "--all-fields",
         _ if selection.groups_by_format => "this output format",
@@ -275,8 +287,10 @@ pub fn request(
             || config.output.limits
             || aggregate.is_some_and(AggregateType::reads_limits),
         limits_snapshots: aggregate.is_some_and(AggregateType::reads_limits),
+        observes: observe.is_some_and(Observe::connections),
         unrecorded: !config.actions.record,
-        ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times),
+        ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times)
+            || observe.is_some_and(|observe| observe.has(Metric::CaStates)),
         inferred: config.kernel_options.inferred,
         list_open: config.event_filters.list_open,
         samples: selection.samples,

@@ -12,7 +12,7 @@ use super::{Format, Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::decode::Event;
 use crate::escape;
-use crate::table::summary::{BUCKET, Summary};
+use crate::table::summary::{Form, Summary};
 use crate::table::{ColumnSet, MergedColumn, Moment, Selected, Value};
 
 /// The format.
@@ -128,7 +128,7 @@ impl<W: Write> Sink for Csv<W> {
         let shape = summary.shape;
         // Only once: all summaries of a run have the same columns.
         if std::mem::take(&mut self.header) {
-            let buckets = BUCKET.iter().filter(|_| shape.has_buckets());
+            let buckets = shape.bucket().iter().filter(|_| shape.has_buckets());
             let columns = shape.key.iter().chain(&shape.columns).copied().chain(buckets);
             let first = ["type", "command", "time", "interval_ns"].into_iter();
             write_header(first.chain(columns.map(|column| column.name)), &mut self.buffer);
@@ -138,8 +138,12 @@ impl<W: Write> Sink for Csv<W> {
                 .buckets
                 .iter()
                 .map(|bucket| [bucket.from, bucket.to, bucket.count].map(Value::U64).to_vec());
-            let rows: Vec<Vec<Value<'_>>> =
+            let mut rows: Vec<Vec<Value<'_>>> =
                 if shape.has_buckets() { buckets.collect() } else { vec![Vec::new()] };
+            if rows.is_empty() && matches!(shape.form, Form::Page) {
+                // A metric that is no distribution, or one without values.
+                rows.push(vec![Value::Null; shape.bucket().len()]);
+            }
             for bucket in rows {
                 self.buffer.extend_from_slice(format!("summary,{}", shape.command).as_bytes());
                 let mut cell = |value| append(value, &mut self.writer.time, &mut self.buffer);

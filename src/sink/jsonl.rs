@@ -13,7 +13,7 @@ use crate::accounting::{Accounting, ActionCounts, total};
 use crate::decode::Event;
 use crate::escape;
 use crate::symbols::Symbols;
-use crate::table::summary::{BUCKET, Line, Summary};
+use crate::table::summary::{Line, Summary};
 use crate::table::{ColumnSet, Moment, Selected, Value};
 
 /// The format.
@@ -176,7 +176,7 @@ impl<W: Write> Jsonl<W> {
             for (i, bucket) in line.buckets.iter().enumerate() {
                 out.extend_from_slice(if i == 0 { b"{" } else { b",{" });
                 let values = [bucket.from, bucket.to, bucket.count];
-                for (i, (column, value)) in BUCKET.iter().zip(values).enumerate() {
+                for (i, (column, value)) in shape.bucket().iter().zip(values).enumerate() {
                     let name = column.name.trim_start_matches("bucket_");
                     write!(out, "{}\"{name}\":{value}", if i == 0 { "" } else { "," })?;
                 }

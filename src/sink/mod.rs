@@ -5,6 +5,7 @@ pub mod csv;
 pub mod jsonl;
 pub mod jsonl_zst;
 mod out;
+mod page;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod perfetto;

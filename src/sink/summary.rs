@@ -1,8 +1,8 @@
 //! Summaries as text: aligned lines, or histograms like those of the bcc tools.
 
-use super::shares;
 use super::text::{TITLE, WIDTH, write_cell, write_endpoint};
 use super::time::TimeFormat;
+use super::{page, shares};
 use crate::table::summary::{Bucket, Form, Line, Scale, Summary, SummarySchema, ViewColumn};
 use crate::table::{Type, Value};
 
@@ -31,6 +31,7 @@ pub(super) fn write(
     }
     match &summary.shape.form {
         Form::Shares(shares) => shares::write(summary, shares, style, time, out),
+        Form::Page => page::write(summary, style, time, out),
         Form::Lines(views) => lines(summary, views, style, time, out),
         Form::Histogram(scale) => {
             for line in &summary.lines {
@@ -42,7 +43,7 @@ pub(super) fn write(
     out.push(b'\n');
 }
 
-fn push(out: &mut Vec<u8>, style: TextStyle, text: &str) {
+pub(super) fn push(out: &mut Vec<u8>, style: TextStyle, text: &str) {
     if style.color {
         out.extend_from_slice(format!("{TITLE}{text}{TITLE:#}\n").as_bytes());
     } else {

@@ -18,15 +18,20 @@ pub static AGGREGATE: AggregateType = AggregateType {
     doc: "Time in each recovery state, one record per key (`cong --by`).",
     key: &KEY,
     columns: &COLUMNS,
-    source: AggregateSource::Sums(SumsLayout {
-        values: &VALUES,
-        view: VIEW,
-        events: CHANGES,
-        // In other states than Open.
-        weight: 1..CHANGES,
-        state_times: true,
-        title: |changes, _| format!("{changes} state changes"),
-    }),
+    source: AggregateSource::Sums(LAYOUT_OF_ROWS),
+};
+
+/// The sums of a row.
+pub static LAYOUT: SumsLayout = LAYOUT_OF_ROWS;
+
+const LAYOUT_OF_ROWS: SumsLayout = SumsLayout {
+    values: &VALUES,
+    view: VIEW,
+    events: CHANGES,
+    // In other states than Open.
+    weight: 1..CHANGES,
+    state_times: true,
+    title: |changes, _| format!("{changes} state changes"),
 };
 
 #[rustfmt::skip]

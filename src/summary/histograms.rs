@@ -11,7 +11,7 @@ use crate::config::summary::{Histograms, TimeField};
 use crate::events::tcp_probe::copy;
 use crate::loader::Loaded;
 use crate::loader::summaries::number;
-use crate::skel::Key;
+use crate::skel::{Key, bytes};
 use crate::table::Type::{Float, Text, Unsigned};
 use crate::table::Unit::{Count, Microseconds};
 use crate::table::summary::{AggregateType, Form, Line, Summary, SummarySchema};
@@ -80,6 +80,14 @@ impl HistogramTable {
         }
     }
 
+    fn keys(&self, map: &impl MapCore) -> Vec<Vec<u8>> {
+        if !self.options.is_array() {
+            return map.keys().collect();
+        }
+        let key = |field: &TimeField| Key { value: number(*field), ..Key::default() };
+        self.options.fields.iter().map(|field| bytes(&key(field)).to_vec()).collect()
+    }
+
     /// Prints one field, unless empty and rare.
     fn print_field(
         &self,
@@ -129,8 +137,10 @@ impl TotalsTable for HistogramTable {
         let maps = &loaded.skel.maps;
         let entry = |counts| RowTotals { gauges: (), counts };
         let mut rows = Vec::new();
-        for key in maps.histograms.keys() {
-            let counted = Counted::read(&maps.histograms, &key, self.options.per_cpu());
+        for key in self.keys(&maps.histograms) {
+            // An array's key is the beginning of a hash's.
+            let at = if self.options.is_array() { &key[..size_of::<u32>()] } else { &key };
+            let counted = Counted::read(&maps.histograms, at, self.options.per_cpu());
             rows.push((key, entry(counted.context(ERROR)?)));
         }
         let mut rest = Vec::new();
@@ -167,7 +177,7 @@ impl TotalsTable for HistogramTable {
 
     fn events(&self, part: usize, counts: &Counted) -> u64 {
         match self.options.fields.get(part) {
-            Some(field) if field.is_event() => counts.count() + counts.unset,
+            Some(field) if self.options.counts_events(*field) => counts.count() + counts.unset,
             _ => 0,
         }
     }

@@ -44,9 +44,9 @@ const RETRANS: usize = BYTES + 1;
 const SEEN: usize = RETRANS + 1;
 const ENDED: usize = SEEN + 1;
 
-type Counts = CounterRow<{ ENDED + 1 }>;
+pub type Counts = CounterRow<{ ENDED + 1 }>;
 /// A connection's last snapshot, and its counts.
-type ConnectionRow = RowTotals<Rc<LimitsSnapshot>, Counts>;
+pub type ConnectionRow = RowTotals<Rc<LimitsSnapshot>, Counts>;
 /// The socket's address and the time at which its account began.
 type Id = (u64, u64);
 

@@ -8,6 +8,7 @@ pub mod histograms;
 pub mod key;
 pub mod limits;
 pub mod listeners;
+pub mod observe;
 pub mod recorded;
 pub mod retrans;
 pub mod rtt;
@@ -21,12 +22,13 @@ use libbpf_rs::{MapCore, MapFlags};
 use self::histograms::HistogramTable;
 use self::limits::LimitsTable;
 use self::listeners::ListenerTable;
+use self::observe::Observed;
 use self::sums::SumTable;
 use self::top::ConnectionTable;
 use self::totals::Intervals;
 use crate::config::summary::{RowOptions, SummaryOptions};
-use crate::events::EventType;
 use crate::events::tcp_probe::copy;
+use crate::events::{EventType, Types};
 use crate::loader::Loaded;
 use crate::pipeline::KernelCounts;
 use crate::skel::{Cpu, TccTraceSkel};
@@ -116,10 +118,11 @@ pub static AGGREGATES: &[&AggregateType] = &[
     &top::AGGREGATE,
     &listeners::AGGREGATE,
     &limits::AGGREGATE,
+    &observe::AGGREGATE,
 ];
 
 /// Creates the aggregate of a command. Options that are not of its source do not occur.
-pub fn aggregate(summary: &SummaryOptions) -> Result<Box<dyn Aggregate>> {
+pub fn aggregate(summary: &SummaryOptions, types: &Types) -> Result<Box<dyn Aggregate>> {
     let (of, intervals) = (summary.aggregate, summary.interval.is_some());
     Ok(match (&of.source, &summary.rows) {
         (AggregateSource::Histograms, RowOptions::Histograms(options)) => {
@@ -136,6 +139,9 @@ pub fn aggregate(summary: &SummaryOptions) -> Result<Box<dyn Aggregate>> {
         }
         (AggregateSource::Limits, RowOptions::Limits(options)) => {
             Box::new(Intervals::new(LimitsTable::new(options), intervals))
+        }
+        (AggregateSource::Observe, RowOptions::Observe(options)) => {
+            Box::new(Observed::new(options, intervals, types))
         }
         (_, options) => bail!("{}: {options:?} are not its options", of.command),
     })

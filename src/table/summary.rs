@@ -32,6 +32,8 @@ pub enum AggregateSource {
     Listeners,
     /// The iterator over the accounts of `limits`, and `destroy`.
     Limits,
+    /// The maps of `observe`, and the iterator over its connections.
+    Observe,
 }
 
 /// What the sums of a row are, and how they are printed.
@@ -64,10 +66,16 @@ pub enum SumValue {
 }
 
 impl AggregateType {
-    /// True if its rows are distributions.
+    /// Columns of buckets.
+    #[must_use]
+    pub fn bucket(&self) -> &'static [Column; 3] {
+        if matches!(self.source, AggregateSource::Observe) { &METRIC_BUCKET } else { &BUCKET }
+    }
+
+    /// True if its rows are distributions, or may be.
     #[must_use]
     pub fn has_buckets(&self) -> bool {
-        matches!(self.source, AggregateSource::Histograms)
+        matches!(self.source, AggregateSource::Histograms | AggregateSource::Observe)
     }
 
     /// True if the programs count its events, and send no records.
@@ -104,7 +112,9 @@ impl AggregateType {
     #[must_use]
     pub fn method(&self) -> &'static str {
         match self.source {
-            AggregateSource::Histograms | AggregateSource::Sums(_) => "counted in the kernel",
+            AggregateSource::Histograms | AggregateSource::Sums(_) | AggregateSource::Observe => {
+                "counted in the kernel"
+            }
             AggregateSource::Connections => "all connections read each interval",
             AggregateSource::Limits => "classified in the kernel, read each interval",
             AggregateSource::Listeners => "all listening sockets read each interval",
@@ -133,6 +143,8 @@ pub enum Form {
     Histogram(Scale),
     /// A bar per row, divided into the shares of its parts.
     Shares(Shares),
+    /// A block per key, with a line for each metric.
+    Page,
 }
 
 /// How rows are printed whose columns are parts of a whole.
@@ -208,6 +220,13 @@ const fn bucket(name: &'static str, unit: Unit, doc: &'static str) -> Column {
     }
 }
 
+/// Columns of a bucket of a metric, whose unit is the metric's.
+pub static METRIC_BUCKET: [Column; 3] = [
+    bucket("bucket_from", Unit::None, "Smallest value of the bucket."),
+    bucket("bucket_to", Unit::None, "Largest value of the bucket."),
+    bucket("bucket_count", Unit::Count, "Events with a value in the bucket."),
+];
+
 /// One row.
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
@@ -241,10 +260,16 @@ impl SummarySchema {
         }
     }
 
-    /// True if its rows are distributions.
+    /// Columns of buckets.
+    #[must_use]
+    pub fn bucket(&self) -> &'static [Column; 3] {
+        if matches!(self.form, Form::Page) { &METRIC_BUCKET } else { &BUCKET }
+    }
+
+    /// True if its rows are distributions, or may be.
     #[must_use]
     pub fn has_buckets(&self) -> bool {
-        matches!(self.form, Form::Histogram(_))
+        matches!(self.form, Form::Histogram(_) | Form::Page)
     }
 
     /// The column of that name.

@@ -1,10 +1,11 @@
 //! Reports in headless Chromium: what the page shows against the recording's numbers, by hand of a pointer and keys. Skipped without
 //! a browser; `script/report-test` has one.
 
-#[allow(dead_code, reason = "the other test of reports uses the rest")]
 #[path = "../report/crafted.rs"]
 mod crafted;
 mod devtools;
+mod ends;
+mod panels;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -177,6 +178,7 @@ fn a_range_is_chosen_and_linked() {
     assert_eq!(shown, format!("{:.3} – {:.3} s", chosen[0], chosen[1]));
     browser.key("0");
     browser.wait("location.hash === '#c=1'");
+    browser.wait("document.querySelector('#read .range').textContent.startsWith('0.000')");
     assert_eq!(browser.text("#read .range"), "0.000 – 3.990 s");
     assert!(browser.errors.is_empty(), "{:?}", browser.errors);
 }

@@ -40,7 +40,7 @@ fn config(reader: Reader, transport: Transport, port: u16) -> Config {
     let histograms = Histograms {
         fields: vec![TimeField::Srtt],
         busy: true,
-        keys: Keys { by: Vec::new(), prefix: 32, prefix6: 128 },
+        keys: Keys { by: Vec::new(), iface: false, prefix: 32, prefix6: 128 },
         scale: Scale::Microseconds,
         max_rows: None,
     };

@@ -16,10 +16,10 @@ use crate::support::{
     u64_of, wait_for, wait_until,
 };
 
-const NO_TMUX: &str = "tmux is not installed";
+pub const NO_TMUX: &str = "tmux is not installed";
 
 /// The cells of the row with that local port, by their titles. Columns are as wide as their titles and cells, with a space between.
-fn cells(screen: &[String], port: u16) -> Option<BTreeMap<String, String>> {
+pub fn cells(screen: &[String], port: u16) -> Option<BTreeMap<String, String>> {
     let titles = screen.iter().find(|line| line.starts_with("PROCESS"))?;
     let row = screen.iter().find(|line| {
         line.split_whitespace()
@@ -29,7 +29,9 @@ fn cells(screen: &[String], port: u16) -> Option<BTreeMap<String, String>> {
     // Without the process, which may have spaces, the last words are the columns in order.
     let titles = titles.replace(" b/s", "");
     let titles: Vec<&str> = titles.split_whitespace().skip(1).collect();
-    let words: Vec<&str> = row.split_whitespace().collect();
+    let mut words: Vec<&str> = row.split_whitespace().collect();
+    // A limit has a share behind it.
+    words.pop_if(|word| word.ends_with('%'));
     let first = words.len().checked_sub(titles.len())?;
     Some(
         titles
@@ -41,7 +43,7 @@ fn cells(screen: &[String], port: u16) -> Option<BTreeMap<String, String>> {
 }
 
 /// `9.43M` in bytes per second.
-fn rate(cell: &str) -> f64 {
+pub fn rate(cell: &str) -> f64 {
     let (digits, unit) = match cell.strip_suffix(['k', 'M', 'G']) {
         Some(digits) => (digits, &cell[digits.len()..]),
         None => (cell, ""),
@@ -56,7 +58,7 @@ fn rate(cell: &str) -> f64 {
 }
 
 /// `12.3ms` in microseconds, and how far it may be rounded.
-fn micros(cell: &str) -> (f64, f64) {
+pub fn micros(cell: &str) -> (f64, f64) {
     let (digits, unit) = if let Some(digits) = cell.strip_suffix("ms") {
         (digits, 1e3)
     } else if let Some(digits) = cell.strip_suffix("us") {
@@ -70,7 +72,7 @@ fn micros(cell: &str) -> (f64, f64) {
 
 /// Waits until everything that the client sent is acknowledged.
 #[track_caller]
-fn quiet(fixture: &Fixture, local: u16) {
+pub fn quiet(fixture: &Fixture, local: u16) {
     wait_until("the last ACK", || {
         let ss = Ss::of(&fixture.ns, local, fixture.port);
         ["unacked", "notsent"].iter().all(|name| ss.number(name).is_none())

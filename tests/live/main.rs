@@ -1,6 +1,10 @@
 //! What `live` draws, without a kernel: crafted connections on screens of several sizes, compared with the files beside this one.
 //! UPDATE=1 writes them anew.
 
+mod limits;
+mod replay;
+mod steps;
+
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
@@ -12,11 +16,13 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use tcc_trace::environment::Environment;
+use tcc_trace::limits::connection::Segment;
+use tcc_trace::limits::rules::LimitCause;
 use tcc_trace::live::app::{Action, App};
 use tcc_trace::live::draw::{Theme, draw};
 use tcc_trace::live::filter::Filter;
 use tcc_trace::live::history::{EventLine, Sample, Series};
-use tcc_trace::live::rows::{Column, Row, Sort};
+use tcc_trace::live::rows::{Column, Missing, Row, Sort};
 use tcc_trace::skel::ConnSnapshot;
 
 const SECOND: u64 = 1_000_000_000;
@@ -54,7 +60,15 @@ impl Crafted {
         copy(self.comm, &mut last.event.owner.comm);
         copy(self.cc, &mut last.ca_name);
         let (tx_rate, rx_rate, retrans) = (self.tx_rate, self.rx_rate, self.retrans);
-        Row { id, last: Rc::new(last), tx_rate, rx_rate, retrans }
+        Row {
+            id,
+            last: Rc::new(last),
+            tx_rate,
+            rx_rate,
+            retrans,
+            limit: None,
+            missing: Missing::default(),
+        }
     }
 }
 
@@ -107,7 +121,7 @@ fn rows() -> Vec<Row> {
 
 fn app() -> App {
     let mut app = App::new(Environment::default(), Filter::default(), Sort::Traffic);
-    app.update(rows(), SECOND);
+    app.update(rows(), SECOND, 99 * SECOND);
     app
 }
 
@@ -182,6 +196,9 @@ fn followed(app: &mut App) {
         ];
         values.iter().for_each(|(series, value)| sample.values[*series as usize] = Some(*value));
         history.add(&sample);
+        let cause = if lost { LimitCause::Recovery } else { LimitCause::Path };
+        let (from_ns, to_ns) = (sample.at_ns, sample.at_ns + SECOND / 10);
+        history.add_cause(&Segment { from_ns, to_ns, cause });
         if lost {
             history.add_event(EventLine {
                 at_ns: sample.at_ns,
@@ -227,7 +244,7 @@ fn rows_match_as_expressions_do() {
     let matching = |text: &str| -> Result<Vec<u64>, String> {
         let mut app = app();
         app.filter = Filter::new(text, &app.environment).map_err(|mistake| mistake.message)?;
-        app.update(rows(), SECOND);
+        app.update(rows(), SECOND, 99 * SECOND);
         let mut ids: Vec<u64> = app.rows.iter().map(|row| row.id).collect();
         ids.sort_unstable();
         Ok(ids)
@@ -295,7 +312,7 @@ fn rows_are_sorted_by_each_column_both_ways() {
 fn the_chosen_connection_stays_chosen_and_on_the_screen() {
     let mut app = app();
     let many: Vec<Row> = (0..200).map(|id| Row { id: id + 1, ..rows().remove(0) }).collect();
-    app.update(many.clone(), SECOND);
+    app.update(many.clone(), SECOND, 99 * SECOND);
     drawn(&mut app, (80, 24), true);
     for _ in 0..3 {
         press(&mut app, KeyCode::PageDown);
@@ -304,7 +321,7 @@ fn the_chosen_connection_stays_chosen_and_on_the_screen() {
     let place = app.place().unwrap();
     assert!((app.top..app.top + app.room).contains(&place), "{place} {} {}", app.top, app.room);
     let faster = many.into_iter().map(|row| Row { tx_rate: row.id * 1_000, ..row }).collect();
-    app.update(faster, SECOND);
+    app.update(faster, SECOND, 100 * SECOND);
     assert_eq!(app.chosen, chosen);
     let place = app.place().unwrap();
     assert!((app.top..app.top + app.room).contains(&place));
@@ -316,10 +333,10 @@ fn the_chosen_connection_stays_chosen_and_on_the_screen() {
 fn what_is_frozen_stays() {
     let mut app = app();
     press(&mut app, KeyCode::Char('f'));
-    app.update(Vec::new(), SECOND);
+    app.update(Vec::new(), SECOND, 101 * SECOND);
     assert_eq!(app.rows.len(), 5);
     press(&mut app, KeyCode::Char('f'));
-    app.update(Vec::new(), SECOND);
+    app.update(Vec::new(), SECOND, 101 * SECOND);
     assert_eq!(app.rows.len(), 0);
 }
 
@@ -327,7 +344,7 @@ fn what_is_frozen_stays() {
 fn a_connection_that_has_ended_is_marked_and_stays() {
     let mut app = app();
     followed(&mut app);
-    app.update(Vec::new(), SECOND);
+    app.update(Vec::new(), SECOND, 101 * SECOND);
     assert!(app.shown.as_ref().unwrap().ended);
     assert!(lines(&drawn(&mut app, (120, 40), true))[0].contains("ended"));
     assert_eq!(press(&mut app, KeyCode::Esc), Action::Follow);

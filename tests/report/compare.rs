@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::crafted::{Conn, Crafted, Sample};
-use super::{TempDir, page, run, samples};
+use super::{TempDir, events, page, run, samples};
 
 /// A run of two flows: the second has a share of the first one's rate, and losses if there are any.
 fn record(path: &Path, seed: u32, second: u32, lossy: bool) {
@@ -45,6 +45,10 @@ fn record(path: &Path, seed: u32, second: u32, lossy: bool) {
                     50_000 + u64::from(n) * 10_000 + 5000,
                     delivered[at] * 1448,
                 );
+                let us = 50_000 + u64::from(n) * 10_000 + 9000;
+                (0..=cookie - 11).for_each(|_| {
+                    recording.retransmit(conn, us, delivered[at] * 1448);
+                });
             }
         }
     }
@@ -113,7 +117,15 @@ fn scores(path: &Path, link: f64) -> BTreeMap<&'static str, f64> {
         }
         recoveries += f64::from(u8::from(flow[0]["ca_state"] == "Recovery"));
     }
+    let again: f64 = flows.iter().map(|flow| grown(flow, "total_retrans")).sum();
+    let sent: f64 = flows.iter().map(|flow| grown(flow, "data_segs_out")).sum();
+    let dropped = events(path, "drop");
+    let dropped = dropped.iter().filter(|line| number(line, "data_len") > 0.0);
+    let dropped: f64 = dropped.map(|line| number(line, "segs").max(1.0)).sum();
     BTreeMap::from([
+        ("Sent again", again / sent),
+        ("Segments sent again", again),
+        ("Drops seen, segments", dropped),
         ("Goodput", goodput),
         ("Utilisation of the bottleneck", goodput * (1448.0 + 66.0) / 1448.0 / link),
         ("Time to 90 % of goodput", bins / 10.0),
@@ -171,8 +183,10 @@ fn every_score_is_that_of_the_json_lines() {
         is_near(shown[1], truth[1][name]);
         compared += 2;
     }
-    assert_eq!(compared, 24);
+    assert_eq!(compared, 30);
     assert_eq!(row(&page, "Drops seen, segments"), [0.0, 12.0]);
+    // One of the first flow and two of the second each time, but for those before the first sample and behind the last.
+    assert_eq!(row(&page, "Segments sent again"), [0.0, 18.0]);
     let text = page::text(&page);
     for found in ["cubic and bbr, compared", "bottleneck 20.0 Mbit/s (given)", "against the first"]
     {

@@ -1,5 +1,7 @@
 //! Recordings of connections that the test chooses, packet by packet.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -14,8 +16,8 @@ use tcc_trace::recording::header::{AccountingFrame, ClockSample, Header};
 use tcc_trace::recording::schema::shapes;
 use tcc_trace::recording::writer::Writer;
 use tcc_trace::skel::{
-    DropRecord, Head, Presence, ProbeFullRecord, ResetSentRecord, RetransmitRecord, StateRecord,
-    bytes,
+    DropRecord, Head, Presence, ProbeFullRecord, ProbeRecord, QueueRecord, RcvSpaceRecord,
+    ResetSentRecord, RetransmitRecord, StateRecord, bytes,
 };
 
 /// The trace starts there.
@@ -28,6 +30,8 @@ const REASON: u32 = 77;
 pub struct Crafted {
     writer: Writer<File>,
     counts: BTreeMap<String, Counts>,
+    /// By cookie.
+    retransmitted: BTreeMap<u64, u32>,
 }
 
 /// A connection: the number decides its cookie, and ports if they are not given.
@@ -76,6 +80,12 @@ impl Conn {
     }
 }
 
+/// As the other end has it.
+fn peer(head: Head) -> Head {
+    let (saddr, daddr, sport, dport) = (head.daddr, head.saddr, head.dport, head.sport);
+    Head { saddr, daddr, sport, dport, cookie: head.cookie + 1000, ..head }
+}
+
 fn named<const N: usize>(name: &[u8]) -> [u8; N] {
     let mut all = [0; N];
     all[..name.len()].copy_from_slice(name);
@@ -84,6 +94,11 @@ fn named<const N: usize>(name: &[u8]) -> [u8; N] {
 
 impl Crafted {
     pub fn new(path: &Path) -> Self {
+        Crafted::with_fields(path, FieldGroups::ALL)
+    }
+
+    /// Samples have these field groups beside the standard fields.
+    pub fn with_fields(path: &Path, groups: FieldGroups) -> Self {
         let layouts =
             Layouts::new(|algorithm, member| ca_mainline::locate(algorithm.type_name, member));
         let reasons = |name: &str| [(REASON.into(), name.to_owned())].into();
@@ -97,7 +112,7 @@ impl Crafted {
             host: "<b>host</b>".into(),
             kernel: "6.18.0".into(),
             clock: ClockReading { start_ns: START_NS, wall_offset_ns: WALL_NS },
-            layout: RecordLayout::new(FieldGroups::ALL),
+            layout: RecordLayout::new(groups),
             types,
             ..Environment::default()
         };
@@ -113,7 +128,7 @@ impl Crafted {
         };
         let mut writer = Writer::new(File::create(path).unwrap(), ByteOrder::NATIVE).unwrap();
         writer.begin(&header).unwrap();
-        Crafted { writer, counts: BTreeMap::new() }
+        Crafted { writer, counts: BTreeMap::new(), retransmitted: BTreeMap::new() }
     }
 
     fn add(&mut self, name: &str, record: &[u8]) {
@@ -136,6 +151,8 @@ impl Crafted {
         record.owner.pid = 77;
         record.owner.comm = named(conn.comm);
         record.cong.ca_state = sample.ca_state;
+        record.cong.state = 1;
+        record.cong.snd_ssthresh = record.std.ssthresh;
         record.flight.packets_out = sample.flight_bytes / 1448;
         record.rtt.min_rtt_us = 20_000;
         record.rtt.mdev_us = sample.srtt_us / 16 + sample.interval_us % 512;
@@ -152,7 +169,54 @@ impl Crafted {
         // One byte is the socket's own.
         record.memory.wmem_alloc = 1;
         record.ca.name = named(conn.ca);
+        record.loss.total_retrans = self.retransmitted.get(&conn.cookie).copied().unwrap_or(0);
+        if conn.ca == b"bbr" {
+            // `min_rtt_us` of mainline.
+            record.ca_priv.bytes[..4].copy_from_slice(&(12_000 + sample.cwnd).to_ne_bytes());
+        }
         self.add("probe", bytes(&record));
+    }
+
+    /// A sample of a recording whose samples have the standard fields only.
+    pub fn standard_sample(&mut self, conn: Conn, sample: Sample) {
+        let mut record = ProbeRecord::default();
+        record.head = conn.head(event_type("probe").unwrap(), sample.us, size_of_val(&record));
+        record.std.snd_una = sample.una;
+        record.std.snd_nxt = sample.una.wrapping_add(sample.flight_bytes);
+        record.std.snd_cwnd = sample.cwnd;
+        record.std.srtt_us = sample.srtt_us;
+        self.add("probe", bytes(&record));
+    }
+
+    /// A packet with data arrives in order at the connection's other end, which expects that number.
+    pub fn receive(&mut self, conn: Conn, us: u64, rcv_nxt: u32, len: u32) {
+        let mut record = ProbeFullRecord::default();
+        record.head = peer(conn.head(event_type("probe").unwrap(), us, size_of_val(&record)));
+        record.std.data_len = len;
+        record.std.snd_cwnd = 10;
+        record.std.ssthresh = 0x7fff_ffff;
+        record.cong.state = 1;
+        record.data.rcv_nxt = rcv_nxt;
+        record.ca.name = named(conn.ca);
+        self.add("probe", bytes(&record));
+    }
+
+    /// Its application reads.
+    pub fn read(&mut self, conn: Conn, us: u64) {
+        let mut record = RcvSpaceRecord::default();
+        let head = conn.head(event_type("rcv_space").unwrap(), us, size_of_val(&record));
+        record.event.head = peer(head);
+        self.add("rcv_space", bytes(&record));
+    }
+
+    /// A packet is handed to the driver, so long after TCP handed it over.
+    pub fn queue(&mut self, conn: Conn, us: u64, seq: u32, len: u32, queue_us: u64) {
+        let mut record = QueueRecord::default();
+        record.event.head = conn.head(event_type("queue").unwrap(), us, size_of_val(&record));
+        (record.queue_ns, record.qdisc_ns) = (queue_us * 1000, queue_us * 500);
+        (record.seq, record.data_len, record.has_header) = (seq, len, 1);
+        (record.backlog, record.has_qlen) = (len * 3, 1);
+        self.add("queue", bytes(&record));
     }
 
     /// A packet of the connection is dropped, as a router without its socket sees it.
@@ -172,6 +236,7 @@ impl Crafted {
     }
 
     pub fn retransmit(&mut self, conn: Conn, us: u64, seq: u32) {
+        *self.retransmitted.entry(conn.cookie).or_default() += 1;
         let mut record = RetransmitRecord::default();
         record.event.head = conn.head(event_type("retransmit").unwrap(), us, size_of_val(&record));
         record.event.tcp.present = Presence::TCC_SOCK_PRESENT.0 as u8;
@@ -195,6 +260,14 @@ impl Crafted {
         let mut record = StateRecord::default();
         record.event.head = conn.head(event_type("state").unwrap(), us, size_of_val(&record));
         (record.old_state, record.new_state) = (2, 1);
+        self.add("state", bytes(&record));
+    }
+
+    /// ESTABLISHED, CLOSE
+    pub fn closed(&mut self, conn: Conn, us: u64) {
+        let mut record = StateRecord::default();
+        record.event.head = conn.head(event_type("state").unwrap(), us, size_of_val(&record));
+        (record.old_state, record.new_state) = (1, 7);
         self.add("state", bytes(&record));
     }
 

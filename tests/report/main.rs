@@ -2,6 +2,7 @@
 
 mod compare;
 mod crafted;
+mod ends;
 mod export;
 mod page;
 
@@ -53,12 +54,17 @@ fn report(dir: &TempDir, recording: &Path) -> String {
 }
 
 fn samples(recording: &Path) -> Vec<Value> {
-    let args = ["probe", "-a", "-o", "jsonl", "-q", "-r"].map(OsStr::new);
+    events(recording, "probe")
+}
+
+/// Events of that type as JSON lines, with all fields.
+fn events(recording: &Path, event_type: &str) -> Vec<Value> {
+    let args = ["events", event_type, "-a", "-o", "jsonl", "-q", "-r"].map(OsStr::new);
     let output = run(args.into_iter().chain([recording.as_os_str()]));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["type"] == "probe").collect()
+    lines.filter(|line| line["type"] == event_type).collect()
 }
 
 /// Two hundred samples of a sawtooth with a recovery, whose sequence numbers wrap.

@@ -19,6 +19,7 @@
 #include "conn.bpf.h"
 #include "key.bpf.h"
 #include "sums.bpf.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 
 /* One that is not shown ends a state, too. */
@@ -118,6 +119,13 @@ static __noinline int cong_state_record(void *ctx, struct event *e, __u8 old, __
 	return 0;
 }
 
+/* As an event it has been counted with the time in the old state. */
+static __noinline int observe_ca_state(struct event *e, __u8 ca_state)
+{
+	observe_load(&e->copy->moment, e->head, e->sk, e->conn);
+	return ca_state <= TCP_CA_LOSS ? observe_add(&e->copy->moment, TCC_OBSERVE_CA_STATES + ca_state, 1) : 0;
+}
+
 static __noinline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __u8 ca_state, const bool typed)
 {
 	__u64 since_ns, old_ca_state_ns;
@@ -131,6 +139,8 @@ static __noinline int cong_state_change(void *ctx, struct sock *sk, __u8 old, __
 	old_ca_state_ns = e.conn ? lap(&e.conn->ca_state_ns, e.head->mono_ns) : 0;
 	if (AGGREGATES(CONG_STATE))
 		cong_state_sum(&e, (__u64)sk, old, ca_state, since_ns);
+	if (AGGREGATES(CONG_STATE) && cfg.observe)
+		observe_ca_state(&e, ca_state);
 	if (RECORDS(CONG_STATE))
 		cong_state_record(ctx, &e, old, ca_state, old_ca_state_ns);
 	copies_release();

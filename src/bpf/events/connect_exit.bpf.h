@@ -13,6 +13,7 @@
 #include "lifecycle.h"
 #include "maps.bpf.h"
 #include "emit.bpf.h"
+#include "compat.bpf.h"
 #include "events/socket.bpf.h"
 
 /* Key: the thread. Inserted as its call fails, removed as that returns. */
@@ -98,6 +99,7 @@ static __always_inline int on_return(void *ctx, long ret)
 	n = counters_of(TCC_EVENT_CONNECT);
 	if (!waiting || !n)
 		return 0;
+	preemption_off();
 	rec = emit_begin(sizeof(*rec));
 	if (rec) {
 		*rec = *waiting;
@@ -106,6 +108,7 @@ static __always_inline int on_return(void *ctx, long ret)
 	} else {
 		COUNT(n, lost);
 	}
+	preemption_on();
 	bpf_map_delete_elem(&failed_calls, &thread);
 	__sync_fetch_and_add(count, -1);
 	return 0;

@@ -7,6 +7,7 @@
 #include "event.h"
 #include "lifecycle.h"
 #include "compat.bpf.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 
 static __always_inline void load_totals(struct tcc_totals *out, struct tcp_sock *tp)
@@ -23,19 +24,32 @@ static __always_inline void load_totals(struct tcc_totals *out, struct tcp_sock 
 	out->dsack_dups = LOAD_IF(tp, dsack_dups); /* 4.19 */
 }
 
-static __noinline int on_destroy(void *ctx, struct sock *sk, const bool typed)
+static __noinline int destroy_record(void *ctx, struct event *e)
 {
-	struct tcc_destroy *rec;
-	struct event e;
+	struct tcc_destroy *rec = event_record(e, 0, sizeof(*rec));
 
-	rec = event_begin(&e, sk, TCC_EVENT_DESTROY, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
-	if (e.closed)
-		rec->totals = e.closed->totals;
+	if (e->closed)
+		rec->totals = e->closed->totals;
 	else
-		load_totals(&rec->totals, e.tp);
-	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_DESTROY);
+		load_totals(&rec->totals, e->tp);
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_DESTROY);
+	return 0;
+}
+
+static __noinline int on_destroy(void *ctx, struct sock *sk, const bool typed)
+{
+	struct event e;
+
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_DESTROY, typed))
+		return 0;
+	if (AGGREGATES(DESTROY))
+		observe_destroy(&e, sk);
+	if (RECORDS(DESTROY))
+		destroy_record(ctx, &e);
+	copies_release();
+	return 0;
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include "emit.bpf.h"
 #include "conn.bpf.h"
 #include "packet.bpf.h"
+#include "observe_packet.bpf.h"
 #include "events/socket.bpf.h"
 
 #define HAS_RX_SK bpf_core_field_exists(((struct trace_event_raw_kfree_skb *)0)->rx_sk)
@@ -73,6 +74,12 @@ static __always_inline void make_cookie(unsigned long long *args, const bool nam
 	packet_cookie((void *)args[0]);
 }
 
+/* Before 5.17 there is none. */
+static __always_inline __u32 drop_reason(__u32 reason)
+{
+	return bpf_core_field_exists(((struct trace_event_raw_kfree_skb *)0)->reason) ? reason : TCC_NO_REASON;
+}
+
 static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb, const bool typed)
 {
 	__u32 reason = bpf_core_field_exists(((struct trace_event_raw_kfree_skb *)0)->reason) ? args[2] : 0;
@@ -114,12 +121,22 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 	if (state && is_full(state)) {
 		if (typed && cfg.cookie_helper)
 			make_cookie(args, rx_sk != 0);
-		rec = event_begin_by(&e, sk, &p, TCC_EVENT_DROP, size, false);
+		if (!event_filter(&e, sk, &p, TCC_EVENT_DROP, false))
+			return 0;
+		if (AGGREGATES(DROP))
+			observe_drop(&e, &p, drop_reason(reason));
+		rec = event_record(&e, p.ifindex, size);
+		if (!rec)
+			copies_release();
 	} else {
 		head.mono_ns = bpf_ktime_get_ns();
 		head.cookie = state ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 		packet_ends(&head, &p);
-		rec = event_begin_bare(&e, &head, &p, TCC_EVENT_DROP, size);
+		if (!event_filter_bare(&e, &head, &p, TCC_EVENT_DROP))
+			return 0;
+		if (AGGREGATES(DROP))
+			observe_packet(&e, &head, &p, TCC_REASON_DROP, drop_reason(reason));
+		rec = event_record_bare(&e, &head, &p, size);
 	}
 	if (!rec)
 		return 0;

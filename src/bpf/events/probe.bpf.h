@@ -22,6 +22,7 @@
 #include "gate.bpf.h"
 #include "limit.bpf.h"
 #include "histogram.bpf.h"
+#include "observe_sample.bpf.h"
 
 static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_sock *tp, struct sk_buff *skb,
 				       __u8 ca_state)
@@ -47,20 +48,21 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 				    struct sk_buff *skb, const bool typed)
 {
 	struct tcc_probe *rec;
-	struct tcc_head head;
+	struct tcc_head head = {};
 	struct conn *conn = NULL;
 	const __u16 size = cfg.probe_len;
 	__u32 ifindex;
 	__u8 ca_state;
 
-	load_head(&head, sk, TCC_EVENT_PROBE, size, typed);
+	if (RECORDS(PROBE) || cfg.filters || cfg.key_by_cookie || cfg.by & TCC_BY_ENDS)
+		load_head(&head, sk, TCC_EVENT_PROBE, size, typed);
 	ifindex = skb->skb_iif;
 	if (cfg.filters &&
 	    (!filter_head(&head, zone_of(sk)) || !filter_sock(sk, tp, skb->mark, ifindex, typed))) {
 		COUNT_ALONE(n, filtered);
 		return 0;
 	}
-	if (cfg.track_conn)
+	if (cfg.track_conn && (cfg.track_owner || RECORDS(PROBE)))
 		conn = conn_of(conn_key(key, head.cookie));
 	if (cfg.track_owner && conn)
 		request_owner_scan(conn, tp);
@@ -71,7 +73,7 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	if (COUNTS(PROBE))
 		COUNT_ALONE(n, counted);
 	if (AGGREGATES(PROBE)) {
-		if (histogram_add(&head, sk, tp, conn, typed))
+		if (cfg.observe ? observe_sample(&head, sk, tp, conn, typed) : histogram_add(&head, sk, tp, conn, typed))
 			COUNT_ALONE(n, aggregated);
 		else
 			COUNT_ALONE(n, overflow);

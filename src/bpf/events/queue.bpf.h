@@ -24,6 +24,8 @@
 #include "entries.bpf.h"
 #include "conn.bpf.h"
 #include "packet.bpf.h"
+#include "key.bpf.h"
+#include "observe_sample.bpf.h"
 #include "events/socket.bpf.h"
 
 /* The connection that sends it; NULL: it is no TCP, forwarded, or of a socket without a connection (yet). */
@@ -232,6 +234,18 @@ static __always_inline bool queue_is_header(const struct tcp_header *th, const s
 	return bpf_ntohs(th->source) == head->sport || bpf_ntohs(th->dest) == head->dport;
 }
 
+static __noinline int observe_queue(struct event *e, __u32 ifindex, __u64 wait_ns)
+{
+	struct tcc_key *key = &e->copy->moment.key;
+	__u64 us = wait_ns / 1000;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	load_key(key, e->head, e->sk, e->tp, e->conn, false, true);
+	if (BY(IFACE) && ifindex)
+		key->ifindex = ifindex;
+	return event_aggregated(e, observe_value(key, TCC_VALUE_QUEUE, us, wait_ns != TCC_UNKNOWN_NS));
+}
+
 static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_device *dev, const bool typed)
 {
 	struct sock *sk = queue_sock(skb, typed);
@@ -258,9 +272,15 @@ static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_d
 	by.ifindex = FOLLOW(typed, dev, ifindex);
 	if (typed && cfg.cookie_helper)
 		packet_cookie(skb);
-	rec = event_begin_by(&e, sk, &by, TCC_EVENT_QUEUE, sizeof(*rec), false);
-	if (!rec)
+	if (!event_filter(&e, sk, &by, TCC_EVENT_QUEUE, false))
 		return 0;
+	if (AGGREGATES(QUEUE))
+		observe_queue(&e, by.ifindex, wait_ns);
+	rec = event_record(&e, by.ifindex, sizeof(*rec));
+	if (!rec) {
+		copies_release();
+		return 0;
+	}
 	txq = queue_txq(dev, skb, typed);
 	rec->queue_ns = wait_ns;
 	rec->qdisc_ns = queue_in_qdisc(&packet, (__u64)txq, by.ifindex);

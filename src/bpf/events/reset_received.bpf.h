@@ -5,6 +5,7 @@
 
 #include "kernel.h"
 #include "event.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 
 static __noinline int on_reset_received(void *ctx, struct sock *sk, const bool typed)
@@ -12,10 +13,15 @@ static __noinline int on_reset_received(void *ctx, struct sock *sk, const bool t
 	struct tcc_reset_received *rec;
 	struct event e;
 
-	rec = event_begin(&e, sk, TCC_EVENT_RESET_RECEIVED, sizeof(*rec), typed);
-	if (!rec)
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_RESET_RECEIVED, typed))
 		return 0;
-	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_RESET_RECEIVED);
+	if (AGGREGATES(RESET_RECEIVED))
+		observe_count(&e, TCC_OBSERVE_RESETS_RECEIVED, 1);
+	rec = event_record(&e, 0, sizeof(*rec));
+	if (rec)
+		emit_end(ctx, e.n, rec, sizeof(*rec), TCC_EVENT_RESET_RECEIVED);
+	copies_release();
+	return 0;
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "maps.bpf.h"
 #include "emit.bpf.h"
 #include "packet.bpf.h"
+#include "observe_packet.bpf.h"
 #include "events/socket.bpf.h"
 
 static __always_inline void load_reset(struct tcc_reset_sent *rec, __u32 reason, __u8 state)
@@ -22,6 +23,11 @@ static __always_inline void load_reset(struct tcc_reset_sent *rec, __u32 reason,
 	rec->has_reason = bpf_core_field_exists(((struct trace_event_raw_tcp_send_reset *)0)->reason);
 	rec->unused[0] = 0;
 	rec->unused[1] = 0;
+}
+
+static __always_inline __u32 known_reset_reason(__u32 reason)
+{
+	return bpf_core_field_exists(((struct trace_event_raw_tcp_send_reset *)0)->reason) ? reason : TCC_NO_REASON;
 }
 
 static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *skb, __u32 reason, const bool typed)
@@ -35,11 +41,17 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 	if (sk) {
 		state = BPF_CORE_READ(sk, __sk_common.skc_state);
 		if (is_full(state)) {
-			rec = event_begin(&e, sk, TCC_EVENT_RESET_SENT, sizeof(*rec), typed);
-			if (!rec)
+			if (!event_filter(&e, sk, NULL, TCC_EVENT_RESET_SENT, typed))
 				return 0;
-			load_reset(rec, reason, state);
-			return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_RESET_SENT);
+			if (AGGREGATES(RESET_SENT))
+				observe_reset_sent(&e, known_reset_reason(reason));
+			rec = event_record(&e, 0, sizeof(*rec));
+			if (rec) {
+				load_reset(rec, reason, state);
+				emit_end(ctx, e.n, rec, sizeof(*rec), TCC_EVENT_RESET_SENT);
+			}
+			copies_release();
+			return 0;
 		}
 	}
 	if (!skb || packet_parse(&p, skb, false) != PARSE_TCP) {
@@ -53,7 +65,11 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 	packet_ends(&head, &p);
 	head.mono_ns = bpf_ktime_get_ns();
 	head.cookie = sk ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
-	rec = event_begin_bare(&e, &head, &p, TCC_EVENT_RESET_SENT, sizeof(*rec));
+	if (!event_filter_bare(&e, &head, &p, TCC_EVENT_RESET_SENT))
+		return 0;
+	if (AGGREGATES(RESET_SENT))
+		observe_packet(&e, &head, &p, TCC_REASON_RESET_SENT, known_reset_reason(reason));
+	rec = event_record_bare(&e, &head, &p, sizeof(*rec));
 	if (!rec)
 		return 0;
 	load_reset(rec, reason, state);

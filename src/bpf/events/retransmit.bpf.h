@@ -10,6 +10,7 @@
 #include "sock.bpf.h"
 #include "key.bpf.h"
 #include "sums.bpf.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 
 /*
@@ -70,6 +71,18 @@ static __noinline int retransmit_sum(struct event *e, const struct tcp_skb_cb *c
 	return event_aggregated(e, own);
 }
 
+static __noinline int observe_retransmit(struct event *e, const struct tcp_skb_cb *cb, int err)
+{
+	__u8 class = retransmit_class(e->icsk, load_ca_state(e->tp), cb->tcp_flags);
+
+	observe_count(e, TCC_OBSERVE_RETRANS + class, retransmit_begun(err) ? cb->tcp_gso_segs : 0);
+	if (class == TCC_RETRANSMIT_RTO)
+		observe_add(&e->copy->moment, TCC_OBSERVE_RTOS, 1);
+	if (class == TCC_RETRANSMIT_TLP)
+		observe_add(&e->copy->moment, TCC_OBSERVE_TLPS, 1);
+	return 0;
+}
+
 static __noinline int retransmit_record(void *ctx, struct event *e, const struct tcp_skb_cb *cb, int err)
 {
 	struct tcc_retransmit *rec = event_record(e, 0, sizeof(*rec));
@@ -96,7 +109,9 @@ static __noinline int on_retransmit(void *ctx, struct sock *sk, struct sk_buff *
 	if (!event_filter(&e, sk, NULL, TCC_EVENT_RETRANSMIT, typed))
 		return 0;
 	cb = copy_cb(e.copy, skb);
-	if (AGGREGATES(RETRANSMIT))
+	if (AGGREGATES(RETRANSMIT) && cfg.observe)
+		observe_retransmit(&e, cb, err);
+	else if (AGGREGATES(RETRANSMIT))
 		retransmit_sum(&e, cb, err);
 	if (RECORDS(RETRANSMIT))
 		retransmit_record(ctx, &e, cb, err);

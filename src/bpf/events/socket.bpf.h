@@ -337,7 +337,7 @@ static __always_inline void event_filtered(__u8 event_type)
 }
 
 /*
- * Is an event to be recorded that has no full socket? What the packet says is all there is, so filters by anything else let
+ * Does an event pass the filters that has no full socket? What the packet says is all there is, so filters by anything else let
  * nothing in.
  */
 static __noinline bool event_filter_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
@@ -358,15 +358,15 @@ static __noinline bool event_filter_bare(struct event *e, const struct tcc_head 
 	}
 	e->conn = NULL;
 	event_wanted(e, head, event_type);
-	return e->records;
+	return true;
 }
 
-static __always_inline void *event_begin_bare(struct event *e, const struct tcc_head *head, const struct packet *by,
-					      __u32 event_type, const __u16 size)
+/* Its record, if there is to be one. */
+static __always_inline void *event_record_bare(struct event *e, const struct tcc_head *head, const struct packet *by, const __u16 size)
 {
 	struct tcc_event *rec;
 
-	if (!event_filter_bare(e, head, by, event_type))
+	if (!e->records)
 		return NULL;
 	rec = emit_begin(size);
 	if (!rec) {

@@ -21,6 +21,7 @@
 #include "compat.bpf.h"
 #include "entries.bpf.h"
 #include "packet.bpf.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 #include "events/retransmit.bpf.h"
 #include "dsack.bpf.h"
@@ -56,9 +57,15 @@ static __noinline int spurious_emit(struct spurious_ctx *c, __u32 evidence, __u3
 	struct tcc_spurious *rec;
 	struct event e;
 
-	rec = event_begin(&e, c->sk, TCC_EVENT_SPURIOUS, sizeof(*rec), typed);
-	if (!rec)
+	if (!event_filter(&e, c->sk, NULL, TCC_EVENT_SPURIOUS, typed))
 		return 0;
+	if (AGGREGATES(SPURIOUS))
+		observe_count(&e, TCC_OBSERVE_SPURIOUS + (undo <= TCC_UNDO_SYN ? undo : TCC_UNDO_NONE), 1);
+	rec = event_record(&e, 0, sizeof(*rec));
+	if (!rec) {
+		copies_release();
+		return 0;
+	}
 	rec->packet_ns = was->packet_ns && c->now > was->packet_ns ? c->now - was->packet_ns : TCC_UNKNOWN_NS;
 	rec->retrans_ns = undo && was->retrans_ns ? c->now - was->retrans_ns : TCC_UNKNOWN_NS;
 	/* From what was the first unacknowledged byte to what was the last one sent as the loss was taken for one. */

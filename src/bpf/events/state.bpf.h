@@ -7,6 +7,7 @@
 #include "event.h"
 #include "maps.bpf.h"
 #include "conn.bpf.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 
 /*
@@ -32,12 +33,10 @@ static __always_inline void state_passed(struct sock *sk)
 		conn->state_ns = bpf_ktime_get_ns();
 }
 
-static __noinline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+static __noinline int state_record(void *ctx, struct event *e, struct sock *sk, int oldstate, int newstate)
 {
-	struct tcc_state *rec;
-	struct event e;
+	struct tcc_state *rec = event_record(e, 0, sizeof(*rec));
 
-	rec = event_begin(&e, sk, TCC_EVENT_STATE, sizeof(*rec), typed);
 	if (!rec) {
 		state_passed(sk);
 		return 0;
@@ -45,12 +44,29 @@ static __noinline int on_state(void *ctx, struct sock *sk, int oldstate, int new
 	/* Before the new socket has its peer it has the listener's cookie, too (up to 6.12 at least). */
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !rec->event.head.dport)
 		rec->event.head.cookie = 0;
-	load_sender(&rec->sender, &e);
-	rec->old_state_ns = state_time(e.conn, oldstate, newstate, rec->event.head.mono_ns);
+	load_sender(&rec->sender, e);
+	rec->old_state_ns = state_time(e->conn, oldstate, newstate, rec->event.head.mono_ns);
 	rec->old_state = oldstate;
 	rec->new_state = newstate;
 	__builtin_memset(rec->unused, 0, sizeof(rec->unused));
-	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_STATE);
+	emit_end(ctx, e->n, rec, sizeof(*rec), TCC_EVENT_STATE);
+	return 0;
+}
+
+static __noinline int on_state(void *ctx, struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	struct event e;
+
+	if (!event_filter(&e, sk, NULL, TCC_EVENT_STATE, typed)) {
+		state_passed(sk);
+		return 0;
+	}
+	if (AGGREGATES(STATE))
+		observe_state(&e, sk, oldstate, newstate);
+	if (RECORDS(STATE))
+		state_record(ctx, &e, sk, oldstate, newstate);
+	copies_release();
+	return 0;
 }
 
 #endif

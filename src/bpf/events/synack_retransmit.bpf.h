@@ -10,6 +10,7 @@
 #include "sock.bpf.h"
 #include "key.bpf.h"
 #include "sums.bpf.h"
+#include "observe.bpf.h"
 #include "packet.bpf.h"
 #include "events/socket.bpf.h"
 
@@ -76,7 +77,9 @@ static __noinline int on_synack_retransmit(void *ctx, struct sock *listener, str
 	synack_packet(&p, req);
 	if (!event_filter(&e, listener, &p, TCC_EVENT_SYNACK_RETRANSMIT, typed))
 		return 0;
-	if (AGGREGATES(SYNACK_RETRANSMIT))
+	if (AGGREGATES(SYNACK_RETRANSMIT) && cfg.observe)
+		observe_count(&e, TCC_OBSERVE_RETRANS_SYNACK, 1);
+	else if (AGGREGATES(SYNACK_RETRANSMIT))
 		synack_retransmit_sum(&e);
 	if (RECORDS(SYNACK_RETRANSMIT))
 		synack_retransmit_record(ctx, &e, req, p.ifindex);

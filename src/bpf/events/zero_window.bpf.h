@@ -20,6 +20,7 @@
 #include "compat.bpf.h"
 #include "entries.bpf.h"
 #include "packet.bpf.h"
+#include "observe.bpf.h"
 #include "events/socket.bpf.h"
 
 /* A window has closed or opened: what an event reports of it. */
@@ -95,9 +96,16 @@ static __noinline int zero_window_emit(const struct window_ctx *w, const struct 
 	struct tcc_zero_window *rec;
 	struct event e;
 
-	rec = event_begin(&e, w->sk, TCC_EVENT_ZERO_WINDOW, sizeof(*rec), typed);
-	if (!rec)
+	if (!event_filter(&e, w->sk, NULL, TCC_EVENT_ZERO_WINDOW, typed))
 		return 0;
+	if (AGGREGATES(ZERO_WINDOW))
+		observe_count(&e, change->what & WINDOW_LOCAL ? TCC_OBSERVE_ZERO_WINDOWS_LOCAL : TCC_OBSERVE_ZERO_WINDOWS_PEER,
+			      !(change->what & WINDOW_END));
+	rec = event_record(&e, 0, sizeof(*rec));
+	if (!rec) {
+		copies_release();
+		return 0;
+	}
 	/* From here on times are differences of one clock's readings. */
 	rec->event.head.mono_ns = w->now;
 	rec->ago_ns = change->ago_ns;

@@ -1,16 +1,21 @@
 //! One connection: its state in numbers, charts, strips of states and losses, and its last events.
 
+use std::cmp::Reverse;
+
+use anstyle::AnsiColor;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
 use super::chart::{Chart, Curve, Dots, MARGIN};
-use super::{Theme, footer, put, put_all};
+use super::{Theme, footer, frozen, put, put_all};
 use crate::events::names::CA_STATES;
 use crate::live::app::{App, Shown};
 use crate::live::history::{Bin, History, Series};
 use crate::live::number;
 use crate::live::rows::end;
+use crate::summary::limits::columns::SHARES;
+use crate::table::summary::Share;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// A letter for each congestion-control state.
@@ -22,6 +27,7 @@ const KEYS: &[(&str, &str)] = &[
     ("+ -", "time"),
     ("\u{2191}\u{2193}", "events"),
     ("f", "freeze"),
+    (", .", "step"),
     ("w", "write"),
     ("?", "help"),
     ("q", "quit"),
@@ -30,11 +36,11 @@ const KEYS: &[(&str, &str)] = &[
 /// Draws it.
 pub fn draw(app: &App, shown: &Shown, theme: Theme, now_ns: u64, area: Rect, buf: &mut Buffer) {
     let history = shown.history.borrow();
-    let now_ns = app.frozen_ns.unwrap_or(now_ns);
+    let now_ns = app.view_ns(now_ns);
     title(app, shown, theme, area, buf);
-    facts(shown, &history, theme, area, buf);
+    facts(shown, history.samples_until(now_ns), theme, area, buf);
     let head = 3;
-    let strips = 3;
+    let strips = 4;
     let free = area.height.saturating_sub(head + strips + 2);
     // A fifth of what is left is for events; charts have the rest.
     let charts = (free / 3).clamp(1, 3);
@@ -51,13 +57,17 @@ pub fn draw(app: &App, shown: &Shown, theme: Theme, now_ns: u64, area: Rect, buf
     }
     y = window.strips(theme, area, y, app.span_s(), buf);
     let room = area.height.saturating_sub(y + 1);
-    events(app, &history, theme, Rect { y: area.y + y, height: room, ..area }, buf);
+    events(app, &history, now_ns, theme, Rect { y: area.y + y, height: room, ..area }, buf);
     footer(app, theme, KEYS, area, buf);
 }
 
 fn title(app: &App, shown: &Shown, theme: Theme, area: Rect, buf: &mut Buffer) {
     let row = &shown.row;
-    let state = if shown.ended { "ended" } else { row.state() };
+    let state = match (shown.ended, shown.is_later) {
+        (true, _) => "ended",
+        (_, true) => "not yet open",
+        _ => row.state(),
+    };
     let texts = [
         (row.process() + "   ", theme.bold()),
         (end(row.local()), theme.color(Color::Cyan)),
@@ -67,9 +77,7 @@ fn title(app: &App, shown: &Shown, theme: Theme, area: Rect, buf: &mut Buffer) {
         (row.cc(), theme.color(Color::Green).patch(theme.bold())),
     ];
     put_all(buf, area, 0, &texts);
-    let frozen = if app.frozen_ns.is_some() { " FROZEN " } else { "" };
-    let x = area.width.saturating_sub(frozen.len() as u16);
-    put(buf, area, x, 0, frozen, theme.chosen());
+    let x = frozen(app, theme, area, buf);
     if app.lost > 0 {
         let text = format!(" {} events lost ", app.lost);
         put(buf, area, x.saturating_sub(text.len() as u16), 0, &text, theme.alarm());
@@ -77,7 +85,7 @@ fn title(app: &App, shown: &Shown, theme: Theme, area: Rect, buf: &mut Buffer) {
 }
 
 /// Numbers that no chart has.
-fn facts(shown: &Shown, history: &History, theme: Theme, area: Rect, buf: &mut Buffer) {
+fn facts(shown: &Shown, samples: u64, theme: Theme, area: Rect, buf: &mut Buffer) {
     let row = &shown.row;
     let tcp = &row.last.event.tcp;
     let unsent = tcp.write_seq.wrapping_sub(tcp.snd_nxt);
@@ -91,7 +99,7 @@ fn facts(shown: &Shown, history: &History, theme: Theme, area: Rect, buf: &mut B
         ("peer window", format!("{}B", number::count(tcp.snd_wnd.into()))),
         ("acked", format!("{}B", number::count(tcp.bytes_acked))),
         ("received", format!("{}B", number::count(tcp.bytes_received))),
-        ("samples", number::count(history.samples)),
+        ("samples", number::count(samples)),
         ("cookie", format!("{:#x}", row.cookie())),
     ];
     let (mut x, mut y) = (0, 1);
@@ -135,10 +143,10 @@ impl Window<'_> {
         parts.iter().map(dots).collect()
     }
 
-    /// What was added, per second. Nothing is known of the time before the first sample.
-    fn rate(&self, parts: &[Bin], of: fn(&Bin) -> u64) -> Vec<Dots> {
+    /// What was added, per second. Nothing is known of the time before the first sample, nor of what samples do not have.
+    fn rate(&self, parts: &[Bin], known: bool, of: fn(&Bin) -> u64) -> Vec<Dots> {
         let width_ns = (self.to_ns - self.from_ns) / parts.len().max(1) as u64;
-        let first = self.history.first_ns.unwrap_or(u64::MAX);
+        let first = known.then_some(self.history.first_ns).flatten().unwrap_or(u64::MAX);
         let rate = |(at, part): (usize, &Bin)| {
             let until = self.from_ns + width_ns * (at as u64 + 1);
             let rate = of(part) as f64 * SECOND_NS as f64 / width_ns.max(1) as f64;
@@ -155,9 +163,11 @@ impl Window<'_> {
         color: Color,
         label: fn(u64) -> String,
     ) -> Curve {
-        let value = self.history.value(series).map_or("-".to_owned(), label);
         let is_bound = matches!(series, Series::Ssthresh | Series::Pacing | Series::MinRtt);
-        Curve { name, value, color, is_bound, dots: self.held(parts, series) }
+        let dots = self.held(parts, series);
+        let last = dots.last().copied().flatten();
+        let value = last.map_or("-".to_owned(), |(_, _, last)| label(last as u64));
+        Curve { name, value, color, is_bound, dots }
     }
 
     fn windows(&self) -> Chart {
@@ -188,17 +198,20 @@ impl Window<'_> {
     /// Rates of the connection.
     fn rates(&self) -> Chart {
         let parts = self.parts(self.dots);
-        let added = |name, of: fn(&Bin) -> u64, color| {
-            let dots = smooth(&self.rate(&parts, of), self.to_ns - self.from_ns);
-            let last = dots.iter().rev().find_map(|dot| *dot).map_or(0.0, |(_, _, last)| last);
-            Curve { name, value: number::bits(last as u64), color, is_bound: false, dots }
+        let added = |name, total: Option<u64>, of: fn(&Bin) -> u64, color| {
+            let rate = self.rate(&parts, total.is_some(), of);
+            let dots = smooth(&rate, self.to_ns - self.from_ns);
+            let last = dots.iter().rev().find_map(|dot| *dot);
+            let value = last.map_or("-".to_owned(), |(_, _, last)| number::bits(last as u64));
+            Curve { name, value, color, is_bound: false, dots }
         };
+        let last = &self.history.last;
         Chart {
             title: "bit/s",
             curves: vec![
                 self.curve(&parts, "delivery", Series::Delivery, Color::Blue, number::bits),
-                added("tx", |part| part.acked, Color::Cyan),
-                added("rx", |part| part.received, Color::Green),
+                added("tx", last.acked, |part| part.acked, Color::Cyan),
+                added("rx", last.received, |part| part.received, Color::Green),
                 self.curve(&parts, "pacing", Series::Pacing, Color::Magenta, number::bits),
             ],
             label: number::bits,
@@ -210,7 +223,8 @@ impl Window<'_> {
         let width = self.dots / 2;
         let parts = self.parts(width);
         put(buf, area, 0, y, "STATE", theme.bold());
-        put(buf, area, 0, y + 1, "RETR", theme.bold());
+        put(buf, area, 0, y + 1, "LIMIT", theme.bold());
+        put(buf, area, 0, y + 2, "RETR", theme.bold());
         let mut held = None;
         for (x, part) in (MARGIN + 1..).zip(&parts) {
             held = part.worst_ca_state().or(held);
@@ -222,22 +236,79 @@ impl Window<'_> {
                 };
                 put(buf, area, x, y, &letter.to_string(), style);
             }
+            if let Some(share) = part.main_cause().and_then(|cause| SHARES.get(cause)) {
+                put(
+                    buf,
+                    area,
+                    x,
+                    y + 1,
+                    share.letter.encode_utf8(&mut [0; 4]),
+                    cause(share, theme),
+                );
+            }
             let mark = match part.retrans {
                 0 => continue,
                 count @ 1..=9 => count.to_string(),
                 _ => "+".to_owned(),
             };
-            put(buf, area, x, y + 1, &mark, theme.alarm());
+            put(buf, area, x, y + 2, &mark, theme.alarm());
         }
         let axis = format!("{:<w$}", format!("-{span_s} s"), w = width.saturating_sub(3));
-        put(buf, area, MARGIN + 1, y + 2, &(axis + "now"), theme.dim());
-        if width > 60 {
-            let legend = "d Disorder  c CWR  R Recovery  L Loss";
-            let x = MARGIN + 1 + (width as u16 - legend.len() as u16) / 2;
-            put(buf, area, x, y + 2, legend, theme.dim());
-        }
-        y + 3
+        let x = put(buf, area, MARGIN + 1, y + 3, &axis, theme.dim());
+        put(buf, area, x, y + 3, "now", theme.dim());
+        legend(&parts, theme, Rect { width: x.min(area.width), ..area }, y + 3, buf);
+        y + 4
     }
+}
+
+/// The letters of the strips: states that there were, and causes with their shares of the time that is known.
+fn legend(parts: &[Bin], theme: Theme, area: Rect, y: u16, buf: &mut Buffer) {
+    let mut ns = [0_u64; SHARES.len()];
+    for part in parts {
+        ns.iter_mut().zip(part.causes).for_each(|(sum, ns)| *sum += u64::from(ns));
+    }
+    let sum = ns.iter().sum::<u64>().max(1);
+    let mut causes: Vec<_> = SHARES.iter().zip(ns).filter(|(_, ns)| *ns > 0).collect();
+    causes.sort_by_key(|(_, ns)| Reverse(*ns));
+    let mut x = MARGIN + 1 + 8;
+    let mut add = |letter: &str, text: &str, style: Style| {
+        if usize::from(x) + text.chars().count() + 4 < usize::from(area.width) {
+            let next = put(buf, area, x, y, letter, style);
+            x = put(buf, area, next + 1, y, text, theme.dim()) + 2;
+        }
+    };
+    for (state, name) in CA_STATES.iter().enumerate().skip(1) {
+        if parts.iter().any(|part| part.had_ca_state(state)) {
+            add(&LETTERS[state].to_string(), name, theme.bold());
+        }
+    }
+    for (share, ns) in causes {
+        let percent = (ns as f64 * 100.0 / sum as f64).round();
+        add(&share.letter.to_string(), &format!("{} {percent}%", share.name), cause(share, theme));
+    }
+}
+
+/// The style of a cause, as `limits` has it.
+fn cause(share: &Share, theme: Theme) -> Style {
+    let color = match share.color {
+        AnsiColor::Black => Color::Black,
+        AnsiColor::Red => Color::Red,
+        AnsiColor::Green => Color::Green,
+        AnsiColor::Yellow => Color::Yellow,
+        AnsiColor::Blue => Color::Blue,
+        AnsiColor::Magenta => Color::Magenta,
+        AnsiColor::Cyan => Color::Cyan,
+        AnsiColor::White => Color::Gray,
+        AnsiColor::BrightBlack => Color::DarkGray,
+        AnsiColor::BrightRed => Color::LightRed,
+        AnsiColor::BrightGreen => Color::LightGreen,
+        AnsiColor::BrightYellow => Color::LightYellow,
+        AnsiColor::BrightBlue => Color::LightBlue,
+        AnsiColor::BrightMagenta => Color::LightMagenta,
+        AnsiColor::BrightCyan => Color::LightCyan,
+        AnsiColor::BrightWhite => Color::White,
+    };
+    theme.color(color)
 }
 
 /// The mean over a quarter of a second, and over four columns at least: few samples fall into one by chance.
@@ -255,9 +326,8 @@ fn smooth(dots: &[Dots], span_ns: u64) -> Vec<Dots> {
 }
 
 /// The last events, the newest at the bottom.
-fn events(app: &App, history: &History, theme: Theme, area: Rect, buf: &mut Buffer) {
-    let frozen = app.frozen_ns.unwrap_or(u64::MAX);
-    let before = history.events.iter().filter(|event| event.at_ns <= frozen);
+fn events(app: &App, history: &History, now_ns: u64, theme: Theme, area: Rect, buf: &mut Buffer) {
+    let before = history.events.iter().filter(|event| event.at_ns <= now_ns);
     let events: Vec<_> = before.rev().skip(app.scrolled).take(area.height.into()).collect();
     if events.is_empty() {
         let text = "no losses, changes of state or resets so far";

@@ -6,7 +6,9 @@ use ratatui::style::Style;
 
 use super::{Theme, put};
 
-const LINES: &[(&str, &str)] = &[
+type Lines = &'static [(&'static str, &'static str)];
+
+const LINES: Lines = &[
     ("", "Connections"),
     ("\u{2191} \u{2193} PgUp PgDn", "choose a connection"),
     ("Enter", "open it: charts and events, at full rate"),
@@ -21,13 +23,37 @@ const LINES: &[(&str, &str)] = &[
     ("Esc", "back to the table; its events are no longer recorded"),
     ("", "Anywhere"),
     ("f, space", "freeze, go on"),
+    (", .", "freeze, and step back and forward in time"),
+    ("Ctrl-L  Ctrl-Z", "redraw; suspend"),
+    ("?  q", "this help; quit"),
+];
+
+const REPLAY: Lines = &[
+    ("", "Connections"),
+    ("\u{2191} \u{2193} PgUp PgDn", "choose a connection"),
+    ("Enter", "open it: charts and events"),
+    ("\u{2190} \u{2192}  r", "sort by another column; reverse"),
+    ("/", "filter: ca_name == \"bbr\" && srtt_us > 20ms"),
+    ("Esc", "remove the filter"),
+    ("", "A connection"),
+    ("[ ]", "previous and next connection"),
+    ("+ - 0", "shorter or longer time; one minute"),
+    ("\u{2191} \u{2193} PgUp PgDn", "older and newer events"),
+    ("w", "how to have its events as a recording"),
+    ("Esc", "back to the table"),
+    ("", "Anywhere"),
+    ("f, space", "pause, go on; at the end, begin again"),
+    (", .", "pause, and step back and forward in time"),
+    ("< >", "half and twice the speed"),
+    ("{ }  1 \u{2026} 9", "to the start, the end, and tenths of the recording"),
     ("Ctrl-L  Ctrl-Z", "redraw; suspend"),
     ("?  q", "this help; quit"),
 ];
 
 /// Draws it over the rest.
-pub fn draw(theme: Theme, area: Rect, buf: &mut Buffer) {
-    let (width, height) = (74.min(area.width), (LINES.len() as u16 + 2).min(area.height));
+pub fn draw(is_replay: bool, theme: Theme, area: Rect, buf: &mut Buffer) {
+    let lines = if is_replay { REPLAY } else { LINES };
+    let (width, height) = (74.min(area.width), (lines.len() as u16 + 2).min(area.height));
     let inner = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,
@@ -37,7 +63,7 @@ pub fn draw(theme: Theme, area: Rect, buf: &mut Buffer) {
     for y in 0..height {
         put(buf, inner, 0, y, &" ".repeat(width.into()), theme.chosen());
     }
-    for (y, (key, does)) in (1..height.saturating_sub(1)).zip(LINES) {
+    for (y, (key, does)) in (1..height.saturating_sub(1)).zip(lines) {
         put(buf, inner, 1, y, &" ".repeat(usize::from(width.saturating_sub(2))), Style::reset());
         let (x, style) = if key.is_empty() { (2, theme.bold()) } else { (20, Style::new()) };
         put(buf, inner, 4, y, key, theme.bold());

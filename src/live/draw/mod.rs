@@ -3,6 +3,7 @@
 mod chart;
 mod connection;
 mod help;
+mod playback;
 pub mod table;
 
 use ratatui::Frame;
@@ -52,6 +53,12 @@ pub fn draw(app: &mut App, theme: Theme, now_ns: u64, frame: &mut Frame<'_>) {
         put(buf, area, 0, 0, "the terminal is too small", Style::new());
         return;
     }
+    // A recording's place takes the last line.
+    let whole = area;
+    let area = Rect { height: area.height - u16::from(app.playback.is_some()), ..area };
+    if let Some(playback) = &app.playback {
+        playback::draw(app, playback, theme, now_ns, whole, buf);
+    }
     match &app.shown {
         Some(shown) => connection::draw(app, shown, theme, now_ns, area, buf),
         None => {
@@ -61,7 +68,7 @@ pub fn draw(app: &mut App, theme: Theme, now_ns: u64, frame: &mut Frame<'_>) {
         }
     }
     if app.help {
-        help::draw(theme, area, frame.buffer_mut());
+        help::draw(app.playback.is_some(), theme, whole, frame.buffer_mut());
     }
 }
 
@@ -81,6 +88,14 @@ fn put_all(buf: &mut Buffer, area: Rect, y: u16, texts: &[(String, Style)]) {
     for (text, style) in texts {
         x = put(buf, area, x, y, text, *style);
     }
+}
+
+/// Marks a live view that is frozen; returns the column of the mark.
+fn frozen(app: &App, theme: Theme, area: Rect, buf: &mut Buffer) -> u16 {
+    let text = if app.frozen_ns.is_some() && app.playback.is_none() { " FROZEN " } else { "" };
+    let x = area.width.saturating_sub(text.len() as u16);
+    put(buf, area, x, 0, text, theme.chosen());
+    x
 }
 
 /// The last line: keys, or a message.

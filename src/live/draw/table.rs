@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Style};
 
-use super::{Theme, footer, put};
+use super::{Theme, footer, frozen, put};
 use crate::live::app::App;
 use crate::live::number;
 use crate::live::rows::{Column, Row, Sort};
@@ -53,12 +53,24 @@ const WIDE: Columns = &[
     (Column::Total, 6, 8),
 ];
 
+/// What limits a connection, if it is known. Narrow screens have it in place of others.
+const LIMIT: (Column, u16, u16) = (Column::Limit, 10, 16);
+const YIELD: [Column; 2] = [Column::Rx, Column::Cc];
+
 /// The columns for a screen of that width, and their widths.
 #[must_use]
-pub fn columns(width: u16) -> Vec<(Column, u16)> {
-    let needs = |columns: Columns| columns.iter().map(|(_, least, _)| least + 1).sum::<u16>() - 1;
-    let fitting = [WIDE, MEDIUM].into_iter().find(|columns| needs(columns) <= width);
-    let columns = fitting.unwrap_or(NARROW);
+pub fn columns(width: u16, has_limits: bool) -> Vec<(Column, u16)> {
+    let of = |columns: Columns| {
+        let is_narrow = columns.len() == NARROW.len() && columns[1].0 == Column::LocalPort;
+        let kept = |column: &Column| !(has_limits && is_narrow && YIELD.contains(column));
+        let kept = columns.iter().filter(|(column, ..)| kept(column));
+        kept.copied().chain(has_limits.then_some(LIMIT)).collect::<Vec<_>>()
+    };
+    let needs = |columns: &[(Column, u16, u16)]| {
+        columns.iter().map(|(_, least, _)| least + 1).sum::<u16>() - 1
+    };
+    let fitting = [WIDE, MEDIUM].map(of).into_iter().find(|columns| needs(columns) <= width);
+    let columns = &fitting.unwrap_or_else(|| of(NARROW))[..];
     let mut left = width.saturating_sub(needs(columns));
     let mut widths: Vec<u16> = columns.iter().map(|(_, least, _)| *least).collect();
     // Evenly, until all have what they can use.
@@ -82,6 +94,7 @@ const KEYS: &[(&str, &str)] = &[
     ("\u{2190}\u{2192}", "sort"),
     ("r", "reverse"),
     ("f", "freeze"),
+    (", .", "step"),
     ("?", "help"),
     ("q", "quit"),
 ];
@@ -90,7 +103,7 @@ const KEYS: &[(&str, &str)] = &[
 pub fn draw(app: &mut App, theme: Theme, area: Rect, buf: &mut Buffer) -> Option<Position> {
     title(app, theme, area, buf);
     let (below, cursor) = filter(app, theme, area, buf);
-    let columns = columns(area.width);
+    let columns = columns(area.width, app.has_limits);
     let mut x = 0;
     for (column, width) in &columns {
         let sorted = app.sort == Sort::By(*column);
@@ -176,10 +189,7 @@ fn title(app: &App, theme: Theme, area: Rect, buf: &mut Buffer) {
         if area.width < 100 { "" } else { &interval }
     );
     put(buf, area, 0, 0, &text, theme.bold());
-    if app.frozen_ns.is_some() {
-        let text = " FROZEN ";
-        put(buf, area, area.width.saturating_sub(text.len() as u16), 0, text, theme.chosen());
-    }
+    frozen(app, theme, area, buf);
 }
 
 /// The lines of the expression; returns the line below them, and the place of the cursor.

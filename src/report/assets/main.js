@@ -11,7 +11,7 @@ let printing = false;
 function makeView(data) {
   const made = {
     data, from: data.first, to: data.last, cursor: data.rows > 0 ? data.end : data.last, chosen: null, absolute: view?.absolute ?? false,
-    offGroups: view?.offGroups ?? new Set(), strips: [], panels: [],
+    offGroups: view?.offGroups ?? new Set(), variables: view?.variables ?? new Map(), strips: [], panels: [],
     x: (time) => ((time - made.from) / (made.to - made.from || 1)) * made.width,
     isOn: (event) => !made.offGroups.has(event.group),
     cursorRow: () => (data.rows === 0 || gapAt(data, made.cursor) ? null : rowAt(data, made.cursor)),
@@ -34,6 +34,13 @@ function makeView(data) {
         made.waits = false;
         drawAll();
       });
+    },
+    // Adds a variable to a panel, or removes it.
+    addVariable(panel, name) {
+      const chosen = made.variables.get(panel) ?? new Set();
+      if (!chosen.delete(name)) chosen.add(name);
+      made.variables.set(panel, chosen);
+      build();
     },
     switchSequence() {
       made.absolute = !made.absolute;
@@ -60,7 +67,8 @@ function build() {
   measure();
   const parent = document.getElementById("panels");
   parent.replaceChildren();
-  const wanted = PANELS.filter((spec) => spec.id !== "gain" || extraSeries(view.data, "gain").length > 0);
+  const has = (spec) => [...spec.series(view.data, view.absolute), ...extraSeries(view.data, spec.id)].some((series) => series.values);
+  const wanted = PANELS.filter((spec) => !OPTIONAL.has(spec.id) || has(spec));
   view.panels = [];
   // Rates first: the overview draws them, too.
   wanted.forEach((spec, at) => view.panels.push(new Panel(parent, spec, view, at === wanted.length - 1)));

@@ -42,11 +42,21 @@ function spans(data, test) {
   return found;
 }
 
+// A colour halfway to that of the card, opaque: areas that are stacked must not shine through.
+function faded(name) {
+  const long = (text) => (text.length === 4 ? text.replace(/[^#]/g, "$&$&") : text);
+  const parts = (text) => [1, 3, 5].map((at) => parseInt(long(text).slice(at, at + 2), 16));
+  const [own, card] = [parts(colour(name)), parts(colour("card"))];
+  return `rgb(${own.map((value, at) => Math.round((value + card[at]) / 2)).join(" ")})`;
+}
+
 class Panel {
   constructor(parent, spec, view, isLast) {
     Object.assign(this, { spec, view, isLast, notes: [] });
     const { data } = view;
-    const all = [...spec.series(data, view.absolute), ...extraSeries(data, spec.id)];
+    this.chosen = view.variables.get(spec.id) ?? new Set();
+    const added = [...this.chosen].filter((name) => data.columns[name]).map((name, at) => variableSeries(data, name, spec.unit, at));
+    const all = [...spec.series(data, view.absolute), ...extraSeries(data, spec.id), ...added];
     this.series = all.filter((series) => series.values || series.flag);
     this.lines = this.series.filter((series) => series.values && !series.readOnly);
     this.isEmpty = this.lines.every((line) => line.values.every((value) => value !== value));
@@ -78,6 +88,7 @@ class Panel {
     }
     for (const series of this.series.filter((one) => !one.hidden)) header.append(this.entry(series));
     if (this.spec.id === "sequence") header.append(this.switcher(), ...this.markKeys());
+    if (variablesOf(this.view.data).length > 0) header.append(variableMenu(this.view.data, this.chosen, (name) => this.view.addVariable(this.spec.id, name)));
     this.element.append(header);
   }
 
@@ -94,9 +105,12 @@ class Panel {
     entry.append(series.name + " ");
     series.shown = document.createElement("b");
     if (series.values) entry.append(series.shown);
+    if (series.ownScale) entry.title = "on a scale of its own; a click removes it";
+    else if (series.variable) entry.title = "a click removes it";
     if (entry.tagName === "BUTTON") {
       entry.setAttribute("aria-pressed", String(!series.off));
       entry.addEventListener("click", () => {
+        if (series.variable) return this.view.addVariable(this.spec.id, series.variable);
         series.off = !series.off;
         entry.setAttribute("aria-pressed", String(!series.off));
         this.draw();
@@ -141,7 +155,7 @@ class Panel {
       scale: "y",
       width: line.hidden ? 0 : (line.width ?? 1.2),
       stroke: () => (line.hidden ? "transparent" : colour(line.area ? (line.line ?? line.colour) : line.colour)),
-      fill: line.area ? () => colour("area") : undefined,
+      fill: line.fill ? () => faded(line.fill) : line.area ? () => colour("area") : undefined,
       dash: line.dash,
       paths: line.width === 2 ? undefined : stepped,
       points: { show: view.data.rows < 3 && !line.hidden },
@@ -189,7 +203,7 @@ class Panel {
     const on = this.lines.filter((line) => !line.off);
     const absolute = this.spec.id === "sequence" && this.view.absolute;
     let most = 0;
-    for (const line of on.filter((one) => !one.soft)) {
+    for (const line of on.filter((one) => !one.soft && !one.ownScale)) {
       if (line.rangeQuantile) {
         const numbers = visibleNumbers(data, line.values, this.view);
         most = Math.max(most, numbers[Math.floor((numbers.length - 1) * line.rangeQuantile)] ?? 0);
@@ -197,14 +211,14 @@ class Panel {
     }
     const notes = [];
     let widest = most;
-    for (const line of on.filter((one) => one.soft)) {
+    for (const line of on.filter((one) => one.soft && !one.ownScale)) {
       const numbers = visibleNumbers(data, line.values, this.view);
       if (numbers.length === 0) continue;
       const top = largest(data, line.values, this.view);
       if (numbers[Math.floor((numbers.length - 1) * 0.9)] <= 1.45 * most || most === 0) widest = Math.max(widest, Math.min(top, most === 0 ? top : 1.45 * most));
       if (top > widest * 1.06) notes.push(`${line.name} up to ${UNITS[this.spec.unit](top)} ↑`);
     }
-    const least = absolute ? Math.min(...on.map((line) => smallest(data, line.values, this.view))) : 0;
+    const least = absolute ? Math.min(...on.filter((line) => !line.ownScale).map((line) => smallest(data, line.values, this.view))) : 0;
     this.range = [Number.isFinite(least) ? least : 0, widest > least ? widest + (widest - least) * 0.06 : least + 1];
     this.note.textContent = notes.join(", ");
     this.note.style.right = RIGHT + 4 + "px";
@@ -214,7 +228,7 @@ class Panel {
     if (!this.u) return;
     const { view } = this;
     this.setRange();
-    const lists = this.lines.map((line) => line.values);
+    const lists = this.lines.map((line) => (line.ownScale ? rescaled(line, this.range[1]) : line.values));
     const rows = drawn(view.data, lists, view.from, view.to, Math.round(view.width * Math.min(2, devicePixelRatio)));
     this.u.batch(() => {
       this.lines.forEach((line, at) => {
@@ -276,7 +290,7 @@ class Panel {
       if (!series.shown || !series.values) continue;
       const values = series.readAs ?? series.values;
       const value = row === null ? null : values[row];
-      series.shown.textContent = isNumber(value) || row === null ? UNITS[this.spec.unit](value) : (series.none ?? "–");
+      series.shown.textContent = isNumber(value) || row === null ? UNITS[series.unit ?? this.spec.unit](value) : (series.none ?? "–");
     }
   }
 

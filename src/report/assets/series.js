@@ -107,6 +107,7 @@ function queueSeries(data) {
     { name: "unacknowledged", values: flight, colour: "sky", area: true },
     { name: "unsent", values: unsent, colour: "blue", width: 1.5 },
     // One byte is the socket's own.
+    { name: "backlog of the qdisc", values: data.columns["queue.backlog_bytes"], colour: "vermillion", dash: [5, 3], soft: true },
     { name: "in qdisc and driver (memory)", values: below && map(data, (row) => Math.max(0, below[row] - 1)), colour: "orange" },
   ];
 }
@@ -117,11 +118,41 @@ function extraSeries(data, panel) {
   return found.map(([name, , label], at) => ({ name: label, values: data.columns[name], colour: shades[at % 3], dash: [3, 2], off: panel !== "gain", soft: panel !== "gain" }));
 }
 
+// How long packets waited on this host: the longest since the sample before.
+function queueingSeries(data) {
+  return [
+    { name: "to the driver", values: data.columns["queue.queue_us"], colour: "orange", area: true },
+    { name: "in the qdisc", values: data.columns["queue.qdisc_us"], colour: "vermillion", width: 1.5 },
+  ];
+}
+
+// The parts of the delay from the application that writes to the one that reads, each on top of those before it. Time without data has none.
+const DELAYS = [["unsent_us", "unsent", "blue"], ["qdisc_us", "qdisc and driver", "orange"], ["path_us", "path", "sky"], ["read_us", "receiver's queue", "green"]];
+
+function delaySeries(data) {
+  const found = DELAYS.map(([name, label, shade]) => ({ values: data.columns["delay." + name], label, shade })).filter((part) => part.values);
+  const sum = new Float64Array(data.rows);
+  const stacked = found.map(({ values, label, shade }) => {
+    const top = map(data, (row) => {
+      sum[row] += isNumber(values[row]) ? values[row] : 0;
+      return isNumber(values[row]) || sum[row] > 0 ? sum[row] : NaN;
+    });
+    return { name: label, values: top, readAs: values, colour: shade, area: true, line: shade, fill: shade };
+  });
+  // The largest is drawn first. The ACK goes its own way while the data waits to be read.
+  return [...stacked.reverse(), { name: "ACK's way back", values: data.columns["delay.return_us"], colour: "text", dash: [5, 3] }];
+}
+
+// Panels that are of no use without their events.
+const OPTIONAL = new Set(["gain", "queueing", "delay"]);
+
 const PANELS = [
   { id: "cwnd", title: "Congestion window", unit: "segments", height: 190, series: cwndSeries },
   { id: "rtt", title: "Round-trip time", unit: "us", height: 150, series: rttSeries },
   { id: "rates", title: "Rates", unit: "rate", height: 170, series: rateSeries },
   { id: "sequence", title: "Sequence", unit: "bytes", height: 220, series: sequenceSeries },
   { id: "queues", title: "Queues", unit: "bytes", height: 120, series: queueSeries },
+  { id: "queueing", title: "Time in qdisc and driver", unit: "us", height: 100, series: queueingSeries },
+  { id: "delay", title: "Delay from end to end", unit: "us", height: 170, series: delaySeries },
   { id: "gain", title: "Gains of the algorithm", unit: "number", height: 100, series: () => [] },
 ];

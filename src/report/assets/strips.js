@@ -43,8 +43,41 @@ function stateAt(data, kind, time) {
   return STATES[kind][source.codes[rowAt(source, time)]];
 }
 
+// How many times as long another cause must have held to be drawn.
+const PREVAILS = 1.25;
+
+// Columns of pixels on either side that decide on one of limits: half an RTT, but no more than what is still read as a place.
+function hysteresis(data, from, to, count) {
+  const srtt = data.columns.srtt_us;
+  if (!srtt) return 2;
+  const numbers = visibleNumbers(data, srtt, { from, to });
+  const half = (numbers[numbers.length >> 1] ?? 0) / 2e6;
+  return Math.max(2, Math.min(4, Math.round((half * count) / (to - from))));
+}
+
+// Sums of each column and of those near it. Causes alternate with every ACK; without this, a strip of them would be a picket fence.
+function near(sums, count, reach) {
+  const out = new Float64Array(sums.length);
+  const running = new Float64Array(16);
+  const add = (at, sign) => {
+    if (at < 0 || at >= count) return;
+    for (let code = 0; code < 16; code++) running[code] += sign * sums[at * 16 + code];
+  };
+  for (let at = 0; at < reach; at++) add(at, 1);
+  for (let at = 0; at < count; at++) {
+    add(at + reach, 1);
+    add(at - reach - 1, -1);
+    // Time without a state stays without one.
+    let known = 0;
+    for (let code = 1; code < 16; code++) known += sums[at * 16 + code];
+    // Differences of sums leave traces of what has gone.
+    for (let code = 0; code < 16; code++) out[at * 16 + code] = known > 0 ? Math.max(0, running[code] < 1e-9 ? 0 : running[code]) : sums[at * 16 + code];
+  }
+  return out;
+}
+
 // The state of each column of pixels.
-function stateColumns(data, codes, always, from, to, count) {
+function stateColumns(data, codes, always, from, to, count, reach = 0) {
   const [first, last] = visibleRows(data, from, to);
   const sums = new Float64Array(count * 16);
   const width = (to - from) / count;
@@ -67,14 +100,21 @@ function stateColumns(data, codes, always, from, to, count) {
     }
   }
   const out = new Uint8Array(count);
+  const wide = reach > 0 ? near(sums, count, reach) : sums;
+  let held = 0;
   for (let at = 0; at < count; at++) {
-    const of = sums.subarray(at * 16, at * 16 + 16);
-    const forced = always.find((code) => of[code] > 0);
+    const of = wide.subarray(at * 16, at * 16 + 16);
+    const own = sums.subarray(at * 16, at * 16 + 16);
+    const forced = always.find((code) => own[code] > 0);
     if (forced) {
       out[at] = forced;
       continue;
     }
     for (let code = 1; code < 16; code++) if (of[code] > of[out[at]] || (out[at] === 0 && of[code] > 0)) out[at] = code;
+    if (reach === 0) continue;
+    // What is drawn goes on until something else clearly prevails.
+    if (held > 0 && out[at] !== 0 && of[out[at]] < PREVAILS * of[held]) out[at] = held;
+    held = out[at];
   }
   return out;
 }
@@ -125,7 +165,8 @@ function drawStates(strip, view, data, kind) {
   const ctx = sized(strip, view);
   const count = Math.max(1, Math.round(view.width / 2));
   const source = sourceOf(data, kind);
-  const states = stateColumns(source, source.codes, ALWAYS[kind], view.from, view.to, count);
+  const reach = kind === "limit" ? hysteresis(data, view.from, view.to, count) : 0;
+  const states = stateColumns(source, source.codes, ALWAYS[kind], view.from, view.to, count, reach);
   const wide = view.width / count;
   ctx.font = "11px " + getComputedStyle(document.body).fontFamily;
   ctx.textBaseline = "middle";

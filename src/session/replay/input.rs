@@ -22,14 +22,14 @@ use crate::recording::header::{AccountingFrame, ClockSample};
 use crate::recording::reader::{Recording, Step};
 
 /// A file that is read.
-pub(super) struct Input {
+pub(crate) struct Input {
     /// As it is shown.
-    pub(super) name: String,
-    pub(super) recording: Recording<File>,
+    pub(crate) name: String,
+    pub(crate) recording: Recording<File>,
     /// A second handle, for the lock.
     lock: File,
     /// What its records are read with, while others are.
-    pub(super) origin: Origin,
+    pub(crate) origin: Origin,
     /// The version of the names and layouts in `origin`, and how many clock samples it has.
     revision: u64,
     samples: usize,
@@ -40,8 +40,8 @@ pub(super) struct Input {
     /// Records that the filters rejected, by number of the event type.
     pub(super) filtered: Vec<u64>,
     /// The time of the next record, on the clock that orders all files. `None`: there is none.
-    pub(super) next_ns: Option<i128>,
-    pub(super) is_over: bool,
+    pub(crate) next_ns: Option<i128>,
+    pub(crate) is_over: bool,
 }
 
 /// Whether the writer of a file is still there.
@@ -53,7 +53,7 @@ pub(super) enum Writer {
 
 impl Input {
     /// Opens a file with the caller's permissions, and reads its header.
-    pub(super) fn open(path: &Path, mode: TimeMode) -> Result<Self> {
+    pub(crate) fn open(path: &Path, mode: TimeMode) -> Result<Self> {
         let name = escape::path(path);
         let mut options = File::options();
         let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits().cast_signed();
@@ -84,12 +84,12 @@ impl Input {
         })
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.lock
     }
 
     /// Prepares it for these event types: filters, conditions, and what its records do not have.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         config: &Config,
         event_types: &[&'static EventType],
@@ -140,17 +140,17 @@ impl Input {
     }
 
     /// Whether its records of that event type have a column.
-    pub(super) fn shows(&self, event_type: &EventType, index: usize) -> bool {
+    pub(crate) fn shows(&self, event_type: &EventType, index: usize) -> bool {
         !self.origin.types.absent.contains(&(event_type.number, index))
     }
 
     /// Whether BBR's state is as mainline has it, as far as is known.
-    pub(super) fn has_mainline_bbr(&self) -> bool {
+    pub(crate) fn has_mainline_bbr(&self) -> bool {
         self.recording.types.layouts.agrees("bbr", ca_mainline::locate)
     }
 
     /// Moves on to the next record that matches the filters.
-    pub(super) fn advance(&mut self, by_wall_clock: bool) -> Result<Step> {
+    pub(crate) fn advance(&mut self, by_wall_clock: bool) -> Result<Step> {
         loop {
             let step =
                 self.recording.advance().with_context(|| format!("cannot read {}", self.name))?;
@@ -212,13 +212,21 @@ impl Input {
     }
 
     /// Reads only this part of the time.
-    pub(super) fn limit_to(&mut self, window: Window) -> Result<()> {
+    pub(crate) fn limit_to(&mut self, window: Window) -> Result<()> {
         let wanted = |samples: &[ClockSample], first_ns, last_ns| {
             window.may_have(samples, first_ns, last_ns)
         };
         self.recording.skip(wanted).with_context(|| format!("cannot read {}", self.name))?;
         self.window = Some(window);
         Ok(())
+    }
+
+    /// The least and the greatest time of the frames that are read. `None`: it has no records.
+    pub(crate) fn span(&mut self) -> Result<Option<(u64, u64)>> {
+        let (window, samples) = (self.window, self.recording.clock.clone());
+        let wanted =
+            |first, last| window.is_none_or(|window| window.may_have(&samples, first, last));
+        self.recording.span(wanted).with_context(|| format!("cannot read {}", self.name))
     }
 
     /// Events of that type that were lost in the part of the time that is read.
@@ -228,7 +236,7 @@ impl Input {
     }
 
     /// When events were lost.
-    pub(super) fn losses(&self) -> Vec<&AccountingFrame> {
+    pub(crate) fn losses(&self) -> Vec<&AccountingFrame> {
         match &self.window {
             Some(window) => window.losses(self),
             None => self.recording.losses.iter().collect(),
@@ -253,7 +261,7 @@ impl Input {
     }
 
     /// Brings what became known up to the last record into its origin, which is not in use.
-    pub(super) fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         let origin = &mut self.origin;
         if self.revision != self.recording.revision {
             self.revision = self.recording.revision;
@@ -269,7 +277,7 @@ impl Input {
     }
 
     /// Whether something is new for `refresh`.
-    pub(super) fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         self.revision != self.recording.revision || self.samples != self.recording.clock.len()
     }
 
@@ -286,7 +294,7 @@ impl Input {
 }
 
 /// Opens all files.
-pub(super) fn open(config: &Config) -> Result<Vec<Input>> {
+pub(crate) fn open(config: &Config) -> Result<Vec<Input>> {
     let mode = config.output.time;
     config.read.files.iter().map(|path| Input::open(path, mode)).collect()
 }
@@ -307,7 +315,7 @@ pub(super) fn share_layouts(inputs: &mut [Input]) {
 }
 
 /// Whether the files are ordered by the wall clock, as their monotonic clocks differ.
-pub(super) fn by_wall_clock(inputs: &[Input]) -> bool {
+pub(crate) fn by_wall_clock(inputs: &[Input]) -> bool {
     let boots: BTreeSet<&str> =
         inputs.iter().map(|input| input.recording.header.boot_id.as_str()).collect();
     boots.len() > 1
@@ -330,7 +338,7 @@ pub(super) fn set_starts(config: &Config, inputs: &mut [Input], by_wall_clock: b
 }
 
 /// The one with the earliest record; of several, the first.
-pub(super) fn earliest(inputs: &[Input]) -> Option<usize> {
+pub(crate) fn earliest(inputs: &[Input]) -> Option<usize> {
     let with_record = inputs.iter().enumerate().filter_map(|(i, input)| Some((i, input.next_ns?)));
     let earliest = with_record.min_by(|(i, one), (j, other)| match one.cmp(other) {
         Ordering::Equal => i.cmp(j),

@@ -2,14 +2,14 @@
 
 mod counts;
 mod filter;
-mod input;
+pub(crate) mod input;
 mod limits;
 mod present;
-mod report;
+pub(crate) mod report;
 mod rewrite;
 mod summaries;
 mod twin;
-mod window;
+pub(crate) mod window;
 
 use std::fs::File;
 use std::io::ErrorKind;

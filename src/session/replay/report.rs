@@ -28,7 +28,7 @@ fn wall(input: &Input, mono_ns: u64) -> String {
 }
 
 /// Whether a part in the middle of the file could not be read, or its end is not that of a frame.
-pub(super) fn is_damaged(input: &Input) -> bool {
+pub(crate) fn is_damaged(input: &Input) -> bool {
     let (gaps, more) = input.recording.gaps();
     !gaps.is_empty() || more > 0 || (input.recording.end.is_some() && rest(input) > 0)
 }
@@ -38,7 +38,7 @@ fn rest(input: &Input) -> u64 {
 }
 
 /// A line for each part that could not be read.
-pub(super) fn missing(input: &Input, names_file: bool) -> Vec<String> {
+pub(crate) fn missing(input: &Input, names_file: bool) -> Vec<String> {
     let file = if names_file { format!("{}: ", input.name) } else { String::new() };
     let (gaps, more) = input.recording.gaps();
     let line = |gap: &Gap| {
@@ -69,7 +69,7 @@ pub(super) fn missing(input: &Input, names_file: bool) -> Vec<String> {
 }
 
 /// Other things to know.
-pub(super) fn notes(input: &Input) -> Vec<String> {
+pub(crate) fn notes(input: &Input) -> Vec<String> {
     let (recording, name) = (&input.recording, &input.name);
     let mut lines = Vec::new();
     match &recording.end {

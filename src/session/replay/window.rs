@@ -17,14 +17,14 @@ enum Bound {
 
 /// From a time on, and up to another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Window {
+pub(crate) struct Window {
     since: Option<Bound>,
     until: Option<Bound>,
 }
 
 impl Window {
     /// `None`: all of the time. `first_ns`, `first_wall_ns`: the earliest start.
-    pub(super) fn new(read: &Read, inputs: &[Input], by_wall_clock: bool) -> Result<Option<Self>> {
+    pub(crate) fn new(read: &Read, inputs: &[Input], by_wall_clock: bool) -> Result<Option<Self>> {
         if !read.is_limited() {
             return Ok(None);
         }

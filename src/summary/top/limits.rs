@@ -43,7 +43,7 @@ pub(super) fn values(causes: &[u64; CAUSES]) -> [Value<'static>; OF_LIMITS] {
     let mut main = (0, 0);
     for (cause, ns) in causes.iter().enumerate().filter(|(_, ns)| **ns > 0) {
         if *ns > main.1 {
-            main = (cause + 1, *ns);
+            main = (cause, *ns);
         }
     }
     let name = LIMIT_CAUSES.get(main.0).filter(|_| observed > 0);

@@ -14,7 +14,8 @@ use crate::support::{Launch, Tracer, is_root, tags_of_programs};
 /// Command lines that, with those of the scenario, together load every program. This one has another reader, too:
 const PROBE: &[&str] = &["probe"];
 /// Those that count in the kernel, for which there is no transport, or keep accounts there.
-const COUNTED: [&[&str]; 8] = [
+const COUNTED: [&[&str]; 9] = [
+    &["observe", "--metrics", "all", "--by", "cc,iface"],
     &["rtt", "--by", "cc"],
     &["top", "--interval", "1s"],
     &["top", "--limits"],

@@ -1,0 +1,219 @@
+//! Options of `observe`.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::aggregated::in_kernel;
+use super::args::TraceArgs;
+use super::outputs::{OutputArg, OutputParser};
+use super::parse;
+use super::summary::HEADING;
+use crate::config::Config;
+use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions};
+use crate::predicate::Predicate;
+use crate::summary::observe;
+
+#[derive(Args, Debug)]
+pub struct ObserveArgs {
+    /// Group by these keys: cc,lport.
+    #[arg(long, value_enum, value_name = "KEYS", value_delimiter = ',', default_value = "all", help_heading = HEADING)]
+    pub by: Vec<ObserveByArg>,
+    /// Count these metrics, instead of the first six: connections,rtt.
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
+    pub metrics: Vec<MetricArg>,
+    /// Group IPv4 addresses by their first N bits: 24.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
+    pub prefix: Option<u8>,
+    /// Group IPv6 addresses by their first N bits: 64.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=128_u8), help_heading = HEADING)]
+    pub prefix6: Option<u8>,
+    /// Print the totals of each interval, instead of all at the end: 10s.
+    #[arg(short, long, value_name = "TIME", value_parser = parse::duration, help_heading = HEADING)]
+    pub interval: Option<Duration>,
+    /// Maximum number of keys; the rest is counted in one row.
+    #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), default_value_t = KEYS, help_heading = HEADING)]
+    pub max_rows: u32,
+    /// Also print events, to another output than the totals: jsonl=events.jsonl. Repeatable.
+    #[arg(long, value_name = "FORMAT", value_parser = OutputParser, help_heading = HEADING)]
+    pub events: Vec<OutputArg>,
+    /// Of the events, only those that match; see --where: 'srtt_us > 100ms || class == "rto"'.
+    ///
+    /// The kernel has to decide all of it, so that events that do not match cost no copy. For --events and -w; the totals are of all
+    /// connections.
+    #[arg(long, value_name = "EXPR", help_heading = HEADING)]
+    pub detail: Option<String>,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+/// Default number of keys.
+const KEYS: u32 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObserveByArg {
+    /// Everything in one row.
+    All,
+    /// Congestion-control algorithm.
+    Cc,
+    /// Local port.
+    Lport,
+    /// The peer's port.
+    Rport,
+    /// The peer's address.
+    Raddr,
+    /// Process that holds the socket.
+    Pid,
+    /// Name of that process.
+    Comm,
+    /// The socket's v2 cgroup.
+    Cgroup,
+    /// Network namespace.
+    Netns,
+    /// Interface of the connection's route.
+    Iface,
+    /// Each connection.
+    Conn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricArg {
+    /// Connections opened, closed, failed and open.
+    Connections,
+    /// Bytes and segments.
+    Bytes,
+    /// Distribution of the smoothed RTT.
+    Rtt,
+    /// Retransmitted segments by class.
+    Retransmits,
+    /// Resets sent, by reason, and received.
+    Resets,
+    /// Dropped packets by reason.
+    Drops,
+    /// Distribution of the smallest RTT.
+    MinRtt,
+    /// Distribution of the congestion window.
+    Cwnd,
+    /// Distribution of the packets in flight.
+    InFlight,
+    /// Distribution of the delivery rate, unless limited by the application.
+    DeliveryRate,
+    /// Distribution of the pacing rate.
+    PacingRate,
+    /// Distribution of the bytes written and not sent.
+    Unsent,
+    /// Distribution of the time that opening a connection takes.
+    Connlat,
+    /// Distribution of the time that packets wait between TCP and the driver.
+    Queue,
+    /// Retransmissions by a timer: RTO and tail loss probes.
+    Timers,
+    /// Retransmissions found to have been unnecessary.
+    Spurious,
+    /// Changes of the recovery state, and the time in each.
+    CaStates,
+    /// Zero-window episodes, by side.
+    ZeroWindows,
+    /// All of these.
+    All,
+}
+
+/// In order of printing. Those of a run without --metrics come first.
+const METRICS: [(MetricArg, Metric); 18] = [
+    (MetricArg::Connections, Metric::Connections),
+    (MetricArg::Bytes, Metric::Bytes),
+    (MetricArg::Rtt, Metric::Rtt),
+    (MetricArg::Retransmits, Metric::Retransmits),
+    (MetricArg::Resets, Metric::Resets),
+    (MetricArg::Drops, Metric::Drops),
+    (MetricArg::MinRtt, Metric::MinRtt),
+    (MetricArg::Cwnd, Metric::Cwnd),
+    (MetricArg::InFlight, Metric::InFlight),
+    (MetricArg::DeliveryRate, Metric::DeliveryRate),
+    (MetricArg::PacingRate, Metric::PacingRate),
+    (MetricArg::Unsent, Metric::Unsent),
+    (MetricArg::Connlat, Metric::Connlat),
+    (MetricArg::Queue, Metric::Queue),
+    (MetricArg::Timers, Metric::Timers),
+    (MetricArg::Spurious, Metric::Spurious),
+    (MetricArg::CaStates, Metric::CaStates),
+    (MetricArg::ZeroWindows, Metric::ZeroWindows),
+];
+/// How many of them are those.
+const DEFAULT: usize = 6;
+
+fn metrics(wanted: &[MetricArg]) -> Vec<Metric> {
+    let count = if wanted.is_empty() { DEFAULT } else { METRICS.len() };
+    let is_wanted = |arg: &MetricArg| {
+        wanted.is_empty() || wanted.contains(arg) || wanted.contains(&MetricArg::All)
+    };
+    let known = METRICS.iter().take(count);
+    known.filter(|(arg, _)| is_wanted(arg)).map(|(_, metric)| *metric).collect()
+}
+
+/// The interface is no key of other commands.
+fn key(by: ObserveByArg) -> Option<By> {
+    Some(match by {
+        ObserveByArg::All | ObserveByArg::Iface => return None,
+        ObserveByArg::Cc => By::Cc,
+        ObserveByArg::Lport => By::Lport,
+        ObserveByArg::Rport => By::Rport,
+        ObserveByArg::Raddr => By::Raddr,
+        ObserveByArg::Pid => By::Pid,
+        ObserveByArg::Comm => By::Comm,
+        ObserveByArg::Cgroup => By::Cgroup,
+        ObserveByArg::Netns => By::Netns,
+        // Not by the cookie, which a connection's first and last events may not have.
+        ObserveByArg::Conn => By::Ends,
+    })
+}
+
+impl ObserveArgs {
+    pub fn into_config(self) -> Result<Config> {
+        for (alone, name) in [(ObserveByArg::All, "all"), (ObserveByArg::Conn, "conn")] {
+            if self.by.contains(&alone) && self.by.len() > 1 {
+                bail!("--by {name} cannot be combined with other keys");
+            }
+        }
+        if (self.prefix.is_some() || self.prefix6.is_some())
+            && !self.by.contains(&ObserveByArg::Raddr)
+        {
+            bail!("--prefix and --prefix6 need --by raddr");
+        }
+        let options = Observe {
+            keys: Keys {
+                by: self.by.iter().filter_map(|by| key(*by)).collect(),
+                iface: self.by.contains(&ObserveByArg::Iface),
+                prefix: self.prefix.unwrap_or(32),
+                prefix6: self.prefix6.unwrap_or(128),
+            },
+            detail: self.detail.is_some(),
+            metrics: metrics(&self.metrics),
+            max_rows: self.max_rows,
+        };
+        let summary = SummaryOptions {
+            interval: self.interval,
+            aggregate: &observe::AGGREGATE,
+            rows: RowOptions::Observe(options),
+        };
+        if !self.trace.recordings.read.is_empty() {
+            bail!(
+                "-r cannot be used with `observe`, which counts what sockets show only while they are open; try `report`"
+            );
+        }
+        if self.trace.filters.predicate.is_some() {
+            bail!(
+                "--where cannot be used with `observe`, which counts everything; choose events with --detail"
+            );
+        }
+        let detail = self.detail.as_deref().map(|text| Predicate::parse_of("--detail", text));
+        let detail = detail.transpose()?;
+        if detail.is_some() && self.events.is_empty() && self.trace.recordings.write.is_none() {
+            bail!("--detail needs an output for the events: --events jsonl=FILE, or -w FILE");
+        }
+        let mut config = in_kernel(self.trace, "observe", summary, &self.events)?;
+        config.predicate = detail;
+        Ok(config)
+    }
+}

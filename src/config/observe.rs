@@ -1,0 +1,121 @@
+//! Options of `observe`.
+
+use super::summary::{Histograms, Keys, Sums, TimeField};
+use crate::table::summary::Scale;
+
+/// `observe`
+#[derive(Clone, Debug)]
+pub struct Observe {
+    pub keys: Keys,
+    /// Records are made of events that match, and the kernel decides which.
+    pub detail: bool,
+    /// In order of printing.
+    pub metrics: Vec<Metric>,
+    /// The maximum number of rows, of each kind.
+    pub max_rows: u32,
+}
+
+/// What `observe` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Connections,
+    Bytes,
+    Rtt,
+    Retransmits,
+    Resets,
+    Drops,
+    MinRtt,
+    Cwnd,
+    InFlight,
+    DeliveryRate,
+    PacingRate,
+    Unsent,
+    Connlat,
+    Queue,
+    Timers,
+    Spurious,
+    CaStates,
+    ZeroWindows,
+}
+
+impl Metric {
+    /// Its distributions.
+    #[must_use]
+    pub fn fields(self) -> &'static [TimeField] {
+        match self {
+            Metric::Rtt => &[TimeField::Srtt],
+            Metric::MinRtt => &[TimeField::MinRtt],
+            Metric::Cwnd => &[TimeField::Cwnd],
+            Metric::InFlight => &[TimeField::InFlight],
+            Metric::DeliveryRate => &[TimeField::DeliveryRate],
+            Metric::PacingRate => &[TimeField::PacingRate],
+            Metric::Unsent => &[TimeField::Unsent],
+            Metric::Connlat => &[TimeField::Latency, TimeField::Failed],
+            Metric::Queue => &[TimeField::Queue],
+            _ => &[],
+        }
+    }
+}
+
+impl Observe {
+    #[must_use]
+    pub fn has(&self, metric: Metric) -> bool {
+        self.metrics.contains(&metric)
+    }
+
+    /// The rows of times in recovery states.
+    #[must_use]
+    pub fn state_times(&self) -> Option<Sums> {
+        self.has(Metric::CaStates)
+            .then(|| Sums { keys: self.keys.clone(), max_rows: self.max_rows })
+    }
+
+    /// Whether samples are counted.
+    #[must_use]
+    pub fn samples(&self) -> bool {
+        self.metrics.iter().flat_map(|metric| metric.fields()).any(|field| field.is_sample())
+    }
+
+    /// Whether connections are followed, and read at each interval.
+    #[must_use]
+    pub fn connections(&self) -> bool {
+        self.has(Metric::Connections) || self.has(Metric::Bytes)
+    }
+
+    /// Whether there are sums.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.metrics.iter().any(|metric| metric.fields().is_empty())
+    }
+
+    /// Whether events are counted by reason.
+    #[must_use]
+    pub fn reasons(&self) -> bool {
+        self.has(Metric::Resets) || self.has(Metric::Drops)
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_one_row(&self) -> bool {
+        self.keys.are_none()
+    }
+
+    /// The distributions.
+    #[must_use]
+    pub fn histograms(&self) -> Histograms {
+        let fields: Vec<TimeField> =
+            self.metrics.iter().flat_map(|metric| metric.fields()).copied().collect();
+        let max_rows = self.max_rows.saturating_mul(fields.len().max(1) as u32);
+        Histograms {
+            fields,
+            busy: true,
+            keys: self.keys.clone(),
+            scale: Scale::Microseconds,
+            max_rows: (!self.is_one_row()).then_some(max_rows),
+        }
+    }
+}
+
+/// Reasons of drops and resets for each row, and at least.
+pub const REASONS_EACH: u32 = 4;
+pub const REASONS: u32 = 512;
