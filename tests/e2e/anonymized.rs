@@ -203,10 +203,9 @@ fn a_summary_is_anonymized_with_its_recording() {
     let mut seen = 0;
     let all = recorded.trace().events;
     for event in all.iter().filter(|event| event["type"] == "retransmit") {
-        let of_row = row(&anonymous, &event["cookie"]);
-        for name in ["saddr", "daddr", "sport", "dport"] {
-            assert_eq!(event[name], of_row["key"][name], "{name}");
-        }
+        let ends = ["saddr", "daddr", "sport", "dport"];
+        let is_of = |row: &Value| ends.iter().all(|name| row["key"][*name] == event[*name]);
+        assert!(anonymous.iter().any(is_of), "{event}: {anonymous:?}");
         seen += 1;
     }
     assert!(seen > 0);
