@@ -15,6 +15,17 @@ const SOURCE: &str = "src/bpf/tcc_trace.bpf.c";
 /// clang 12 is the first with the CO-RE relocations (type and enum existence) that libbpf's headers need.
 const OLDEST_CLANG: u32 = 12;
 
+const CLANG_ARGS: &[&str] = &[
+    "-Wall",
+    "-Werror",
+    "-Ivmlinux",
+    "-Isrc/bpf",
+    // Linux 5.10 has no v3 atomics, which came with 5.12.
+    "-mcpu=v2",
+    // No absolute path in the object's line info, so that builds from two directories are identical.
+    "-ffile-compilation-dir=.",
+];
+
 fn main() {
     println!("cargo:rerun-if-changed=src/bpf");
     println!("cargo:rerun-if-changed=vmlinux");
@@ -33,20 +44,22 @@ fn main() {
     let mut skeleton = SkeletonBuilder::new();
     // As a literal, its bytes would be 150 000 lines, which take clippy half a minute.
     skeleton.reference_obj(true);
-    skeleton.source(SOURCE).obj(&object).clang(&clang).clang_args([
-        "-Wall",
-        "-Werror",
-        "-Ivmlinux",
-        "-Isrc/bpf",
-        // Linux 5.10 has no v3 atomics, which came with 5.12.
-        "-mcpu=v2",
-        // No absolute path in the object's line info, so that builds from two directories are identical.
-        "-ffile-compilation-dir=.",
-    ]);
+    skeleton.source(SOURCE).obj(&object).clang(&clang).clang_args(CLANG_ARGS);
+    // Where the kernel has no types of its own, libbpf refuses an object that names functions of the kernel.
+    let without_kfuncs = out.join("without_kfuncs.o");
+    let mut other = SkeletonBuilder::new();
+    other
+        .source(SOURCE)
+        .obj(&without_kfuncs)
+        .clang(&clang)
+        .clang_args(CLANG_ARGS.iter().chain(&["-DTCC_WITHOUT_KFUNCS"]));
     let built = skeleton
         .build()
+        .and_then(|()| other.build())
+        .and_then(|()| drop_labels(&without_kfuncs))
         .and_then(|()| drop_labels(&object))
         .and_then(|()| skeleton.generate(out.join("tcc_trace.skel.rs")))
+        .and_then(|()| choose_object(&out.join("tcc_trace.skel.rs")))
         .and_then(|()| list_core_types(&object, &out.join("core_types.rs")))
         .and_then(|()| list_records(&object, &out.join("records.rs")));
     if let Err(error) = built {
@@ -79,6 +92,17 @@ fn name_commit() {
     if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
         println!("cargo:rustc-env=TCC_TRACE_COMMIT={commit}");
     }
+}
+
+/// Lets the skeleton open the object that `crate::skel` chooses.
+fn choose_object(path: &Path) -> Result<()> {
+    const NEW: &str = "ObjectSkeletonConfigBuilder::new(&DATA)";
+    let text = fs::read_to_string(path)?;
+    if text.matches(NEW).count() != 1 {
+        bail!("{}: the skeleton is not as libbpf-cargo 0.27 makes it", path.display());
+    }
+    let chosen = "ObjectSkeletonConfigBuilder::new(crate::skel::object(&DATA))";
+    Ok(fs::write(path, text.replace(NEW, chosen))?)
 }
 
 /// Removes the labels of basic blocks from the symbol table: libbpf scans all of it for each program.

@@ -8,6 +8,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use libbpf_rs::PerfBuffer;
@@ -55,6 +56,15 @@ pub use generated::types::{
     tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceMaps, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
+
+/// Without functions of the kernel.
+static WITHOUT_KFUNCS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/without_kfuncs.o"));
+
+/// The object to load here. libbpf finds functions of the kernel in the kernel's own types only, never in those of `--btf`.
+pub(crate) fn object(with_kfuncs: &'static [u8]) -> &'static [u8] {
+    let has_types = Path::new("/sys/kernel/btf/vmlinux").exists();
+    if has_types { with_kfuncs } else { WITHOUT_KFUNCS }
+}
 
 // SAFETY: these are `repr(C)` structs of integers and integer arrays without padding (their headers assert it), so
 // every bit pattern is a value of theirs.

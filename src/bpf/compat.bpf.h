@@ -20,6 +20,10 @@
  * it and others on this CPU, and end after it. Marks, and the slots by depth, are for runs that interrupt each other, of which
  * the last ends first. The functions are older (6.11); where they are not needed, they cost two nanoseconds.
  */
+#ifdef TCC_WITHOUT_KFUNCS
+static __always_inline void preemption_off(void) {}
+static __always_inline void preemption_on(void) {}
+#else
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
 
@@ -34,6 +38,7 @@ static __always_inline void preemption_on(void)
 	if (bpf_ksym_exists(bpf_preempt_enable))
 		bpf_preempt_enable();
 }
+#endif
 
 /* 5.15 (8520e224f547): sk_cgrp_data.val became a plain pointer; before, bit 0 marks v1 data instead of one. */
 static __always_inline struct cgroup *sock_cgroup(struct sock *sk)

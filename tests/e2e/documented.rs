@@ -58,14 +58,19 @@ fn written(words: &[String]) -> Option<&str> {
     words.get(at + 1).map(String::as_str)
 }
 
-/// Those that run at a time: no two of them write the same file.
+/// Those that run at a time: none of them writes a file that another one writes or reads.
 fn groups<'a>(all: &[&'a Vec<String>]) -> Vec<Vec<&'a Vec<String>>> {
     let mut groups: Vec<Vec<&Vec<String>>> = Vec::new();
     for words in all {
-        let file = written(words);
+        let disturbs = |one: &Vec<String>, other: &Vec<String>| {
+            let file = written(one);
+            file.is_some()
+                && (written(other) == file
+                    || recordings(other).into_iter().any(|of| Some(of) == file))
+        };
         let fits = |group: &&mut Vec<&Vec<String>>| {
             group.len() < AT_ONCE
-                && (file.is_none() || group.iter().all(|other| written(other) != file))
+                && !group.iter().any(|other| disturbs(words, other) || disturbs(other, words))
         };
         match groups.iter_mut().find(fits) {
             Some(group) => group.push(words),
