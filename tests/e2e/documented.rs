@@ -6,8 +6,10 @@ use crate::support::texts::command_lines;
 use crate::support::{Fixture, Launch, Server, TempDir, Tracer, is_root, note, traffic_in};
 
 /// What names something that only the reader's host has, or needs a terminal.
-const OF_A_HOST: &[&str] =
-    &["-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--", "snap", "--tail", "live"];
+const OF_A_HOST: &[&str] = &[
+    "-p", "--pid", "--cgroup", "--netns", "--iface", "--btf", "--", "snap", "--tail", "live",
+    "--ends",
+];
 /// Commands that print something and end.
 const PRINTS: &[&str] = &[
     "check",
@@ -58,19 +60,14 @@ fn written(words: &[String]) -> Option<&str> {
     words.get(at + 1).map(String::as_str)
 }
 
-/// Those that run at a time: none of them writes a file that another one writes or reads.
+/// Those that run at a time: no two of them write the same file.
 fn groups<'a>(all: &[&'a Vec<String>]) -> Vec<Vec<&'a Vec<String>>> {
     let mut groups: Vec<Vec<&Vec<String>>> = Vec::new();
     for words in all {
-        let disturbs = |one: &Vec<String>, other: &Vec<String>| {
-            let file = written(one);
-            file.is_some()
-                && (written(other) == file
-                    || recordings(other).into_iter().any(|of| Some(of) == file))
-        };
+        let file = written(words);
         let fits = |group: &&mut Vec<&Vec<String>>| {
             group.len() < AT_ONCE
-                && !group.iter().any(|other| disturbs(words, other) || disturbs(other, words))
+                && (file.is_none() || group.iter().all(|other| written(other) != file))
         };
         match groups.iter_mut().find(fits) {
             Some(group) => group.push(words),
@@ -110,7 +107,7 @@ fn documented_commands_trace() {
         traffic_in(&fixture.ns.launch(), &args);
     };
     for file in files {
-        let mut recorder = Tracer::spawn(&launch, &["record", "-w", file, "--profile", "full"]);
+        let mut recorder = Tracer::spawn(&launch, &["events", "all", "-a", "-w", file]);
         recorder.wait_ready();
         transfer();
         let output = recorder.stop_raw();
@@ -118,7 +115,11 @@ fn documented_commands_trace() {
     }
     for group in groups(&run) {
         let start = |words: &&Vec<String>| {
-            let args = adapted(words);
+            let mut args = adapted(words);
+            // Others read what was recorded before.
+            if let Some(at) = args.iter().position(|word| word == "-w") {
+                args[at + 1].insert_str(0, "new-");
+            }
             let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
             if !prints(words) {
                 args.extend(["--duration", "300ms"]);
