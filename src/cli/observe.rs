@@ -152,7 +152,7 @@ fn metrics(wanted: &[MetricArg]) -> Vec<Metric> {
     known.filter(|(arg, _)| is_wanted(arg)).map(|(_, metric)| *metric).collect()
 }
 
-/// The interface is no key of other commands.
+/// Other commands cannot sum by interface.
 fn key(by: ObserveByArg) -> Option<By> {
     Some(match by {
         ObserveByArg::All | ObserveByArg::Iface => return None,

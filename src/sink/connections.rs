@@ -106,7 +106,7 @@ impl<T> Connections<T> {
         self.by_id.insert(id, connection);
     }
 
-    /// If there is no room for another connection, removes and returns the least recently used half.
+    /// Removes and returns the half that was least recently used, if another connection has no room.
     pub fn make_room(&mut self, last_used: impl Fn(&T) -> u64) -> Vec<T> {
         if self.by_id.len() < self.most {
             return Vec::new();

@@ -141,7 +141,7 @@ impl<W: Write> Sink for Csv<W> {
             let mut rows: Vec<Vec<Value<'_>>> =
                 if shape.has_buckets() { buckets.collect() } else { vec![Vec::new()] };
             if rows.is_empty() && matches!(shape.form, Form::Page) {
-                // A metric that is no distribution, or one without values.
+                // The metric has no distribution, or the distribution has no values.
                 rows.push(vec![Value::Null; shape.bucket().len()]);
             }
             for bucket in rows {
