@@ -16,6 +16,7 @@
 
 #include "kernel.h"
 #include "config.h"
+#include "conn.bpf.h"
 #include "emit.bpf.h"
 
 /*
@@ -38,7 +39,7 @@ static __always_inline struct tcc_mark *mark_place(struct tcc_marks *marks, enum
 	struct tcc_task_marks *own;
 	__u32 thread;
 
-	if (!FOLLOW(typed, sk, sk_lock.owned))
+	if (!held_by_process(sk, typed))
 		return &marks->in_softirq;
 	thread = bpf_get_current_pid_tgid();
 	own = bpf_map_lookup_elem(&task_marks, &thread);
