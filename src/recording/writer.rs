@@ -34,6 +34,8 @@ pub struct Writer<T: Target> {
     /// By number of the event type: records in the frame in progress, and in those that are written.
     pending: Vec<u64>,
     written: Vec<u64>,
+    /// Records of all types that are written.
+    records: u64,
 }
 
 impl<T: Target> Writer<T> {
@@ -48,6 +50,7 @@ impl<T: Target> Writer<T> {
             last_ns: 0,
             pending: vec![0; EVENT_TYPES.len()],
             written: vec![0; EVENT_TYPES.len()],
+            records: 0,
         })
     }
 
@@ -101,8 +104,10 @@ impl<T: Target> Writer<T> {
         plain.clear();
         self.encoder.finish(&mut plain);
         (self.started, self.first_ns, self.last_ns) = (None, u64::MAX, 0);
+        let records = u64::from(frame.records);
         let result = self.output.frame(frame, &plain);
         self.plain = plain;
+        self.records += if result.is_ok() { records } else { 0 };
         for (pending, written) in self.pending.iter_mut().zip(&mut self.written) {
             let count = std::mem::take(pending);
             *written += if result.is_ok() { count } else { 0 };
@@ -156,7 +161,7 @@ impl<T: Target> Writer<T> {
     /// Records that are written.
     #[must_use]
     pub fn records(&self) -> u64 {
-        self.written.iter().sum()
+        self.records
     }
 
     /// Bytes that are written.
