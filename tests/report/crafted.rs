@@ -32,6 +32,8 @@ pub struct Crafted {
     counts: BTreeMap<String, Counts>,
     /// By cookie.
     retransmitted: BTreeMap<u64, u32>,
+    /// The last bytes of both addresses are raised by this at the other end, and the ports too.
+    pub nat: u8,
 }
 
 /// A connection: the number decides its cookie, and ports if they are not given.
@@ -80,12 +82,6 @@ impl Conn {
     }
 }
 
-/// As the other end has it.
-fn peer(head: Head) -> Head {
-    let (saddr, daddr, sport, dport) = (head.daddr, head.saddr, head.dport, head.sport);
-    Head { saddr, daddr, sport, dport, cookie: head.cookie + 1000, ..head }
-}
-
 fn named<const N: usize>(name: &[u8]) -> [u8; N] {
     let mut all = [0; N];
     all[..name.len()].copy_from_slice(name);
@@ -128,7 +124,7 @@ impl Crafted {
         };
         let mut writer = Writer::new(File::create(path).unwrap(), ByteOrder::NATIVE).unwrap();
         writer.begin(&header).unwrap();
-        Crafted { writer, counts: BTreeMap::new(), retransmitted: BTreeMap::new() }
+        Crafted { writer, counts: BTreeMap::new(), retransmitted: BTreeMap::new(), nat: 0 }
     }
 
     fn add(&mut self, name: &str, record: &[u8]) {
@@ -188,10 +184,20 @@ impl Crafted {
         self.add("probe", bytes(&record));
     }
 
+    /// As the other end has it.
+    fn peer(&self, head: Head) -> Head {
+        let (mut saddr, mut daddr) = (head.daddr, head.saddr);
+        saddr[15] += self.nat;
+        daddr[15] += self.nat;
+        let port = |port: u16| port + u16::from(self.nat);
+        let (sport, dport) = (port(head.dport), port(head.sport));
+        Head { saddr, daddr, sport, dport, cookie: head.cookie + 1000, ..head }
+    }
+
     /// A packet with data arrives in order at the connection's other end, which expects that number.
     pub fn receive(&mut self, conn: Conn, us: u64, rcv_nxt: u32, len: u32) {
         let mut record = ProbeFullRecord::default();
-        record.head = peer(conn.head(event_type("probe").unwrap(), us, size_of_val(&record)));
+        record.head = self.peer(conn.head(event_type("probe").unwrap(), us, size_of_val(&record)));
         record.std.data_len = len;
         record.std.snd_cwnd = 10;
         record.std.ssthresh = 0x7fff_ffff;
@@ -205,7 +211,7 @@ impl Crafted {
     pub fn read(&mut self, conn: Conn, us: u64) {
         let mut record = RcvSpaceRecord::default();
         let head = conn.head(event_type("rcv_space").unwrap(), us, size_of_val(&record));
-        record.event.head = peer(head);
+        record.event.head = self.peer(head);
         self.add("rcv_space", bytes(&record));
     }
 
