@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tcc_trace::accounting::Counts;
 use tcc_trace::environment::{ClockReading, Environment};
-use tcc_trace::events::ca::Layouts;
+use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline, event_type};
 use tcc_trace::recording::codec::ByteOrder;
@@ -82,6 +82,11 @@ impl Conn {
     }
 }
 
+/// Of `struct bictcp`, only this member.
+fn cubic(member: &str) -> Option<Bits> {
+    (member == "last_max_cwnd").then_some(Bits { offset: 32, size: 32 })
+}
+
 fn named<const N: usize>(name: &[u8]) -> [u8; N] {
     let mut all = [0; N];
     all[..name.len()].copy_from_slice(name);
@@ -95,8 +100,9 @@ impl Crafted {
 
     /// Samples have these field groups beside the standard fields.
     pub fn with_fields(path: &Path, groups: FieldGroups) -> Self {
-        let layouts =
-            Layouts::new(|algorithm, member| ca_mainline::locate(algorithm.type_name, member));
+        let layouts = Layouts::new(|algorithm, member| {
+            ca_mainline::locate(algorithm.type_name, member).or_else(|| cubic(member))
+        });
         let reasons = |name: &str| [(REASON.into(), name.to_owned())].into();
         let types = Types {
             layouts,
@@ -166,9 +172,16 @@ impl Crafted {
         record.memory.wmem_alloc = 1;
         record.ca.name = named(conn.ca);
         record.loss.total_retrans = self.retransmitted.get(&conn.cookie).copied().unwrap_or(0);
-        if conn.ca == b"bbr" {
+        match conn.ca {
             // `min_rtt_us` of mainline.
-            record.ca_priv.bytes[..4].copy_from_slice(&(12_000 + sample.cwnd).to_ne_bytes());
+            b"bbr" => {
+                record.ca_priv.bytes[..4].copy_from_slice(&(12_000 + sample.cwnd).to_ne_bytes());
+            }
+            b"cubic" => {
+                let last_max = 40 + sample.segs_in / 100;
+                record.ca_priv.bytes[4..8].copy_from_slice(&last_max.to_ne_bytes());
+            }
+            _ => {}
         }
         self.add("probe", bytes(&record));
     }
