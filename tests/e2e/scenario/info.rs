@@ -105,7 +105,7 @@ fn check_file(path: &Path, event_types: &str) -> (BTreeMap<String, usize>, usize
     assert_eq!(file["ending"], "complete");
     assert_eq!(file["bytes"], std::fs::metadata(path).expect("the file").len(), "{file}");
     let is_loss = |line: &Value| line["type"] == "lost";
-    assert!(info.others.iter().all(is_loss) && (lost > 0) == !info.others.is_empty());
+    assert!(info.others.iter().all(is_loss) && (lost > 0) != info.others.is_empty());
     compared(trace.events.len(), info.events.len() * 7 + 8);
     (counts, connections.len())
 }
