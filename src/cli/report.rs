@@ -1,11 +1,13 @@
 //! Options of `report`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::report::compare::{Align, Comparison};
+use crate::report::ends::nat::{Endpoint, Translation};
 use crate::report::{Export, Options};
 
 #[derive(Args, Debug)]
@@ -30,6 +32,12 @@ pub struct ReportArgs {
     /// The difference of their clocks is found by sequence numbers. `record --profile full` records what divides the delay most finely.
     #[arg(long, conflicts_with_all = ["labels", "align", "bottleneck"])]
     pub ends: bool,
+    /// With --ends, an address that is translated between the two ends: as the second recording has it, and as the first one has it.
+    ///
+    /// Both with a port, 198.51.100.7:443=10.0.0.2:8443, or neither. Without ports, connections are found by their sequence numbers,
+    /// whatever their ports are.
+    #[arg(long, value_name = "THERE=HERE", value_delimiter = ',', value_parser = translation, requires = "ends")]
+    pub nat: Vec<Translation>,
     /// Names of the recordings, one for each; those of the same name are repetitions: cubic,bbr.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub labels: Vec<String>,
@@ -79,9 +87,37 @@ impl ReportArgs {
             force: self.force,
             comparison,
             ends: self.ends,
+            nat: self.nat,
             export,
         })
     }
+}
+
+/// `198.51.100.7=10.0.0.2`, both with a port or neither.
+fn translation(text: &str) -> Result<Translation, String> {
+    let (there, here) = text.split_once('=').ok_or("not THERE=HERE; use 198.51.100.7=10.0.0.2")?;
+    let (there, here) = (endpoint(there)?, endpoint(here)?);
+    if there.port.is_some() != here.port.is_some() {
+        return Err("give a port on both sides, or on neither".into());
+    }
+    if there.ip.is_ipv4() != here.ip.is_ipv4() {
+        return Err("one address is IPv4, the other IPv6".into());
+    }
+    Ok(Translation { there, here })
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    let text = text.trim();
+    if let Ok(end) = text.parse::<SocketAddr>() {
+        if end.port() == 0 {
+            return Err(format!("`{text}`: 0 cannot be a port of a connection"));
+        }
+        return Ok(Endpoint { ip: end.ip().to_canonical(), port: Some(end.port()) });
+    }
+    let ip: IpAddr = text.parse().map_err(|_| {
+        format!("`{text}` is not an address; use 10.0.0.1, 10.0.0.1:443 or [2001:db8::1]:443")
+    })?;
+    Ok(Endpoint { ip: ip.to_canonical(), port: None })
 }
 
 /// `20mbit`, `1gbit`: bits per second in powers of 1000, as `tc` reads them.
@@ -113,6 +149,19 @@ fn bit_rate(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn translations_are_addresses_with_or_without_ports() {
+        let found = translation("198.51.100.7:443=[::ffff:10.0.0.2]:8443").unwrap();
+        assert_eq!((found.there.port, found.here.port), (Some(443), Some(8443)));
+        assert_eq!(found.here.ip, "10.0.0.2".parse::<IpAddr>().unwrap());
+        assert_eq!(translation("2001:db8::1=fd00::1").unwrap().there.port, None);
+        for wrong in
+            ["", "10.0.0.1", "a=b", "10.0.0.1:1=10.0.0.2", "::1=10.0.0.2", "10.0.0.1:0=10.0.0.2:1"]
+        {
+            assert!(translation(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn bit_rates_are_powers_of_1000() {

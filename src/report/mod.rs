@@ -6,7 +6,7 @@ pub mod collect;
 pub mod compare;
 pub mod connection;
 mod describe;
-mod ends;
+pub mod ends;
 mod export;
 mod fields;
 mod findings;
@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::compare::Comparison;
+use self::ends::nat::Translation;
 pub use self::export::Export;
 use self::output::Output;
 use self::overview::Shown;
@@ -48,6 +49,8 @@ pub struct Options {
     pub comparison: Comparison,
     /// Two files are of the two ends of the same connections.
     pub ends: bool,
+    /// Addresses that differ between them.
+    pub nat: Vec<Translation>,
     pub export: Export,
 }
 
@@ -66,7 +69,7 @@ pub fn write(options: &Options) -> Result<u8> {
     if options.ends && runs.len() == 2 {
         let other = runs.pop();
         if let (Some(run), Some(other)) = (runs.first_mut(), other) {
-            ends::join(run, other)?;
+            ends::join(run, other, &options.nat)?;
         }
     }
     let Some(run) = runs.first() else { return Ok(status) };

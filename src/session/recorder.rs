@@ -224,8 +224,11 @@ impl Recorder {
     fn write_counters(&mut self, accounting: &Accounting) -> io::Result<()> {
         let (from_ns, to_ns) = (self.counted_ns, mono_ns());
         let lost = self.newly_lost(accounting);
+        // A program that runs while the counters are read has lost its event until it ends. The most that was seen stays, so
+        // that no such event is new again and again.
         for (name, counts) in &accounting.event_types {
-            self.lost.insert(name, counts.lost());
+            let known = self.lost.entry(name).or_default();
+            *known = (*known).max(counts.lost());
         }
         self.counted_ns = to_ns;
         let mut counters = AccountingFrame::of(accounting);

@@ -4,42 +4,50 @@ use crate::crafted::{Conn, Sample};
 use crate::devtools::chromium;
 use crate::{Fixture, place};
 
-/// The algorithm's smallest RTT is added to panels of segments and of bytes.
+/// A variable of BBR and one of CUBIC are added to panels of segments and of bytes, and removed again.
 #[test]
 fn variables_are_added_to_any_panel() {
     let Some(program) = chromium("variables_are_added_to_any_panel") else { return };
     let fixture = Fixture::new("variables");
     let mut recording = fixture.recording();
-    let conn = Conn { ca: b"bbr", ..Conn::new(5) };
+    let algorithms = [Conn { ca: b"bbr", ..Conn::new(5) }, Conn::new(6)];
     for n in 0..400_u32 {
-        let (us, cwnd) = (1_000_000 + u64::from(n) * 10_000, 20 + n / 100);
-        let sample = Sample { us, una: n * 1000, cwnd, srtt_us: 200_000, ..Sample::default() };
-        recording.sample(conn, Sample { segs_in: n, flight_bytes: 20_000, ..sample });
+        for conn in algorithms {
+            let (us, cwnd) = (1_000_000 + u64::from(n) * 10_000, 20 + n / 100);
+            let sample = Sample { us, una: n * 1000, cwnd, srtt_us: 200_000, ..Sample::default() };
+            recording.sample(conn, Sample { segs_in: n, flight_bytes: 20_000, ..sample });
+        }
     }
     recording.end(10_000_000, 0);
     let page = fixture.report();
     let mut browser = fixture.browser(&program);
-    browser.open(&page, "");
-    let choose = |panel: &str, name: &str| {
-        format!(
-            "(() => {{ const menu = document.querySelector('#panel-{panel} .variables'); menu.value = '{name}'; \
-             menu.dispatchEvent(new Event('change')); }})()"
-        )
-    };
-    for panel in ["cwnd", "sequence"] {
-        browser.value(&choose(panel, "bbr.min_rtt_us"));
-        browser.wait(&format!(
-            "document.querySelector('#panel-{panel} .legend').textContent.includes('bbr.min_rtt_us')"
-        ));
-        let (x, y) = place(&mut browser, 2.005, (0.0, 3.99), panel);
-        browser.mouse("mouseMoved", x, y);
-        // Sample 201 has a window of 22, and the smallest RTT is that many microseconds above 12 ms.
-        let legend = browser.text(&format!("#panel-{panel} .legend"));
-        assert!(legend.contains("bbr.min_rtt_us 12.0 ms"), "{legend}");
+    // Sample 201 has a window of 22, and BBR's smallest RTT is that many microseconds above 12 ms; CUBIC's is the third hundred.
+    for (id, variable, shown) in [
+        (1, "bbr.min_rtt_us", "bbr.min_rtt_us 12.0 ms"),
+        (2, "cubic.last_max_cwnd", "cubic.last_max_cwnd 42"),
+    ] {
+        browser.open(&page, &format!("#c={id}"));
+        let choose = |panel: &str| {
+            format!(
+                "(() => {{ const menu = document.querySelector('#panel-{panel} .variables'); menu.value = '{variable}'; \
+                 menu.dispatchEvent(new Event('change')); }})()"
+            )
+        };
+        for panel in ["cwnd", "sequence"] {
+            browser.value(&choose(panel));
+            browser.wait(&format!(
+                "document.querySelector('#panel-{panel} .legend').textContent.includes('{variable}')"
+            ));
+            let (x, y) = place(&mut browser, 2.005, (0.0, 3.99), panel);
+            browser.mouse("mouseMoved", x, y);
+            let legend = browser.text(&format!("#panel-{panel} .legend"));
+            assert!(legend.contains(shown), "{legend}");
+        }
+        browser.picture(&format!("variables-{id}"));
+        let entry = "#panel-cwnd .entry[title*=removes]";
+        browser.value(&format!("document.querySelector('{entry}').click()"));
+        browser.wait(&format!("!document.querySelector('{entry}')"));
     }
-    browser.picture("variables");
-    browser.value("document.querySelector('#panel-cwnd .entry[title*=removes]').click()");
-    browser.wait("!document.querySelector('#panel-cwnd .entry[title*=removes]')");
     assert!(browser.errors.is_empty(), "{:?}", browser.errors);
 }
 

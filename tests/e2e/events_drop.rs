@@ -1,17 +1,15 @@
-//! `drop`: every packet that nft and the kernel drop between two namespaces, by the kernel's own trace of the same calls
-//! (when, why, where, by which way) and nft's counters (how many, how long).
+//! `drop`: packets that full queues and missing routes drop, and those beyond 64 KiB, by the kernel's own trace of the same calls,
+//! nft's counters and those of queues; and what filters let through. `scenario/drops.rs` has what nft drops.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::big_tcp;
 use crate::support::{
-    Hidden, Launch, Lossy, Netns, OF_CONNECTIONS, Pair, RIGHT, Server, Trace, Tracer, Truth,
-    counted, enough, has_qdisc, is_root, kernel, text, traffic_in, turns, u64_of, unique_port,
-    wait_until,
+    Launch, Lossy, Netns, Pair, RIGHT, Server, Trace, Tracer, Truth, check_addresses, counted,
+    enough, has_qdisc, is_root, kernel, text, traffic_in, u64_of, unique_port, wait_until,
 };
 
 fn here() -> Launch {
@@ -22,121 +20,6 @@ fn here() -> Launch {
 fn of<'t>(trace: &'t Trace, direction: &str, cookie: u64) -> Vec<&'t Value> {
     let wanted = |event: &&Value| event["direction"] == direction && event["cookie"] == cookie;
     trace.events.iter().filter(wanted).collect()
-}
-
-#[track_caller]
-fn check_ends(event: &Value, local: SocketAddr, peer: SocketAddr) {
-    let end = |ip: &str, port: &str| {
-        SocketAddr::new(text(event, ip).parse().expect("an address"), u64_of(event, port) as u16)
-    };
-    let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
-    assert_eq!(end("saddr", "sport"), canonical(local), "{event}");
-    assert_eq!(end("daddr", "dport"), canonical(peer), "{event}");
-}
-
-/// Data that nft drops as it leaves and as it arrives, and a SYN that nobody wants.
-fn check_drops(reader: &str) {
-    need!(is_root(), "not root");
-    turns(|| drops(reader));
-}
-
-fn drops(reader: &str) -> Result<(), String> {
-    let mut lossy = Lossy::new();
-    lossy.listen();
-    let truth = Truth::start();
-    let hidden = Hidden::watch(lossy.port, OF_CONNECTIONS);
-    let ports = lossy.ports();
-    let args = ["--all-fields", "--reader", reader, "--port", &ports];
-    let tracer = Tracer::events_in(&here(), "drop", &args);
-    let ends: Vec<_> = RIGHT.iter().map(|family| lossy.connect(family, family)).collect();
-    for (out, bytes) in [(true, 3000), (false, 5000)] {
-        lossy.silence(out, &format!("tcp dport {}", lossy.port));
-        for family in RIGHT {
-            lossy.client.send(family, bytes);
-        }
-        tracer.wait_events("drops", |events| {
-            ends.iter().all(|(client, server)| {
-                let cookie = if out { client.cookie } else { server.cookie };
-                events.iter().filter(|event| event["cookie"] == cookie).count() >= 2
-            })
-        });
-        lossy.speak(out);
-        for family in RIGHT {
-            lossy.server.receive(family, bytes);
-        }
-    }
-    for family in RIGHT {
-        assert_eq!(lossy.client.try_connect(lossy.closed(family)), Some(Errno::CONNREFUSED));
-    }
-    let trace = tracer.stop();
-    trace.check_accounts(&["drop"]);
-    assert_eq!(trace.end["lost"], 0, "{}", trace.end);
-    truth.compare(&trace);
-    // Whose the connection is was seen in its handshake.
-    if trace.events.iter().any(|event| event["sk_state"] == "ESTABLISHED" && event["pid"].is_null())
-    {
-        hidden.check()?;
-    }
-
-    let named = truth.has_reason();
-    assert_eq!(named, kernel() >= (5, 17));
-    let mut left = trace.events.len();
-    let mut several = false;
-    for out in [true, false] {
-        let (packets, bytes) = lossy.dropped(out);
-        let (direction, ns) =
-            if out { ("out", &lossy.pair.left) } else { ("in", &lossy.pair.right) };
-        let (mut count, mut len) = (0, 0);
-        for (client, server) in &ends {
-            let server_addr = server.local;
-            let (own, local, peer, pid) = if out {
-                (client, client.local, server_addr, lossy.client.pid)
-            } else {
-                (server, server_addr, client.local, lossy.server.pid)
-            };
-            for event in of(&trace, direction, own.cookie) {
-                check_ends(event, local, peer);
-                assert_eq!(event["reason"].as_str(), named.then_some("NETFILTER_DROP"), "{event}");
-                assert_eq!(event["sk_state"], "ESTABLISHED", "{event}");
-                assert_eq!(event["pid"], pid, "{event}");
-                assert_eq!(event["netns"], ns.inode(), "{event}");
-                assert!(["ACK", "PSH|ACK"].contains(&text(event, "flags")), "{event}");
-                // IP's and TCP's, the latter with time stamps.
-                let headers = if event["family"] == "ipv4" { 20 + 32 } else { 40 + 32 };
-                let data = u64_of(event, "data_len");
-                assert_eq!(data + headers, u64_of(event, "skb_len"), "{event}");
-                assert!(data > 0 && u64_of(event, "segs") == data.div_ceil(1448), "{event}");
-                several |= u64_of(event, "segs") > 1;
-                if out {
-                    let seq = u64_of(event, "seq") as u32;
-                    let una = u64_of(event, "snd_una") as u32;
-                    assert!(seq.wrapping_sub(una) < 3000, "{event}");
-                } else {
-                    assert_eq!(u64_of(event, "ack_seq"), u64_of(event, "snd_nxt"), "{event}");
-                }
-                count += 1;
-                len += u64_of(event, "skb_len");
-            }
-        }
-        assert!(enough(count as usize, packets as usize, 70), "{direction}: {count} of {packets}");
-        assert!(if count == packets { len == bytes } else { len < bytes }, "{len} of {bytes}");
-        left -= count as usize;
-    }
-    assert!(several, "a packet of several segments is dropped as one: {:#?}", trace.events);
-    let refused: Vec<_> = trace.events.iter().filter(|e| e["sport"] == lossy.closed).collect();
-    assert_eq!(refused.len(), RIGHT.len());
-    assert_eq!(left, refused.len(), "{:#?}", trace.events);
-    for event in refused {
-        assert_eq!(event["reason"].as_str(), named.then_some("NO_SOCKET"), "{event}");
-        assert_eq!((&event["flags"], &event["direction"]), (&"SYN".into(), &"in".into()));
-        assert_eq!((u64_of(event, "data_len"), u64_of(event, "segs")), (0, 1), "{event}");
-        assert_eq!(event["netns"], lossy.pair.right.inode(), "{event}");
-        assert!(u64_of(event, "ifindex") > 1, "{event}");
-        for column in ["cookie", "sk_state", "pid", "uid", "snd_cwnd", "stack"] {
-            assert!(event[column].is_null(), "{column}: {event}");
-        }
-    }
-    Ok(())
 }
 
 /// A listener whose queue is full does not take more: the last packets of handshakes are dropped.
@@ -290,7 +173,7 @@ fn check_no_route(reader: &str) {
     truth.compare(&trace);
     for (end, family) in ends.iter().zip(RIGHT) {
         for event in of(&trace, "out", end.cookie) {
-            check_ends(event, end.local, lossy.addr(family));
+            check_addresses(event, end.local, lossy.addr(family));
             assert_eq!(event["seq"], event["snd_una"], "{event}");
             // Without a route the segments become small.
             let data = u64_of(event, "data_len");
@@ -304,32 +187,6 @@ fn check_no_route(reader: &str) {
         }
     }
     assert!(trace.events.iter().all(|event| event["direction"] == "out"), "{:#?}", trace.events);
-}
-
-/// The way is what the kernel's own trace tells, from the place on where the packet was dropped.
-fn check_stack(reader: &str) {
-    need!(is_root(), "not root");
-    let mut lossy = Lossy::new();
-    let truth = Truth::start();
-    let ports = lossy.ports();
-    let args = ["--stack", "--reader", reader, "--port", &ports];
-    let tracer = Tracer::events_in(&here(), "drop", &args);
-    lossy.silence(true, &format!("tcp dport {}", lossy.port));
-    for family in RIGHT {
-        lossy.client.knock(lossy.addr(family));
-        assert_eq!(lossy.client.try_connect(lossy.closed(family)), Some(Errno::CONNREFUSED));
-    }
-    let trace = tracer.stop();
-    trace.check_accounts(&["drop"]);
-    assert!(truth.compare(&trace) > 0, "no way to compare");
-    assert!(trace.events.len() >= 2 * RIGHT.len(), "{:#?}", trace.events);
-    for event in &trace.events {
-        let ours: Vec<&str> =
-            event["stack"].as_array().expect("a stack").iter().filter_map(Value::as_str).collect();
-        assert_eq!(ours[0], text(event, "location"), "{event}");
-        let name = if event["direction"] == "out" { "tcp_connect+" } else { "net_rx_action+" };
-        assert!(ours.iter().any(|frame| frame.starts_with(name)), "{ours:?}");
-    }
 }
 
 /// What other filters let through of the same drops, and what is no TCP.
@@ -389,11 +246,9 @@ fn check_filters(reader: &str) {
 }
 
 by_sock_and_raw! {
-    check_drops: drops_by_sock drops_by_raw;
     check_overflow: overflow_by_sock overflow_by_raw;
     check_queue: queue_by_sock queue_by_raw;
     check_big: big_by_sock big_by_raw;
     check_no_route: no_route_by_sock no_route_by_raw;
-    check_stack: stack_by_sock stack_by_raw;
     check_filters: filters_by_sock filters_by_raw;
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::Value;
 
 use crate::support::{
-    Cgroup, Launch, Netns, Program, Socket, SocketOption, TestProcess, Tracer, cgroup2, is_root,
-    run, u64_of, unique, wait_until,
+    Launch, Program, Socket, SocketOption, TestProcess, Tracer, cgroup2, is_root, run, u64_of,
+    wait_until,
 };
 
 const READERS: [&str; 2] = ["sock", "raw"];
@@ -236,42 +236,6 @@ fn a_connection_handed_to_a_child_becomes_the_childs() {
         of(&events, ours).iter().for_each(|sample| check_process(sample, &[server.pid, child.pid]));
         check_owner(&tracer, theirs, client.pid, true);
         tracer.stop().check_account();
-    }
-}
-
-#[test]
-fn namespaces_and_cgroups_are_seen_from_outside() {
-    need!(is_root(), "not root");
-    let root = cgroup2();
-    need!(root.is_some(), "no cgroup v2 here");
-    for reader in READERS {
-        let cgroup = Cgroup::new(root.as_ref().expect("checked").join(unique("tcc-")));
-        let ns = Netns::new();
-        let launch = cgroup.launch(ns.launch());
-        // In a namespace of pids the server is number 1.
-        let (mut server, mut client) = (
-            TestProcess::start_in(&launch.clone().inside(&["unshare", "-p", "-f"])),
-            TestProcess::start_in(&launch),
-        );
-        let addr = server.listen("127.0.0.1:9002");
-        let tracer = start(reader, 9002);
-        let theirs = client.connect("a", addr);
-        let ours = server.accept("a");
-        wait_until("the owner", || {
-            client.send("a", 100);
-            server.receive("a", 100);
-            knows(&tracer, ours, server.pid)
-        });
-        assert_eq!(inode(&format!("/proc/{}/ns/net", server.pid)), ns.inode());
-        assert_ne!(
-            inode(&format!("/proc/{}/ns/pid", server.pid)),
-            inode("/proc/self/ns/pid"),
-            "the server is in a namespace of its own"
-        );
-        check_owner(&tracer, ours, server.pid, false);
-        check_owner(&tracer, theirs, client.pid, true);
-        let id = inode(&cgroup.name());
-        tracer.stop().events.iter().for_each(|event| assert_eq!(event["cgroup_id"], id, "{event}"));
     }
 }
 

@@ -126,7 +126,7 @@ fn turn(reader: &str, black_hole: bool) -> Result<(), String> {
     let large = |event: &&Value| event["sport"] == port && u64_of(event, "skb_len") > SMALL_MTU;
     let dropped: Vec<&Value> = drops.events.iter().filter(large).collect();
     assert!(!dropped.is_empty(), "{:#?}", drops.events);
-    if truth.knows("PKT_TOO_BIG") {
+    if truth.calls().knows("PKT_TOO_BIG") {
         assert!(dropped.iter().all(|event| text(event, "reason") == "PKT_TOO_BIG"), "{dropped:#?}");
     }
     Ok(())

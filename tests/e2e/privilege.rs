@@ -121,6 +121,13 @@ fn a_command_runs_with_its_callers_rights() {
     }
 }
 
+/// The ways in which a trace writes a file.
+fn writing(path: &Path) -> [Vec<String>; 3] {
+    let path = path.display();
+    let commands = [format!("-o csv={path}"), format!("-w {path}"), format!("record -w {path}")];
+    commands.map(|command| command.split(' ').map(str::to_owned).collect())
+}
+
 /// Files are opened with the caller's permissions, and are the caller's.
 #[test]
 fn outputs_are_the_callers_files() {
@@ -133,19 +140,74 @@ fn outputs_are_the_callers_files() {
     std::os::unix::fs::chown(&dir, Some(65534), Some(65534)).expect("an owner");
     for (i, program) in installed.programs.iter().enumerate() {
         let launch = installed.launch(program);
-        let trace = |path: &Path| {
-            let output = format!("csv={}", path.display());
-            run(&launch, &["-P", "1", "-d", "10ms", "-q", "-o", &output])
-        };
-        let denied = trace(&installed.dir.path().join("denied"));
-        assert_eq!(denied.status.code(), Some(1), "{}", denied.stderr);
-        assert!(denied.stderr.contains("/denied: Permission denied"), "{}", denied.stderr);
         let path = dir.join(i.to_string());
-        let written = trace(&path);
-        assert!(written.status.success(), "{}", written.stderr);
-        let file = fs::metadata(&path).expect("the file");
-        assert_eq!((file.uid(), file.mode() & 0o777), (65534, 0o600));
+        for args in writing(&path) {
+            let written = trace(&launch, &args, &[]);
+            assert!(written.status.success(), "{args:?}: {}", written.stderr);
+            let file = fs::metadata(&path).expect("the file");
+            assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (65534, 65534, 0o600));
+            fs::remove_file(&path).expect("the file");
+        }
+        // So are the parts of a recording.
+        let args = writing(&path)[2].clone();
+        let parts = trace(&launch, &args, &["--rotate", "1MB", "--keep", "2"]);
+        assert!(parts.status.success(), "{}", parts.stderr);
+        let mut found = 0;
+        for entry in fs::read_dir(&dir).expect("the directory") {
+            let entry = entry.expect("an entry");
+            let file = entry.metadata().expect("the file");
+            assert_eq!((file.uid(), file.mode() & 0o777), (65534, 0o600), "{entry:?}");
+            fs::remove_file(entry.path()).expect("the file");
+            found += 1;
+        }
+        assert!(found > 0, "no part in {}", dir.display());
     }
+}
+
+/// Neither by their names nor by links, and not with `--force`.
+#[test]
+fn nobody_elses_files_are_written() {
+    need!(is_root(), "not root");
+    let installed = Installed::new();
+    need!(installed.is_some(), "no file capabilities here");
+    let Some(installed) = installed else { return };
+    let theirs = installed.dir.path().join("theirs");
+    fs::write(&theirs, "root's").expect("a file");
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let before = fs::metadata(&theirs).expect("the file");
+    let dir = installed.dir.path().join("nobodys");
+    fs::create_dir(&dir).expect("a directory");
+    std::os::unix::fs::chown(&dir, Some(65534), Some(65534)).expect("an owner");
+    let link = dir.join("link");
+    std::os::unix::fs::symlink(&theirs, &link).expect("a link");
+    let new = installed.dir.path().join("new");
+    let to_new = dir.join("to-new");
+    std::os::unix::fs::symlink(&new, &to_new).expect("a link");
+    for program in &installed.programs {
+        let launch = installed.launch(program);
+        for path in [&theirs, &link, &new, &to_new] {
+            for args in writing(path) {
+                let force: &[&[&str]] = if args[0] == "-o" { &[&[]] } else { &[&[], &["--force"]] };
+                for more in force {
+                    let denied = trace(&launch, &args, more);
+                    assert_eq!(denied.status.code(), Some(1), "{args:?}: {}", denied.stderr);
+                    assert!(!new.exists(), "{args:?}");
+                }
+            }
+        }
+        let after = fs::metadata(&theirs).expect("the file");
+        assert_eq!(fs::read(&theirs).expect("the file"), b"root's");
+        assert_eq!(
+            (after.ino(), after.uid(), after.mode(), after.mtime_nsec()),
+            (before.ino(), before.uid(), before.mode(), before.mtime_nsec())
+        );
+    }
+}
+
+/// A trace of nothing, for a moment.
+fn trace(launch: &Launch, args: &[String], more: &[&str]) -> Output {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run(launch, &[&args[..], &["-P", "1", "-d", "10ms", "-q"], more].concat())
 }
 
 /// What root sees of the same packet by /proc/kallsyms, and no address.

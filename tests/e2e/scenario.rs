@@ -2,23 +2,36 @@
 //! the kernel's own trace. It runs once in a process, when a test first asks for it. What is left of it is data, with which any
 //! number of tests compare.
 
+mod container;
+mod drop_reasons;
+mod drops;
 mod events_tracefs;
+mod info;
 mod loads;
 mod readers_agree;
 mod recorded;
 mod replay;
+mod resets;
+mod send;
 mod tcp_info;
 mod tracefs;
+mod zero_window;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use self::container::Container;
+use self::drop_reasons::Mishaps;
+use self::drops::Drops;
 use self::recorded::{Recorded, Recorder};
+use self::resets::Resets;
+use self::send::Sends;
+use self::zero_window::ZeroWindows;
 use crate::support::{
-    EVENTS, Fixture, FtraceEvents, Netns, Pingpong, Reader, Seen, Server, Told, drive, guest,
-    has_cc, has_tracepoint, traffic_in,
+    EVENTS, Fixture, FtraceEvents, Netns, Pingpong, Reader, Seen, Server, Told, again, drive,
+    guest, has_cc, has_tracepoint, skip, traffic_in,
 };
 
 /// Those of which a test compares samples with what `TCP_INFO` told, and the samples of different readers.
@@ -62,6 +75,13 @@ struct Scenario {
     /// All that its acts have.
     ports: Vec<u16>,
     acts: Vec<Act>,
+    /// Acts of which more is known than what tracefs shows.
+    container: Option<Container>,
+    drops: Played<Drops>,
+    mishaps: Mishaps,
+    resets: Played<Resets>,
+    sends: Option<Played<Sends>>,
+    zero_windows: Played<ZeroWindows>,
     recorded: Vec<Recorded>,
     /// The kernel's own trace of the event types that have a tracepoint.
     told: Told,
@@ -76,6 +96,33 @@ struct Act {
     ports: Vec<u16>,
     /// What the traffic printed.
     lines: Vec<Value>,
+}
+
+/// What is known of an act whose events the host may have hidden from programs.
+struct Played<T> {
+    truth: T,
+    /// Why events of it may be missing.
+    hidden: Option<String>,
+}
+
+impl<T> Played<T> {
+    /// Plays the act until nothing is hidden, or no more than three times. A scenario that fails here would fail all its tests.
+    fn play(mut turn: impl FnMut() -> (T, Result<(), String>)) -> Self {
+        for _ in 1..3 {
+            match turn() {
+                (truth, Ok(())) => return Played { truth, hidden: None },
+                (_, Err(reason)) => again(&reason),
+            };
+        }
+        let (truth, whole) = turn();
+        Played { truth, hidden: whole.err() }
+    }
+
+    /// Whether this is why something is missing. Then the test that asks is skipped.
+    fn explains(&self, missing: bool) -> bool {
+        let reason = self.hidden.as_ref().filter(|_| missing);
+        reason.inspect(|reason| skip(reason, true)).is_some()
+    }
 }
 
 /// The scenario of this process.
@@ -116,10 +163,29 @@ impl Scenario {
             acts.push(transfers(cc, ports.next()));
         }
         acts.push(mapped(ports.next()));
+        let closed = ports.next();
+        let zero_windows = zero_window::play(&mut ports);
+        let drops = drops::play(&mut ports, closed);
+        let mishaps = drop_reasons::play(&mut ports);
+        let resets = resets::play(&mut ports, closed);
+        let sends = has_tracepoint("send").then(|| send::play(&mut ports));
+        let container = container::play(ports.next());
 
         let recorded = recorders.into_iter().map(Recorder::stop).collect();
         let (told, seen) = ftrace.stop();
-        Scenario { ports: all, acts, recorded, told, seen }
+        Scenario {
+            ports: all,
+            acts,
+            container,
+            drops,
+            mishaps,
+            resets,
+            sends,
+            zero_windows,
+            recorded,
+            told,
+            seen,
+        }
     }
 
     /// The act of that name; `None` where this kernel cannot play it.
@@ -212,11 +278,11 @@ struct Ports {
 }
 
 impl Ports {
-    const COUNT: u16 = 32;
+    const COUNT: u16 = 64;
 
     fn new() -> Self {
         // Between those of single tests and those that the kernel gives to clients.
-        Ports { first: 30_000 + (std::process::id() % 80) as u16 * Self::COUNT, taken: 0 }
+        Ports { first: 30_000 + (std::process::id() % 40) as u16 * Self::COUNT, taken: 0 }
     }
 
     fn all(&self) -> Vec<u16> {

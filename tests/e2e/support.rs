@@ -53,8 +53,8 @@ pub use self::buckets::{Buckets, bucket_of, buckets, check_row, check_schema, ne
 pub use self::cgroup::Cgroup;
 pub use self::checked::{CHECKED, CHECKED_TEXT};
 pub use self::drives::drive;
-pub use self::drops::{Lossy, RIGHT, Truth, counted};
-pub use self::expect::{Expected, assert_event, assert_events, null, null_or, one_of};
+pub use self::drops::{DropCalls, Lossy, RIGHT, Truth, check_addresses, counted};
+pub use self::expect::{Expected, Wanted, assert_event, assert_events, null, null_or, one_of};
 pub use self::exported::{Exported, analytics, drawn, exported, in_order, json_by_python, python};
 pub use self::ftrace::{Ftrace, Instance, Seen, maybe_unseen, pairs, time_us};
 pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, Told, has_tracepoint, hook, tells};

@@ -103,7 +103,10 @@ fn replayed_each(path: &Path, interval_ns: u64) -> Replayed {
 impl Replayed {
     /// Shows that time of the recording, and the rows' cookies and rates.
     fn at(&mut self, second: f64) -> Vec<(u64, u64)> {
-        let to_ns = START_NS + (second * 1e9) as u64;
+        self.at_ns(START_NS + (second * 1e9) as u64)
+    }
+
+    fn at_ns(&mut self, to_ns: u64) -> Vec<(u64, u64)> {
         let late = Instant::now() + Duration::from_secs(60);
         if to_ns > self.player.read_ns {
             assert!(self.player.read_until(to_ns, &mut self.app, late).unwrap());
@@ -176,6 +179,76 @@ fn limits_are_those_of_the_command() {
         compared += 1;
     }
     assert_eq!(compared, 2, "{text}");
+}
+
+/// In each interval, too. The command knows what later events decide of it, so shares differ by what was open then.
+#[test]
+fn limits_of_each_interval_are_those_of_the_command() {
+    let path = recorded("intervals");
+    let mut replayed = replayed_each(&path, 10 * SECOND);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
+    let args = ["limits", "--interval", "10s", "-o", "jsonl", "-q", "-r"];
+    let output = command.args(args).arg(&path).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<&Value> = lines.iter().filter(|line| line["type"] == "summary").collect();
+    let mut times: Vec<&str> = rows.iter().map(|row| row["time"].as_str().unwrap()).collect();
+    times.dedup();
+    assert_eq!(times.len(), 10, "{text}");
+    let mut compared = 0;
+    for (at, time) in (1..).zip(times) {
+        replayed.at(f64::from(at) * 10.0);
+        for row in rows.iter().filter(|row| row["time"] == *time) {
+            let cookie = row["key"]["cookie"].as_u64().unwrap();
+            let shown = replayed.app.rows.iter().find(|row| row.cookie() == cookie).unwrap();
+            let limit = shown.limit.unwrap_or_else(|| panic!("none of {cookie} at {time}: {row}"));
+            let main = row["main"].as_str().unwrap();
+            let us = |name: &str| row[name].as_f64().unwrap();
+            let percent = us(&format!("{main}_us")) * 100.0 / us("observed_us");
+            assert_eq!(limit.name(), main, "{cookie} at {time}: {row}");
+            assert!((limit.percent as f64 - percent).abs() <= 3.0, "{limit:?}: {row}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 15, "{compared}: {text}");
+}
+
+/// Recordings that other kernels have made: the rows are what the last event of each connection shows.
+#[test]
+fn other_kernels_recordings_are_replayed() {
+    for name in ["linux-5.10.tcc", "linux-7.2.tcc"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
+        let args = ["events", "all", "-a", "-o", "jsonl", "-q", "-r"];
+        let output = command.args(args).arg(&path).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let all: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let samples: Vec<&Value> = all.iter().filter(|line| line["type"] == "probe").collect();
+        // One interval has all of it.
+        let mut replayed = replayed_each(&path, 1000 * SECOND);
+        let (start_ns, end_ns) = (replayed.player.start_ns, replayed.player.end_ns);
+        let mono = |sample: &Value| sample["mono_ns"].as_u64().unwrap();
+        assert!(samples.iter().all(|sample| (start_ns..=end_ns).contains(&mono(sample))));
+        replayed.at_ns(end_ns);
+        let mut cookies: Vec<u64> =
+            samples.iter().map(|sample| sample["cookie"].as_u64().unwrap()).collect();
+        cookies.sort_unstable();
+        cookies.dedup();
+        assert_eq!(cookies.len(), 4, "{name}: both ends of two connections");
+        for cookie in cookies {
+            let sample = samples.iter().rfind(|sample| sample["cookie"] == cookie).unwrap();
+            let has_values = |event: &&Value| event["srtt_us"].is_u64() && event["type"] != "life";
+            let mut values = all.iter().filter(|event| event["cookie"] == cookie);
+            let last = values.rfind(has_values).unwrap();
+            let row = replayed.app.rows.iter().find(|row| row.cookie() == cookie);
+            let row = row.unwrap_or_else(|| panic!("{name}: no row of {cookie}"));
+            assert_eq!(row.last.event.tcp.srtt_us, last["srtt_us"].as_u64().unwrap() as u32);
+            assert_eq!(u64::from(row.last.event.tcp.snd_cwnd), last["snd_cwnd"]);
+            assert_eq!(Column::Cc.cell(row), sample["ca_name"].as_str().unwrap());
+            assert!(row.is_closed(), "{name}: {cookie}");
+        }
+    }
 }
 
 /// Reading in small steps, all at once, and again after a rewind show the same.

@@ -1,6 +1,7 @@
 //! Recordings of known records: what commands print of them, what another reader makes of them, and files of earlier versions.
 
 mod convert;
+mod kernels;
 mod machines;
 mod options;
 #[path = "../golden/records.rs"]

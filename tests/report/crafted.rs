@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tcc_trace::accounting::Counts;
 use tcc_trace::environment::{ClockReading, Environment};
-use tcc_trace::events::ca::Layouts;
+use tcc_trace::events::ca::{Bits, Layouts};
 use tcc_trace::events::fields::{FieldGroups, RecordLayout};
 use tcc_trace::events::{EVENT_TYPES, EventType, Types, ca_mainline, event_type};
 use tcc_trace::recording::codec::ByteOrder;
@@ -32,6 +32,8 @@ pub struct Crafted {
     counts: BTreeMap<String, Counts>,
     /// By cookie.
     retransmitted: BTreeMap<u64, u32>,
+    /// The last bytes of both addresses are raised by this at the other end, and the ports too.
+    pub nat: u8,
 }
 
 /// A connection: the number decides its cookie, and ports if they are not given.
@@ -80,10 +82,9 @@ impl Conn {
     }
 }
 
-/// As the other end has it.
-fn peer(head: Head) -> Head {
-    let (saddr, daddr, sport, dport) = (head.daddr, head.saddr, head.dport, head.sport);
-    Head { saddr, daddr, sport, dport, cookie: head.cookie + 1000, ..head }
+/// Of `struct bictcp`, only this member.
+fn cubic(member: &str) -> Option<Bits> {
+    (member == "last_max_cwnd").then_some(Bits { offset: 32, size: 32 })
 }
 
 fn named<const N: usize>(name: &[u8]) -> [u8; N] {
@@ -99,8 +100,9 @@ impl Crafted {
 
     /// Samples have these field groups beside the standard fields.
     pub fn with_fields(path: &Path, groups: FieldGroups) -> Self {
-        let layouts =
-            Layouts::new(|algorithm, member| ca_mainline::locate(algorithm.type_name, member));
+        let layouts = Layouts::new(|algorithm, member| {
+            ca_mainline::locate(algorithm.type_name, member).or_else(|| cubic(member))
+        });
         let reasons = |name: &str| [(REASON.into(), name.to_owned())].into();
         let types = Types {
             layouts,
@@ -128,7 +130,7 @@ impl Crafted {
         };
         let mut writer = Writer::new(File::create(path).unwrap(), ByteOrder::NATIVE).unwrap();
         writer.begin(&header).unwrap();
-        Crafted { writer, counts: BTreeMap::new(), retransmitted: BTreeMap::new() }
+        Crafted { writer, counts: BTreeMap::new(), retransmitted: BTreeMap::new(), nat: 0 }
     }
 
     fn add(&mut self, name: &str, record: &[u8]) {
@@ -170,9 +172,16 @@ impl Crafted {
         record.memory.wmem_alloc = 1;
         record.ca.name = named(conn.ca);
         record.loss.total_retrans = self.retransmitted.get(&conn.cookie).copied().unwrap_or(0);
-        if conn.ca == b"bbr" {
+        match conn.ca {
             // `min_rtt_us` of mainline.
-            record.ca_priv.bytes[..4].copy_from_slice(&(12_000 + sample.cwnd).to_ne_bytes());
+            b"bbr" => {
+                record.ca_priv.bytes[..4].copy_from_slice(&(12_000 + sample.cwnd).to_ne_bytes());
+            }
+            b"cubic" => {
+                let last_max = 40 + sample.segs_in / 100;
+                record.ca_priv.bytes[4..8].copy_from_slice(&last_max.to_ne_bytes());
+            }
+            _ => {}
         }
         self.add("probe", bytes(&record));
     }
@@ -188,10 +197,20 @@ impl Crafted {
         self.add("probe", bytes(&record));
     }
 
+    /// As the other end has it.
+    fn peer(&self, head: Head) -> Head {
+        let (mut saddr, mut daddr) = (head.daddr, head.saddr);
+        saddr[15] += self.nat;
+        daddr[15] += self.nat;
+        let port = |port: u16| port + u16::from(self.nat);
+        let (sport, dport) = (port(head.dport), port(head.sport));
+        Head { saddr, daddr, sport, dport, cookie: head.cookie + 1000, ..head }
+    }
+
     /// A packet with data arrives in order at the connection's other end, which expects that number.
     pub fn receive(&mut self, conn: Conn, us: u64, rcv_nxt: u32, len: u32) {
         let mut record = ProbeFullRecord::default();
-        record.head = peer(conn.head(event_type("probe").unwrap(), us, size_of_val(&record)));
+        record.head = self.peer(conn.head(event_type("probe").unwrap(), us, size_of_val(&record)));
         record.std.data_len = len;
         record.std.snd_cwnd = 10;
         record.std.ssthresh = 0x7fff_ffff;
@@ -205,7 +224,7 @@ impl Crafted {
     pub fn read(&mut self, conn: Conn, us: u64) {
         let mut record = RcvSpaceRecord::default();
         let head = conn.head(event_type("rcv_space").unwrap(), us, size_of_val(&record));
-        record.event.head = peer(head);
+        record.event.head = self.peer(head);
         self.add("rcv_space", bytes(&record));
     }
 

@@ -179,3 +179,65 @@ fn recordings_of_other_connections_are_refused() {
         run([OsStr::new("report"), dir.file("sender.tcc").as_os_str(), OsStr::new("--ends")]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("--ends needs two recordings"));
 }
+
+/// Two connections, each from the port and by the sequence numbers of its own. The receiver has other addresses and ports.
+fn record_translated(dir: &TempDir) {
+    let mut sender = Crafted::new(&dir.file("sender.tcc"));
+    let mut receiver = Crafted::new(&dir.file("receiver.tcc"));
+    receiver.nat = 10;
+    for n in 0..200_u32 {
+        for (cookie, first) in [(5, FIRST), (6, FIRST / 2)] {
+            let conn = Conn::new(cookie);
+            let us = 1_000_000 + u64::from(n) * TICK_US + cookie;
+            let una = first.wrapping_add(n * LEN);
+            let sample = Sample {
+                us,
+                una,
+                cwnd: IN_FLIGHT,
+                srtt_us: RTT_US as u32,
+                flight_bytes: IN_FLIGHT * LEN,
+                acked: 1 + u64::from(n * LEN),
+                delivered: n,
+                segs_in: n,
+                ..Sample::default()
+            };
+            sender.sample(conn, sample);
+            receiver.receive(conn, us + PATH_US, una.wrapping_add(IN_FLIGHT * LEN), LEN);
+        }
+    }
+    sender.end(20_000_000, 0);
+    receiver.end(20_000_000, 0);
+}
+
+#[test]
+fn translated_addresses_are_named() {
+    let dir = TempDir::new("nat");
+    record_translated(&dir);
+    let error = report(&dir, &["--ends"]).unwrap_err();
+    assert!(error.contains("--nat 198.51.100.7=10.0.0.2"), "{error}");
+    // The other end of 192.0.2.1 is 192.0.2.2:443, which has them as 192.0.2.11 and 192.0.2.12:453.
+    let right = ["--ends", "--nat", "192.0.2.11=192.0.2.1,192.0.2.12:453=192.0.2.2:443"];
+    let check = |page: &str| {
+        let text = super::page::text(page);
+        assert!(text.contains("2 connections in both recordings"), "{text}");
+        for id in ["d1", "d2"] {
+            let data = data(page, id);
+            let path: Vec<f64> = data.columns["delay.path_us"].iter().copied().flatten().collect();
+            // Not the other connection's, whose packets are 1 µs apart from these.
+            let half = RTT_US as f64 / 2.0;
+            assert!(path.len() > 100 && path.iter().all(|us| (us - half).abs() < 0.5), "{path:?}");
+        }
+    };
+    check(&report(&dir, &right).unwrap());
+    // With all ports, sequence numbers need not decide.
+    let ports = [5, 6]
+        .map(|cookie| format!("192.0.2.11:{}=192.0.2.1:{}", 1024 + cookie + 10, 1024 + cookie));
+    let all = format!("{},{},192.0.2.12:453=192.0.2.2:443", ports[0], ports[1]);
+    check(&report(&dir, &["--ends", "--nat", &all]).unwrap());
+    for wrong in ["192.0.2.11=192.0.2.1", "192.0.2.1=192.0.2.11,192.0.2.2:443=192.0.2.12:453"] {
+        let error = report(&dir, &["--ends", "--nat", wrong]).unwrap_err();
+        assert!(error.contains("with the addresses of --nat"), "{error}");
+    }
+    let error = report(&dir, &["--nat", "192.0.2.11=192.0.2.1"]).unwrap_err();
+    assert!(error.contains("--ends"), "{error}");
+}

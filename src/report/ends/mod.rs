@@ -1,6 +1,7 @@
 //! The two ends of a connection: recordings of both on one time line, and where the time of its data went.
 
 mod delay;
+pub mod nat;
 mod observed;
 pub mod offset;
 
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 
 pub use self::delay::{Delay, PARTS};
+use self::nat::Translation;
 use self::observed::{Arrivals, Sent};
 use self::offset::{Bounds, Offset};
 use super::connection::{Connection, Ends};
@@ -86,8 +88,9 @@ impl TwoEnds {
     }
 }
 
-/// Puts the connections of another recording on the time line of the first, as other ends of its connections.
-pub fn join(run: &mut Run, other: Run) -> Result<()> {
+/// Puts the connections of another recording on the time line of the first, as other ends of its connections. Their addresses may
+/// be translated on the way.
+pub fn join(run: &mut Run, other: Run, nat: &[Translation]) -> Result<()> {
     let same_clock = !run.boot_id.is_empty() && run.boot_id == other.boot_id;
     let connections = &mut run.collected.connections;
     // Another recording of the same sockets would be a second truth.
@@ -98,10 +101,18 @@ pub fn join(run: &mut Run, other: Run) -> Result<()> {
         (other.file.clone(), other.host.clone(), other.kernel.clone(), other.lost());
     let mut theirs: Vec<Connection> =
         other.collected.connections.into_iter().filter(is_new).collect();
-    let pairs = pair(connections, &theirs);
+    let pairs = pair(connections, &theirs, nat);
+    if pairs.is_empty() && nat.is_empty() {
+        bail!(
+            "--ends: no connection is in both recordings; its ends in one must be those in the other, the other way round. If addresses \
+             are translated between them (NAT), name them as the second recording and the first one have them: \
+             --nat 198.51.100.7=10.0.0.2"
+        );
+    }
     if pairs.is_empty() {
         bail!(
-            "--ends: no connection is in both recordings; the ends of a connection in one must be those of the other, the other way round"
+            "--ends: no connection is in both recordings, with the addresses of --nat: THERE is an address of the second recording, HERE \
+             the same one in the first, and `rcv_nxt` is needed where ports are not given"
         );
     }
     let mut bounds = Bounds::default();
@@ -146,24 +157,34 @@ fn delays(connections: &mut [Connection], half_width_ns: u64) {
 }
 
 /// Each connection of the one list, and that of the other list which has most in common with it.
-fn pair(own: &[Connection], theirs: &[Connection]) -> Vec<(usize, usize)> {
+fn pair(own: &[Connection], theirs: &[Connection], nat: &[Translation]) -> Vec<(usize, usize)> {
     let mut by_ends: HashMap<Ends, Vec<usize>> = HashMap::new();
     for (at, connection) in theirs.iter().enumerate() {
-        connection.ends.into_iter().for_each(|ends| by_ends.entry(ends).or_default().push(at));
+        let ends = connection.ends.map(|ends| nat::as_here(ends, nat));
+        ends.into_iter().for_each(|ends| by_ends.entry(ends).or_default().push(at));
     }
     let mut taken = vec![false; theirs.len()];
     let mut pairs = Vec::new();
     for (at, connection) in own.iter().enumerate() {
         let Some(ends) = connection.ends else { continue };
-        let candidates = by_ends.get(&ends.mirrored()).into_iter().flatten().copied();
-        let common = |their: &usize| {
+        let common = |their: usize| {
             let mut bounds = Bounds::default();
-            bounds.add(connection, &theirs[*their]);
+            bounds.add(connection, &theirs[their]);
             bounds.matches()
         };
-        let free = candidates.filter(|their| !taken[*their]);
+        let [exact, without_port @ ..] = nat::keys(ends.mirrored());
+        let of = |ends: &Ends| by_ends.get(ends).into_iter().flatten().copied();
+        let free = of(&exact).filter(|their| !taken[*their]);
         // The same ports may be used again: sequence numbers tell.
-        if let Some(their) = free.max_by_key(common) {
+        let found = free.max_by_key(|their| common(*their)).or_else(|| {
+            // Where ports are not known, sequence numbers alone do.
+            let free = without_port.iter().flat_map(of).filter(|their| !taken[*their]);
+            let near = free.filter(|their| observed::is_near(connection, &theirs[*their]));
+            let counted =
+                near.map(|their| (common(their), their)).filter(|(common, _)| *common > 0);
+            counted.max().map(|(_, their)| their)
+        });
+        if let Some(their) = found {
             taken[their] = true;
             pairs.push((at, their));
         }

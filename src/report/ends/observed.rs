@@ -21,6 +21,22 @@ pub fn base(connection: &Connection) -> Option<u32> {
     Some(raw.wrapping_sub(offset as u32))
 }
 
+/// Whether what the other end expects first can be data of this one. Of two connections it hardly ever is by chance.
+#[must_use]
+pub fn is_near(own: &Connection, their: &Connection) -> bool {
+    const WINDOW: i64 = 1 << 24;
+    let Some(base) = base(own) else { return false };
+    let samples = &own.samples;
+    let last = (0..samples.time_ns.len()).rev().find_map(|row| samples.column("snd_una").get(row));
+    let last = last.and_then(|last| i64::try_from(last).ok()).unwrap_or_default();
+    let next = their.samples.column("rcv_nxt");
+    let first = (0..their.samples.time_ns.len()).find_map(|row| next.get(row));
+    first.is_some_and(|first| {
+        let distance = i64::from((first as u32).wrapping_sub(base).cast_signed());
+        (-WINDOW..=last.saturating_add(WINDOW)).contains(&distance)
+    })
+}
+
 impl Sent {
     /// `None`: the samples lack sequence numbers.
     #[must_use]

@@ -87,7 +87,7 @@ impl Recorded {
     }
 
     /// A file that holds it, in a directory that goes with its owner.
-    fn file(&self) -> (TempDir, PathBuf) {
+    pub fn file(&self) -> (TempDir, PathBuf) {
         let dir = TempDir::new();
         let path = dir.path().join("run.tcc");
         std::fs::write(&path, &self.recording).expect("a temporary file");
@@ -112,5 +112,29 @@ impl Recorded {
         let trace = self.read(&["events", event_type, "--fields", columns, "-o", "jsonl"]).trace();
         trace.check_accounts(&[event_type]);
         Trace { stderr: self.output.stderr.clone(), ..trace }
+    }
+
+    /// The events of a type with all fields, of these ports; of drops the call chains, too.
+    #[track_caller]
+    pub fn all_fields(&self, event_type: &str, ports: &[u16]) -> Trace {
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let ports = ports.join(",");
+        let mut args = vec!["events", event_type, "-a", "-o", "jsonl", "--port", &ports];
+        if event_type == "drop" {
+            args.push("--stack");
+        }
+        let trace = self.read(&args).trace();
+        trace.check_accounts(&[event_type]);
+        Trace { stderr: self.output.stderr.clone(), ..trace }
+    }
+
+    /// The events of all types with all fields, of these ports.
+    #[track_caller]
+    pub fn all_of(&self, ports: &[u16]) -> Trace {
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let args = ["events", "all", "-a", "-o", "jsonl", "--port", &ports.join(",")];
+        let trace = self.read(&args).trace();
+        trace.check_account();
+        trace
     }
 }

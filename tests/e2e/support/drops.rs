@@ -32,9 +32,15 @@ pub struct Lossy {
 impl Lossy {
     #[track_caller]
     pub fn new() -> Self {
+        Lossy::at(unique_port(), unique_port())
+    }
+
+    /// With these ports.
+    #[track_caller]
+    pub fn at(port: u16, closed: u16) -> Self {
         let pair = Pair::new();
         let (left, right) = (pair.left.launch(), pair.right.launch());
-        Lossy::between(pair, &left, &right)
+        Lossy { port, closed, ..Lossy::between(pair, &left, &right) }
     }
 
     /// A path on which only packets that a rule drops are retransmitted: both processes run on one CPU, so no packet
@@ -119,6 +125,13 @@ impl Lossy {
         ns.nft(&format!("insert rule inet t {hook} accept"));
     }
 
+    /// Removes the rules there, with their counters.
+    #[track_caller]
+    pub fn forget_rules(&self, out: bool) {
+        let (ns, hook) = self.place(out);
+        ns.nft(&format!("flush chain inet t {hook}"));
+    }
+
     /// Packets and bytes that were dropped there.
     #[track_caller]
     pub fn dropped(&self, out: bool) -> (u64, u64) {
@@ -167,8 +180,9 @@ impl DropCall {
             // Theirs begins in the tracepoint.
             let mut stacks = (0..self.stack.len()).map(|start| &self.stack[start..]);
             // Now and then it tells none: of a softirq's drop in another's.
+            let frames = || stack.iter().filter_map(Value::as_str);
             self.stack.is_empty()
-                || stacks.any(|own| own.iter().eq(stack.iter().filter_map(Value::as_str)))
+                || stacks.any(|own| own.iter().map(|frame| code(frame)).eq(frames().map(code)))
         });
         // A packet that has no IP header yet has no protocol either.
         (self.protocol == protocol || (self.protocol == 0 && event["direction"] == "out"))
@@ -192,6 +206,13 @@ impl DropCall {
 /// A trace of all packets of the machine.
 pub struct Truth(Instance);
 
+/// What it has shown.
+pub struct DropCalls {
+    calls: Vec<DropCall>,
+    /// The tracepoint's, which names all reasons of this kernel.
+    format: String,
+}
+
 impl Truth {
     #[track_caller]
     pub fn start() -> Self {
@@ -202,14 +223,16 @@ impl Truth {
         Truth(instance)
     }
 
-    pub fn has_reason(&self) -> bool {
-        self.0.read("events/skb/kfree_skb/format").expect("the tracepoint").contains(" reason;")
+    /// All calls so far.
+    #[track_caller]
+    pub fn calls(&self) -> DropCalls {
+        let format = self.0.read("events/skb/kfree_skb/format").expect("the tracepoint");
+        DropCalls { calls: self.reported(), format }
     }
 
-    /// Does this kernel know a reason of that name?
-    pub fn knows(&self, reason: &str) -> bool {
-        let format = self.0.read("events/skb/kfree_skb/format").expect("the tracepoint");
-        format.contains(&format!("\"{reason}\""))
+    #[track_caller]
+    pub fn compare(&self, trace: &Trace) -> usize {
+        self.calls().compare(trace)
     }
 
     #[track_caller]
@@ -246,12 +269,22 @@ impl Truth {
         }
         all
     }
+}
+
+impl DropCalls {
+    pub fn has_reason(&self) -> bool {
+        self.format.contains(" reason;")
+    }
+
+    /// Does this kernel know a reason of that name?
+    pub fn knows(&self, reason: &str) -> bool {
+        self.format.contains(&format!("\"{reason}\""))
+    }
 
     /// How many packets dropped for that reason may have been hidden from us.
-    #[track_caller]
     pub fn hidden(&self, reason: &str) -> u64 {
-        let all = self.reported().into_iter().filter(|reported| reported.maybe_unseen);
-        all.filter(|reported| reported.reason.as_deref() == Some(reason)).count() as u64
+        let all = self.calls.iter().filter(|call| call.maybe_unseen);
+        all.filter(|call| call.reason.as_deref() == Some(reason)).count() as u64
     }
 
     /// Each of ours is one of theirs at that moment with the same reason at the same place, by the same way if ours
@@ -261,13 +294,13 @@ impl Truth {
         // Time, protocol, reason, location.
         compared(trace.events.len(), 4 * trace.events.len());
         let mut ways = 0;
-        let mut reported = self.reported();
+        let mut reported: Vec<&DropCall> = self.calls.iter().collect();
         reported.sort_by_key(|reported| reported.time_us);
         let mut ours: Vec<&Value> = trace.events.iter().collect();
         ours.sort_by_key(|event| u64_of(event, "mono_ns"));
         for event in ours {
             let now = u64_of(event, "mono_ns") / 1000;
-            let then = |reported: &DropCall| reported.time_us.abs_diff(now) < SLACK_US;
+            let then = |reported: &&DropCall| reported.time_us.abs_diff(now) < SLACK_US;
             // Of several the earliest, so that those that are left are for those that come.
             match reported.iter().position(|reported| then(reported) && reported.is(event)) {
                 Some(i) => ways += usize::from(!reported.remove(i).stack.is_empty()),
@@ -284,4 +317,20 @@ impl Truth {
 /// Without the function's length and its module.
 fn bare(symbol: &str) -> String {
     symbol.split(['/', ' ']).next().unwrap_or_default().to_owned()
+}
+
+/// The ends of an event are these; of a mapped address the IPv4 one.
+#[track_caller]
+pub fn check_addresses(event: &Value, local: SocketAddr, peer: SocketAddr) {
+    let end = |ip: &str, port: &str| {
+        SocketAddr::new(text(event, ip).parse().expect("an address"), u64_of(event, port) as u16)
+    };
+    let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    assert_eq!(end("saddr", "sport"), canonical(local), "{event}");
+    assert_eq!(end("daddr", "dport"), canonical(peer), "{event}");
+}
+
+/// A frame; of BPF programs all alike, as the address of one that has ended may be another's when its name is looked up.
+fn code(frame: &str) -> &str {
+    if frame.starts_with("bpf_prog_") { "bpf_prog" } else { frame }
 }

@@ -41,9 +41,9 @@ const HOOKS: &[(&str, &str, Keys)] = &[
         ],
     ),
     ("error", "sock/inet_sk_error_report", &[("error", "errno")]),
-    // Its lines do not tell whose packet it was: see events_drop.rs.
+    // Its lines do not tell whose packet it was: see scenario/drops.rs.
     ("drop", "skb/kfree_skb", &[]),
-    // Nor do these: see send.rs.
+    // Nor do these: see scenario/send.rs.
     ("send", "tcp/tcp_sendmsg_locked", &[]),
 ];
 

@@ -1,0 +1,60 @@
+//! A recording that loses events: what `info` prints of it is what the same run printed of itself.
+
+use serde_json::Value;
+
+use crate::support::{Flood, Launch, TempDir, Tracer, is_root, parse, u64_of, wait_until};
+
+fn check(transport: &str) {
+    need!(is_root(), "not root");
+    let dir = TempDir::new();
+    let path = dir.path().join("run.tcc");
+    let path = path.to_str().expect("UTF-8");
+    let flood = Flood::start();
+    let port = flood.server.port_text();
+    let args = ["-P", &port, "--transport", transport, "--buffer-size", "4096"];
+    let outputs = ["--stats", "50ms", "-w", path];
+    let tracer = Tracer::start(&[&args[..], &outputs].concat());
+    // More than once, as losses are written each second.
+    let lost = || tracer.stats().last().map_or(0, |stats| u64_of(stats, "lost"));
+    wait_until("a loss", || lost() > 0);
+    let first = lost();
+    wait_until("events in the file", || info(path)[0]["records"].as_u64() > Some(0));
+    wait_until("another loss", || lost() > first);
+    let trace = tracer.stop();
+    let lines = info(path);
+    let file = &lines[0];
+    assert_eq!(file["records"], trace.events.len(), "{file}");
+    assert_eq!(file["ending"], "complete");
+    let probe = lines.iter().find(|line| line["event_type"] == "probe").expect("samples");
+    for name in ["seen", "emitted", "filtered", "lost"] {
+        assert_eq!(probe["counts"][name], trace.end[name], "{name}: {probe}\n{}", trace.end);
+    }
+    assert_eq!(
+        u64_of(&trace.end, "seen"),
+        trace.events.len() as u64 + u64_of(&trace.end, "filtered") + u64_of(&trace.end, "lost")
+    );
+    let times: Vec<&Value> = lines.iter().filter(|line| line["type"] == "lost").collect();
+    let sum: u64 = times.iter().map(|line| u64_of(&line["lost"], "probe")).sum();
+    assert_eq!(sum, u64_of(&trace.end, "lost"), "{times:?}");
+    for line in times {
+        assert!(line["from"].as_str() < line["to"].as_str(), "{line}");
+    }
+    assert!(lines.iter().all(|line| line["type"] != "gap"), "{lines:?}");
+}
+
+#[track_caller]
+fn info(path: &str) -> Vec<Value> {
+    let output = Tracer::spawn(&Launch::here(), &["info", "-o", "jsonl", path]).wait_raw();
+    assert!(output.status.success(), "{}", output.stderr);
+    output.stdout.lines().map(parse).collect()
+}
+
+#[test]
+fn losses_by_ringbuf_are_in_the_file() {
+    check("ringbuf");
+}
+
+#[test]
+fn losses_by_perfbuf_are_in_the_file() {
+    check("perfbuf");
+}
