@@ -115,12 +115,14 @@ pub enum MetricArg {
     CaStates,
     /// Zero-window episodes, by side.
     ZeroWindows,
+    /// Time by what limited the connection.
+    Limits,
     /// All of these.
     All,
 }
 
 /// In order of printing. Those of a run without --metrics come first.
-const METRICS: [(MetricArg, Metric); 18] = [
+const METRICS: [(MetricArg, Metric); 19] = [
     (MetricArg::Connections, Metric::Connections),
     (MetricArg::Bytes, Metric::Bytes),
     (MetricArg::Rtt, Metric::Rtt),
@@ -139,6 +141,7 @@ const METRICS: [(MetricArg, Metric); 18] = [
     (MetricArg::Spurious, Metric::Spurious),
     (MetricArg::CaStates, Metric::CaStates),
     (MetricArg::ZeroWindows, Metric::ZeroWindows),
+    (MetricArg::Limits, Metric::Limits),
 ];
 /// How many of them are those.
 const DEFAULT: usize = 6;

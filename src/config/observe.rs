@@ -36,6 +36,7 @@ pub enum Metric {
     Spurious,
     CaStates,
     ZeroWindows,
+    Limits,
 }
 
 impl Metric {
@@ -79,7 +80,7 @@ impl Observe {
     /// Whether connections are followed, and read at each interval.
     #[must_use]
     pub fn connections(&self) -> bool {
-        self.has(Metric::Connections) || self.has(Metric::Bytes)
+        self.has(Metric::Connections) || self.has(Metric::Bytes) || self.has(Metric::Limits)
     }
 
     /// Whether there are sums.

@@ -285,7 +285,8 @@ pub fn request(
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
         limits: selection.limits
             || config.output.limits
-            || aggregate.is_some_and(AggregateType::reads_limits),
+            || aggregate.is_some_and(AggregateType::reads_limits)
+            || observe.is_some_and(|observe| observe.has(Metric::Limits)),
         limits_snapshots: aggregate.is_some_and(AggregateType::reads_limits),
         observes: observe.is_some_and(Observe::connections),
         unrecorded: !config.actions.record,

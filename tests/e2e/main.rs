@@ -66,6 +66,7 @@ mod names;
 mod observe;
 mod observe_detail;
 mod observe_keys;
+mod observe_limits;
 mod observe_metrics;
 mod open_before;
 mod opening;
