@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Plan, Variant, filters, summaries};
+use crate::config::summary::Trigger;
 use crate::config::{Config, Transport};
 use crate::events::Tracker;
 use crate::skel::OpenTccTraceSkel;
@@ -24,6 +25,26 @@ const QUEUED: u32 = 16_384;
 const UNCUT: u32 = 16_384;
 /// Queued packets for each connection of --max-conns.
 const PACKETS_EACH: u32 = 16;
+
+/// Sets those of --trigger, which follow from the length of a sample.
+pub fn set_trigger(
+    open: &mut OpenTccTraceSkel<'_>,
+    config: &Config,
+    trigger: Option<Trigger>,
+    probe_len: u16,
+) -> Result<()> {
+    let maps = &mut open.maps;
+    maps.trigger_conns.set_autocreate(trigger.is_some())?;
+    maps.trigger_empty.set_autocreate(trigger.is_some())?;
+    maps.trigger_busy.set_autocreate(trigger.is_some())?;
+    if let Some(trigger) = trigger {
+        let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
+        maps.trigger_conns.set_max_entries(trigger.connections(probe_len).min(connections))?;
+        maps.trigger_conns.set_value_size(trigger.bytes(probe_len))?;
+        maps.trigger_empty.set_value_size(trigger.bytes(probe_len))?;
+    }
+    Ok(())
+}
 
 /// Sets them, and which transport there is.
 pub fn set(

@@ -68,6 +68,7 @@ mod observe_detail;
 mod observe_keys;
 mod observe_limits;
 mod observe_metrics;
+mod observe_trigger;
 mod open_before;
 mod opening;
 mod output;
