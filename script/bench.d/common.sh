@@ -142,13 +142,32 @@ start_bpftrace() {
   taskset -c "$tracer_cpu" bpftrace script/bench.d/standard.bt >"$1" 2>"$temporary/bpftrace.err" </dev/null &
   started=$!
   processes[$started]=1
-  # It prints a line before it attaches its only probe.
-  if [[ -f $1 ]]; then
-    wait_for "$1" '^Attaching' "$started" || die "bpftrace did not start"
-  else
-    sleep 1.5
-  fi
-  sleep 0.5
+  wait_attached "$started" || die "bpftrace did not start"
+}
+
+# wait_attached PID: wait until the process has loaded a BPF program, and has nothing left to do.
+wait_attached() {
+  local i
+  for ((i = 0; i < 1500; i++)); do
+    if grep -qs '^prog_type:' /proc/"$1"/fdinfo/*; then
+      wait_quiet "$1"
+      return
+    fi
+    kill -0 "$1" 2>/dev/null || return 1
+    sleep 0.02
+  done
+  return 1
+}
+
+# wait_quiet PID: wait until the process uses no CPU time any more.
+wait_quiet() {
+  local i now before=
+  for ((i = 0; i < 100; i++)); do
+    now=$(cpu_of "$1")
+    [[ $now != "$before" ]] || return 0
+    before=$now
+    sleep 0.3
+  done
 }
 
 # stop_tool: stop perf or bpftrace by SIGINT, repeatedly, as bpftrace misses it while printing.

@@ -8,8 +8,8 @@ memory_per_process=15000
 # memory_row TITLE [TARGET_MB]: print the tracer's current memory.
 memory_row() {
   local rss peak maps
-  # Time to process the events, and to scan for owners.
-  sleep 1
+  # It processes the events, and scans for owners.
+  wait_quiet "$tracer"
   rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$tracer/status")
   peak=$(awk '/^VmHWM/ { print $2 }' "/proc/$tracer/status")
   maps=$(awk '

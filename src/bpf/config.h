@@ -53,20 +53,22 @@ enum tcc_hook {
 	TCC_HOOKS,
 };
 
-/* Contexts of a CPU that may be between the two programs at a time, and some that were not cleared: see marks.bpf.h. */
-#define TCC_MARKS 8 /* a power of two */
-
+/* What distinguishes a run of such a program from the others of its tracepoint. */
 struct tcc_mark {
-	__u64 key; /* of the packet or the socket; 0: free */
+	__u64 key; /* of the packet or the socket; 0: none */
 	__u64 event; /* what distinguishes events of one address */
-	__u64 number; /* in the order of time */
 };
 
 struct tcc_marks {
-	struct tcc_mark mark[TCC_MARKS];
-	__u64 caught; /* runs that the second program has taken */
-	__u64 next; /* number of the next mark, from 1 */
+	struct tcc_mark in_softirq; /* of the last run there; of those in process context the task has it */
+	__u64 left; /* runs that the first program has left to the second */
+	__u64 caught; /* runs that the second program has taken: these, and those that the first was skipped for */
 	__u64 taking; /* of the run that it is about to call the first for, the mark's key; 0: none */
+};
+
+/* The marks of a task, between the two programs of a tracepoint. */
+struct tcc_task_marks {
+	struct tcc_mark mark[TCC_HOOKS];
 };
 
 /* What a hash filter's value means; the key of `filter_values`. */

@@ -40,13 +40,9 @@ static __always_inline void load_key_owner(struct tcc_key *key, const struct con
 	__builtin_memcpy(key->comm, conn->comm, sizeof(key->comm));
 }
 
-/* `conn` may be NULL. `direct`: members of `tp` may be loaded, else they are read. */
-static __always_inline void load_key(struct tcc_key *key, const struct tcc_head *head, struct sock *sk,
-				     struct tcp_sock *tp, const struct conn *conn, const bool typed, const bool direct)
+/* What needs no socket. */
+static __always_inline void load_key_ends(struct tcc_key *key, const struct tcc_head *head)
 {
-	struct inet_connection_sock *icsk = (void *)tp;
-	const struct tcp_congestion_ops *ca_ops;
-
 	if (BY(COOKIE))
 		key->cookie = head->cookie;
 	if (BY(SADDR))
@@ -57,6 +53,16 @@ static __always_inline void load_key(struct tcc_key *key, const struct tcc_head 
 		key->sport = head->sport;
 	if (BY(DPORT))
 		key->dport = head->dport;
+}
+
+/* `conn` may be NULL. `direct`: members of `tp` may be loaded, else they are read. */
+static __always_inline void load_key(struct tcc_key *key, const struct tcc_head *head, struct sock *sk,
+				     struct tcp_sock *tp, const struct conn *conn, const bool typed, const bool direct)
+{
+	struct inet_connection_sock *icsk = (void *)tp;
+	const struct tcp_congestion_ops *ca_ops;
+
+	load_key_ends(key, head);
 	if (BY(CGROUP))
 		key->cgroup_id = sock_cgroup_id(sk, typed);
 	if (BY(NETNS))

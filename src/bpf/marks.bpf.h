@@ -3,8 +3,11 @@
  * tcp_probe, inet_sock_set_state and tcp_destroy_sock fire in process context, too (a backlog that its owner works off,
  * connect(), close()), where a softirq can interrupt the program with a run of its own. From 6.1 (05b24ff9b2cf) the kernel
  * skips a program that is at work on that CPU already. So a second one is attached behind each, and takes what the first was
- * skipped for: runs that it has not left a mark of. The first leaves it before all else, the second takes it away. What
- * interrupts between the two leaves and takes marks of its own meanwhile.
+ * skipped for: runs that it has not left a mark of.
+ *
+ * What comes between the two programs of a run must not take its mark away. A process owns the socket meanwhile (lock_sock()),
+ * and may be interrupted, and from 7.0 also preempted and moved to another CPU: the mark is kept by thread. Otherwise the socket
+ * is locked by a spinlock: nothing else fires on this CPU before the second program has run, so one place is enough.
  *
  * The second has no handlers: it calls the first by a tail call, which the kernel does not skip.
  */
@@ -13,44 +16,69 @@
 
 #include "kernel.h"
 #include "config.h"
+#include "conn.bpf.h"
 #include "emit.bpf.h"
 
 /*
- * Where none is free, the oldest goes: nearly all are of runs whose second program was skipped, as it had been interrupted
- * itself, and one that is still wanted is younger. A function of its own, for the sake of the stack.
+ * By thread, which is in one run of a tracepoint at a time. Nobody says when one ends, so the one that was not seen for longest
+ * goes. Not task storage: 7.2 cannot allocate it on a processor without CMPXCHG16B.
  */
-static __noinline void mark_taken(struct tcc_marks *marks, __u64 key, __u64 event)
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u32);
+	__type(value, struct tcc_task_marks);
+} task_marks SEC(".maps");
+
+static const struct tcc_task_marks no_marks = {};
+
+/* Where the mark of a run on that socket is; with `adds`, made if there is none yet. */
+static __always_inline struct tcc_mark *mark_place(struct tcc_marks *marks, enum tcc_hook hook, struct sock *sk,
+						   const bool adds, const bool typed)
 {
-	__u64 number = ++marks->next, oldest = ~0ULL;
-	__u32 at = 0;
+	struct tcc_task_marks *own;
+	__u32 thread;
 
-#pragma unroll
-	for (int i = 0; i < TCC_MARKS; i++) {
-		__u64 age = marks->mark[i].key ? marks->mark[i].number : 0;
-
-		if (age < oldest) {
-			oldest = age;
-			at = i;
-		}
+	if (!held_by_process(sk, typed))
+		return &marks->in_softirq;
+	thread = bpf_get_current_pid_tgid();
+	own = bpf_map_lookup_elem(&task_marks, &thread);
+	if (!own && adds) {
+		bpf_map_update_elem(&task_marks, &thread, &no_marks, BPF_NOEXIST);
+		own = bpf_map_lookup_elem(&task_marks, &thread);
 	}
-	at = unknown(at) & (TCC_MARKS - 1);
-	/* With its key it is not free for who interrupts here. */
-	marks->mark[at].number = number;
-	marks->mark[at].key = key;
-	barrier();
-	marks->mark[at].event = event;
+	if (!own)
+		return NULL;
+	/* The compiler would add first and test then, which the verifier refuses. */
+	barrier_var(own);
+	return &own->mark[hook];
 }
 
-static __always_inline bool taken_before(struct tcc_marks *marks, struct tcc_mark taken)
+/* By the first program. A run that it can leave no mark of is left to the second. */
+static __always_inline bool leave_mark(struct tcc_marks *marks, enum tcc_hook hook, struct sock *sk, struct tcc_mark mark,
+				       const bool typed)
 {
-#pragma unroll
-	for (int i = 0; i < TCC_MARKS; i++) {
-		if (marks->mark[i].key == taken.key && marks->mark[i].event == taken.event) {
-			marks->mark[i].key = 0;
-			return true;
-		}
+	struct tcc_mark *place = mark_place(marks, hook, sk, true, typed);
+
+	if (!place) {
+		COUNT(marks, left);
+		return false;
 	}
-	return false;
+	/* Of a run whose second program was skipped. A later one that resembles it may be one that the first is skipped for. */
+	marks->in_softirq.key = 0;
+	*place = mark;
+	return true;
+}
+
+static __always_inline bool take_mark(struct tcc_marks *marks, enum tcc_hook hook, struct sock *sk, struct tcc_mark mark,
+				      const bool typed)
+{
+	struct tcc_mark *place = mark_place(marks, hook, sk, false, typed);
+
+	if (!place || place->key != mark.key || place->event != mark.event)
+		return false;
+	place->key = 0;
+	return true;
 }
 
 /* The first program of a tracepoint, in its only slot; filled by the reader. */
@@ -62,11 +90,9 @@ static __always_inline bool taken_before(struct tcc_marks *marks, struct tcc_mar
 		__uint(value_size, sizeof(__u32));    \
 	} name SEC(".maps")
 
-/* The second program: takes the run, if the first was skipped. */
+/* By the second program: calls the first, which was skipped. */
 static __always_inline void run_skipped(void *ctx, struct tcc_marks *marks, struct tcc_mark mark, void *first)
 {
-	if (taken_before(marks, mark))
-		return;
 	COUNT(marks, caught);
 	marks->taking = mark.key;
 	bpf_tail_call(ctx, first, 0);

@@ -31,16 +31,7 @@ static __noinline int observe_drop(struct event *e, const struct packet *p, __u3
 static __always_inline void observe_packet_key(struct tcc_key *key, const struct tcc_head *head, const struct packet *p)
 {
 	__builtin_memset(key, 0, sizeof(*key));
-	if (BY(COOKIE))
-		key->cookie = head->cookie;
-	if (BY(SADDR))
-		load_net(key->saddr, head->saddr);
-	if (BY(DADDR))
-		load_net(key->daddr, head->daddr);
-	if (BY(SPORT))
-		key->sport = head->sport;
-	if (BY(DPORT))
-		key->dport = head->dport;
+	load_key_ends(key, head);
 	if (BY(NETNS))
 		key->netns = p->netns;
 	if (BY(IFACE))

@@ -54,7 +54,7 @@
 
 /*
  * With a second program behind each, which calls the first for the runs that the kernel has skipped it for; see marks.bpf.h. `mark`
- * makes what distinguishes a run from the others of its tracepoint.
+ * makes what distinguishes a run from the others of its tracepoint. One of the parameters is `sk`.
  */
 #define PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                                  \
 	FIRST_PROGRAM(tracepoint##_first);                                                               \
@@ -67,21 +67,22 @@
 	int BPF_PROG(name, ___unwrap parameters)                                                         \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
-		bool called = false, fallback = false;                                                   \
-		struct tcc_mark own = {};                                                                \
+		bool called = false, mine = true;                                                        \
                                                                                                          \
 		if (!cpu)                                                                                \
 			return 0;                                                                        \
 		if (cfg.skips_nested) {                                                                  \
-			own = mark(___unwrap arguments, typed);                                          \
-			called = is_called(ctx, &cpu->marks[TCC_HOOK_##tracepoint], own,                 \
-					   &tracepoint##_first);                                         \
-			fallback = unknown(called) & 1;                                                  \
+			struct tcc_marks *marks = &cpu->marks[TCC_HOOK_##tracepoint];                    \
+			struct tcc_mark own = mark(___unwrap arguments, typed);                          \
+                                                                                                         \
+			called = is_called(ctx, marks, own, &tracepoint##_first);                        \
+			mine = called || leave_mark(marks, TCC_HOOK_##tracepoint, sk, own, typed);       \
+			called = unknown(called) & 1;                                                    \
 		}                                                                                        \
+		if (!mine)                                                                               \
+			return 0;                                                                        \
 		preemption_off();                                                                        \
-		if (cfg.skips_nested && !called)                                                         \
-			mark_taken(&cpu->marks[TCC_HOOK_##tracepoint], own.key, own.event);              \
-		run_##tracepoint(cpu, ___unwrap arguments, typed, fallback);                             \
+		run_##tracepoint(cpu, ___unwrap arguments, typed, called);                               \
 		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
@@ -90,10 +91,14 @@
 	int BPF_PROG(name, ___unwrap parameters)                                                         \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
+		struct tcc_mark own = mark(___unwrap arguments, typed);                                  \
+		struct tcc_marks *marks;                                                                 \
                                                                                                          \
-		if (cpu)                                                                                 \
-			run_skipped(ctx, &cpu->marks[TCC_HOOK_##tracepoint],                             \
-				    mark(___unwrap arguments, typed), &tracepoint##_first);              \
+		if (!cpu)                                                                                \
+			return 0;                                                                        \
+		marks = &cpu->marks[TCC_HOOK_##tracepoint];                                              \
+		if (!take_mark(marks, TCC_HOOK_##tracepoint, sk, own, typed))                            \
+			run_skipped(ctx, marks, own, &tracepoint##_first);                               \
 		return 0;                                                                                \
 	}
 

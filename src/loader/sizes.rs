@@ -26,6 +26,11 @@ const UNCUT: u32 = 16_384;
 /// Queued packets for each connection of --max-conns.
 const PACKETS_EACH: u32 = 16;
 
+/// Threads at a time whose marks are kept (see `marks.bpf.h`), and how many at least for each CPU: kernels before 6.16
+/// (d4adf1c9ee77) set entries of LRU maps aside for each.
+const THREADS: u32 = 4_096;
+const THREADS_PER_CPU: u32 = 256;
+
 /// Sets those of --trigger, which follow from the length of a sample.
 pub fn set_trigger(
     open: &mut OpenTccTraceSkel<'_>,
@@ -57,6 +62,9 @@ pub fn set(
     let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
     summaries::size(open, config.summary.as_ref(), connections)?;
     let maps = &mut open.maps;
+    maps.task_marks.set_autocreate(plan.skips_nested)?;
+    let cpus = u32::try_from(libbpf_rs::num_possible_cpus()?).unwrap_or(u32::MAX);
+    maps.task_marks.set_max_entries(THREADS.max(cpus.saturating_mul(THREADS_PER_CPU)))?;
     maps.gate.set_autocreate(config.gate.is_some())?;
     maps.gate.set_max_entries(config.gate.unwrap_or(1))?;
     maps.events_ring.set_autocreate(ring)?;

@@ -18,15 +18,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// How many runs the fallback has taken.
+    /// For how many of the runs that the kernel skipped this program for, the fallback has run.
     #[must_use]
     pub fn caught(&self, cpus: &[Cpu]) -> u64 {
         let hook = WITH_FALLBACK.iter().find(|(tracepoint, _)| *tracepoint == self.tracepoint);
         let (Some((_, hook)), true) = (hook, self.fallback.is_some()) else {
             return 0;
         };
-        let marks = cpus.iter().filter_map(|cpu| cpu.marks.get(hook.0 as usize));
-        marks.map(|marks| marks.caught).sum()
+        let marks = || cpus.iter().filter_map(|cpu| cpu.marks.get(hook.0 as usize));
+        let caught: u64 = marks().map(|marks| marks.caught).sum();
+        // Where the task has moved to another CPU, not on the same.
+        caught.saturating_sub(marks().map(|marks| marks.left).sum())
     }
 }
 
