@@ -52,3 +52,21 @@ pub fn list() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predicate::Predicate;
+
+    #[test]
+    fn each_is_an_expression_and_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/observe.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for Preset { name, expr, .. } in &PRESETS {
+            assert!(Predicate::parse_of("--trigger", expr).is_ok(), "{name}");
+            assert!(page.contains(&format!("| `{name}` | `{expr}` |")), "{name}");
+            assert_eq!(of(name).map(|preset| preset.expr), Some(*expr));
+        }
+        assert!(of("srtt_us > 1s").is_none());
+    }
+}
