@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use tcc_trace::cli::{
-    Cli, Command, TraceArgs, command_first, errors, help, missing_command, refused,
+    Cli, Command, TraceArgs, command_first, errors, help, missing_command, presets, refused,
 };
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, NoAnswer, Usage};
@@ -81,6 +81,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Some(Command::Limits(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::limits::run(&c))
+        }
+        Some(Command::Observe(args)) if args.list_presets => {
+            cmd::print(presets::list().as_bytes()).map(|()| 0)
         }
         Some(Command::Observe(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::observe::run(&c))

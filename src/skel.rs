@@ -52,8 +52,8 @@ pub use generated::types::{
     tcc_sender as Sender, tcc_sleep as Sleep, tcc_spurious as SpuriousRecord,
     tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
     tcc_tcp as Tcp, tcc_term as Term, tcc_term_limit as TermLimit, tcc_totals as Totals,
-    tcc_tracker as Tracker, tcc_value as Value, tcc_where as Where,
-    tcc_zero_window as ZeroWindowRecord,
+    tcc_tracker as Tracker, tcc_trigger_limit as TriggerLimit, tcc_value as Value,
+    tcc_where as Where, tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceMaps, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 

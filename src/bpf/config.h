@@ -129,6 +129,10 @@ enum tcc_term_limit {
 	TCC_TERMS = 64, /* of all */
 };
 
+enum tcc_trigger_limit {
+	TCC_MOST_BEFORE = 256, /* samples */
+};
+
 /*
  * A test of a record. A number, masked, must be value[0] or up to value[1] above it, modulo 2^64; bytes, masked, must equal
  * `value`.
@@ -150,6 +154,7 @@ struct tcc_config {
 	__u64 rate_burst_ns;
 	__u64 conn_rate_interval_ns;
 	__u64 conn_rate_burst_ns;
+	__u64 after_ns; /* of --trigger: for how long all is recorded */
 	__u64 min_ns; /* what took less is not shown; 0: all is */
 	__u64 us_per_jiffy_q16; /* 1e6 / CONFIG_HZ, 16 fractional bits */
 	__u8 follow_addr[2][16]; /* as in tcc_head */
@@ -158,13 +163,14 @@ struct tcc_config {
 	__u32 filters; /* of enum tcc_filter: which are on */
 	__u32 sample;
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
+	__u32 before; /* of --trigger: samples that are kept of each connection */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
 	enum tcc_value value; /* that is counted in histograms; of an opening's any of them */
 	__u32 values; /* of `observe`: a bit for each that a sample is counted by */
 	enum tcc_by by; /* their rows, several bits */
 	__u32 prefix4; /* masks of the addresses in rows' keys, in network order */
 	__u32 prefix6[4];
-	enum tcc_event_type event_types; /* never read, as the next eleven: makes the enum part of the object's BTF */
+	enum tcc_event_type event_types; /* never read, as the next twelve: makes the enum part of the object's BTF */
 	enum tcc_action action_names;
 	enum tcc_tracker tracker_names;
 	enum tcc_hook hook_names;
@@ -173,6 +179,7 @@ struct tcc_config {
 	enum tcc_load load_names;
 	enum tcc_where where_names;
 	enum tcc_term_limit term_limits;
+	enum tcc_trigger_limit trigger_limits;
 	enum tcc_cause cause_names;
 	enum tcc_observe_sum observe_sums;
 	enum tcc_observe_reason observe_reasons;
@@ -198,7 +205,8 @@ struct tcc_config {
 	__u8 sees_writes; /* tcp_sendmsg_locked shows the end of idle time: since 6.16 */
 	__u8 mainline_bbr; /* the state of BBR is laid out as in mainline */
 	__u8 observe; /* events are added up as `observe` does */
-	__u8 unused[7];
+	__u8 trigger; /* events that match are recorded with those before and after */
+	__u8 unused[6];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

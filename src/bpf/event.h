@@ -226,6 +226,9 @@ struct tcc_counters {
 	__u64 unmatched; /* --where rejects it */
 	__u64 lost; /* the buffer is full */
 	__u64 submitted;
+	/* Counted as unmatched when they were kept for --trigger, and then: */
+	__u64 kept_submitted;
+	__u64 kept_lost;
 };
 
 TCC_NO_PADDING(struct tcc_head, len);

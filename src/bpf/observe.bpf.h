@@ -19,9 +19,10 @@
 #include "sock.bpf.h"
 #include "conn.bpf.h"
 #include "key.bpf.h"
+#include "observe_rows.bpf.h"
+#include "observe_limits.bpf.h"
 #include "events/socket.bpf.h"
 
-#define OBSERVE(row, index, value) __sync_fetch_and_add(&(row)->n[index], value)
 /* States of a connection that is established, or was. */
 #define OBSERVE_OPEN                                                                                                    \
 	(1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT | 1 << TCP_LAST_ACK |    \
@@ -30,26 +31,6 @@
 static __always_inline bool observe_state_in(__u32 states, int state)
 {
 	return states >> (state & 31) & 1;
-}
-
-/* The key's row, made if need be; where there is no room for it, the one for all that have none, which is not its `own`. */
-static __always_inline struct tcc_observed *observed_of(const struct tcc_observe_moment *moment, bool *own)
-{
-	struct tcc_observed *row = bpf_map_lookup_elem(&observed, &moment->key);
-	__u32 rest = OBSERVED_REST;
-
-	*own = true;
-	if (!row) {
-		bpf_map_update_elem(&observed, &moment->key, (const void *)&no_observed, BPF_NOEXIST);
-		row = bpf_map_lookup_elem(&observed, &moment->key);
-	}
-	if (row) {
-		if (moment->cookie)
-			row->cookie = moment->cookie;
-		return row;
-	}
-	*own = false;
-	return bpf_map_lookup_elem(&observed_rest, &rest);
 }
 
 static __noinline int observe_add(const struct tcc_observe_moment *moment, __u32 index, __u64 value)
@@ -149,6 +130,8 @@ static __noinline int observe_take(const struct tcc_observe_moment *moment, __u6
 			OBSERVE(row, TCC_OBSERVE_UNTRACKED, 1);
 		return 0;
 	}
+	if (OBSERVES_LIMITS)
+		observe_limits_take(moment, sk, ends);
 	if (observe_erased(now, &conn->base))
 		__builtin_memset(&conn->base, 0, sizeof(conn->base));
 	OBSERVE(row, TCC_OBSERVE_BYTES_SENT, now->bytes_sent - conn->base.bytes_sent);
@@ -242,6 +225,8 @@ static __noinline int on_observe_end(struct sock *sk)
 	if (!bpf_map_lookup_elem(&observed_conns, &key) || !observe_lock(key))
 		return 0;
 	bpf_map_delete_elem(&observed_conns, &key);
+	if (OBSERVES_LIMITS)
+		bpf_map_delete_elem(&observed_limits, &key);
 	observe_unlock(key);
 	return 0;
 }
@@ -279,6 +264,8 @@ static __noinline int observe_state(struct event *e, struct sock *real, int olds
 			observe_add(moment, TCC_OBSERVE_FAILED, 1);
 		if (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT)
 			observe_add(moment, TCC_OBSERVE_ABORTED, 1);
+		if (OBSERVES_LIMITS)
+			observe_limits_load(moment, (__u64)real);
 		observe_transfer(moment, (__u64)real, 0);
 	}
 	return observe_event(e);
@@ -287,6 +274,8 @@ static __noinline int observe_state(struct event *e, struct sock *real, int olds
 static __noinline int observe_destroy(struct event *e, struct sock *real)
 {
 	observe_load(&e->copy->moment, e->head, e->sk, e->conn);
+	if (OBSERVES_LIMITS)
+		observe_limits_load(&e->copy->moment, (__u64)real);
 	/* One that never connected has transferred nothing. */
 	if (e->head->dport || e->closed)
 		observe_transfer(&e->copy->moment, (__u64)real, 1);

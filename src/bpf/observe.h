@@ -6,6 +6,7 @@
 #include "event.h"
 #include "summary.h"
 #include "inferred.h"
+#include "limits.h"
 
 /* What a row adds up. */
 enum tcc_observe_sum {
@@ -36,6 +37,8 @@ enum tcc_observe_sum {
 	TCC_OBSERVE_CA_STATES_LAST = TCC_OBSERVE_CA_STATES + 4,
 	TCC_OBSERVE_ZERO_WINDOWS_PEER, /* that began */
 	TCC_OBSERVE_ZERO_WINDOWS_LOCAL,
+	TCC_OBSERVE_LIMITS, /* ns of each cause: enum tcc_cause */
+	TCC_OBSERVE_LIMITS_LAST = TCC_OBSERVE_LIMITS + TCC_CAUSES - 1,
 	TCC_OBSERVE_EVENTS, /* that were added up here, each once */
 	TCC_OBSERVE_SUMS,
 };
@@ -68,15 +71,23 @@ struct tcc_observe_totals {
 	__u32 data_segs_in;
 };
 
+/* A connection's account of what limits it; see struct tcc_limits. */
+struct tcc_observe_limits {
+	__u64 begin_ns; /* 0: there is none */
+	__u64 ns[TCC_CAUSES];
+};
+
 /* These at one moment, and the row that they are added to. */
 struct tcc_observe_moment {
 	struct tcc_key key;
 	__u64 cookie;
 	struct tcc_observe_totals totals;
+	struct tcc_observe_limits limits;
 };
 
 TCC_NO_PADDING(struct tcc_observed, n);
 TCC_NO_PADDING(struct tcc_observe_totals, data_segs_in);
-TCC_NO_PADDING(struct tcc_observe_moment, totals);
+TCC_NO_PADDING(struct tcc_observe_limits, ns);
+TCC_NO_PADDING(struct tcc_observe_moment, limits);
 
 #endif

@@ -70,6 +70,20 @@ struct {
 	__type(value, struct observed_conn);
 } observed_conns SEC(".maps");
 
+/*
+ * Key: the socket's address. What of the connection's account has been added to rows. Written and removed by whoever has the entry of
+ * `observe_busy`; created only where what limits connections is counted.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* * */
+	__type(key, __u64);
+	__type(value, struct tcc_observe_limits);
+} observed_limits SEC(".maps");
+
+/* What of it has been added before the first time; a map's value, as those are. */
+const volatile struct tcc_observe_limits no_observed_limits = {};
+
 /* Locks of the entries above, held for microseconds: whoever inserts the socket's address has it, until that is deleted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -96,6 +110,7 @@ struct observe_copy {
 	__u8 sock[4096];
 	struct tcc_head head;
 	struct tcc_observe_moment moment;
+	struct tcc_limits limits;
 };
 
 struct {

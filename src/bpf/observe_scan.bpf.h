@@ -10,6 +10,8 @@
 #include "observe.h"
 #include "observe_maps.bpf.h"
 #include "observe.bpf.h"
+#include "observe_limits.bpf.h"
+#include "limits_copy.bpf.h"
 #include "maps.bpf.h"
 #include "mptcp.bpf.h"
 #include "sock.bpf.h"
@@ -35,6 +37,8 @@ static __noinline int observe_known(struct observe_copy *copy, struct sock *real
 		return 0;
 	observe_load_totals(&conn.base, (void *)copy->sock);
 	bpf_map_update_elem(&observed_conns, &key, &conn, BPF_NOEXIST);
+	if (OBSERVES_LIMITS)
+		limits_found(real);
 	return 0;
 }
 
@@ -73,6 +77,8 @@ static __noinline int observe_read(struct observe_copy *copy, __u64 key)
 	const struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
 	__u8 state;
 
+	if (OBSERVES_LIMITS)
+		observe_limits_begin(copy, key);
 	/* One that has ended meanwhile may be another's by now. Its end is waiting there, as we have the lock. */
 	if (!bpf_map_lookup_elem(&observed_conns, &key) || !observe_copy_sock(copy, (void *)key) ||
 	    bpf_map_lookup_elem(&observe_left, &at_end))
@@ -81,6 +87,8 @@ static __noinline int observe_read(struct observe_copy *copy, __u64 key)
 		return 0;
 	state = sk->__sk_common.skc_state;
 	observe_load(&copy->moment, &copy->head, sk, conn);
+	if (OBSERVES_LIMITS)
+		observe_limits_read(copy, key);
 	observe_take(&copy->moment, key, 0);
 	if (observe_state_in(OBSERVE_OPEN, state))
 		observe_add(&copy->moment, TCC_OBSERVE_OPEN, 1);

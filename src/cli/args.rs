@@ -223,9 +223,12 @@ pub struct RecordingArgs {
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub flight: Option<Duration>,
     /// With --flight: seal when an event matches this expression, but not again within the time of --flight.
+    ///
+    /// Without --flight, `observe` records an event that matches, the samples of its connection before it (--before), and all events
+    /// of the connection for the time of --after. The kernel has to decide all of it. `observe --list-presets` has expressions with names.
     #[arg(long, value_name = "EXPR")]
     pub trigger: Option<String>,
-    /// With --trigger: go on recording for this long before sealing.
+    /// With --trigger: go on recording for this long.
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub after: Option<Duration>,
     /// With --flight: seal at the end of the trace.

@@ -17,6 +17,7 @@ mod observe;
 mod outputs;
 mod parse;
 mod parts;
+pub mod presets;
 mod recordings;
 pub mod refused;
 mod report;

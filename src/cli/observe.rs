@@ -9,10 +9,12 @@ use super::aggregated::in_kernel;
 use super::args::TraceArgs;
 use super::outputs::{OutputArg, OutputParser};
 use super::parse;
+use super::presets;
 use super::summary::HEADING;
 use crate::config::Config;
-use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions};
+use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions, Trigger};
 use crate::predicate::Predicate;
+use crate::skel::TriggerLimit;
 use crate::summary::observe;
 
 #[derive(Args, Debug)]
@@ -44,10 +46,21 @@ pub struct ObserveArgs {
     /// connections.
     #[arg(long, value_name = "EXPR", help_heading = HEADING)]
     pub detail: Option<String>,
+    /// With --trigger: samples to record from before the event that matches [default: 32].
+    ///
+    /// Of each connection, the kernel keeps that many, as thinned out by --every, --on-change and --sample. They take 16 MB at most;
+    /// connections that were idle for longest lose theirs first.
+    #[arg(long, value_name = "N", value_parser = parse::within(0..=TriggerLimit::TCC_MOST_BEFORE.0), help_heading = HEADING)]
+    pub before: Option<u32>,
+    /// Print the expressions that have names for --trigger.
+    #[arg(long, help_heading = HEADING)]
+    pub list_presets: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
 
+/// Default of --before.
+const BEFORE: u32 = 32;
 /// Default number of keys.
 const KEYS: u32 = 1024;
 
@@ -115,12 +128,14 @@ pub enum MetricArg {
     CaStates,
     /// Zero-window episodes, by side.
     ZeroWindows,
+    /// Time by what limited the connection.
+    Limits,
     /// All of these.
     All,
 }
 
 /// In order of printing. Those of a run without --metrics come first.
-const METRICS: [(MetricArg, Metric); 18] = [
+const METRICS: [(MetricArg, Metric); 19] = [
     (MetricArg::Connections, Metric::Connections),
     (MetricArg::Bytes, Metric::Bytes),
     (MetricArg::Rtt, Metric::Rtt),
@@ -139,17 +154,22 @@ const METRICS: [(MetricArg, Metric); 18] = [
     (MetricArg::Spurious, Metric::Spurious),
     (MetricArg::CaStates, Metric::CaStates),
     (MetricArg::ZeroWindows, Metric::ZeroWindows),
+    (MetricArg::Limits, Metric::Limits),
 ];
 /// How many of them are those.
 const DEFAULT: usize = 6;
 
-fn metrics(wanted: &[MetricArg]) -> Vec<Metric> {
-    let count = if wanted.is_empty() { DEFAULT } else { METRICS.len() };
-    let is_wanted = |arg: &MetricArg| {
-        wanted.is_empty() || wanted.contains(arg) || wanted.contains(&MetricArg::All)
+/// `more`: also those.
+fn metrics(wanted: &[MetricArg], more: &[Metric]) -> Vec<Metric> {
+    let by_default = |at: usize| wanted.is_empty() && at < DEFAULT;
+    let is_wanted = |at: usize, (arg, metric): &(MetricArg, Metric)| {
+        by_default(at)
+            || wanted.contains(arg)
+            || wanted.contains(&MetricArg::All)
+            || more.contains(metric)
     };
-    let known = METRICS.iter().take(count);
-    known.filter(|(arg, _)| is_wanted(arg)).map(|(_, metric)| *metric).collect()
+    let known = METRICS.iter().enumerate();
+    known.filter(|(at, of)| is_wanted(*at, of)).map(|(_, (_, metric))| *metric).collect()
 }
 
 /// Other commands cannot sum by interface.
@@ -169,8 +189,50 @@ fn key(by: ObserveByArg) -> Option<By> {
     })
 }
 
+/// `--trigger` and what belongs to it.
+struct Triggered {
+    expr: String,
+    trigger: Trigger,
+    /// That it needs.
+    metrics: Vec<Metric>,
+}
+
 impl ObserveArgs {
-    pub fn into_config(self) -> Result<Config> {
+    /// Without --flight, --trigger and --after are about events, and not about the recording.
+    fn take_trigger(&mut self) -> Result<Option<Triggered>> {
+        let recordings = &mut self.trace.recordings;
+        let wanted = recordings.flight.is_none().then(|| recordings.trigger.take()).flatten();
+        let Some(expr) = wanted else {
+            if self.before.is_some() {
+                bail!("--before needs --trigger, and cannot be used with --flight");
+            }
+            return Ok(None);
+        };
+        if self.trace.limits.rate_per_conn.is_some() {
+            bail!("--rate-per-conn cannot be used with --trigger; use --rate");
+        }
+        let trigger = Trigger {
+            before: self.before.unwrap_or(BEFORE),
+            after: recordings.after.take().unwrap_or_default(),
+        };
+        let preset = presets::of(&expr);
+        // Samples are counted by `rtt`.
+        let mut metrics = vec![Metric::Rtt];
+        metrics.extend(preset.map(|preset| preset.metric));
+        let expr = preset.map_or(expr, |preset| preset.expr.to_owned());
+        Ok(Some(Triggered { expr, trigger, metrics }))
+    }
+
+    pub fn into_config(mut self) -> Result<Config> {
+        let triggered = self.take_trigger()?;
+        let (condition, trigger, more) = match (&self.detail, triggered) {
+            (Some(_), Some(_)) => bail!("--detail cannot be used with --trigger"),
+            (Some(text), None) => (Some(("--detail", text.clone())), None, Vec::new()),
+            (None, Some(Triggered { expr, trigger, metrics })) => {
+                (Some(("--trigger", expr)), Some(trigger), metrics)
+            }
+            (None, None) => (None, None, Vec::new()),
+        };
         for (alone, name) in [(ObserveByArg::All, "all"), (ObserveByArg::Conn, "conn")] {
             if self.by.contains(&alone) && self.by.len() > 1 {
                 bail!("--by {name} cannot be combined with other keys");
@@ -188,8 +250,9 @@ impl ObserveArgs {
                 prefix: self.prefix.unwrap_or(32),
                 prefix6: self.prefix6.unwrap_or(128),
             },
-            detail: self.detail.is_some(),
-            metrics: metrics(&self.metrics),
+            condition: condition.as_ref().map(|(option, _)| *option),
+            trigger,
+            metrics: metrics(&self.metrics, &more),
             max_rows: self.max_rows,
         };
         let summary = SummaryOptions {
@@ -207,13 +270,15 @@ impl ObserveArgs {
                 "--where cannot be used with `observe`, which counts everything; choose events with --detail"
             );
         }
-        let detail = self.detail.as_deref().map(|text| Predicate::parse_of("--detail", text));
-        let detail = detail.transpose()?;
-        if detail.is_some() && self.events.is_empty() && self.trace.recordings.write.is_none() {
-            bail!("--detail needs an output for the events: --events jsonl=FILE, or -w FILE");
-        }
+        let predicate = condition.map(|(option, text)| {
+            if self.events.is_empty() && self.trace.recordings.write.is_none() {
+                bail!("{option} needs an output for the events: --events jsonl=FILE, or -w FILE");
+            }
+            Ok(Predicate::parse_of(option, &text)?)
+        });
+        let predicate = predicate.transpose()?;
         let mut config = in_kernel(self.trace, "observe", summary, &self.events)?;
-        config.predicate = detail;
+        config.predicate = predicate;
         Ok(config)
     }
 }

@@ -1,5 +1,7 @@
 //! Options of `observe`.
 
+use std::time::Duration;
+
 use super::summary::{Histograms, Keys, Sums, TimeField};
 use crate::table::summary::Scale;
 
@@ -7,13 +9,43 @@ use crate::table::summary::Scale;
 #[derive(Clone, Debug)]
 pub struct Observe {
     pub keys: Keys,
-    /// Records are made of events that match, and the kernel decides which.
-    pub detail: bool,
+    /// The option by which events are chosen, if one is: the kernel decides which become records.
+    pub condition: Option<&'static str>,
+    /// What is recorded before and after events that match.
+    pub trigger: Option<Trigger>,
     /// In order of printing.
     pub metrics: Vec<Metric>,
     /// The maximum number of rows, of each kind.
     pub max_rows: u32,
 }
+
+/// `--trigger`
+#[derive(Clone, Copy, Debug)]
+pub struct Trigger {
+    /// Samples of each connection that are kept.
+    pub before: u32,
+    /// How long all events of the connection are recorded.
+    pub after: Duration,
+}
+
+impl Trigger {
+    /// The bytes that each connection takes, with samples of that length.
+    #[must_use]
+    pub fn bytes(self, probe_len: u16) -> u32 {
+        TRIGGER_HEAD + (self.before + 1) * u32::from(probe_len)
+    }
+
+    /// How many connections there is room for.
+    #[must_use]
+    pub fn connections(self, probe_len: u16) -> u32 {
+        (TRIGGER_BYTES / self.bytes(probe_len)).max(1)
+    }
+}
+
+/// Of each connection, before its samples.
+const TRIGGER_HEAD: u32 = 16;
+/// Of the samples of all connections.
+const TRIGGER_BYTES: u32 = 16 << 20;
 
 /// What `observe` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +68,7 @@ pub enum Metric {
     Spurious,
     CaStates,
     ZeroWindows,
+    Limits,
 }
 
 impl Metric {
@@ -79,7 +112,7 @@ impl Observe {
     /// Whether connections are followed, and read at each interval.
     #[must_use]
     pub fn connections(&self) -> bool {
-        self.has(Metric::Connections) || self.has(Metric::Bytes)
+        self.has(Metric::Connections) || self.has(Metric::Bytes) || self.has(Metric::Limits)
     }
 
     /// Whether there are sums.

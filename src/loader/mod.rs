@@ -310,12 +310,19 @@ fn configure(
             *actions = summaries::action_bits(config.actions);
         }
     }
+    let trigger = config.summary.as_ref().and_then(|summary| summary.rows.observe()?.trigger);
+    if let Some(trigger) = trigger {
+        cfg.trigger = 1;
+        cfg.before = trigger.before;
+        cfg.after_ns = u64::try_from(trigger.after.as_nanos()).unwrap_or(u64::MAX / 2);
+    }
     cfg.stack = config.output.stack.into();
     filters::set_ports(&mut rodata.ports_either, &config.filters.port);
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
 
     sizes::set(open, config, plan, variant)?;
+    sizes::set_trigger(open, config, trigger, layout.record_len())?;
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.program_names().any(|program| program == name)

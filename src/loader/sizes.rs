@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Plan, Variant, filters, summaries};
+use crate::config::summary::Trigger;
 use crate::config::{Config, Transport};
 use crate::events::Tracker;
 use crate::skel::OpenTccTraceSkel;
@@ -29,6 +30,26 @@ const PACKETS_EACH: u32 = 16;
 /// (d4adf1c9ee77) set entries of LRU maps aside for each.
 const THREADS: u32 = 4_096;
 const THREADS_PER_CPU: u32 = 256;
+
+/// Sets those of --trigger, which follow from the length of a sample.
+pub fn set_trigger(
+    open: &mut OpenTccTraceSkel<'_>,
+    config: &Config,
+    trigger: Option<Trigger>,
+    probe_len: u16,
+) -> Result<()> {
+    let maps = &mut open.maps;
+    maps.trigger_conns.set_autocreate(trigger.is_some())?;
+    maps.trigger_empty.set_autocreate(trigger.is_some())?;
+    maps.trigger_busy.set_autocreate(trigger.is_some())?;
+    if let Some(trigger) = trigger {
+        let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
+        maps.trigger_conns.set_max_entries(trigger.connections(probe_len).min(connections))?;
+        maps.trigger_conns.set_value_size(trigger.bytes(probe_len))?;
+        maps.trigger_empty.set_value_size(trigger.bytes(probe_len))?;
+    }
+    Ok(())
+}
 
 /// Sets them, and which transport there is.
 pub fn set(

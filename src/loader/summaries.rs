@@ -5,7 +5,7 @@ use libbpf_rs::MapType;
 
 use crate::config::Actions;
 use crate::config::observe::{REASONS, REASONS_EACH};
-use crate::config::summary::{By, Keys, Observe, RowOptions, SummaryOptions, TimeField};
+use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions, TimeField};
 use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceMaps, OpenTccTraceSkel, Value};
 
 /// A bit for each action.
@@ -142,6 +142,9 @@ fn size_observe(
     maps.observed_reasons.set_max_entries(rows.saturating_mul(REASONS_EACH).max(REASONS))?;
     maps.observed_conns.set_autocreate(follows)?;
     maps.observed_conns.set_max_entries(connections)?;
+    maps.observed_limits
+        .set_autocreate(observe.is_some_and(|observe| observe.has(Metric::Limits)))?;
+    maps.observed_limits.set_max_entries(connections)?;
     maps.observe_busy.set_autocreate(follows)?;
     maps.observe_left.set_autocreate(follows)?;
     maps.observe_copies.set_autocreate(follows)?;

@@ -122,11 +122,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
             let checked = predicate.check(event_types, Some(&environment.types))?;
             let compiled = checked.compile(event_types, &environment);
             let whole = config.summary.as_ref().and_then(|summary| summary.rows.observe());
-            if whole.is_some_and(|observe| observe.detail)
+            if let Some(option) = whole.and_then(|observe| observe.condition)
                 && let Some((event_type, condition, why)) = compiled.beyond_kernel(&checked)
             {
                 bail!(Usage(format!(
-                    "--detail: the kernel cannot decide `{condition}` for {} events: {why}; record with -w, and use --where with -r",
+                    "{option}: the kernel cannot decide `{condition}` for {} events: {why}; record with -w, and use --where with -r",
                     event_type.name
                 )));
             }
@@ -285,7 +285,8 @@ pub fn request(
         listeners: aggregate.is_some_and(AggregateType::reads_listeners),
         limits: selection.limits
             || config.output.limits
-            || aggregate.is_some_and(AggregateType::reads_limits),
+            || aggregate.is_some_and(AggregateType::reads_limits)
+            || observe.is_some_and(|observe| observe.has(Metric::Limits)),
         limits_snapshots: aggregate.is_some_and(AggregateType::reads_limits),
         observes: observe.is_some_and(Observe::connections),
         unrecorded: !config.actions.record,

@@ -12,6 +12,7 @@ use anyhow::Result;
 
 use self::columns::{CAUSES, COLUMNS, KEY, SHARES};
 use self::rows::Group;
+pub use self::rows::microseconds;
 use super::Span;
 use super::totals::{CounterRow, RowCounts, RowTotals, RowsOf, Snapshot, SnapshotOf, TotalsTable};
 use crate::config::summary::Limits;

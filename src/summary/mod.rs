@@ -47,6 +47,8 @@ pub fn cpus(skel: &TccTraceSkel<'_>) -> Result<Vec<Cpu>> {
 pub fn counters(cpus: &[Cpu], event_type: &EventType) -> KernelCounts {
     let number = usize::from(event_type.number);
     let mut sum = KernelCounts::default();
+    // Of the unmatched, those that were kept for --trigger, and have become records since.
+    let mut kept = 0;
     for cpu in cpus {
         // The fallback of `probe` counts in a row of its own, the last one.
         let fallback = cpu.counters.last().filter(|_| event_type.is_probe());
@@ -63,9 +65,12 @@ pub fn counters(cpus: &[Cpu], event_type: &EventType) -> KernelCounts {
             sum.rate_limited += n.rate_limited;
             sum.unmatched += n.unmatched;
             sum.lost += n.lost;
-            sum.submitted += n.submitted;
+            sum.submitted += n.submitted + n.kept_submitted;
+            sum.lost += n.kept_lost;
+            kept += n.kept_submitted + n.kept_lost;
         }
     }
+    sum.unmatched = sum.unmatched.saturating_sub(kept);
     sum
 }
 

@@ -43,6 +43,25 @@ static __always_inline void load_probe(struct tcc_probe_std *out, struct tcp_soc
 	out->unused = 0;
 }
 
+/* With --trigger: a sample in its slot. --sample, --every and --on-change choose which ones are kept, and not which ones are records. */
+static __noinline int probe_kept(void *ctx, struct tcc_counters *n, struct trigger_conn *kept, struct tcc_probe *rec, bool sampled)
+{
+	if (!trigger_wants(ctx, kept, &rec->head, where_holds(rec, TCC_EVENT_PROBE))) {
+		kept->count += sampled;
+		if (sampled)
+			COUNT_ALONE(n, unmatched);
+		else
+			COUNT_ALONE(n, sampled_out);
+	} else if (!pass_rate(NULL, rec->head.mono_ns)) {
+		COUNT_ALONE(n, rate_limited);
+	} else if (trigger_output(ctx, rec)) {
+		COUNT_ALONE(n, lost);
+	} else {
+		COUNT_ALONE(n, submitted);
+	}
+	return 0;
+}
+
 /* `key` is the event's socket; `sk`, `tp` and `skb` are what may be loaded from: the real ones or copies. */
 static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *key, struct sock *sk, struct tcp_sock *tp,
 				    struct sk_buff *skb, const bool typed)
@@ -50,9 +69,11 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	struct tcc_probe *rec;
 	struct tcc_head head = {};
 	struct conn *conn = NULL;
+	struct trigger_conn *kept = NULL;
 	const __u16 size = cfg.probe_len;
 	__u32 ifindex;
 	__u8 ca_state;
+	bool sampled;
 
 	if (RECORDS(PROBE) || cfg.filters || cfg.key_by_cookie || cfg.by & TCC_BY_ENDS)
 		load_head(&head, sk, TCC_EVENT_PROBE, size, typed);
@@ -85,20 +106,26 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 		return 0;
 	}
 	ca_state = load_ca_state(tp);
-	if (conn && !pass_sampling(conn, head.mono_ns, tp->snd_cwnd, tp->snd_ssthresh, ca_state)) {
+	sampled = !conn || pass_sampling(conn, head.mono_ns, tp->snd_cwnd, tp->snd_ssthresh, ca_state);
+	if (!sampled && !cfg.trigger) {
 		COUNT_ALONE(n, sampled_out);
 		return 0;
 	}
-	if (!pass_rate(conn, head.mono_ns)) {
+	if (!cfg.trigger && !pass_rate(conn, head.mono_ns)) {
 		COUNT_ALONE(n, rate_limited);
 		return 0;
 	}
-	if (conn) {
+	if (conn && sampled) {
 		conn_showed(conn, tp->snd_cwnd, tp->snd_ssthresh, ca_state);
 		conn->emitted_ns = head.mono_ns;
 	}
 
-	rec = emit_begin(size);
+	if (cfg.trigger) {
+		kept = trigger_conn_of(head.cookie);
+		rec = kept ? trigger_slot(kept, kept->count) : NULL;
+	} else {
+		rec = emit_begin(size);
+	}
 	if (!rec) {
 		COUNT_ALONE(n, lost);
 		return 0;
@@ -107,6 +134,8 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 	load_probe(&rec->std, tp, skb, ca_state);
 	if (size > sizeof(*rec))
 		load_fields(rec, sk, tp, conn, ifindex, ca_state, typed);
+	if (cfg.trigger)
+		return probe_kept(ctx, n, kept, rec, sampled);
 	emit_submit(ctx, n, rec, size, TCC_EVENT_PROBE, true);
 	return 0;
 }

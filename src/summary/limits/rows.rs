@@ -134,11 +134,11 @@ pub(super) fn title(rows: &[(Id, ConnectionRow)], interval_ns: u64) -> String {
 }
 
 /// Microseconds of each cause, which add up to those of the sum.
-pub(super) fn microseconds(counts: &Counts) -> [u64; CAUSES] {
+pub fn microseconds(ns: &[u64]) -> [u64; CAUSES] {
     let mut sum = 0_u64;
     std::array::from_fn(|cause| {
         let before = sum / 1000;
-        sum += counts.0[cause];
+        sum += ns.get(cause).copied().unwrap_or(0);
         sum / 1000 - before
     })
 }
@@ -146,7 +146,7 @@ pub(super) fn microseconds(counts: &Counts) -> [u64; CAUSES] {
 impl Group {
     pub(super) fn line(&self) -> Line<'_> {
         let counts = &self.counts.0;
-        let causes = microseconds(&self.counts);
+        let causes = microseconds(counts);
         let main = by_time(&self.counts)
             .first()
             .map_or(Value::Null, |(cause, _)| Value::Str(SHARES[*cause].name));

@@ -110,6 +110,6 @@ fn rows_below_the_share_are_left_out_and_those_with_most_to_do_come_first() {
 fn microseconds_add_up() {
     let mut counts = Counts::default();
     counts.0[..CAUSES].iter_mut().for_each(|ns| *ns = 1_999);
-    let causes = rows::microseconds(&counts);
+    let causes = rows::microseconds(&counts.0);
     assert_eq!(causes.iter().sum::<u64>(), 1_999 * CAUSES as u64 / 1000);
 }

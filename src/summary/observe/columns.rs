@@ -126,6 +126,8 @@ pub const ZERO_WINDOWS: &[Label] = &[
     ("peer", at(ObserveSum::TCC_OBSERVE_ZERO_WINDOWS_PEER)),
     ("local", at(ObserveSum::TCC_OBSERVE_ZERO_WINDOWS_LOCAL)),
 ];
+/// The first of the sums of causes, in ns (`enum tcc_cause`).
+pub const LIMITS: usize = at(ObserveSum::TCC_OBSERVE_LIMITS);
 pub const RESETS_RECEIVED: usize = at(ObserveSum::TCC_OBSERVE_RESETS_RECEIVED);
 pub const DATA_SEGS_OUT: usize = at(ObserveSum::TCC_OBSERVE_DATA_SEGS_OUT);
 pub const OPEN: usize = at(ObserveSum::TCC_OBSERVE_OPEN);

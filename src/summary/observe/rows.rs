@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Interval;
-use super::columns::{self, CA_STATES, DATA_SEGS_OUT, OPEN, RESETS_RECEIVED, SUMS, WEIGHT};
+use super::columns::{self, CA_STATES, DATA_SEGS_OUT, LIMITS, OPEN, RESETS_RECEIVED, SUMS, WEIGHT};
 use super::names::Names;
 use super::tables::{CountRow, reason_of};
 use crate::config::summary::{Metric, Observe, TimeField};
 use crate::events::ca::until_nul;
+use crate::events::names::LIMIT_CAUSES;
 use crate::events::tcp_probe::copy;
 use crate::loader::summaries::number;
 use crate::skel::{Key, ObserveReason, bytes};
 use crate::summary::counted::Counted;
+use crate::summary::limits::microseconds;
 use crate::summary::totals::{CounterRow, RowCounts};
 use crate::table::Value;
 use crate::table::summary::{Line, SummarySchema};
@@ -282,6 +284,15 @@ impl Row {
                     if every || ns > 0 {
                         let labelled = ("ca_state_time_us", Value::Str(label));
                         lines.push(scalar(key, labelled, ns / 1000, Value::Null));
+                    }
+                }
+            }
+            Metric::Limits => {
+                let ns = self.counts.0.get(LIMITS..).unwrap_or_default();
+                for (label, us) in LIMIT_CAUSES.iter().zip(microseconds(ns)) {
+                    if every || us > 0 {
+                        let labelled = ("limit_time_us", Value::Str(label));
+                        lines.push(scalar(key, labelled, us, Value::Null));
                     }
                 }
             }
