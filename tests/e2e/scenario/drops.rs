@@ -143,9 +143,8 @@ fn check(reader: &str, transport: &str) {
     let closed = scenario().by(reader, transport).all_fields("drop", &[drops.closed]);
     // Other acts use that port, too, each in a namespace of its own.
     let own = closed.events.into_iter().filter(|event| event["netns"] == drops.netns[1]);
-    // Neither a closed socket's queue with the peer's FIN nor the last acknowledgment is a loss.
-    let is_over = |event: &Value| event["sk_state"] == "CLOSE" || event["sk_state"] == "TIME_WAIT";
-    let lost = trace.events.into_iter().filter(|event| !is_over(event));
+    // Neither a closed socket's queue with the peer's FIN nor an acknowledgment in TIME_WAIT is a loss.
+    let lost = trace.events.into_iter().filter(|event| event["sk_state"] == "ESTABLISHED");
     let mut trace = Trace { events: lost.chain(own).collect(), ..trace };
     trace.events.sort_by_key(|event| u64_of(event, "mono_ns"));
     assert_eq!(drops.calls.has_reason(), kernel() >= (5, 17));
