@@ -15,7 +15,19 @@ impl Ss {
     #[track_caller]
     pub fn of(ns: &Netns, sport: u16, dport: u16) -> Self {
         let filter = format!("sport = :{sport} and dport = :{dport}");
-        let text = ns.run(&["ss", "-tinmoeH", "state", "established", &filter]);
+        Self::parse(ns.run(&["ss", "-tinmoeH", "state", "established", &filter]))
+    }
+
+    /// The one with that cookie: sockets of both families may have the same ports.
+    #[track_caller]
+    pub fn of_cookie(ns: &Netns, cookie: u64) -> Self {
+        let text = ns.run(&["ss", "-OtinmoeH", "state", "established"]);
+        let cookie = format!("sk:{cookie:x}");
+        let of = |line: &&str| line.split_whitespace().any(|word| word == cookie);
+        Self::parse(text.lines().find(of).unwrap_or_default().to_owned())
+    }
+
+    fn parse(text: String) -> Self {
         let words: Vec<&str> = text.split_whitespace().collect();
         let mut values = BTreeMap::new();
         for (i, word) in words.iter().enumerate() {
