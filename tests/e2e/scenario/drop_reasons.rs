@@ -20,6 +20,12 @@ struct Mishap {
     port: u16,
 }
 
+impl Mishap {
+    fn has_connection(&self) -> bool {
+        self.reason == "TCP_RFC7323_PAWS"
+    }
+}
+
 /// Of /proc/net/snmp and netstat.
 #[track_caller]
 fn counter(ns: &Netns, (group, name): (&str, &str)) -> u64 {
@@ -157,10 +163,14 @@ fn check(reader: &str, transport: &str) {
         note(&format!("drop by {reader}: {lost} lost"));
     }
     // Before 5.17 tcp_drop() frees a packet past the tracepoint.
-    let seen = |mishap: &Mishap| calls.has_reason() || mishap.reason != "TCP_RFC7323_PAWS";
+    let seen = |mishap: &Mishap| calls.has_reason() || !mishap.has_connection();
     for (mishap, grown) in all {
         let of_port = |event: &&Value| u64_of(event, "sport") == u64::from(mishap.port);
-        let own: Vec<&Value> = trace.events.iter().filter(of_port).collect();
+        // What is freed as a connection ends is no loss.
+        let counts =
+            |event: &&Value| !mishap.has_connection() || event["sk_state"] == "ESTABLISHED";
+        let own = trace.events.iter().filter(of_port).filter(counts);
+        let own: Vec<&Value> = own.collect();
         let (reason, counter) = (mishap.reason, mishap.counter);
         let reported = if seen(mishap) { *grown } else { 0 };
         // A sandbox's kernel hides some drops of a timer's retransmissions, and its own trace tells which.

@@ -330,7 +330,7 @@ pub fn check_addresses(event: &Value, local: SocketAddr, peer: SocketAddr) {
     assert_eq!(end("daddr", "dport"), canonical(peer), "{event}");
 }
 
-/// A frame; of BPF programs all alike, as the address of one that has ended may be another's when its name is looked up.
+/// A frame; of BPF programs all alike: of one that has ended the address may be another's, or nobody's, when its name is looked up.
 fn code(frame: &str) -> &str {
-    if frame.starts_with("bpf_prog_") { "bpf_prog" } else { frame }
+    if frame.starts_with("bpf_prog_") || frame.starts_with("0x") { "bpf_prog" } else { frame }
 }
