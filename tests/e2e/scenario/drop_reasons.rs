@@ -166,9 +166,8 @@ fn check(reader: &str, transport: &str) {
     let seen = |mishap: &Mishap| calls.has_reason() || !mishap.has_connection();
     for (mishap, grown) in all {
         let of_port = |event: &&Value| u64_of(event, "sport") == u64::from(mishap.port);
-        // What is freed as a connection ends is no loss.
-        let counts =
-            |event: &&Value| !mishap.has_connection() || event["sk_state"] == "ESTABLISHED";
+        // What is freed as a connection ends is no loss; it has no data.
+        let counts = |event: &&Value| !mishap.has_connection() || u64_of(event, "data_len") > 0;
         let own = trace.events.iter().filter(of_port).filter(counts);
         let own: Vec<&Value> = own.collect();
         let (reason, counter) = (mishap.reason, mishap.counter);
