@@ -219,8 +219,9 @@ pub fn unique_port() -> u16 {
 /// The same, of several that follow each other.
 pub fn unique_ports<const N: usize>() -> [u16; N] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    const PORTS: u16 = 200;
-    let base = 10_000 + (std::process::id() % 100) as u16 * PORTS;
+    // More than all tests need, so that none gets one that another is still using.
+    const PORTS: u16 = 1000;
+    let base = 10_000 + (std::process::id() % 20) as u16 * PORTS;
     loop {
         let first = NEXT.fetch_add(N as u16, Ordering::Relaxed) % PORTS;
         if first + N as u16 <= PORTS {
