@@ -1,8 +1,10 @@
-//! `zero_window` of a trace that begins while a window is closed. `scenario/zero_window.rs` has the rest.
+//! `zero_window` of a trace that begins while a window is closed, and of one that a RST ends. `scenario/zero_window.rs` has the rest.
 
 use serde_json::Value;
 
-use crate::support::{FAMILIES, Fixture, Launch, Socket, Tracer, is_root, text};
+use crate::support::{
+    FAMILIES, Fixture, Launch, Socket, Tracer, is_root, text, u64_of, wait_until,
+};
 
 fn start(fixture: &Fixture, reader: &str) -> Tracer {
     let port = fixture.port.to_string();
@@ -49,6 +51,33 @@ fn check_late(reader: &str) {
     }
 }
 
+/// A probe that nobody answered is counted once where a RST ends the connection.
+fn check_reset(reader: &str) {
+    need!(is_root(), "not root");
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let tracer = start(&fixture, reader);
+    let ends = fixture.connect("a", FAMILIES[0]);
+    fixture.client.fill("a");
+    wait_both(&tracer, ends, "begin");
+    let probes = |fixture: &Fixture| fixture.ns.counters()["TCPWinProbe"];
+    fixture.silence();
+    let before = probes(&fixture);
+    wait_until("a probe that is lost", || probes(&fixture) > before);
+    fixture.speak();
+    fixture.server.reset("a");
+    tracer.wait_events("the end", |events| {
+        events.iter().any(|event| event["cookie"] == ends.0.cookie && event["phase"] == "end")
+    });
+    let sent = probes(&fixture);
+    let trace = tracer.stop();
+    let events = trace.of_cookie(ends.0.cookie);
+    let end = events.last().expect("the end");
+    assert_eq!(end["closed"], true, "{end}");
+    assert_eq!(u64_of(end, "probes"), sent, "{end}");
+}
+
 by_sock_and_raw! {
+    check_reset: counted_once_by_sock counted_once_by_raw;
     check_late: late_by_sock late_by_raw;
 }

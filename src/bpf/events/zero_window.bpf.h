@@ -48,22 +48,26 @@ struct window_ctx {
 	struct window_change change; /* not reported yet */
 };
 
-/* The window in bytes after that packet: tcp_sequence(), tcp_ack() and tcp_may_update_window(). */
-static __always_inline __u32 window_after(struct tcp_sock *tp, struct sk_buff *skb, const struct tcp_header *th)
+/* Whether the kernel looks at the packet's acknowledgment and window: tcp_sequence() and tcp_ack(). */
+static __always_inline bool takes_ack(struct tcp_sock *tp, struct sk_buff *skb, const struct tcp_header *th)
 {
-	__u32 wnd = BPF_CORE_READ(tp, snd_wnd), una = BPF_CORE_READ(tp, snd_una);
-	__u32 seq = bpf_ntohl(th->seq), ack = bpf_ntohl(th->ack_seq), first;
-	__u32 offered = bpf_ntohs(th->window) << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.snd_wscale);
+	__u32 seq = bpf_ntohl(th->seq), ack = bpf_ntohl(th->ack_seq), first = BPF_CORE_READ(tp, rcv_wup);
 	struct tcp_skb_cb *cb = (void *)skb->cb;
 
 	if ((th->flags & (TCPHDR_ACK | TCPHDR_SYN | TCPHDR_RST)) != TCPHDR_ACK)
-		return wnd;
-	if (after(una, ack) || after(ack, BPF_CORE_READ(tp, snd_nxt)))
-		return wnd;
-	first = BPF_CORE_READ(tp, rcv_wup);
-	if (after(first, BPF_CORE_READ(cb, end_seq)) || after(seq, first + BPF_CORE_READ(tp, rcv_wnd)))
-		return wnd;
-	first = BPF_CORE_READ(tp, snd_wl1);
+		return false;
+	if (after(BPF_CORE_READ(tp, snd_una), ack) || after(ack, BPF_CORE_READ(tp, snd_nxt)))
+		return false;
+	return !after(first, BPF_CORE_READ(cb, end_seq)) && !after(seq, first + BPF_CORE_READ(tp, rcv_wnd));
+}
+
+/* The window in bytes after that packet, if it takes its ACK: tcp_may_update_window(). */
+static __always_inline __u32 window_after(struct tcp_sock *tp, const struct tcp_header *th)
+{
+	__u32 wnd = BPF_CORE_READ(tp, snd_wnd), una = BPF_CORE_READ(tp, snd_una), first = BPF_CORE_READ(tp, snd_wl1);
+	__u32 seq = bpf_ntohl(th->seq), ack = bpf_ntohl(th->ack_seq);
+	__u32 offered = bpf_ntohs(th->window) << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.snd_wscale);
+
 	if (after(ack, una) || after(seq, first) || (seq == first && offered > wnd))
 		return offered;
 	return wnd;
@@ -204,8 +208,11 @@ static __always_inline void zero_window_settle(struct window_ctx *w, __u32 wnd)
 		zero_window_begin(w, ZERO_PEER, w->zero->peer_ns);
 }
 
-/* The peer's window before and after a packet, as far as that is plain; `zero`: the packet's own is zero. */
-static __always_inline void check_peer_window(struct window_ctx *w, __u32 before, __u32 wnd, bool zero, const bool typed)
+/*
+ * The peer's window before and after a packet, as far as that is plain; `zero`: the packet's own is zero; `acks`: the kernel takes
+ * its ACK.
+ */
+static __always_inline void check_peer_window(struct window_ctx *w, __u32 before, __u32 wnd, bool zero, bool acks, const bool typed)
 {
 	struct inet_connection_sock *icsk = (void *)w->sk;
 	bool known;
@@ -213,8 +220,8 @@ static __always_inline void check_peer_window(struct window_ctx *w, __u32 before
 	zero_window_settle(w, unknown(before));
 	zero_window_report(w, typed);
 	known = w->zero && (w->zero->sides & ZERO_PEER);
-	/* The ACK that is about to be processed sets it to 0. */
-	if (known)
+	/* The ACK that is about to be processed sets it to 0. Before a RST it stays, and is added at the end. */
+	if (known && acks)
 		w->zero->probes += BPF_CORE_READ(icsk, icsk_probes_out);
 	if (!wnd && !known)
 		zero_window_begin(w, ZERO_PEER, before ? w->now : 0);
@@ -263,10 +270,12 @@ static __noinline int zero_window_packet(void *ctx, struct sock *sk, struct sk_b
 					 const bool typed)
 {
 	struct tcp_sock *tp = (void *)sk;
+	__u32 before = BPF_CORE_READ(tp, snd_wnd);
+	bool acks = takes_ack(tp, skb, th);
 	struct window_ctx w;
 
 	window_ctx_begin(&w, ctx, sk);
-	check_peer_window(&w, BPF_CORE_READ(tp, snd_wnd), window_after(tp, skb, th), !th->window, typed);
+	check_peer_window(&w, before, acks ? window_after(tp, th) : before, !th->window, unknown(acks), typed);
 	check_local_window(&w, BPF_CORE_READ(tp, rcv_wnd));
 	zero_window_report(&w, typed);
 	zero_window_delete(&w);
