@@ -296,12 +296,12 @@ fn check_slow_start(reader: Reader, cc: &str) {
 }
 
 fn check_losses(reader: Reader, cc: &str) {
-    let mut scene = Scene::new(reader, cc, way(30, None, 0), |relay| relay.loses(60));
+    // So many that the window stays below the 64 KiB that a receiver begins with.
+    let mut scene = Scene::new(reader, cc, way(30, None, 0), |relay| relay.loses(20));
     scene.transfer(1_000_000);
     scene.acked();
     let told = scene.end();
-    // On a busy machine the receiver's buffer grows late, and the window is the peer's for a while.
-    told.share(&["cwnd", "recovery", "rto", "slow_start"], 0.65);
+    told.share(&["cwnd", "recovery", "rto", "slow_start"], 0.8);
     assert!(told.us["path"] * 10 < told.whole_us, "{:?}", told.us);
     assert!(told.total("recoveries") > 0 && told.total("retrans_segs") > 0, "{:?}", told.rows);
 }
