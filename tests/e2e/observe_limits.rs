@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{
     FAMILIES, Fixture, Hidden, Launch, OF_CONNECTIONS, Socket, Trace, Tracer, check_schema, guest,
-    is_root, text, turns, u64_of, wait_until,
+    is_root, text, turns, u64_of,
 };
 
 /// Microseconds of each cause, by local port.
@@ -53,16 +53,7 @@ fn whole(causes: &BTreeMap<String, u64>) -> u64 {
 fn drive(fixture: &mut Fixture) -> [Socket; 2] {
     let (client, _) = fixture.connect("a", FAMILIES[0]);
     fixture.client.transfer("a", &mut fixture.server, 500_000);
-    let before = fixture.ns.counters()["TCPWinProbe"];
-    let filled = fixture.client.fill("a");
-    wait_until("a window probe", || fixture.ns.counters()["TCPWinProbe"] > before);
-    fixture.server.receive("a", filled);
-    fixture.silence();
-    fixture.client.send("a", 100_000);
-    let before = fixture.ns.counters()["RetransSegs"];
-    wait_until("timeouts", || fixture.ns.counters()["RetransSegs"] > before + 2);
-    fixture.speak();
-    fixture.server.receive("a", 100_000);
+    fixture.stall("a");
     fixture.client.close("a");
     fixture.server.close("a");
     fixture.connect("twice", FAMILIES[1]);

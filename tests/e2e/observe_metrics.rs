@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{
     FAMILIES, Fixture, Launch, Server, TempDir, Trace, Tracer, buckets, check_schema, is_root,
-    text, traffic_in, u64_of, wait_until,
+    text, traffic_in, u64_of,
 };
 
 /// A run without keys, which records what it counts, and what it has recorded.
@@ -95,17 +95,7 @@ fn drive(fixture: &mut Fixture) {
     fixture.listen();
     fixture.refused(FAMILIES[0]);
     fixture.connect("a", FAMILIES[0]);
-    let before = fixture.ns.counters()["TCPWinProbe"];
-    let filled = fixture.client.fill("a");
-    wait_until("a window probe", || fixture.ns.counters()["TCPWinProbe"] > before);
-    fixture.server.receive("a", filled);
-    // The peer is gone: the timer runs.
-    fixture.silence();
-    fixture.client.send("a", 100_000);
-    let before = fixture.ns.counters()["RetransSegs"];
-    wait_until("timeouts", || fixture.ns.counters()["RetransSegs"] > before + 2);
-    fixture.speak();
-    fixture.server.receive("a", 100_000);
+    fixture.stall("a");
     fixture.client.close("a");
     fixture.server.close("a");
     fixture.settle();

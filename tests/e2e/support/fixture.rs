@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
-use super::Netns;
 use super::filtered::unique_port;
 use super::orders::Socket;
 use super::sockets::CLOSE_WAIT;
 use super::test_process::TestProcess;
+use super::{Netns, wait_until};
 
 /// The peer as a client may name it: IPv4, IPv6, IPv4 by an IPv6 socket.
 pub const FAMILIES: [&str; 3] = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"];
@@ -116,6 +116,21 @@ impl Fixture {
     #[track_caller]
     pub fn speak(&self) {
         self.ns.nft("add table inet t; flush table inet t");
+    }
+
+    /// The client's window closes until it has probed, and opens again; then it is not answered until timeouts.
+    #[track_caller]
+    pub fn stall(&mut self, name: &str) {
+        let probes = self.ns.counters()["TCPWinProbe"];
+        let filled = self.client.fill(name);
+        wait_until("a window probe", || self.ns.counters()["TCPWinProbe"] > probes);
+        self.server.receive(name, filled);
+        self.silence();
+        self.client.send(name, 100_000);
+        let again = self.ns.counters()["RetransSegs"];
+        wait_until("timeouts", || self.ns.counters()["RetransSegs"] > again + 2);
+        self.speak();
+        self.server.receive(name, 100_000);
     }
 
     /// Waits until there are only listeners, and those who wait for nothing but time: then no more events come.
