@@ -24,6 +24,21 @@ const RTT_US: u64 = IN_FLIGHT as u64 * TICK_US;
 /// Sequence numbers wrap.
 const FIRST: u32 = u32::MAX - 100_000;
 
+/// The one of the `n`th segment, of a transfer whose window is full.
+fn sample(n: u32, us: u64, una: u32) -> Sample {
+    Sample {
+        us,
+        una,
+        cwnd: IN_FLIGHT,
+        srtt_us: RTT_US as u32,
+        flight_bytes: IN_FLIGHT * LEN,
+        acked: 1 + u64::from(n * LEN),
+        delivered: n,
+        segs_in: n,
+        ..Sample::default()
+    }
+}
+
 /// The second clock is ahead by `ahead_us`, and gains `gain_ppm`. With `all`, the events that divide the delay are there.
 fn record(dir: &TempDir, ahead_us: i64, gain_ppm: i64, all: bool) {
     let conn = Conn::new(5);
@@ -35,20 +50,7 @@ fn record(dir: &TempDir, ahead_us: i64, gain_ppm: i64, all: bool) {
         let us = start_us + u64::from(n) * TICK_US;
         let una = FIRST.wrapping_add(n * LEN);
         // Of two events at one time the first stays the first: this sample's ACK has the next segment sent.
-        sender.sample(
-            conn,
-            Sample {
-                us,
-                una,
-                cwnd: IN_FLIGHT,
-                srtt_us: RTT_US as u32,
-                flight_bytes: IN_FLIGHT * LEN,
-                acked: 1 + u64::from(n * LEN),
-                delivered: n,
-                segs_in: n,
-                ..Sample::default()
-            },
-        );
+        sender.sample(conn, sample(n, us, una));
         let seq = una.wrapping_add(IN_FLIGHT * LEN);
         if all {
             sender.queue(conn, us + QUEUE_US, seq, LEN, QUEUE_US);
@@ -190,18 +192,7 @@ fn record_translated(dir: &TempDir) {
             let conn = Conn::new(cookie);
             let us = 1_000_000 + u64::from(n) * TICK_US + cookie;
             let una = first.wrapping_add(n * LEN);
-            let sample = Sample {
-                us,
-                una,
-                cwnd: IN_FLIGHT,
-                srtt_us: RTT_US as u32,
-                flight_bytes: IN_FLIGHT * LEN,
-                acked: 1 + u64::from(n * LEN),
-                delivered: n,
-                segs_in: n,
-                ..Sample::default()
-            };
-            sender.sample(conn, sample);
+            sender.sample(conn, sample(n, us, una));
             receiver.receive(conn, us + PATH_US, una.wrapping_add(IN_FLIGHT * LEN), LEN);
         }
     }
