@@ -88,6 +88,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Observe(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::observe::run(&c))
         }
+        Some(Command::Export(args)) => {
+            args.into_config().map_err(usage).and_then(|c| cmd::export::run(&c))
+        }
         Some(Command::Live(args)) => {
             args.into_options().map_err(usage).and_then(|options| cmd::live::run(&options))
         }

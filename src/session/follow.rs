@@ -38,6 +38,12 @@ pub(super) enum Token {
     Flush,
     /// `--interval`.
     Summary,
+    /// A reader of metrics waits.
+    Scrape,
+    /// `--textfile`.
+    Textfile,
+    /// Idle series make room.
+    Retire,
 }
 
 /// What the loop works on.
@@ -65,6 +71,9 @@ impl Trace<'_, '_> {
             if let Some(fd) = output.read_by_others() {
                 events.register(fd, Interest::HangUp, Token::Output(index))?;
             }
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.serve(&mut events, self.config.output.quiet)?;
         }
         Ok(events)
     }
@@ -196,6 +205,9 @@ impl Trace<'_, '_> {
                 self.poll(*source, pipeline)?;
                 self.print_summary(pipeline)?;
             }
+            Token::Scrape => self.answer_scrape(pipeline)?,
+            Token::Textfile => self.write_textfile(pipeline, events)?,
+            Token::Retire => self.retire_series()?,
         }
         Ok(ControlFlow::Continue(()))
     }

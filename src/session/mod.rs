@@ -11,6 +11,7 @@ mod destinations;
 mod directory;
 pub mod environment;
 pub mod event_loop;
+mod export;
 mod flight;
 mod follow;
 mod growth;
@@ -35,6 +36,7 @@ use anyhow::{Result, anyhow, bail};
 pub use self::parts::utc;
 
 use self::columns::Selection;
+use self::export::Exporter;
 use self::growth::Shown;
 use self::recorder::RecordingFile;
 use self::signals::Signals;
@@ -148,6 +150,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     if recording.as_ref().is_some_and(RecordingFile::is_flight) {
         signals.seal_by_usr2();
     }
+    let exporter = Exporter::open(config, &environment)?;
     // Frees its BTF of several megabytes.
     drop(kernel);
     let mut refused: Vec<String> = Vec::new();
@@ -180,9 +183,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 key: key.as_ref(),
                 loaded,
                 signals,
+                exporter: exporter.as_ref(),
                 aggregate: config
                     .summary
                     .as_ref()
+                    .filter(|_| exporter.is_none())
                     .map(|summary| summary::aggregate(summary, &environment.types))
                     .transpose()?
                     .map(RefCell::new),
