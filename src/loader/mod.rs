@@ -39,6 +39,8 @@ pub const DEFAULT_BUFFER: u32 = 8 << 20;
 /// The fill level of a buffer that is large enough is looked at every 16 records of a CPU.
 const LOOK_MASK: u32 = 15;
 /// A record's length in bytes, at most.
+/// Of the ring buffer, the part that packets leave to rarer events: their loss would be felt more.
+const RARE_PART: u32 = 8;
 const LONGEST: u32 = 2048;
 /// The smallest buffer that the kernel accepts.
 const PAGE: u32 = 4096;
@@ -306,8 +308,12 @@ fn configure(
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
     cfg.gated = config.gate.is_some().into();
     for event_type in variant.event_types() {
+    // Nothing is set aside if there are no others.
+    let has_rare = variant.event_types().any(|of| !of.is_per_packet());
+    cfg.yield_bytes = size - size / RARE_PART;
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
-            *actions = summaries::action_bits(config.actions);
+            let yields = has_rare && event_type.is_per_packet();
+            *actions = summaries::action_bits(config.actions, yields);
         }
     }
     let trigger = config.summary.as_ref().and_then(|summary| summary.rows.observe()?.trigger);
