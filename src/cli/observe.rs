@@ -12,7 +12,9 @@ use super::parse;
 use super::presets;
 use super::summary::HEADING;
 use crate::config::Config;
-use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions, Trigger};
+use crate::config::summary::{
+    By, Keys, Metric, Names, Observe, RowOptions, SummaryOptions, Trigger,
+};
 use crate::predicate::Predicate;
 use crate::skel::TriggerLimit;
 use crate::summary::observe;
@@ -25,6 +27,9 @@ pub struct ObserveArgs {
     /// Count these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
+    /// What metrics are called.
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = NamesArg::Own, help_heading = HEADING)]
+    pub names: NamesArg,
     /// Group IPv4 addresses by their first N bits: 24.
     #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
     pub prefix: Option<u8>,
@@ -63,6 +68,14 @@ pub struct ObserveArgs {
 const BEFORE: u32 = 32;
 /// Default number of keys.
 const KEYS: u32 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NamesArg {
+    /// The kernel's names, with units: srtt_us.
+    Own,
+    /// Those of `ss -i`, in its units: rtt, in ms.
+    Ss,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObserveByArg {
@@ -252,6 +265,10 @@ impl ObserveArgs {
             },
             condition: condition.as_ref().map(|(option, _)| *option),
             trigger,
+            names: match self.names {
+                NamesArg::Own => Names::Own,
+                NamesArg::Ss => Names::Ss,
+            },
             metrics: metrics(&self.metrics, &more),
             max_rows: self.max_rows,
         };

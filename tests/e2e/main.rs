@@ -67,6 +67,7 @@ mod observe_detail;
 mod observe_keys;
 mod observe_limits;
 mod observe_metrics;
+mod observe_names;
 mod observe_trigger;
 mod open_before;
 mod opening;

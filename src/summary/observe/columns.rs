@@ -1,5 +1,6 @@
 //! Columns of `observe`, and what its metrics are made of.
 
+use super::ss_names;
 use crate::config::summary::{By, Metric, Observe, TimeField};
 use crate::skel::ObserveSum;
 use crate::summary::key::column;
@@ -39,14 +40,14 @@ pub static COLUMNS: [Column; 13] = [
     column("value", (Unsigned, Unit::None), "counted", "The number; of a distribution, that of its values."),
     column("per_data_seg", (Float, Unit::None), "value / data_segs_out", "Of `retransmits`: retransmitted segments per data segment sent in the interval. Null for other metrics, and without data."),
     column("unset", (Unsigned, Unit::None), "counted", "Of a distribution: samples without a value yet. Null, as are the columns below, for other metrics."),
-    column("sum", (Unsigned, Unit::None), "counted", "Sum of the values."),
+    column("sum", (Float, Unit::None), "counted", "Sum of the values. Whole numbers, as all below but `avg`, unless `--names ss` prints times in ms."),
     column("avg", (Float, Unit::None), "sum / value", "Average. Null, as are the columns below, without values."),
-    column("min", (Unsigned, Unit::None), "counted", "Smallest value. Exact over a whole run; in an interval, as accurate as the percentiles."),
-    column("p50", (Unsigned, Unit::None), "buckets", "Median. Percentiles are at most 3.2 % off, and exact below 32."),
-    column("p90", (Unsigned, Unit::None), "buckets", "90th percentile."),
-    column("p99", (Unsigned, Unit::None), "buckets", "99th percentile."),
-    column("p999", (Unsigned, Unit::None), "buckets", "99.9th percentile."),
-    column("max", (Unsigned, Unit::None), "counted", "Largest value, as accurate as `min`."),
+    column("min", (Float, Unit::None), "counted", "Smallest value. Exact over a whole run; in an interval, as accurate as the percentiles."),
+    column("p50", (Float, Unit::None), "buckets", "Median. Percentiles are at most 3.2 % off, and exact below 32."),
+    column("p90", (Float, Unit::None), "buckets", "90th percentile."),
+    column("p99", (Float, Unit::None), "buckets", "99th percentile."),
+    column("p999", (Float, Unit::None), "buckets", "99.9th percentile."),
+    column("max", (Float, Unit::None), "counted", "Largest value, as accurate as `min`."),
 ];
 
 /// A label of a metric, and its sum.
@@ -177,7 +178,11 @@ pub fn schema(options: &Observe) -> SummarySchema {
     let names = options.key_names();
     SummarySchema {
         command: AGGREGATE.command,
-        key: KEY.iter().filter(|column| names.contains(&column.name)).collect(),
+        key: KEY
+            .iter()
+            .filter(|column| names.contains(&column.name))
+            .map(|column| ss_names::key_column(options.names, column))
+            .collect(),
         columns: COLUMNS.iter().collect(),
         form: Form::Page,
     }
