@@ -39,6 +39,7 @@ mod export_fleet;
 mod export_parquet;
 mod export_perfetto;
 mod export_xplot;
+mod export_xplot_drawn;
 mod export_zst;
 mod field_groups;
 mod filters;
