@@ -62,7 +62,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> = records.iter().map(|record| &record["title"]).collect();
     let event_types: Vec<&str> = tcc_trace::events::EVENT_TYPES.iter().map(|e| e.name).collect();
     let aggregates: Vec<&str> = tcc_trace::summary::AGGREGATES.iter().map(|a| a.command).collect();
-    assert_eq!(titles, [&event_types[..], &aggregates, &["stats", "end"]].concat());
+    assert_eq!(titles, [&event_types[..], &aggregates, &["stats", "end", "notice"]].concat());
     let pages = tcc_trace::cmd::reference::pages();
     let page = |name: &str| {
         let found = pages.iter().find(|(file, _)| file.strip_suffix(".md") == Some(name));

@@ -63,6 +63,7 @@ mod live_replay;
 mod live_values;
 mod mptcp;
 mod names;
+mod notices;
 mod observe;
 mod observe_detail;
 mod observe_keys;
@@ -74,6 +75,7 @@ mod open_before;
 mod opening;
 mod output;
 mod outputs;
+mod own_cost;
 mod owner;
 mod path_mtu;
 #[macro_use]
