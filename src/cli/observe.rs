@@ -27,6 +27,9 @@ pub struct ObserveArgs {
     /// Count these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
+    /// Leave out the metrics that take time at each packet: limits, spurious, zero-windows, and distributions. Send no events.
+    #[arg(long, conflicts_with_all = ["events", "detail"], help_heading = HEADING)]
+    pub counters_only: bool,
     /// What metrics are called.
     #[arg(long, value_enum, value_name = "WHOSE", default_value_t = NamesArg::Own, help_heading = HEADING)]
     pub names: NamesArg,
@@ -256,6 +259,18 @@ impl ObserveArgs {
         {
             bail!("--prefix and --prefix6 need --by raddr");
         }
+        let mut metrics = metrics(&self.metrics, &more);
+        if self.counters_only {
+            if trigger.is_some() || self.trace.recordings.write.is_some() {
+                bail!("--counters-only cannot be used with --trigger or -w, which need events");
+            }
+            metrics.retain(|metric| !metric.is_per_packet());
+            if metrics.is_empty() {
+                bail!(
+                    "--counters-only leaves out all of --metrics: each of them takes time at each packet"
+                );
+            }
+        }
         let options = Observe {
             keys: Keys {
                 by: self.by.iter().filter_map(|by| key(*by)).collect(),
@@ -269,7 +284,7 @@ impl ObserveArgs {
                 NamesArg::Own => Names::Own,
                 NamesArg::Ss => Names::Ss,
             },
-            metrics: metrics(&self.metrics, &more),
+            metrics,
             max_rows: self.max_rows,
         };
         let summary = SummaryOptions {

@@ -82,6 +82,16 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Whether it has a program that runs at each packet.
+    #[must_use]
+    pub fn is_per_packet(self) -> bool {
+        match self {
+            Metric::Connlat => false,
+            Metric::Limits | Metric::Spurious | Metric::ZeroWindows => true,
+            of => !of.fields().is_empty(),
+        }
+    }
+
     /// Its distributions.
     #[must_use]
     pub fn fields(self) -> &'static [TimeField] {

@@ -47,7 +47,7 @@ pub(super) fn read(measured: bool) -> OwnCost {
 }
 
 fn micros(time: TimeVal) -> u64 {
-    u64::try_from(time.tv_sec() * 1_000_000 + i64::from(time.tv_usec())).unwrap_or(0)
+    u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or(0)
 }
 
 /// What the kernel says of each open file of this process, its maps and programs among them.

@@ -65,6 +65,7 @@ mod mptcp;
 mod names;
 mod notices;
 mod observe;
+mod observe_counters;
 mod observe_detail;
 mod observe_keys;
 mod observe_limits;

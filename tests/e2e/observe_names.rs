@@ -49,7 +49,7 @@ fn values_are_those_of_ss() {
     fixture.client.transfer("a", &mut fixture.server, 300_000);
     fixture.server.send("a", 5_000);
     fixture.client.receive("a", 5_000);
-    let ss = || Ss::of(&fixture.ns, client.local.port(), client.peer.port());
+    let ss = || Ss::of(&fixture.ns, client.local.port(), fixture.port);
     wait_until("all to be acknowledged", || {
         !ss().has("unacked") && ss().count("bytes_received") == 5_000
     });

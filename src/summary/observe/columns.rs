@@ -1,7 +1,7 @@
 //! Columns of `observe`, and what its metrics are made of.
 
 use super::ss_names;
-use crate::config::summary::{By, Metric, Observe, TimeField};
+use crate::config::summary::{By, Metric, Names, Observe, TimeField};
 use crate::skel::ObserveSum;
 use crate::summary::key::column;
 use crate::table::Type::{Float, Text, Unsigned};
@@ -17,7 +17,7 @@ pub static AGGREGATE: AggregateType = AggregateType {
 };
 
 #[rustfmt::skip]
-pub static KEY: [Column; 13] = [
+pub static KEY: [Column; 16] = [
     column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "Network namespace, as an inode number (`--by netns`, `--by iface`, `--by conn`)."),
     column("saddr", (Text, Unit::None), "sk_rcv_saddr", "Local address (`--by conn`)."),
     column("sport", (Unsigned, Unit::None), "skc_num", "Local port (`--by lport`, `--by conn`)."),
@@ -31,6 +31,9 @@ pub static KEY: [Column; 13] = [
     column("comm", (Text, Unit::None), "task->group_leader->comm", "Name of that process (`--by pid`, `--by comm`). Null if not known."),
     column("ifindex", (Unsigned, Unit::None), "sk_dst_cache->dev, skb->dev", "Interface of the connection's route, or of a dropped packet (`--by iface`). Null if there is none."),
     column("ifname", (Text, Unit::None), "SIOCGIFNAME", "Its name (`--by iface`). Null in other network namespaces than that of tcc-trace."),
+    column("sk_cookie", (Unsigned, Unit::None), "SO_COOKIE", "`cookie`, with `--names ss`."),
+    column("cgroup_path", (Text, Unit::None), "cgroup2 file system", "`cgroup`, with `--names ss`."),
+    column("congestion_algorithm", (Text, Unit::None), "icsk_ca_ops->name", "`ca_name`, with `--names ss`."),
 ];
 
 #[rustfmt::skip]
@@ -176,13 +179,10 @@ impl Observe {
 
 pub fn schema(options: &Observe) -> SummarySchema {
     let names = options.key_names();
+    let of = |own| if options.names == Names::Ss { ss_names::of_key(own) } else { own };
     SummarySchema {
         command: AGGREGATE.command,
-        key: KEY
-            .iter()
-            .filter(|column| names.contains(&column.name))
-            .map(|column| ss_names::key_column(options.names, column))
-            .collect(),
+        key: KEY.iter().filter(|column| names.iter().any(|name| column.name == of(name))).collect(),
         columns: COLUMNS.iter().collect(),
         form: Form::Page,
     }

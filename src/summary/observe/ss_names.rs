@@ -1,10 +1,7 @@
 //! `--names ss`: what `ss -i` calls the same values, and its units, for programs that read its output.
 
-use crate::config::summary::Names;
-use crate::summary::key::column;
-use crate::table::Type::{Text, Unsigned};
+use crate::table::Value;
 use crate::table::summary::Line;
-use crate::table::{Column, Unit, Value};
 
 /// From the unit here to that of ss.
 #[derive(Clone, Copy)]
@@ -34,28 +31,23 @@ const NAMES: &[(&str, Option<&str>, &str, Scale)] = &[
     ("notsent_bytes", None, "notsent", Scale::Same),
 ];
 
-/// The columns of the key that are called otherwise.
-#[rustfmt::skip]
-static KEY: [(&str, Column); 3] = [
-    ("cookie", column("sk_cookie", (Unsigned, Unit::None), "SO_COOKIE", "Socket cookie (`--by conn`).")),
-    ("cgroup", column("cgroup_path", (Text, Unit::None), "cgroup2 file system", "Path of the cgroup (`--by cgroup`).")),
-    ("ca_name", column("congestion_algorithm", (Text, Unit::None), "icsk_ca_ops->name", "Congestion-control algorithm (`--by cc`).")),
-];
+/// Columns of the key: own name, and that of ss.
+const KEY: [(&str, &str); 3] =
+    [("cookie", "sk_cookie"), ("cgroup", "cgroup_path"), ("ca_name", "congestion_algorithm")];
 
 /// In a line, the columns `metric` and `label`, and the first of the values of a distribution.
 const METRIC: usize = 0;
 const LABEL: usize = 1;
 const DISTRIBUTION: usize = 5;
 
-/// A column of the key, by these names.
-pub(super) fn key_column(names: Names, of: &'static Column) -> &'static Column {
-    let renamed = KEY.iter().find(|(name, _)| names == Names::Ss && *name == of.name);
-    renamed.map_or(of, |(_, column)| column)
+/// What ss calls a column of the key.
+pub(super) fn of_key(own: &'static str) -> &'static str {
+    KEY.iter().find(|(name, _)| *name == own).map_or(own, |(_, of_ss)| of_ss)
 }
 
-/// What a column of the key is called here, whose name is that of ss.
+/// What that one is called here.
 pub(super) fn own_name(name: &'static str) -> &'static str {
-    KEY.iter().find(|(_, column)| column.name == name).map_or(name, |(own, _)| own)
+    KEY.iter().find(|(_, of_ss)| *of_ss == name).map_or(name, |(own, _)| own)
 }
 
 /// The same line with the names and units of ss. It has no buckets, whose bounds are integers.
