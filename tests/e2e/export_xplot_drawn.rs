@@ -57,11 +57,10 @@ impl Display {
             printed().is_some()
         });
         let path = printed().expect("a file");
-        let text = wait_for("its end", || {
+        wait_for("its end", || {
             let text = String::from_utf8_lossy(&fs::read(&path).expect("PostScript")).into_owned();
             text.contains(" showpage ").then_some(text)
-        });
-        text
+        })
     }
 }
 
