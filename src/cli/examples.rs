@@ -240,7 +240,7 @@ $ sudo tcc-trace listeners
         "check",
         "\
 $ tcc-trace check
-tcc-trace 0.1.0 on Linux 6.18.44: ready
+tcc-trace 1.0.0-rc.1 on Linux 6.18.44: ready
 
 System
   ok   binary               libbpf 1.7, static binary; features: static

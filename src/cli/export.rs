@@ -11,7 +11,7 @@ use super::aggregated::in_kernel;
 use super::args::TraceArgs;
 use super::observe::{MetricArg, metrics};
 use super::parse;
-use crate::config::summary::{By, Keys, Observe, RowOptions, SummaryOptions};
+use crate::config::summary::{By, Keys, Names, Observe, RowOptions, SummaryOptions};
 use crate::config::{Config, Export};
 use crate::export::families::series_of_a_label_set;
 use crate::predicate::Predicate;
@@ -124,7 +124,8 @@ impl ExportArgs {
         };
         let condition = self.detail.as_ref().map(|_| "--detail");
         let metrics = metrics(&self.metrics, &[]);
-        let options = Observe { keys, condition, trigger: None, metrics, max_rows: 1 };
+        let names = Names::Own;
+        let options = Observe { keys, condition, trigger: None, names, metrics, max_rows: 1 };
         let rows = (self.max_series / series_of_a_label_set(&options)).max(1);
         let max_rows = if only_cc { rows.min(ALGORITHMS) } else { rows };
         Ok(Observe { max_rows, ..options })

@@ -18,6 +18,7 @@ mod growth;
 pub mod header;
 mod listen;
 pub mod output;
+mod own_cost;
 mod parts;
 pub mod priority;
 pub mod recorder;
@@ -153,6 +154,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     let exporter = Exporter::open(config, &environment)?;
     // Frees its BTF of several megabytes.
     drop(kernel);
+    let bpf_stats = config.kernel_options.bpf_stats.then(own_cost::measure_programs).flatten();
     let mut refused: Vec<String> = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
@@ -192,6 +194,8 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                     .transpose()?
                     .map(RefCell::new),
                 read_ns: Cell::new(0),
+                bpf_stats: bpf_stats.is_some(),
+                noticed: RefCell::default(),
                 ownerless: RefCell::default(),
                 warned_untraced: Cell::default(),
             }

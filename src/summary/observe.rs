@@ -5,6 +5,7 @@ pub mod exported;
 pub mod labels;
 mod names;
 mod rows;
+mod ss_names;
 mod tables;
 
 use anyhow::Result;

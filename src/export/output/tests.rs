@@ -6,7 +6,7 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as m
 
 use super::*;
 use crate::accounting::{AggregateCounts, Evicted};
-use crate::config::summary::{By, Keys, Metric, Observe, TimeField};
+use crate::config::summary::{By, Keys, Metric, Names, Observe, TimeField};
 use crate::skel::ObserveReason;
 use crate::summary::counted::Counted;
 use crate::summary::observe::columns::{OPEN, SUMS};
@@ -20,6 +20,7 @@ fn options(metrics: &[Metric]) -> Observe {
         keys: Keys { by: vec![By::Cc, By::Comm], iface: false, prefix: 32, prefix6: 128 },
         condition: None,
         trigger: None,
+        names: Names::Own,
         metrics: metrics.to_vec(),
         max_rows: 10,
     }
