@@ -140,8 +140,8 @@ fn tell(error: &anyhow::Error) {
     let text = format!("{error:#}");
     // It may already contain the remedy.
     match files::remedy(&text).filter(|remedy| !text.contains(remedy.as_str())) {
-        Some(remedy) => stdio::print_line(&format!("{text}; {remedy}")),
-        None => stdio::print_line(&text),
+        Some(remedy) => stdio::print_error(&format!("{text}; {remedy}")),
+        None => stdio::print_error(&text),
     }
     if let Some(mistake) = error.downcast_ref::<Mistake>() {
         stdio::print_raw(&format!("{}\n", mistake.excerpt));
