@@ -12,7 +12,7 @@ use super::args::TraceArgs;
 use super::observe::{MetricArg, metrics};
 use super::parse;
 use crate::config::summary::{By, Keys, Names, Observe, RowOptions, SummaryOptions};
-use crate::config::{Config, Export};
+use crate::config::{Config, Export, Targets};
 use crate::export::families::series_of_a_label_set;
 use crate::predicate::Predicate;
 use crate::summary::observe;
@@ -59,6 +59,15 @@ pub struct ExportArgs {
     /// The kernel has to decide all of it. Metrics are of all connections.
     #[arg(long, value_name = "EXPR", help_heading = HEADING)]
     pub detail: Option<String>,
+    /// Read options from this file, in TOML: labels = ["cc", "lport"].
+    ///
+    /// Its keys are the names of the options of this command. What the command line has replaces what the file has. SIGHUP
+    /// reads it again.
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
+    pub config: Option<PathBuf>,
+    /// Check the options of --config and of the command line, and trace nothing.
+    #[arg(long, help_heading = HEADING)]
+    pub check_config: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -131,7 +140,7 @@ impl ExportArgs {
         Ok(Observe { max_rows, ..options })
     }
 
-    fn export(&self) -> Result<Export> {
+    fn targets(&self) -> Result<Targets> {
         if let Some(path) = &self.textfile
             && path.extension().is_none_or(|extension| extension != "prom")
         {
@@ -141,11 +150,11 @@ impl ExportArgs {
         if listen.is_empty() && self.textfile.is_none() {
             listen.push(LISTEN.parse()?);
         }
-        Ok(Export { listen, textfile: self.textfile.clone(), interval: self.interval })
+        Ok(Targets { listen, textfile: self.textfile.clone(), interval: self.interval })
     }
 
     pub fn into_config(self) -> Result<Config> {
-        let (observe, export) = (self.observe()?, self.export()?);
+        let (observe, targets) = (self.observe()?, self.targets()?);
         let refused = [
             ("-o", !self.trace.output.output.is_empty()),
             ("-r", !self.trace.recordings.read.is_empty()),
@@ -167,7 +176,7 @@ impl ExportArgs {
         let mut config = in_kernel(self.trace, "export", summary, &[])?;
         config.output.destinations.clear();
         config.predicate = predicate;
-        config.export = Some(export);
+        config.export = Some(Export { targets, reload: None });
         Ok(config)
     }
 }

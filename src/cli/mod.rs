@@ -4,6 +4,7 @@
 mod aggregated;
 mod args;
 mod assert;
+pub mod config_file;
 mod conflicts;
 mod conversion;
 mod convert;

@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::event_loop::{EventLoop, Interest};
 use super::follow::Token;
 use super::output::print_line;
+use super::service;
 use super::trace::Trace;
 use crate::accounting::{AggregateCounts, Evicted};
 use crate::config::summary::Observe;
-use crate::config::{Config, Export};
+use crate::config::{Config, Reload, Targets};
 use crate::environment::Environment;
 use crate::escape;
 use crate::export::server::{Bound, PATH, Server};
@@ -28,12 +29,16 @@ use crate::summary::observe::labels;
 const RETIRE: Duration = Duration::from_secs(60);
 
 pub(super) struct Exporter<'c> {
-    options: &'c Export,
+    /// Where metrics go now.
+    targets: RefCell<Targets>,
+    reload: Option<&'c Reload>,
+    quiet: bool,
     observe: &'c Observe,
     kernel: String,
     /// The addresses until they are served.
-    bound: RefCell<Vec<Bound>>,
-    servers: RefCell<Vec<Server>>,
+    bound: RefCell<Vec<(SocketAddr, Bound)>>,
+    /// By the address that was requested.
+    servers: RefCell<Vec<(SocketAddr, Server)>>,
     tables: RefCell<ExportedTables>,
     accounting: RefCell<Counters>,
     /// The file could not be written: this is printed once.
@@ -59,17 +64,26 @@ impl Counters {
     }
 }
 
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, Bound)>> {
+    let bind = |address: &SocketAddr| {
+        let bound = Bound::new(*address);
+        let bound = bound.with_context(|| format!("--listen {address}: cannot listen"))?;
+        Ok((*address, bound))
+    };
+    addresses.iter().map(bind).collect()
+}
+
 impl<'c> Exporter<'c> {
     /// Binds the addresses; `None` for other commands.
     pub(super) fn open(config: &'c Config, environment: &Environment) -> Result<Option<Self>> {
         let observe = config.summary.as_ref().and_then(|summary| summary.rows.observe());
         let (Some(options), Some(observe)) = (&config.export, observe) else { return Ok(None) };
-        let bind = |address: &SocketAddr| {
-            Bound::new(*address).with_context(|| format!("--listen {address}: cannot listen"))
-        };
-        let bound = options.listen.iter().map(bind).collect::<Result<_>>()?;
+        let targets = options.targets.clone();
+        let bound = bind(&targets.listen)?;
         Ok(Some(Exporter {
-            options,
+            targets: RefCell::new(targets),
+            reload: options.reload.as_ref(),
+            quiet: config.output.quiet,
             observe,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             bound: RefCell::new(bound),
@@ -86,31 +100,79 @@ impl<'c> Exporter<'c> {
     }
 
     /// Serves from now on.
-    pub(super) fn serve(&self, events: &mut EventLoop<Token>, quiet: bool) -> Result<()> {
-        for bound in self.bound.take() {
-            let address = bound.address().context("cannot serve metrics")?;
-            let server = bound.serve().context("cannot serve metrics")?;
-            events.register(server.wanted(), Interest::Readable, Token::Scrape)?;
-            self.servers.borrow_mut().push(server);
-            if !quiet {
-                print_line(&format!("metrics at http://{address}{PATH}"));
-            }
-        }
-        if self.options.textfile.is_some() {
+    pub(super) fn begin_serving(&self, events: &mut EventLoop<Token>) -> Result<()> {
+        self.serve(self.bound.take(), events)?;
+        if self.targets.borrow().textfile.is_some() {
             events.after(Token::Textfile, Duration::ZERO);
         }
         events.every(Token::Retire, RETIRE);
+        service::ready(events, &self.status());
+        Ok(())
+    }
+
+    fn serve(&self, bound: Vec<(SocketAddr, Bound)>, events: &mut EventLoop<Token>) -> Result<()> {
+        for (requested, bound) in bound {
+            let address = bound.address().context("cannot serve metrics")?;
+            let server = bound.serve().context("cannot serve metrics")?;
+            events.register(server.wanted(), Interest::Readable, Token::Scrape)?;
+            self.servers.borrow_mut().push((requested, server));
+            if !self.quiet {
+                print_line(&format!("metrics at http://{address}{PATH}"));
+            }
+        }
         Ok(())
     }
 
     /// Serves no more. The file goes away: its values would look as if nothing happened any more.
     pub(super) fn end(&self) {
+        service::stopping();
         self.servers.take();
-        if let Some(path) = &self.options.textfile
+        self.remove_textfile();
+    }
+
+    fn remove_textfile(&self) {
+        if let Some(path) = &self.targets.borrow().textfile
             && let Err(error) = textfile::remove(path)
         {
             print_line(&format!("warning: cannot remove {}: {error}", escape::path(path)));
         }
+    }
+
+    /// For the service manager.
+    fn status(&self) -> String {
+        let targets = self.targets.borrow();
+        let listen = targets.listen.iter().map(|address| format!("http://{address}{PATH}"));
+        let file = targets.textfile.iter().map(escape::path);
+        let places: Vec<String> = listen.chain(file).collect();
+        format!("metrics at {}", places.join(", "))
+    }
+
+    /// Reads the configuration again, and takes over what may change.
+    fn reload(&self, reload: &Reload, events: &mut EventLoop<Token>) -> Result<()> {
+        let (given, targets) = (reload.read)()?;
+        let fixed = reload.fixed(&given);
+        if !fixed.is_empty() {
+            bail!("{} cannot change while tracing; restart instead", fixed.join(", "));
+        }
+        let known: Vec<SocketAddr> =
+            self.servers.borrow().iter().map(|(known, _)| *known).collect();
+        let added: Vec<SocketAddr> =
+            targets.listen.iter().filter(|address| !known.contains(address)).copied().collect();
+        // All of it, or nothing.
+        let bound = bind(&added)?;
+        for (address, server) in self.servers.borrow().iter() {
+            if !targets.listen.contains(address) {
+                events.unregister(server.wanted())?;
+            }
+        }
+        self.servers.borrow_mut().retain(|(address, _)| targets.listen.contains(address));
+        self.serve(bound, events)?;
+        if self.targets.borrow().textfile != targets.textfile {
+            self.remove_textfile();
+        }
+        events.at(Token::Textfile, targets.textfile.is_some().then(Instant::now));
+        self.targets.replace(targets);
+        Ok(())
     }
 }
 
@@ -139,7 +201,8 @@ impl Trace<'_, '_> {
     pub(super) fn answer_scrape(&self, pipeline: &Pipeline<'_>) -> Result<()> {
         let Some(exporter) = self.exporter else { return Ok(()) };
         let servers = exporter.servers.borrow();
-        let mut waiting = servers.iter().filter(|server| server.take_wanted()).peekable();
+        let servers = servers.iter().map(|(_, server)| server);
+        let mut waiting = servers.filter(|server| server.take_wanted()).peekable();
         if waiting.peek().is_some() {
             let exposition = Arc::new(self.snapshot(exporter, pipeline)?);
             waiting.for_each(|server| server.answer(Arc::clone(&exposition)));
@@ -154,8 +217,9 @@ impl Trace<'_, '_> {
         events: &mut EventLoop<Token>,
     ) -> Result<()> {
         let Some(exporter) = self.exporter else { return Ok(()) };
-        let Some(path) = &exporter.options.textfile else { return Ok(()) };
-        events.after(Token::Textfile, exporter.options.interval);
+        let Targets { textfile, interval, .. } = exporter.targets.borrow().clone();
+        let Some(path) = &textfile else { return Ok(()) };
+        events.after(Token::Textfile, interval);
         let snapshot = self.snapshot(exporter, pipeline)?;
         let encoded = snapshot.encoded(Format::Text).context("cannot encode the metrics")?;
         let failed = textfile::write(path, &encoded).err().map(|error| error.to_string());
@@ -164,6 +228,19 @@ impl Trace<'_, '_> {
             print_line(&format!("warning: cannot write {}: {error}", escape::path(path)));
         }
         Ok(())
+    }
+
+    /// SIGHUP. What is wrong with the new configuration is printed, and the old one stays.
+    pub(super) fn reload(&self, events: &mut EventLoop<Token>) {
+        let reload = self.exporter.and_then(|exporter| Some((exporter, exporter.reload?)));
+        let Some((exporter, reload)) = reload else { return };
+        service::reloading();
+        match exporter.reload(reload, events) {
+            Ok(()) if exporter.quiet => {}
+            Ok(()) => print_line("note: the configuration was read again"),
+            Err(error) => print_line(&format!("warning: the configuration stays: {error:#}")),
+        }
+        service::reloaded(&exporter.status());
     }
 
     /// Makes room for new label sets.

@@ -10,7 +10,7 @@ use super::destinations::Opened;
 use super::event_loop::{EventLoop, Interest};
 use super::scan::{MODULE_TICK, OWNER_TICK, missing_modules};
 use super::trace::Trace;
-use super::{growth, listen, priority};
+use super::{growth, listen, priority, service};
 use crate::pipeline::Pipeline;
 use crate::pipeline::source::Source;
 use crate::sink::{FLUSH, Stage};
@@ -44,6 +44,8 @@ pub(super) enum Token {
     Textfile,
     /// Idle series make room.
     Retire,
+    /// The service manager wants to hear from us.
+    Watchdog,
 }
 
 /// What the loop works on.
@@ -73,7 +75,7 @@ impl Trace<'_, '_> {
             }
         }
         if let Some(exporter) = self.exporter {
-            exporter.serve(&mut events, self.config.output.quiet)?;
+            exporter.begin_serving(&mut events)?;
         }
         Ok(events)
     }
@@ -174,6 +176,9 @@ impl Trace<'_, '_> {
                     // It is traced until it exits, which may take some time.
                     child.terminate();
                 }
+                if self.signals.take_reload() {
+                    self.reload(events);
+                }
                 if self.signals.take_seal() {
                     pipeline.seal();
                     self.record_counters(pipeline)?;
@@ -208,6 +213,7 @@ impl Trace<'_, '_> {
             Token::Scrape => self.answer_scrape(pipeline)?,
             Token::Textfile => self.write_textfile(pipeline, events)?,
             Token::Retire => self.retire_series()?,
+            Token::Watchdog => service::alive(),
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -24,6 +24,7 @@ pub mod priority;
 pub mod recorder;
 pub(crate) mod replay;
 pub mod scan;
+mod service;
 pub mod signals;
 mod time;
 mod trace;
@@ -150,6 +151,9 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     recording.iter().try_for_each(RecordingFile::empty)?;
     if recording.as_ref().is_some_and(RecordingFile::is_flight) {
         signals.seal_by_usr2();
+    }
+    if config.export.as_ref().is_some_and(|export| export.reload.is_some()) {
+        signals.reload_by_hup();
     }
     let exporter = Exporter::open(config, &environment)?;
     // Frees its BTF of several megabytes.

@@ -109,6 +109,7 @@ mod rights;
 mod rtt;
 mod scenario;
 mod send_limits;
+mod service;
 mod signals;
 mod simultaneous;
 mod socket_state;

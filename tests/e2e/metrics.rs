@@ -47,10 +47,11 @@ fn check_counters(reader: &str) {
         traffic_of_all_sorts(&mut fixture);
         let after = fixture.ns.counters();
         let grew = |name: &str| (after[name] - before[name]) as f64;
+        // Four, with both ends.
         let scrape = exporter.wait("all connections closed", |scrape| {
             scrape.sum("tcctrace_connections_open", &[]) == 0.0
-                && scrape.sum("tcctrace_connections_closed_total", &[])
-                    == scrape.sum("tcctrace_connections_established_total", &[])
+                && scrape.sum("tcctrace_connections_established_total", &[]) == 8.0
+                && scrape.sum("tcctrace_connections_closed_total", &[]) == 8.0
         });
         scrape.check_grown_from(&begin);
         let value = |name: &str, labels: &[(&str, &str)]| {
