@@ -204,7 +204,7 @@ mod tests {
                 "labels = [\"cc\"]\nlabel = 3\n",
                 "FILE:2:1: unknown key `label`; did you mean `labels`?",
             ),
-            ("\n  interval = \"x\"", "FILE:2:14: --interval <TIME> x: "),
+            ("\n  interval = \"x\"", "FILE:2:14: --interval x: "),
             ("max-series = true", "FILE:1:14: max-series: must be a string, a number"),
             ("quiet = 1", "FILE:1:9: quiet: must be true or false"),
             ("labels = [[]]", "FILE:1:10: labels: must be a string"),
@@ -212,7 +212,7 @@ mod tests {
             ("[filters]\nport = 1", "FILE:1:2: unknown key `filters`"),
             ("labels = ", "FILE:1:"),
             ("labels = 'cc'\nlabels = 'cc'", "FILE:2:1: "),
-            ("labels = 'colour'", "FILE:1:10: --labels <LABELS> colour: unknown value; "),
+            ("labels = 'colour'", "FILE:1:10: --labels colour: unknown value; "),
         ] {
             let found = merged(file, "").unwrap_err();
             assert!(found.starts_with(error), "{file:?}: {found}, and not {error}");

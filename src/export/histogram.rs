@@ -49,7 +49,7 @@ pub fn classic(field: TimeField, scale: f64, counted: &Counted) -> Vec<(f64, u64
         let bound = if whole { end - 1 } else { end };
         buckets.push((scaled(bound, scale), count));
     }
-    buckets.push((f64::MAX, left.map(|(_, n)| n).sum()));
+    buckets.push((f64::INFINITY, left.map(|(_, n)| n).sum()));
     buckets
 }
 
@@ -129,7 +129,7 @@ mod tests {
         };
         let times = of(TimeField::Srtt, 1e-6);
         assert_eq!(times[..3], [0.000_016, 0.000_032, 0.000_064]);
-        assert_eq!(times[times.len() - 2..], [67.108_864, f64::MAX]);
+        assert_eq!(times[times.len() - 2..], [67.108_864, f64::INFINITY]);
         assert_eq!(of(TimeField::Cwnd, 1.0)[..4], [1.0, 3.0, 7.0, 15.0]);
         assert_eq!(of(TimeField::PacingRate, 125.0)[0], 2000.0);
         assert_eq!(sum(1e-6, &counted(&[300, 700])), 0.001);
