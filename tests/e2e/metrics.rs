@@ -84,12 +84,12 @@ fn check_counters(reader: &str) {
         let reno = value("sent_bytes_total", &[("cc", "reno")])
             - value("retransmitted_bytes_total", &[("cc", "reno")]);
         assert!(reno >= 4_000_000.0 && reno < payload, "{reno}: {}", scrape.text);
-        // The distribution has the samples that the events have.
+        // Events at the hook are also those that the filter rejects.
         let count = value("rtt_seconds_count", &[]);
         let infinite = value("rtt_seconds_bucket", &[("le", "+Inf")]);
         let unset = value("samples_without_value_total", &[("metric", "rtt_seconds")]);
         let seen = value("events_total", &[("type", "probe")]);
-        assert!(count > 100.0 && count == infinite && count + unset == seen, "{}", scrape.text);
+        assert!(count > 100.0 && count == infinite && count + unset <= seen, "{}", scrape.text);
         assert_eq!(scrape.sum("tcctrace_series_dropped_total", &[]), 0.0);
         let lost = scrape.find("tcctrace_events_lost_total", &[]).count();
         assert!(lost >= 8 && value("events_lost_total", &[]) == 0.0, "{}", scrape.text);
