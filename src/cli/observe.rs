@@ -12,7 +12,9 @@ use super::parse;
 use super::presets;
 use super::summary::HEADING;
 use crate::config::Config;
-use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions, Trigger};
+use crate::config::summary::{
+    By, Keys, Metric, Names, Observe, RowOptions, SummaryOptions, Trigger,
+};
 use crate::predicate::Predicate;
 use crate::skel::TriggerLimit;
 use crate::summary::observe;
@@ -25,6 +27,12 @@ pub struct ObserveArgs {
     /// Count these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
+    /// Leave out the metrics that take time at each packet: limits, spurious, zero-windows, and distributions. Send no events.
+    #[arg(long, conflicts_with_all = ["events", "detail"], help_heading = HEADING)]
+    pub counters_only: bool,
+    /// What metrics are called.
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = NamesArg::Own, help_heading = HEADING)]
+    pub names: NamesArg,
     /// Group IPv4 addresses by their first N bits: 24.
     #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
     pub prefix: Option<u8>,
@@ -63,6 +71,14 @@ pub struct ObserveArgs {
 const BEFORE: u32 = 32;
 /// Default number of keys.
 const KEYS: u32 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NamesArg {
+    /// The kernel's names, with units: srtt_us.
+    Own,
+    /// Those of `ss -i`, in its units: rtt, in ms.
+    Ss,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObserveByArg {
@@ -243,6 +259,18 @@ impl ObserveArgs {
         {
             bail!("--prefix and --prefix6 need --by raddr");
         }
+        let mut metrics = metrics(&self.metrics, &more);
+        if self.counters_only {
+            if trigger.is_some() || self.trace.recordings.write.is_some() {
+                bail!("--counters-only cannot be used with --trigger or -w, which need events");
+            }
+            metrics.retain(|metric| !metric.is_per_packet());
+            if metrics.is_empty() {
+                bail!(
+                    "--counters-only leaves out all of --metrics: each of them takes time at each packet"
+                );
+            }
+        }
         let options = Observe {
             keys: Keys {
                 by: self.by.iter().filter_map(|by| key(*by)).collect(),
@@ -252,7 +280,11 @@ impl ObserveArgs {
             },
             condition: condition.as_ref().map(|(option, _)| *option),
             trigger,
-            metrics: metrics(&self.metrics, &more),
+            names: match self.names {
+                NamesArg::Own => Names::Own,
+                NamesArg::Ss => Names::Ss,
+            },
+            metrics,
             max_rows: self.max_rows,
         };
         let summary = SummaryOptions {
