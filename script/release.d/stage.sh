@@ -53,12 +53,15 @@ stage() {
   put 644 CHANGELOG.md tar/CHANGELOG.md
   put 644 README.md tar/README.md
   put 644 Containerfile tar/Containerfile
-  # Examples, and units where they belong.
+  # Units where they belong, and the rest as examples, in one directory.
   while IFS= read -r file; do
     put 644 "$file" "tar/$file"
     case $file in
       contrib/systemd/*.service) put 644 "$file" "deb/usr/lib/systemd/system/${file##*/}" "rpm/usr/lib/systemd/system/${file##*/}" ;;
-      *) put 644 "$file" {deb,rpm-doc}/usr/share/doc/tcc-trace/examples/"${file#contrib/}" ;;
+      *)
+        name=${file#contrib/}
+        put 644 "$file" {deb,rpm-doc}/usr/share/doc/tcc-trace/examples/"${name//\//-}"
+        ;;
     esac
   done < <(find contrib -type f | sort)
   script/release.d/debian-changelog "$(maintainer)" "$version" >target/package/changelog.Debian
