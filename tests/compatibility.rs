@@ -18,7 +18,9 @@ use tcc_trace::sink::FORMATS;
 type Names = BTreeSet<String>;
 
 /// A list, and what this program has for it.
-const LISTS: &[(&str, fn() -> Names)] = &[
+type List = (&'static str, fn() -> Names);
+
+const LISTS: &[List] = &[
     ("columns", columns),
     ("options", options),
     ("formats", formats),

@@ -27,7 +27,9 @@ pub struct ObserveArgs {
     /// Count these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
-    /// Leave out the metrics that take time at each packet: limits, spurious, zero-windows, and distributions. Send no events.
+    /// Count nothing that takes time at each packet.
+    ///
+    /// That leaves out limits, spurious, zero-windows, and all distributions but connlat.
     #[arg(long, conflicts_with_all = ["events", "detail"], help_heading = HEADING)]
     pub counters_only: bool,
     /// What metrics are called.
@@ -45,16 +47,16 @@ pub struct ObserveArgs {
     /// Maximum number of keys; the rest is counted in one row.
     #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), default_value_t = KEYS, help_heading = HEADING)]
     pub max_rows: u32,
-    /// Also print events, to another output than the totals: jsonl=events.jsonl. Repeatable.
+    /// Also print events, to another output: jsonl=events.jsonl. Repeatable.
     #[arg(long, value_name = "FORMAT", value_parser = OutputParser, help_heading = HEADING)]
     pub events: Vec<OutputArg>,
-    /// Of the events, only those that match; see --where: 'srtt_us > 100ms || class == "rto"'.
+    /// Of the events, only those that match; see --where: 'srtt_us > 100ms'.
     ///
     /// The kernel has to decide all of it, so that events that do not match cost no copy. For --events and -w; the totals are of all
     /// connections.
     #[arg(long, value_name = "EXPR", help_heading = HEADING)]
     pub detail: Option<String>,
-    /// With --trigger: samples to record from before the event that matches [default: 32].
+    /// With --trigger: samples from before the event [default: 32].
     ///
     /// Of each connection, the kernel keeps that many, as thinned out by --every, --on-change and --sample. They take 16 MB at most;
     /// connections that were idle for longest lose theirs first.

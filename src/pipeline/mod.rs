@@ -250,9 +250,9 @@ impl<'a> Pipeline<'a> {
         self.tee.note(&Note::Counters(accounting));
     }
 
-    /// Says in the stream what was left out of it.
-    pub fn notice(&mut self, notice: &Notice) {
-        let time = self.clock.moment(self.clock.now_ns());
+    /// Says in the stream what was left out of it until then.
+    pub fn notice(&mut self, mono_ns: u64, notice: &Notice) {
+        let time = self.clock.moment(mono_ns);
         self.tee.note(&Note::LeftOut(time, notice));
     }
 

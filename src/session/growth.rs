@@ -11,6 +11,7 @@ use super::trace::Trace;
 use crate::accounting::{Accounting, total};
 use crate::escape;
 use crate::pipeline::Pipeline;
+use crate::pipeline::clock::mono_ns;
 use crate::sink::Stage;
 use crate::stdio;
 
@@ -39,7 +40,7 @@ impl Trace<'_, '_> {
     /// Says what is new among it, in the stream of events.
     fn notice(&self, accounting: &Accounting, pipeline: &mut Pipeline<'_>) {
         if let Some(notice) = self.noticed.borrow_mut().next(accounting) {
-            pipeline.notice(&notice);
+            pipeline.notice(mono_ns(), &notice);
             pipeline.flush();
         }
     }

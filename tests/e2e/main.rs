@@ -67,6 +67,7 @@ mod notices;
 mod observe;
 mod observe_counters;
 mod observe_detail;
+mod observe_flood;
 mod observe_keys;
 mod observe_limits;
 mod observe_metrics;
