@@ -14,8 +14,18 @@ other_flavour=6.1-amd64
 
 # Kernels on which perf and bpftrace run alongside tcc-trace, which takes more memory.
 tool_kernels=(6.1 7.2)
-# Of the matrix, one that boots as a locked down one, too: its security modules have lockdown.
-locked_kernel=6.12
+# Of the matrix, the one that boots in other configurations, too: its security modules have lockdown. By the name that
+# tests/kernels.list has, their kernel parameters.
+variant_kernel=6.12
+declare -A variants=(
+  [locked]='lockdown=confidentiality'
+  [integrity]='lockdown=integrity'
+  [noipv6]='ipv6.disable=1'
+  # For guest/init.
+  [cgroup1]='tcc.cgroup1'
+)
+# Those of a normal run; with --full all run.
+normal_variants=(locked)
 tools=(bpftrace perf tcpconnect.bt tcpaccept.bt tcplife.bt tcpretrans.bt tcpdrop.bt)
 
 # Outside the tree, to share it between checkouts and clean builds.
@@ -50,11 +60,11 @@ case $VM_ACCEL in
 esac
 
 # arguments_for TESTS KERNEL [ARG…]: the arguments of the test program on that kernel, a line each. If none names tests, the
-# selection of tests/kernels.list; with VM_FULL all tests listed there. KERNEL:locked: those for a locked down kernel.
+# selection of tests/kernels.list; with VM_FULL all tests listed there. KERNEL:VARIANT: those for that configuration.
 arguments_for() {
-  if [[ $2 == *:locked ]]; then
+  if [[ -n ${variants[${2#*:}]-} ]]; then
     echo --exact
-    "$vm_d/select" "$1" "${2%:*}" --locked
+    "$vm_d/select" "$1" "${2%:*}" "--variant=${2#*:}"
   elif [[ " ${*:3}" != *' '[^-]* ]]; then
     echo --exact
     "$vm_d/select" "$1" "$2" ${VM_FULL:+--full}
