@@ -53,11 +53,12 @@ stage() {
   put 644 CHANGELOG.md tar/CHANGELOG.md
   put 644 README.md tar/README.md
   put 644 Containerfile tar/Containerfile
-  # Units where they belong, and the rest as examples, in one directory.
+  # Units and their configuration where they belong, and the rest as examples, in one directory.
   while IFS= read -r file; do
     put 644 "$file" "tar/$file"
     case $file in
       contrib/systemd/*.service) put 644 "$file" "deb/usr/lib/systemd/system/${file##*/}" "rpm/usr/lib/systemd/system/${file##*/}" ;;
+      contrib/systemd/*) put 644 "$file" {deb,rpm-config}/etc/tcc-trace/"${file##*/}" ;;
       *)
         name=${file#contrib/}
         put 644 "$file" {deb,rpm-doc}/usr/share/doc/tcc-trace/examples/"${name//\//-}"
@@ -82,7 +83,9 @@ make_deb() {
 }
 
 make_rpm() {
-  cargo generate-rpm --target "$1" --auto-req script/release.d/rpm-requires \
+  local variant=()
+  [[ ! -d target/package/rpm-config ]] || variant=(--variant config)
+  cargo generate-rpm --target "$1" "${variant[@]}" --auto-req script/release.d/rpm-requires \
     --set-metadata "version = \"$package_version\"" --output target/dist/ >/dev/null
 }
 
