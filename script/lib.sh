@@ -171,6 +171,47 @@ build_static() {
   echo "${CARGO_TARGET_DIR:-target}/$CARGO_BUILD_TARGET/release/tcc-trace"
 }
 
+# build_program TARGET dynamic|static [FEATURES]: build a release program for a target; prints its path.
+build_program() (
+  [[ $1 == "$(host_target)" ]] || die "cannot build for $1 on $(host_target)"
+  if [[ $2 == static ]]; then
+    build_static "${3-}"
+    return
+  fi
+  # In the directory of that target, so that build scripts and macros are shared with the static build.
+  cargo build --release --locked --target "$1" ${3:+--features "$3"} --bin tcc-trace >&2 || return 1
+  echo "${CARGO_TARGET_DIR:-target}/$1/release/tcc-trace"
+)
+
+# host_target: the target that rustc builds for by default.
+host_target() { rustc -vV | sed -n 's/^host: //p'; }
+
+# debian_arch TARGET: Debian's name of its architecture.
+debian_arch() {
+  case $1 in
+    x86_64-*) echo amd64 ;;
+    aarch64-*) echo arm64 ;;
+    *) die "no name for the architecture of $1" ;;
+  esac
+}
+
+# need_tool CRATE VERSION [CARGO INSTALL OPTIONS]: a program of that version in PATH, built in target/tools if it is missing.
+need_tool() {
+  local crate=$1 version=$2 tools=${tools_dir:-$root/target/tools}
+  shift 2
+  if [[ ! -x $tools/$crate-$version/bin/$crate ]]; then
+    say "building $crate $version"
+    # Without what is set for our own builds, and fast to build: these programs run for seconds.
+    env -u RUSTFLAGS -u CARGO_BUILD_TARGET -u LIBBPF_SYS_LIBRARY_PATH CARGO_TARGET_DIR="$tools/build" \
+      CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+      CARGO_PROFILE_RELEASE_DEBUG=false CARGO_INCREMENTAL=0 \
+      cargo install --quiet --locked --root "$tools/$crate-$version" --version "$version" "$@" "$crate" >&2 ||
+      die "cannot build $crate $version"
+    rm -rf "$tools/build"
+  fi
+  PATH=$tools/$crate-$version/bin:$PATH
+}
+
 # at_least A B: whether version A is B or newer.
 at_least() {
   [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]

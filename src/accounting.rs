@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 pub use self::actions::{ActionCounts, AggregateCounts, CountCounts, Counts, total};
+pub use self::notice::{LeftOut, Notice, Noticed};
+pub use self::own_cost::OwnCost;
 
 /// Defines a struct whose doc comments are its texts in the schema and the reference, too.
 macro_rules! documented {
@@ -34,6 +36,8 @@ macro_rules! combined {
 }
 
 mod actions;
+mod notice;
+mod own_cost;
 
 combined!(Evicted: conns, listeners, accepting, zero_windows, spurious_states, ca_state_times, synacks, queued_packets, processes,
     closed_conns, listen_states, limits_conns);
@@ -82,7 +86,8 @@ impl Evicted {
         *self = self.combine(other, u64::saturating_add);
     }
 
-    fn line(&self) -> Option<String> {
+    /// `4 connections, 1 listeners`; `None` if nothing was.
+    fn parts(&self) -> Option<String> {
         let all = [
             (self.conns, "connections"),
             (self.listeners, "listeners"),
@@ -99,9 +104,12 @@ impl Evicted {
         ];
         let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let some: Vec<String> = some.collect();
-        let what = some.join(", ");
-        (!some.is_empty())
-            .then(|| format!("note: evicted from full maps (raise --max-conns): {what}"))
+        (!some.is_empty()).then(|| some.join(", "))
+    }
+
+    fn line(&self) -> Option<String> {
+        let what = self.parts()?;
+        Some(format!("note: evicted from full maps (raise --max-conns): {what}"))
     }
 }
 
@@ -153,6 +161,8 @@ pub struct Accounting {
     pub late: u64,
     /// Entries evicted from full maps (raise `--max-conns`), idle ones first. Values that depend on them are null.
     pub evicted: Evicted,
+    /// What the trace itself has cost. Absent if recordings are read.
+    pub own_cost: Option<OwnCost>,
     /// The counters of each event type whose events were to be printed.
     pub event_types: Vec<(&'static str, Counts)>,
     /// The counters of each event type that a summary is made from.

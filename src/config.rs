@@ -330,6 +330,10 @@ pub struct KernelOptions {
     pub buffer_size: Option<u32>,
     /// Connections tracked at a time.
     pub max_conns: Option<u32>,
+    /// Of the kernel's memory for all maps.
+    pub max_map_bytes: Option<u64>,
+    /// Have the kernel measure the run time of programs.
+    pub bpf_stats: bool,
     pub btf: Option<PathBuf>,
     /// Infer event types from other tracepoints even if the kernel has their own.
     pub inferred: bool,

@@ -6,7 +6,8 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -139,6 +140,16 @@ pub fn at_secure() -> bool {
 pub fn perf_buffer_fd<'b>(buffer: &'b PerfBuffer<'_>) -> BorrowedFd<'b> {
     // SAFETY: it is open for as long as the buffers are.
     unsafe { BorrowedFd::borrow_raw(buffer.epoll_fd()) }
+}
+
+/// Has the kernel measure the run time of all BPF programs until the descriptor is closed.
+pub fn enable_run_time_stats() -> io::Result<OwnedFd> {
+    use libbpf_rs::libbpf_sys::{BPF_STATS_RUN_TIME, bpf_enable_stats};
+    // SAFETY: it takes a number, and returns a descriptor that nobody else has, or an error as a negative number.
+    match unsafe { bpf_enable_stats(BPF_STATS_RUN_TIME) } {
+        error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
+        file => Ok(unsafe { OwnedFd::from_raw_fd(file) }),
+    }
 }
 
 /// A map key's or value's bytes.

@@ -62,7 +62,7 @@ fn the_schema_has_every_column() {
     let titles: Vec<&Value> = records.iter().map(|record| &record["title"]).collect();
     let event_types: Vec<&str> = tcc_trace::events::EVENT_TYPES.iter().map(|e| e.name).collect();
     let aggregates: Vec<&str> = tcc_trace::summary::AGGREGATES.iter().map(|a| a.command).collect();
-    assert_eq!(titles, [&event_types[..], &aggregates, &["stats", "end"]].concat());
+    assert_eq!(titles, [&event_types[..], &aggregates, &["stats", "end", "notice"]].concat());
     let pages = tcc_trace::cmd::reference::pages();
     let page = |name: &str| {
         let found = pages.iter().find(|(file, _)| file.strip_suffix(".md") == Some(name));
@@ -92,7 +92,7 @@ fn the_schema_has_every_column() {
     }
 
     let summaries = page("summaries");
-    for record in &records[event_types.len()..records.len() - 2] {
+    for record in &records[event_types.len()..event_types.len() + aggregates.len()] {
         let command = record["title"].as_str().expect("a title");
         let own = rows(section(summaries, command));
         let key = record["properties"]["key"]["properties"].as_object().expect("a key");
@@ -112,7 +112,8 @@ fn the_schema_has_every_column() {
     let counts = one["oneOf"][0]["properties"].as_object().expect("properties");
     let evicted = counts["evicted"]["properties"].as_object().expect("properties");
     let documented = rows(page("accounting"));
-    for (prefix, counts) in [("", counts), ("evicted.", evicted)] {
+    let own_cost = counts["own_cost"]["properties"].as_object().expect("properties");
+    for (prefix, counts) in [("", counts), ("evicted.", evicted), ("own_cost.", own_cost)] {
         for (name, count) in counts.iter().filter(|(_, count)| count["type"] == "integer") {
             assert!(count["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
             let name = format!("{prefix}{name}");

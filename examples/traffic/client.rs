@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const BULK_SECONDS: Duration = Duration::from_secs(5);
 const PINGPONG_COUNT: u64 = 1000;
 
-fn connect(target: &Target, bind: Option<IpAddr>) -> Result<Socket> {
+pub fn connect(target: &Target, bind: Option<IpAddr>) -> Result<Socket> {
     let to = target.to;
     let socket = new_socket(to, target.cc.as_deref())?;
     if let Some(mut address) = bind {
@@ -51,7 +51,7 @@ fn identity(socket: &Socket) -> Result<String> {
     Ok(format!(r#""local":"{local}","peer":"{peer}","cookie":{cookie},"cc":"{cc}""#))
 }
 
-fn print(line: &str) -> Result<()> {
+pub fn print(line: &str) -> Result<()> {
     writeln!(io::stdout(), "{line}").map_err(plain).context("stdout")
 }
 

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod churn;
 mod client;
 mod server;
 mod tcp_info;
@@ -46,6 +47,8 @@ enum Command {
     ///
     /// Ends as the server does.
     Hold(HoldArgs),
+    /// Open and close connections all the time; prints a JSON line
+    Churn(ChurnArgs),
 }
 
 #[derive(Args)]
@@ -132,6 +135,19 @@ pub struct HoldArgs {
     pub bind_list: Vec<IpAddr>,
 }
 
+#[derive(Args)]
+pub struct ChurnArgs {
+    /// The first of 64 addresses, each of which the server listens on
+    #[command(flatten)]
+    pub target: Target,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub seconds: Duration,
+    /// Number of connections at a time
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub parallel: u32,
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let value: f64 = text.parse().map_err(|_| "not a number".to_string())?;
     Duration::try_from_secs_f64(value).map_err(|e| e.to_string())
@@ -210,6 +226,7 @@ fn main() -> ExitCode {
         Command::Bulk(args) => client::bulk(&args),
         Command::Pingpong(args) => client::pingpong(&args),
         Command::Hold(args) => client::hold(&args),
+        Command::Churn(args) => churn::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,6 +27,7 @@ enum tcc_action {
 	TCC_COUNT = 1 << 0, /* they are counted, and nothing else */
 	TCC_AGGREGATE = 1 << 1, /* they are added up by key in the kernel */
 	TCC_RECORD = 1 << 2, /* each is a record to the reader; the only action with limits and a gate */
+	TCC_YIELD = 1 << 3, /* not to the last part of the buffer */
 };
 
 /* What is kept of connections between events, for those that need it. */
@@ -184,6 +185,7 @@ struct tcc_config {
 	enum tcc_observe_sum observe_sums;
 	enum tcc_observe_reason observe_reasons;
 	__u32 trackers; /* of enum tcc_tracker: which are on */
+	__u32 yield_bytes; /* of data waiting beyond which types that yield are lost */
 	__u32 wake_mask; /* how often the ring is looked at: where these bits of the number of records are 0 */
 	__u16 probe_len; /* of a record of `probe` */
 	__u16 fields[TCC_FIELD_GROUPS]; /* of enum tcc_field_group: where each begins in that record; 0: not loaded */
@@ -206,7 +208,7 @@ struct tcc_config {
 	__u8 mainline_bbr; /* the state of BBR is laid out as in mainline */
 	__u8 observe; /* events are added up as `observe` does */
 	__u8 trigger; /* events that match are recorded with those before and after */
-	__u8 unused[6];
+	__u8 unused[2];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

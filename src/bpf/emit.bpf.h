@@ -48,11 +48,20 @@ static __always_inline void copies_release(void)
 		slot_release(&cpu->copies_depth);
 }
 
-/* `size` must be a constant where this is inlined. */
-static __always_inline void *emit_begin(__u64 size)
+/* Does the buffer have no room for events of that type? A type that yields leaves the last part of it to the others. */
+static __always_inline bool emit_yields(__u8 event_type)
+{
+	return cfg.ringbuf && cfg.actions[event_type] & TCC_YIELD &&
+	       bpf_ringbuf_query(&events_ring, BPF_RB_AVAIL_DATA) > cfg.yield_bytes;
+}
+
+/* `size` and `event_type` must be constants where this is inlined. */
+static __always_inline void *emit_begin(__u64 size, __u8 event_type)
 {
 	struct tcc_cpu *cpu;
 
+	if (emit_yields(event_type))
+		return NULL;
 	if (cfg.ringbuf)
 		return bpf_ringbuf_reserve(&events_ring, size, 0);
 	cpu = this_cpu();

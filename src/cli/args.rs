@@ -271,9 +271,20 @@ pub struct KernelArgs {
     /// warning is printed.
     #[arg(long, value_name = "N", value_parser = parse::within(1..=16_777_216_u32))]
     pub max_conns: Option<u32>,
+    /// The most kernel memory that all maps may take: 32M.
+    ///
+    /// If the defaults would take more, state is kept for fewer connections; with --max-conns, or where that is not enough, tcc-trace says
+    /// which maps take how much.
+    #[arg(long, value_name = "BYTES", value_parser = parse::size)]
+    pub max_map_bytes: Option<u32>,
     /// Niceness of tcc-trace while tracing, -20 to 19; -10 by default where permitted and not already set by nice(1).
     #[arg(long, value_name = "N", value_parser = parse::within(-20..=19_i32), allow_negative_numbers = true)]
     pub nice: Option<i32>,
+    /// Measure the time that the programs of the trace run, for its own cost in the accounting.
+    ///
+    /// Needs CAP_SYS_ADMIN. Meanwhile the kernel measures all BPF programs of the host, which adds some ten ns to each run.
+    #[arg(long)]
+    pub bpf_stats: bool,
     /// Read kernel types from this BTF file, for kernels without their own.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,

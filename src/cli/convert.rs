@@ -112,6 +112,8 @@ impl KernelArgs {
             },
             buffer_size: self.buffer_size,
             max_conns: self.max_conns,
+            max_map_bytes: self.max_map_bytes.map(u64::from),
+            bpf_stats: self.bpf_stats,
             btf: self.btf,
             inferred: false,
             nice: self.nice,

@@ -170,15 +170,13 @@ time             dport dev  qdisc skb_len   qlen queue_us
     (
         "observe",
         "\
-$ sudo tcc-trace observe -i 10s --by cc --metrics bytes,rtt,retransmits
+$ sudo tcc-trace observe -i 10s --by cc --metrics bytes,rtt
 00:16:43.278290 2 connections open, 39594 kB sent, 38217 kB received in 10.001 s
 ca_name=cubic
   bytes            sent 40544321  retrans 1409175  acked 39134933  received 39134951
   segments         out 24931  in 23112  data_out 19105  data_in 18227
   srtt_us          6386 values  avg 1066.3  min 13  p50 179  p90 943  p99 26908  p999 26908
-                   max 26908
-  retransmits      fast 832 (4.355 %)  rto 14 (0.073 %)  slow_start 16 (0.084 %)
-                   tlp 29 (0.152 %)",
+                   max 26908",
     ),
     (
         "limits",
@@ -228,7 +226,7 @@ $ sudo tcc-trace listeners
         "check",
         "\
 $ tcc-trace check
-tcc-trace 0.1.0 on Linux 6.18.44: ready
+tcc-trace 1.0.0-rc.1 on Linux 6.18.44: ready
 
 System
   ok   binary               libbpf 1.7, static binary; features: static

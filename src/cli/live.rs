@@ -125,6 +125,8 @@ impl LiveArgs {
             ("--buffer-size", kernel.buffer_size.is_some()),
             ("--max-conns", kernel.max_conns.is_some()),
             ("--nice", kernel.nice.is_some()),
+            ("--max-map-bytes", kernel.max_map_bytes.is_some()),
+            ("--bpf-stats", kernel.bpf_stats),
             ("--btf", kernel.btf.is_some()),
         ];
         match options.iter().find(|(_, given)| *given) {

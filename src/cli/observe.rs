@@ -12,7 +12,9 @@ use super::parse;
 use super::presets;
 use super::summary::HEADING;
 use crate::config::Config;
-use crate::config::summary::{By, Keys, Metric, Observe, RowOptions, SummaryOptions, Trigger};
+use crate::config::summary::{
+    By, Keys, Metric, Names, Observe, RowOptions, SummaryOptions, Trigger,
+};
 use crate::predicate::Predicate;
 use crate::skel::TriggerLimit;
 use crate::summary::observe;
@@ -25,6 +27,14 @@ pub struct ObserveArgs {
     /// Count these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
+    /// Count nothing that takes time at each packet.
+    ///
+    /// That leaves out limits, spurious, zero-windows, and all distributions but connlat.
+    #[arg(long, conflicts_with_all = ["events", "detail"], help_heading = HEADING)]
+    pub counters_only: bool,
+    /// What metrics are called.
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = NamesArg::Own, help_heading = HEADING)]
+    pub names: NamesArg,
     /// Group IPv4 addresses by their first N bits: 24.
     #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
     pub prefix: Option<u8>,
@@ -37,16 +47,16 @@ pub struct ObserveArgs {
     /// Maximum number of keys; the rest is counted in one row.
     #[arg(long, value_name = "N", value_parser = parse::within(1..=1_000_000_u32), default_value_t = KEYS, help_heading = HEADING)]
     pub max_rows: u32,
-    /// Also print events, to another output than the totals: jsonl=events.jsonl. Repeatable.
+    /// Also print events, to another output: jsonl=events.jsonl. Repeatable.
     #[arg(long, value_name = "FORMAT", value_parser = OutputParser, help_heading = HEADING)]
     pub events: Vec<OutputArg>,
-    /// Of the events, only those that match; see --where: 'srtt_us > 100ms || class == "rto"'.
+    /// Of the events, only those that match; see --where: 'srtt_us > 100ms'.
     ///
     /// The kernel has to decide all of it, so that events that do not match cost no copy. For --events and -w; the totals are of all
     /// connections.
     #[arg(long, value_name = "EXPR", help_heading = HEADING)]
     pub detail: Option<String>,
-    /// With --trigger: samples to record from before the event that matches [default: 32].
+    /// With --trigger: samples from before the event [default: 32].
     ///
     /// Of each connection, the kernel keeps that many, as thinned out by --every, --on-change and --sample. They take 16 MB at most;
     /// connections that were idle for longest lose theirs first.
@@ -63,6 +73,14 @@ pub struct ObserveArgs {
 const BEFORE: u32 = 32;
 /// Default number of keys.
 const KEYS: u32 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NamesArg {
+    /// The kernel's names, with units: srtt_us.
+    Own,
+    /// Those of `ss -i`, in its units: rtt, in ms.
+    Ss,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObserveByArg {
@@ -243,6 +261,18 @@ impl ObserveArgs {
         {
             bail!("--prefix and --prefix6 need --by raddr");
         }
+        let mut metrics = metrics(&self.metrics, &more);
+        if self.counters_only {
+            if trigger.is_some() || self.trace.recordings.write.is_some() {
+                bail!("--counters-only cannot be used with --trigger or -w, which need events");
+            }
+            metrics.retain(|metric| !metric.is_per_packet());
+            if metrics.is_empty() {
+                bail!(
+                    "--counters-only leaves out all of --metrics: each of them takes time at each packet"
+                );
+            }
+        }
         let options = Observe {
             keys: Keys {
                 by: self.by.iter().filter_map(|by| key(*by)).collect(),
@@ -252,7 +282,11 @@ impl ObserveArgs {
             },
             condition: condition.as_ref().map(|(option, _)| *option),
             trigger,
-            metrics: metrics(&self.metrics, &more),
+            names: match self.names {
+                NamesArg::Own => Names::Own,
+                NamesArg::Ss => Names::Ss,
+            },
+            metrics,
             max_rows: self.max_rows,
         };
         let summary = SummaryOptions {

@@ -125,7 +125,7 @@ impl TraceArgs {
     }
 
     /// Options of the kernel side, and others that only a trace has.
-    fn of_tracing(&self) -> [(&'static str, bool); 10] {
+    fn of_tracing(&self) -> [(&'static str, bool); 12] {
         let kernel = &self.kernel_options;
         [
             ("-- CMD", !self.command.is_empty()),
@@ -137,6 +137,8 @@ impl TraceArgs {
             ("--buffer-size", kernel.buffer_size.is_some()),
             ("--max-conns", kernel.max_conns.is_some()),
             ("--nice", kernel.nice.is_some()),
+            ("--max-map-bytes", kernel.max_map_bytes.is_some()),
+            ("--bpf-stats", kernel.bpf_stats),
             ("--btf", kernel.btf.is_some()),
         ]
     }

@@ -115,6 +115,9 @@ fn as_text(name: &str, info: &Info) -> String {
             info.rest
         ),
     }));
+    if let Some(cost) = info.accounting.as_ref().and_then(|accounting| accounting.own_cost) {
+        rows.push(("own cost", cost.parts()));
+    }
     if !header.network_namespaces.is_empty() {
         let names = header.network_namespaces.iter().take(LISTED);
         let names: Vec<String> = names.map(|of| format!("{} {}", of.name, of.inode)).collect();
@@ -241,6 +244,7 @@ fn as_lines(name: &str, info: &Info) -> Vec<Value> {
         "incomplete_bytes": info.rest,
         "late": info.accounting.as_ref().map(|accounting| accounting.late),
         "evicted": info.accounting.as_ref().map(|accounting| accounting.evicted),
+        "own_cost": info.accounting.as_ref().and_then(|accounting| accounting.own_cost),
     })];
     for event in &info.events {
         let mut line = json!(event);

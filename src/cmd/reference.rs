@@ -4,8 +4,11 @@ use std::fmt::Write;
 
 use clap::{Arg, Command, CommandFactory};
 
-use super::schema::{ACCOUNTS, BUCKETS, INTERVAL, KEY, meaning, set};
-use crate::accounting::{Accounting, AggregateCounts, CountCounts, Counts, Evicted, OutputAccount};
+use super::schema::{ACCOUNTS, BUCKETS, INTERVAL, KEY, NOTICE, meaning, set};
+use crate::accounting::{
+    Accounting, AggregateCounts, CountCounts, Counts, Evicted, LeftOut, Notice, OutputAccount,
+    OwnCost,
+};
 use crate::cli::Cli;
 use crate::events::ca::{ALGORITHMS, Algorithm};
 use crate::events::{EVENT_TYPES, EventType, common, socket};
@@ -208,7 +211,7 @@ fn accounting() -> String {
          `--quiet` is given.\n\n\
          | record | meaning |\n|---|---|\n",
     );
-    rows("", ACCOUNTS, &mut page);
+    rows("", ACCOUNTS.iter().chain([&NOTICE]), &mut page);
     page += "\n## Counters of printed events\n\nOf all events, and of each event type under `event_types`. Absent if no events are \
         printed.\n\n| field | meaning |\n|---|---|\n";
     rows("", Counts::DOCS, &mut page);
@@ -224,6 +227,11 @@ fn accounting() -> String {
     rows("outputs.", OutputAccount::DOCS, &mut page);
     page += "\n## Evicted entries\n\n| field | meaning |\n|---|---|\n";
     rows("evicted.", Evicted::DOCS, &mut page);
+    page += "\n## Own cost\n\nUnder `own_cost`.\n\n| field | meaning |\n|---|---|\n";
+    rows("own_cost.", OwnCost::DOCS, &mut page);
+    page += "\n## Notices\n\n| field | meaning |\n|---|---|\n";
+    rows("", Notice::DOCS, &mut page);
+    rows("event_types.", LeftOut::DOCS, &mut page);
     page
 }
 

@@ -3,7 +3,10 @@
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::accounting::{Accounting, AggregateCounts, CountCounts, Counts, Evicted, OutputAccount};
+use crate::accounting::{
+    Accounting, AggregateCounts, CountCounts, Counts, Evicted, LeftOut, Notice, OutputAccount,
+    OwnCost,
+};
 use crate::cli::SchemaArgs;
 use crate::config::Usage;
 use crate::events::{EVENT_TYPES, EventType};
@@ -17,6 +20,10 @@ pub(super) const ACCOUNTS: &[(&str, &str)] = &[
     ("stats", "Event counters so far (`--stats`, SIGUSR1)."),
     ("end", "Event counters of the whole run: the last record."),
 ];
+
+/// The record that tells among events that some were left out there.
+pub(super) const NOTICE: (&str, &str) =
+    ("notice", "Events were left out here; at most once a second.");
 
 /// Members of every summary record but its key and columns, with their meaning.
 pub(super) const INTERVAL: &[(&str, &str)] =
@@ -33,13 +40,15 @@ pub fn run(args: &SchemaArgs) -> Result<u8> {
         AGGREGATES.iter().filter(|aggregate| wanted(aggregate.command)).map(|of| summary(of));
     let accounts =
         ACCOUNTS.iter().filter(|(name, _)| wanted(name)).map(|(name, doc)| account(name, doc));
-    let records: Vec<Value> = events.chain(summaries).chain(accounts).collect();
+    let notices = Some(NOTICE.0).filter(|name| wanted(name)).map(|_| notice());
+    let records: Vec<Value> = events.chain(summaries).chain(accounts).chain(notices).collect();
     if records.is_empty() {
         let known: Vec<&str> = EVENT_TYPES
             .iter()
             .map(|event_type| event_type.name)
             .chain(AGGREGATES.iter().map(|aggregate| aggregate.command))
             .chain(ACCOUNTS.iter().map(|(name, _)| *name))
+            .chain([NOTICE.0])
             .collect();
         let name = args.event_type.as_deref().unwrap_or_default();
         let list = format!("use {}", known.join(", "));
@@ -212,7 +221,7 @@ fn account(name: &str, doc: &str) -> Value {
     let optional = counts
         .keys()
         .cloned()
-        .chain(["event_types", "aggregate", "count", "outputs"].map(str::to_owned));
+        .chain(["own_cost", "event_types", "aggregate", "count", "outputs"].map(str::to_owned));
     let optional: Vec<String> = optional.collect();
     let mut properties = counts.clone();
     properties.insert("type".into(), json!({ "const": name }));
@@ -222,6 +231,7 @@ fn account(name: &str, doc: &str) -> Value {
     );
     for (name, doc) in Accounting::DOCS {
         let property = match *name {
+            "own_cost" => own_cost(),
             "evicted" => json!({ "type": "object", "properties": counters(Evicted::DOCS) }),
             "event_types" => of_event_types(&counts),
             "aggregate" => of_action(&counters(AggregateCounts::DOCS)),
@@ -238,6 +248,54 @@ fn account(name: &str, doc: &str) -> Value {
         "type": "object",
         // Each action has its counters. With one output, its counters are those of the event types.
         "required": properties.keys().filter(|name| !optional.contains(name)).collect::<Vec<_>>(),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn own_cost() -> Value {
+    let mut properties = counters(OwnCost::DOCS);
+    for name in ["programs_run_time_ns", "programs_run_cnt"] {
+        properties[name]["type"] = json!(["integer", "null"]);
+    }
+    json!({
+        "type": "object",
+        "required": properties.keys().collect::<Vec<_>>(),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn notice() -> Value {
+    let left_out = counters(LeftOut::DOCS);
+    let mut properties = Map::new();
+    properties.insert("type".into(), json!({ "const": NOTICE.0 }));
+    properties.insert(
+        "time".into(),
+        json!({ "description": "Time of the record.", "type": ["string", "number"] }),
+    );
+    for (name, doc) in Notice::DOCS {
+        let property = match *name {
+            "evicted" => json!({ "type": "object", "properties": counters(Evicted::DOCS) }),
+            "event_types" => json!({
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "required": left_out.keys().collect::<Vec<_>>(),
+                    "properties": left_out,
+                    "additionalProperties": false,
+                },
+            }),
+            _ => json!({ "type": "integer", "minimum": 0 }),
+        };
+        properties.insert((*name).into(), property);
+        properties[*name]["description"] = (*doc).into();
+    }
+    json!({
+        "title": NOTICE.0,
+        "description": NOTICE.1,
+        "type": "object",
+        "required": properties.keys().collect::<Vec<_>>(),
         "properties": properties,
         "additionalProperties": false,
     })

@@ -13,10 +13,20 @@ pub struct Observe {
     pub condition: Option<&'static str>,
     /// What is recorded before and after events that match.
     pub trigger: Option<Trigger>,
+    /// What things are called.
+    pub names: Names,
     /// In order of printing.
     pub metrics: Vec<Metric>,
     /// The maximum number of rows, of each kind.
     pub max_rows: u32,
+}
+
+/// `--names`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    #[default]
+    Own,
+    Ss,
 }
 
 /// `--trigger`
@@ -72,6 +82,16 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Whether it has a program that runs at each packet.
+    #[must_use]
+    pub fn is_per_packet(self) -> bool {
+        match self {
+            Metric::Connlat => false,
+            Metric::Limits | Metric::Spurious | Metric::ZeroWindows => true,
+            of => !of.fields().is_empty(),
+        }
+    }
+
     /// Its distributions.
     #[must_use]
     pub fn fields(self) -> &'static [TimeField] {

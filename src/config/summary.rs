@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use super::observe::{Metric, Observe, Trigger};
+pub use super::observe::{Metric, Names, Observe, Trigger};
 use crate::table::summary::{AggregateType, Scale};
 
 #[derive(Clone, Debug)]

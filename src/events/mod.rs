@@ -179,6 +179,14 @@ impl EventType {
     pub fn is_probe(&self) -> bool {
         u32::from(self.number) == crate::skel::EventType::TCC_EVENT_PROBE.0
     }
+
+    /// Whether there may be one for each packet, which can be more than the reader takes.
+    #[must_use]
+    pub fn is_per_packet(&self) -> bool {
+        use crate::skel::EventType as Number;
+        [Number::TCC_EVENT_PROBE, Number::TCC_EVENT_QUEUE, Number::TCC_EVENT_SEND]
+            .contains(&Number(self.number.into()))
+    }
 }
 
 /// Every event type, by number.

@@ -7,6 +7,7 @@ pub mod gate;
 mod iterator;
 pub mod live;
 mod log;
+mod memory;
 pub mod plan;
 mod predicate;
 mod refused;
@@ -38,6 +39,8 @@ use crate::stdio;
 pub const DEFAULT_BUFFER: u32 = 8 << 20;
 /// The fill level of a buffer that is large enough is looked at every 16 records of a CPU.
 const LOOK_MASK: u32 = 15;
+/// Of the ring buffer, the part that packets leave to rarer events: their loss would be felt more.
+const RARE_PART: u32 = 8;
 /// A record's length in bytes, at most.
 const LONGEST: u32 = 2048;
 /// The smallest buffer that the kernel accepts.
@@ -305,9 +308,13 @@ fn configure(
     cfg.mainline_bbr = plan.mainline_bbr.into();
     cfg.trackers = variant.trackers.iter().fold(0, |bits, tracker| bits | tracker.bit());
     cfg.gated = config.gate.is_some().into();
+    // Nothing is set aside if there are no others.
+    let has_rare = variant.event_types().any(|of| !of.is_per_packet());
+    cfg.yield_bytes = size - size / RARE_PART;
     for event_type in variant.event_types() {
         if let Some(actions) = cfg.actions.get_mut(usize::from(event_type.number)) {
-            *actions = summaries::action_bits(config.actions);
+            let yields = has_rare && event_type.is_per_packet();
+            *actions = summaries::action_bits(config.actions, yields);
         }
     }
     let trigger = config.summary.as_ref().and_then(|summary| summary.rows.observe()?.trigger);
@@ -321,8 +328,7 @@ fn configure(
     filters::set_ports(&mut rodata.ports_local, &config.filters.lport);
     filters::set_ports(&mut rodata.ports_peer, &config.filters.rport);
 
-    sizes::set(open, config, plan, variant)?;
-    sizes::set_trigger(open, config, trigger, layout.record_len())?;
+    sizes::set(open, config, plan, variant, trigger, layout.record_len())?;
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let wanted = variant.program_names().any(|program| program == name)

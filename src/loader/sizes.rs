@@ -1,15 +1,18 @@
 //! The sizes of the maps, which depend on the options.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use super::{Plan, Variant, filters, summaries};
+use super::{Plan, Variant, filters, memory, summaries};
 use crate::config::summary::Trigger;
-use crate::config::{Config, Transport};
+use crate::config::{Config, Transport, Usage};
 use crate::events::Tracker;
 use crate::skel::OpenTccTraceSkel;
+use crate::stdio;
 
 /// Connections tracked at a time, for owners, limits and times.
 const CONNECTIONS: u32 = 65_536;
+/// The fewest that --max-map-bytes leaves.
+const FEWEST_CONNECTIONS: u32 = 1_024;
 const LISTENERS: u32 = 8_192;
 const PROCESSES: u32 = 16_384;
 /// The highest number of process IDs (PID_MAX_LIMIT).
@@ -31,19 +34,52 @@ const PACKETS_EACH: u32 = 16;
 const THREADS: u32 = 4_096;
 const THREADS_PER_CPU: u32 = 256;
 
-/// Sets those of --trigger, which follow from the length of a sample.
-pub fn set_trigger(
+/// Sets all of them. Within --max-map-bytes there may be room for fewer connections than by default.
+pub fn set(
     open: &mut OpenTccTraceSkel<'_>,
     config: &Config,
+    plan: &Plan,
+    variant: &Variant,
     trigger: Option<Trigger>,
     probe_len: u16,
+) -> Result<()> {
+    let options = &config.kernel_options;
+    let wanted = options.max_conns.unwrap_or(CONNECTIONS);
+    let mut connections = wanted;
+    loop {
+        set_maps(open, config, plan, variant, connections)?;
+        set_trigger(open, trigger, probe_len, connections)?;
+        let Some(most) = options.max_map_bytes else { return Ok(()) };
+        let maps = memory::of(open)?;
+        let bytes: u64 = maps.iter().map(|(bytes, _)| bytes).sum();
+        if bytes <= most {
+            break;
+        }
+        if options.max_conns.is_some() || connections <= FEWEST_CONNECTIONS {
+            bail!(Usage(memory::too_large(most, bytes, &maps, connections)));
+        }
+        connections = (connections / 2).max(FEWEST_CONNECTIONS);
+    }
+    if connections < wanted && !config.output.quiet {
+        stdio::print_line(&format!(
+            "note: --max-map-bytes: room for {connections} connections instead of {wanted}"
+        ));
+    }
+    Ok(())
+}
+
+/// Those of --trigger, which follow from the length of a sample.
+fn set_trigger(
+    open: &mut OpenTccTraceSkel<'_>,
+    trigger: Option<Trigger>,
+    probe_len: u16,
+    connections: u32,
 ) -> Result<()> {
     let maps = &mut open.maps;
     maps.trigger_conns.set_autocreate(trigger.is_some())?;
     maps.trigger_empty.set_autocreate(trigger.is_some())?;
     maps.trigger_busy.set_autocreate(trigger.is_some())?;
     if let Some(trigger) = trigger {
-        let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
         maps.trigger_conns.set_max_entries(trigger.connections(probe_len).min(connections))?;
         maps.trigger_conns.set_value_size(trigger.bytes(probe_len))?;
         maps.trigger_empty.set_value_size(trigger.bytes(probe_len))?;
@@ -51,15 +87,15 @@ pub fn set_trigger(
     Ok(())
 }
 
-/// Sets them, and which transport there is.
-pub fn set(
+/// The others, and which transport there is.
+fn set_maps(
     open: &mut OpenTccTraceSkel<'_>,
     config: &Config,
     plan: &Plan,
     variant: &Variant,
+    connections: u32,
 ) -> Result<()> {
     let ring = plan.transport == Transport::RingBuf;
-    let connections = config.kernel_options.max_conns.unwrap_or(CONNECTIONS);
     summaries::size(open, config.summary.as_ref(), connections)?;
     let maps = &mut open.maps;
     maps.task_marks.set_autocreate(plan.skips_nested)?;

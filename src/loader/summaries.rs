@@ -10,8 +10,9 @@ use crate::skel::{Action, BpfConfig, By as Bits, OpenTccTraceMaps, OpenTccTraceS
 
 /// A bit for each action.
 #[must_use]
-pub fn action_bits(actions: Actions) -> u8 {
+pub fn action_bits(actions: Actions, yields: bool) -> u8 {
     let bits = [
+        (yields, Action::TCC_YIELD),
         (actions.count, Action::TCC_COUNT),
         (actions.aggregate, Action::TCC_AGGREGATE),
         (actions.record, Action::TCC_RECORD),

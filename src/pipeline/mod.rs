@@ -17,7 +17,7 @@ use self::counts::Tally;
 use self::reorder::{HOLD_NS, ReorderBuffer};
 use self::source::Source;
 use self::tee::{Failure, Tee};
-use crate::accounting::{Accounting, Evicted};
+use crate::accounting::{Accounting, Evicted, Notice};
 use crate::anonymize::Anonymizer;
 use crate::config::Actions;
 use crate::decode::{self, Event};
@@ -248,6 +248,12 @@ impl<'a> Pipeline<'a> {
     /// Passes the counters on to recordings.
     pub fn note_counters(&mut self, accounting: &Accounting) {
         self.tee.note(&Note::Counters(accounting));
+    }
+
+    /// Says in the stream what was left out of it until then.
+    pub fn notice(&mut self, mono_ns: u64, notice: &Notice) {
+        let time = self.clock.moment(mono_ns);
+        self.tee.note(&Note::LeftOut(time, notice));
     }
 
     /// Passes on what the recordings that were read say of what they do not have.

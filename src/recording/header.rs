@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::codec::ByteOrder;
 use super::schema::Shape;
-use crate::accounting::{Accounting, Counts, Evicted};
+use crate::accounting::{Accounting, Counts, Evicted, OwnCost};
 use crate::environment::Environment;
 use crate::events::ca::Layouts;
 
@@ -116,6 +116,9 @@ pub struct AccountingFrame {
     pub event_types: BTreeMap<String, Counts>,
     /// Entries evicted from full maps.
     pub evicted: Evicted,
+    /// What the trace itself has cost, at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_cost: Option<OwnCost>,
 }
 
 impl AccountingFrame {
@@ -128,6 +131,7 @@ impl AccountingFrame {
             late: accounting.late,
             event_types: counts.map(|(name, counts)| ((*name).to_owned(), *counts)).collect(),
             evicted: accounting.evicted,
+            own_cost: accounting.own_cost,
             ..AccountingFrame::default()
         }
     }

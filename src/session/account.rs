@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::output;
 use super::trace::Trace;
+use super::{output, own_cost};
 use crate::accounting::{Accounting, AggregateCounts, Evicted, total};
 use crate::events::{EventType, after_group};
 use crate::loader::Role;
@@ -48,11 +48,21 @@ impl Trace<'_, '_> {
 
     pub(super) fn account(&self, stage: Stage, pipeline: &mut Pipeline<'_>) -> Result<()> {
         pipeline.settle();
-        let accounting = self.accounting(stage, pipeline)?;
+        let mut accounting = self.accounting(stage, pipeline)?;
+        let cost = own_cost::read(self.bpf_stats);
+        accounting.own_cost = Some(cost);
         pipeline.account(stage, &accounting);
         self.report_failures(pipeline);
         if !self.config.output.quiet {
             accounting.lines().iter().for_each(|line| output::print_line(line));
+            let options = &self.config.output;
+            if self.bpf_stats
+                || options.verbose
+                || options.stats.is_some()
+                || stage == Stage::Interim
+            {
+                output::print_line(&cost.line());
+            }
         } else if stage == Stage::End && pipeline.failure().is_none() {
             // Not if the output ended first: what `| head` does not read counts as lost, too.
             accounting.warning().iter().for_each(|line| output::print_line(line));

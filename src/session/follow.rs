@@ -29,8 +29,8 @@ pub(super) enum Token {
     End,
     /// `--stats`.
     Stats,
-    /// What a recording keeps each second.
-    Recording,
+    /// What was left out, each second.
+    Counters,
     OwnerScan,
     ListenSnapshot,
     Modules,
@@ -93,8 +93,8 @@ impl Trace<'_, '_> {
         if self.selection.groups.has_ca_state() {
             events.after(Token::Modules, MODULE_TICK);
         }
-        if self.recording.is_some() {
-            events.every(Token::Recording, growth::TICK);
+        if self.config.actions.record {
+            events.every(Token::Counters, growth::TICK);
         }
         if let Some(interval) = self.interval() {
             events.every(Token::Summary, interval);
@@ -178,8 +178,8 @@ impl Trace<'_, '_> {
                 self.account(Stage::Interim, pipeline)?;
                 self.restart_stats(following);
             }
-            Token::Recording => {
-                self.record_counters(pipeline)?;
+            Token::Counters => {
+                self.tell_counters(pipeline)?;
                 if pipeline.done() {
                     return Ok(ControlFlow::Break(()));
                 }

@@ -1,4 +1,4 @@
-//! Each second of a recording: what was lost, and on a terminal how the file grows.
+//! Each second: what was left out, and of a recording on a terminal, how the file grows.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -11,10 +11,11 @@ use super::trace::Trace;
 use crate::accounting::{Accounting, total};
 use crate::escape;
 use crate::pipeline::Pipeline;
+use crate::pipeline::clock::mono_ns;
 use crate::sink::Stage;
 use crate::stdio;
 
-/// How often the counters of a recording are read.
+/// How often the counters are read.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// What the last progress line showed.
@@ -25,12 +26,32 @@ pub(super) struct Shown {
 }
 
 impl Trace<'_, '_> {
+    /// Has the outputs say what was left out, and the recording keep it.
+    pub(super) fn tell_counters(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
+        if self.recording.is_some() {
+            return self.record_counters(pipeline);
+        }
+        let accounting = self.accounting(Stage::Interim, pipeline)?;
+        self.notice(&accounting, pipeline);
+        self.report_failures(pipeline);
+        Ok(())
+    }
+
+    /// Says what is new among it, in the stream of events.
+    fn notice(&self, accounting: &Accounting, pipeline: &mut Pipeline<'_>) {
+        if let Some(notice) = self.noticed.borrow_mut().next(accounting) {
+            pipeline.notice(mono_ns(), &notice);
+            pipeline.flush();
+        }
+    }
+
     /// Has the recording keep what was lost, and write what is old enough.
     pub(super) fn record_counters(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
         let Some(recording) = self.recording else { return Ok(()) };
         // A part's counters are of the records in it.
         pipeline.settle();
         let accounting = self.accounting(Stage::Interim, pipeline)?;
+        self.notice(&accounting, pipeline);
         pipeline.note_counters(&accounting);
         pipeline.flush();
         self.report_failures(pipeline);

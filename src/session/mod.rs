@@ -17,6 +17,7 @@ mod growth;
 pub mod header;
 mod listen;
 pub mod output;
+mod own_cost;
 mod parts;
 pub mod priority;
 pub mod recorder;
@@ -150,6 +151,7 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     }
     // Frees its BTF of several megabytes.
     drop(kernel);
+    let bpf_stats = config.kernel_options.bpf_stats.then(own_cost::measure_programs).flatten();
     let mut refused: Vec<String> = Vec::new();
     for variant in &plan.variants {
         let mut storage = MaybeUninit::uninit();
@@ -187,6 +189,8 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                     .transpose()?
                     .map(RefCell::new),
                 read_ns: Cell::new(0),
+                bpf_stats: bpf_stats.is_some(),
+                noticed: RefCell::default(),
                 ownerless: RefCell::default(),
                 warned_untraced: Cell::default(),
             }

@@ -374,7 +374,8 @@ impl Sink for Recorder {
                 }
                 Ok(())
             }
-            Note::Sources { .. } => Ok(()),
+            // The counters have it.
+            Note::LeftOut(..) | Note::Sources { .. } => Ok(()),
         };
         self.or_end(written)
     }

@@ -13,6 +13,7 @@ use super::output::print_line;
 use super::recorder::RecordingFile;
 use super::signals::{self, Signals};
 use super::{anonymizer, assertions};
+use crate::accounting::Noticed;
 use crate::anonymize::Key;
 use crate::config::Config;
 use crate::environment::Environment;
@@ -48,6 +49,10 @@ pub(super) struct Trace<'t, 'o> {
     /// The aggregate printed in place of events, and when it was last read.
     pub(super) aggregate: Option<RefCell<Box<dyn Aggregate>>>,
     pub(super) read_ns: Cell<u64>,
+    /// The kernel measures the run time of programs.
+    pub(super) bpf_stats: bool,
+    /// What was left out, and told.
+    pub(super) noticed: RefCell<Noticed>,
     /// Undecided events from before anything was evicted, by event type: their connections have no owner.
     pub(super) ownerless: RefCell<BTreeMap<u8, u64>>,
     /// The warning that some processes are not traced was printed.

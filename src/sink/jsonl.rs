@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::out::Out;
 use super::plan::{Builder, Plans, Syntax, Writer};
 use super::time::TimeFormat;
-use super::{Format, Progress, Sink, Stage};
+use super::{Format, Note, Progress, Sink, Stage};
 use crate::accounting::{Accounting, ActionCounts, total};
 use crate::decode::Event;
 use crate::escape;
@@ -118,6 +118,10 @@ impl<W: Write> Sink for Jsonl<W> {
         write!(out, ",\"late\":{}", accounting.late)?;
         out.extend_from_slice(b",\"evicted\":");
         serde_json::to_writer(&mut *out, &accounting.evicted)?;
+        if let Some(cost) = &accounting.own_cost {
+            out.extend_from_slice(b",\"own_cost\":");
+            serde_json::to_writer(&mut *out, cost)?;
+        }
         if !accounting.event_types.is_empty() {
             out.push(b',');
             write_counts(&accounting.event_types, out)?;
@@ -137,6 +141,22 @@ impl<W: Write> Sink for Jsonl<W> {
             serde_json::to_writer(&mut *out, &accounting.outputs)?;
         }
         out.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    fn note(&mut self, note: &Note<'_>) -> io::Result<()> {
+        let Note::LeftOut(time, notice) = note else { return Ok(()) };
+        let out: &mut Vec<u8> = &mut self.buffer;
+        out.extend_from_slice(b"{\"type\":\"notice\",\"time\":");
+        write_value(Value::Time(*time), &mut self.writer.time, out);
+        write!(out, ",\"interval_ns\":{},\"evicted\":", notice.interval_ns)?;
+        serde_json::to_writer(&mut *out, &notice.evicted)?;
+        out.extend_from_slice(b",\"event_types\":{");
+        for (i, (event_type, left_out)) in notice.event_types.iter().enumerate() {
+            write!(out, "{}\"{event_type}\":", if i == 0 { "" } else { "," })?;
+            serde_json::to_writer(&mut *out, left_out)?;
+        }
+        out.extend_from_slice(b"}}\n");
         Ok(())
     }
 

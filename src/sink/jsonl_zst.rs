@@ -10,7 +10,7 @@ use std::time::Instant;
 use zstd::bulk::Compressor;
 
 use super::jsonl::Jsonl;
-use super::{Columns, FLUSH, Format, Progress, Sink, Stage};
+use super::{Columns, FLUSH, Format, Note, Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::decode::Event;
 use crate::table::Moment;
@@ -115,6 +115,11 @@ impl<W: Write> Sink for JsonlZst<W> {
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()> {
         self.jsonl.account(stage, now, accounting)?;
         if stage == Stage::End { self.write_frame() } else { self.added() }
+    }
+
+    fn note(&mut self, note: &Note<'_>) -> io::Result<()> {
+        self.jsonl.note(note)?;
+        self.added()
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use self::out::Progress;
 pub use self::time::TimeFormat;
-use crate::accounting::Accounting;
+use crate::accounting::{Accounting, Notice};
 use crate::decode::Event;
 use crate::events::ca::Layouts;
 use crate::recording::header::{AccountingFrame, ClockSample};
@@ -132,13 +132,15 @@ pub struct Columns {
     pub layout: text::Layout,
 }
 
-/// What a recording keeps beside the events.
+/// What belongs among the events, and is none.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'n> {
     /// Where the wall clock is, ahead of the events that it is for.
     Clock(&'n [ClockSample]),
     /// Layouts from here on.
     Layouts(&'n Layouts),
+    /// Events were left out before that time.
+    LeftOut(Moment, &'n Notice),
     /// The counters; each second.
     Counters(&'n Accounting),
     /// Seal what a flight recorder keeps, with the next counters.
@@ -163,7 +165,7 @@ pub trait Sink {
     /// Prints the accounting if the format has a place for it; stderr has it in any case.
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()>;
 
-    /// Keeps what is not printed, but belongs to a recording.
+    /// Keeps or prints what is no event.
     fn note(&mut self, _: &Note<'_>) -> io::Result<()> {
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::jsonl::write_ip;
 use super::out::Out;
 use super::summary::TextStyle;
 use super::time::TimeFormat;
-use super::{Format, Progress, Sink, Stage};
+use super::{Format, Note, Progress, Sink, Stage};
 use crate::accounting::Accounting;
 use crate::decode::Event;
 use crate::table::summary::Summary;
@@ -21,6 +21,8 @@ pub(super) const TITLE: Style = Style::new().bold();
 const DETAIL: Style = AnsiColor::BrightBlack.on_default();
 /// Where detail lines wrap.
 pub(super) const WIDTH: usize = 100;
+/// What was left out.
+const NOTICE: Style = AnsiColor::Yellow.on_default();
 const INDENT: &str = "    ";
 /// Moves the cursor to the top left and clears the screen.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
@@ -248,6 +250,17 @@ impl<W: Write> Sink for Text<W> {
 
     fn account(&mut self, _: Stage, _: Moment, _: &Accounting) -> io::Result<()> {
         Ok(())
+    }
+
+    /// `-- in 1.0 s: probe: 300 rate limited + 12 lost`
+    fn note(&mut self, note: &Note<'_>) -> io::Result<()> {
+        let Note::LeftOut(_, notice) = note else { return Ok(()) };
+        let line = notice.line();
+        if self.layout.color {
+            writeln!(self.buffer, "{NOTICE}-- {line}{NOTICE:#}")
+        } else {
+            writeln!(self.buffer, "-- {line}")
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -3,6 +3,7 @@
 pub mod columns;
 mod names;
 mod rows;
+mod ss_names;
 mod tables;
 
 use anyhow::Result;

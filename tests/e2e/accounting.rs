@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Flood, Launch, Tracer, is_root, u64_of, wait_for, wait_until};
+use crate::support::{
+    Flood, Launch, Server, Tracer, is_root, traffic, u64_of, wait_for, wait_until,
+};
 use rustix::process::Signal;
 
 /// What does not fit is lost, and said to be.
@@ -176,3 +178,33 @@ fn seen_is_how_often_the_kernel_ran_the_program() {
         );
     }
 }
+
+/// While the reader does not run, samples fill the buffer but for a part; what is rare, and comes then, is in it.
+#[test]
+fn packets_leave_room_for_what_is_rare() {
+    need!(is_root(), "not root");
+    let server = Server::start("127.0.0.1:0", None);
+    let to = server.addr.to_string();
+    let args = ["--port", &server.port_text(), "--all-fields", "--buffer-size", "1M"];
+    let args = [&args[..], &["--transport", "ringbuf"]].concat();
+    let tracer = Tracer::events_in(&Launch::here(), "probe,state", &args);
+    tracer.signal(Signal::STOP);
+    traffic(&["pingpong", "--to", &to, "--count", "2000", "--interval", "0ms"]);
+    for _ in 0..CONNECTIONS {
+        traffic(&["pingpong", "--to", &to, "--count", "1"]);
+    }
+    tracer.signal(Signal::CONT);
+    let trace = tracer.stop();
+    trace.check_account();
+    let counts =
+        |event_type: &str, count: &str| u64_of(&trace.end["event_types"][event_type], count);
+    assert!(counts("probe", "lost") > 0, "{}", trace.end);
+    assert_eq!(counts("state", "lost"), 0, "{}", trace.end);
+    let opened = trace.of_type("state").into_iter().filter(|event| {
+        event["new_state"] == "ESTABLISHED" && event["dport"] == u64::from(server.port())
+    });
+    assert_eq!(opened.count(), CONNECTIONS + 1);
+}
+
+/// Twelve records each or so, of less than 400 bytes.
+const CONNECTIONS: usize = 15;

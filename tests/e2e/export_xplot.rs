@@ -1,6 +1,5 @@
 //! `-o xplot`: the files are read by the rules of its language, and held against the JSON lines of the same run.
-//!
-//! xplot.org itself cannot be run here: it opens a display first, and prints on a click only.
+//! `export_xplot_drawn.rs` has xplot.org draw them.
 
 use std::collections::BTreeMap;
 use std::fs;

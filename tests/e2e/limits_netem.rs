@@ -13,7 +13,9 @@ use crate::support::{
 /// A client, a router and a server. What waits for the bottleneck waits on the router: on the client it would be a local queue.
 struct Path {
     left: Netns,
-    _router: Netns,
+    router: Netns,
+    /// Of the way to the server; without marks.
+    link: Vec<String>,
     client: TestProcess,
     server: TestProcess,
     port: u16,
@@ -46,18 +48,27 @@ impl Path {
         router.sysctl("ipv4/ip_forward", "1");
         let half = format!("{}ms", rtt_ms / 2);
         let netem = |device: &str, more: &[&str]| {
-            let words = ["tc", "qdisc", "add", "dev", device, "root", "netem", "delay", &half];
-            router.run(&[&words[..], more].concat());
+            let words = ["tc", "qdisc", "replace", "dev", device, "root", "netem", "delay", &half];
+            [&words[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<String>>()
         };
-        netem("r1", &[]);
+        let run = |words: &[String]| {
+            router.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        };
+        run(&netem("r1", &[]));
         // Marks in place of losses: DCTCP answers to their share.
         let marks = ["rate", "6mbit", "limit", "60", "loss", "2%", "ecn"];
-        netem("r2", if ecn { &marks } else { &marks[..4] });
+        run(&netem("r2", if ecn { &marks } else { &marks[..4] }));
+        let link = netem("r2", &marks[..4]);
         let client = TestProcess::start_in(&left.launch());
         let mut server = TestProcess::start_in(&right.launch());
         let port = unique_port();
         server.listen(&format!("10.9.2.1:{port}"));
-        Path { left, _router: router, client, server, port }
+        Path { left, router, link, client, server, port }
+    }
+
+    /// With each mark the window shrinks to what is in flight, which under a cap is what the cap allows: either would limit then.
+    fn end_marks(&self) {
+        self.router.run(&self.link.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
 
@@ -78,6 +89,7 @@ fn traffic(path: &mut Path) -> (Socket, Vec<Period>) {
     path.client.send_for("a", 2000, Pace::FAST);
     let at_bottleneck: &[&str] = &["path", "recovery", "cwnd"];
     period("bottleneck", at_bottleneck, path, |path| path.client.send_for("a", 3000, Pace::FAST));
+    path.end_marks();
     path.client.set("a", SocketOption::MaxPacingRate(150_000));
     path.client.send_for("a", 1500, Pace::FAST);
     period("cap", &["pacing_cap"], path, |path| path.client.send_for("a", 2500, Pace::FAST));

@@ -36,10 +36,17 @@ fn check(transport: &str) {
     let times: Vec<&Value> = lines.iter().filter(|line| line["type"] == "lost").collect();
     let sum: u64 = times.iter().map(|line| u64_of(&line["lost"], "probe")).sum();
     assert_eq!(sum, u64_of(&trace.end, "lost"), "{times:?}");
-    for line in times {
+    for line in &times {
         assert!(line["from"].as_str() < line["to"].as_str(), "{line}");
     }
     assert!(lines.iter().all(|line| line["type"] != "gap"), "{lines:?}");
+    // What is read again tells it among the events.
+    let replayed = Tracer::spawn(&Launch::here(), &["-o", "jsonl", "-r", path]).wait();
+    assert_eq!(replayed.events, trace.events);
+    let told = replayed.notices.iter().map(|notice| &notice["event_types"]["probe"]["lost"]);
+    let told: Vec<u64> = told.map(|lost| lost.as_u64().expect("a number")).collect();
+    assert_eq!(told.iter().sum::<u64>(), sum, "{told:?}");
+    assert_eq!(replayed.notices[0]["time"], times[0]["to"], "{:?}", replayed.notices);
 }
 
 #[track_caller]

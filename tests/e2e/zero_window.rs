@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Fixture, Launch, Socket, Tracer, is_root, text, u64_of, wait_until,
+    FAMILIES, Fixture, Launch, Socket, Ss, Tracer, is_root, text, u64_of, wait_until,
 };
 
 fn start(fixture: &Fixture, reader: &str) -> Tracer {
@@ -61,6 +61,11 @@ fn check_reset(reader: &str) {
     fixture.client.fill("a");
     wait_both(&tracer, ends, "begin");
     let probes = |fixture: &Fixture| fixture.ns.counters()["TCPWinProbe"];
+    // What is in flight would be sent again instead of a probe.
+    let local = ends.0.local.port();
+    wait_until("all to be acknowledged", || {
+        !Ss::of(&fixture.ns, local, fixture.port).has("unacked")
+    });
     fixture.silence();
     let before = probes(&fixture);
     wait_until("a probe that is lost", || probes(&fixture) > before);

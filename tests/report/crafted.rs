@@ -120,7 +120,7 @@ impl Crafted {
         };
         let event_types: Vec<&'static EventType> = EVENT_TYPES.iter().collect();
         let header = Header {
-            program: "tcc-trace 0.1.0".into(),
+            program: concat!("tcc-trace ", env!("CARGO_PKG_VERSION")).into(),
             recording: "a6b1f0de-0000-4000-8000-000000000001".into(),
             byte_order: ByteOrder::NATIVE,
             command_line: vec!["tcc-trace".into(), "</script>".into()],

@@ -94,7 +94,7 @@ static __noinline int accept_count(struct event *e, bool late)
 
 static __noinline int accept_record(void *ctx, struct event *e, struct sock *listener, bool late)
 {
-	struct tcc_accept *rec = event_record(e, 0, sizeof(*rec));
+	struct tcc_accept *rec = event_record(e, 0, TCC_EVENT_ACCEPT, sizeof(*rec));
 
 	if (!rec)
 		return 0;

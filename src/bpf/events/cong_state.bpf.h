@@ -101,7 +101,7 @@ static __noinline int on_ca_state_time_end(struct sock *sk)
 static __noinline int cong_state_record(void *ctx, struct event *e, __u8 old, __u8 ca_state,
 					      __u64 old_ca_state_ns)
 {
-	struct tcc_cong_state *rec = event_record(e, 0, sizeof(*rec));
+	struct tcc_cong_state *rec = event_record(e, 0, TCC_EVENT_CONG_STATE, sizeof(*rec));
 
 	if (!rec)
 		return 0;

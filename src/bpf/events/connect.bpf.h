@@ -115,7 +115,7 @@ static __noinline int connect_count(struct event *e, int newstate, __u64 latency
 
 static __noinline int connect_record(void *ctx, struct event *e, struct sock *sk, int newstate, __u64 latency_ns)
 {
-	struct tcc_connect *rec = event_record(e, 0, sizeof(*rec));
+	struct tcc_connect *rec = event_record(e, 0, TCC_EVENT_CONNECT, sizeof(*rec));
 
 	if (!rec)
 		return 0;

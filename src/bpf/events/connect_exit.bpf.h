@@ -100,7 +100,7 @@ static __always_inline int on_return(void *ctx, long ret)
 	if (!waiting || !n)
 		return 0;
 	preemption_off();
-	rec = emit_begin(sizeof(*rec));
+	rec = emit_begin(sizeof(*rec), TCC_EVENT_CONNECT);
 	if (rec) {
 		*rec = *waiting;
 		set_error(rec, ret);

@@ -26,7 +26,7 @@ static __always_inline void load_totals(struct tcc_totals *out, struct tcp_sock 
 
 static __noinline int destroy_record(void *ctx, struct event *e)
 {
-	struct tcc_destroy *rec = event_record(e, 0, sizeof(*rec));
+	struct tcc_destroy *rec = event_record(e, 0, TCC_EVENT_DESTROY, sizeof(*rec));
 
 	if (!rec)
 		return 0;

@@ -125,7 +125,7 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 			return 0;
 		if (AGGREGATES(DROP))
 			observe_drop(&e, &p, drop_reason(reason));
-		rec = event_record(&e, p.ifindex, size);
+		rec = event_record(&e, p.ifindex, TCC_EVENT_DROP, size);
 		if (!rec)
 			copies_release();
 	} else {
@@ -136,7 +136,7 @@ static __always_inline int on_drop(unsigned long long *args, struct sk_buff *skb
 			return 0;
 		if (AGGREGATES(DROP))
 			observe_packet(&e, &head, &p, TCC_REASON_DROP, drop_reason(reason));
-		rec = event_record_bare(&e, &head, &p, size);
+		rec = event_record_bare(&e, &head, &p, TCC_EVENT_DROP, size);
 	}
 	if (!rec)
 		return 0;

@@ -124,7 +124,7 @@ static __always_inline int probe_event(void *ctx, struct tcc_counters *n, void *
 		kept = trigger_conn_of(head.cookie);
 		rec = kept ? trigger_slot(kept, kept->count) : NULL;
 	} else {
-		rec = emit_begin(size);
+		rec = emit_begin(size, TCC_EVENT_PROBE);
 	}
 	if (!rec) {
 		COUNT_ALONE(n, lost);
@@ -238,7 +238,7 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	if (conn)
 		conn->emitted_ns = head.mono_ns;
 
-	rec = emit_begin(sizeof(*rec));
+	rec = emit_begin(sizeof(*rec), TCC_EVENT_PROBE);
 	if (!rec) {
 		COUNT(n, lost);
 		return 0;

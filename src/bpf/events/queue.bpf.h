@@ -276,7 +276,7 @@ static __always_inline int on_queue(void *ctx, struct sk_buff *skb, struct net_d
 		return 0;
 	if (AGGREGATES(QUEUE))
 		observe_queue(&e, by.ifindex, wait_ns);
-	rec = event_record(&e, by.ifindex, sizeof(*rec));
+	rec = event_record(&e, by.ifindex, TCC_EVENT_QUEUE, sizeof(*rec));
 	if (!rec) {
 		copies_release();
 		return 0;

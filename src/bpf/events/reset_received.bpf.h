@@ -17,7 +17,7 @@ static __noinline int on_reset_received(void *ctx, struct sock *sk, const bool t
 		return 0;
 	if (AGGREGATES(RESET_RECEIVED))
 		observe_count(&e, TCC_OBSERVE_RESETS_RECEIVED, 1);
-	rec = event_record(&e, 0, sizeof(*rec));
+	rec = event_record(&e, 0, TCC_EVENT_RESET_RECEIVED, sizeof(*rec));
 	if (rec)
 		emit_end(ctx, e.n, rec, sizeof(*rec), TCC_EVENT_RESET_RECEIVED);
 	copies_release();

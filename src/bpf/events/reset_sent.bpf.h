@@ -45,7 +45,7 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 				return 0;
 			if (AGGREGATES(RESET_SENT))
 				observe_reset_sent(&e, known_reset_reason(reason));
-			rec = event_record(&e, 0, sizeof(*rec));
+			rec = event_record(&e, 0, TCC_EVENT_RESET_SENT, sizeof(*rec));
 			if (rec) {
 				load_reset(rec, reason, state);
 				emit_end(ctx, e.n, rec, sizeof(*rec), TCC_EVENT_RESET_SENT);
@@ -69,7 +69,7 @@ static __noinline int on_reset_sent(void *ctx, struct sock *sk, struct sk_buff *
 		return 0;
 	if (AGGREGATES(RESET_SENT))
 		observe_packet(&e, &head, &p, TCC_REASON_RESET_SENT, known_reset_reason(reason));
-	rec = event_record_bare(&e, &head, &p, sizeof(*rec));
+	rec = event_record_bare(&e, &head, &p, TCC_EVENT_RESET_SENT, sizeof(*rec));
 	if (!rec)
 		return 0;
 	load_reset(rec, reason, state);

@@ -85,7 +85,7 @@ static __noinline int observe_retransmit(struct event *e, const struct tcp_skb_c
 
 static __noinline int retransmit_record(void *ctx, struct event *e, const struct tcp_skb_cb *cb, int err)
 {
-	struct tcc_retransmit *rec = event_record(e, 0, sizeof(*rec));
+	struct tcc_retransmit *rec = event_record(e, 0, TCC_EVENT_RETRANSMIT, sizeof(*rec));
 
 	if (!rec)
 		return 0;

@@ -278,13 +278,13 @@ static __noinline int event_load(struct tcc_event *rec, const struct event *e, _
 }
 
 /* A record of `size` bytes that begins with a struct tcc_event, filled in; NULL if none is to be made, which is counted. */
-static __always_inline void *event_record(struct event *e, __u32 ifindex, const __u16 size)
+static __always_inline void *event_record(struct event *e, __u32 ifindex, __u8 event_type, const __u16 size)
 {
 	struct tcc_event *rec;
 
 	if (!e->records)
 		return NULL;
-	rec = emit_begin(size);
+	rec = emit_begin(size, event_type);
 	if (!rec) {
 		COUNT(e->n, lost);
 		return NULL;
@@ -302,7 +302,7 @@ static __always_inline void *event_begin_by(struct event *e, struct sock *real, 
 
 	if (!event_filter(e, real, by, event_type, typed))
 		return NULL;
-	rec = event_record(e, by ? by->ifindex : 0, size);
+	rec = event_record(e, by ? by->ifindex : 0, event_type, size);
 	if (!rec)
 		copies_release();
 	return rec;
@@ -362,13 +362,14 @@ static __noinline bool event_filter_bare(struct event *e, const struct tcc_head 
 }
 
 /* Its record, if there is to be one. */
-static __always_inline void *event_record_bare(struct event *e, const struct tcc_head *head, const struct packet *by, const __u16 size)
+static __always_inline void *event_record_bare(struct event *e, const struct tcc_head *head, const struct packet *by, __u8 event_type,
+					       const __u16 size)
 {
 	struct tcc_event *rec;
 
 	if (!e->records)
 		return NULL;
-	rec = emit_begin(size);
+	rec = emit_begin(size, event_type);
 	if (!rec) {
 		COUNT(e->n, lost);
 		return NULL;

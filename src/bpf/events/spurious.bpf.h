@@ -61,7 +61,7 @@ static __noinline int spurious_emit(struct spurious_ctx *c, __u32 evidence, __u3
 		return 0;
 	if (AGGREGATES(SPURIOUS))
 		observe_count(&e, TCC_OBSERVE_SPURIOUS + (undo <= TCC_UNDO_SYN ? undo : TCC_UNDO_NONE), 1);
-	rec = event_record(&e, 0, sizeof(*rec));
+	rec = event_record(&e, 0, TCC_EVENT_SPURIOUS, sizeof(*rec));
 	if (!rec) {
 		copies_release();
 		return 0;

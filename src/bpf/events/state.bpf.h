@@ -35,7 +35,7 @@ static __always_inline void state_passed(struct sock *sk)
 
 static __noinline int state_record(void *ctx, struct event *e, struct sock *sk, int oldstate, int newstate)
 {
-	struct tcc_state *rec = event_record(e, 0, sizeof(*rec));
+	struct tcc_state *rec = event_record(e, 0, TCC_EVENT_STATE, sizeof(*rec));
 
 	if (!rec) {
 		state_passed(sk);

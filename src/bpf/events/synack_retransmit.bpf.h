@@ -55,7 +55,7 @@ static __noinline int synack_retransmit_sum(struct event *e)
 /* For the filters it is the listener's; who will accept it, and what will become of it, nobody knows. */
 static __noinline int synack_retransmit_record(void *ctx, struct event *e, struct request_sock *req, __u32 ifindex)
 {
-	struct tcc_synack_retransmit *rec = event_record(e, ifindex, sizeof(*rec));
+	struct tcc_synack_retransmit *rec = event_record(e, ifindex, TCC_EVENT_SYNACK_RETRANSMIT, sizeof(*rec));
 
 	if (!rec)
 		return 0;

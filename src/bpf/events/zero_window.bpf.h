@@ -105,7 +105,7 @@ static __noinline int zero_window_emit(const struct window_ctx *w, const struct 
 	if (AGGREGATES(ZERO_WINDOW))
 		observe_count(&e, change->what & WINDOW_LOCAL ? TCC_OBSERVE_ZERO_WINDOWS_LOCAL : TCC_OBSERVE_ZERO_WINDOWS_PEER,
 			      !(change->what & WINDOW_END));
-	rec = event_record(&e, 0, sizeof(*rec));
+	rec = event_record(&e, 0, TCC_EVENT_ZERO_WINDOW, sizeof(*rec));
 	if (!rec) {
 		copies_release();
 		return 0;

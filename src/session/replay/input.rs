@@ -37,6 +37,8 @@ pub(crate) struct Input {
     /// Classifies what limited connections.
     lives: Option<Lives>,
     window: Option<Window>,
+    /// Times of loss that were told.
+    told: usize,
     /// Records that the filters rejected, by number of the event type.
     pub(super) filtered: Vec<u64>,
     /// The time of the next record, on the clock that orders all files. `None`: there is none.
@@ -78,6 +80,7 @@ impl Input {
             matchers: EVENT_TYPES.iter().map(|_| None).collect(),
             lives: None,
             window: None,
+            told: 0,
             filtered: vec![0; EVENT_TYPES.len()],
             next_ns: None,
             is_over: false,
@@ -241,6 +244,18 @@ impl Input {
             Some(window) => window.losses(self),
             None => self.recording.losses.iter().collect(),
         }
+    }
+
+    /// Those that were read since the last call.
+    pub(super) fn new_losses(&mut self) -> Vec<AccountingFrame> {
+        let losses = &self.recording.losses;
+        let new = losses.get(self.told..).unwrap_or_default();
+        self.told = losses.len();
+        let samples = &self.recording.clock;
+        let is_wanted = |loss: &&AccountingFrame| {
+            self.window.is_none_or(|window| window.may_have(samples, loss.from_ns, loss.to_ns))
+        };
+        new.iter().filter(is_wanted).cloned().collect()
     }
 
     pub(super) fn is_limited(&self) -> bool {

@@ -4,6 +4,7 @@ mod counts;
 mod filter;
 pub(crate) mod input;
 mod limits;
+mod notices;
 mod present;
 pub(crate) mod report;
 mod rewrite;
@@ -232,6 +233,14 @@ impl Replay<'_> {
             }
             self.load(index, pipeline, signals, events)?;
         }
+        for index in 0..self.inputs.len() {
+            let losses = self.inputs[index].new_losses();
+            // A summary has no place for them.
+            if self.summary.is_none() && !losses.is_empty() {
+                self.bring_in(index, pipeline);
+                notices::tell(&losses, pipeline);
+            }
+        }
         pipeline.flush();
         Ok(())
     }
@@ -246,6 +255,7 @@ impl Replay<'_> {
             return;
         }
         self.bring_in(index, pipeline);
+        notices::tell(&self.inputs[index].new_losses(), pipeline);
         if let Some(summary) = self.summary {
             summary.print_due(self.inputs[index].recording.time_ns(), pipeline);
         }

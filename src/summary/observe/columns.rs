@@ -1,6 +1,7 @@
 //! Columns of `observe`, and what its metrics are made of.
 
-use crate::config::summary::{By, Metric, Observe, TimeField};
+use super::ss_names;
+use crate::config::summary::{By, Metric, Names, Observe, TimeField};
 use crate::skel::ObserveSum;
 use crate::summary::key::column;
 use crate::table::Type::{Float, Text, Unsigned};
@@ -16,7 +17,7 @@ pub static AGGREGATE: AggregateType = AggregateType {
 };
 
 #[rustfmt::skip]
-pub static KEY: [Column; 13] = [
+pub static KEY: [Column; 16] = [
     column("netns", (Unsigned, Unit::None), "sock_net(sk)->ns.inum", "Network namespace, as an inode number (`--by netns`, `--by iface`, `--by conn`)."),
     column("saddr", (Text, Unit::None), "sk_rcv_saddr", "Local address (`--by conn`)."),
     column("sport", (Unsigned, Unit::None), "skc_num", "Local port (`--by lport`, `--by conn`)."),
@@ -30,6 +31,9 @@ pub static KEY: [Column; 13] = [
     column("comm", (Text, Unit::None), "task->group_leader->comm", "Name of that process (`--by pid`, `--by comm`). Null if not known."),
     column("ifindex", (Unsigned, Unit::None), "sk_dst_cache->dev, skb->dev", "Interface of the connection's route, or of a dropped packet (`--by iface`). Null if there is none."),
     column("ifname", (Text, Unit::None), "SIOCGIFNAME", "Its name (`--by iface`). Null in other network namespaces than that of tcc-trace."),
+    column("sk_cookie", (Unsigned, Unit::None), "SO_COOKIE", "`cookie`, with `--names ss`."),
+    column("cgroup_path", (Text, Unit::None), "cgroup2 file system", "`cgroup`, with `--names ss`."),
+    column("congestion_algorithm", (Text, Unit::None), "icsk_ca_ops->name", "`ca_name`, with `--names ss`."),
 ];
 
 #[rustfmt::skip]
@@ -39,14 +43,14 @@ pub static COLUMNS: [Column; 13] = [
     column("value", (Unsigned, Unit::None), "counted", "The number; of a distribution, that of its values."),
     column("per_data_seg", (Float, Unit::None), "value / data_segs_out", "Of `retransmits`: retransmitted segments per data segment sent in the interval. Null for other metrics, and without data."),
     column("unset", (Unsigned, Unit::None), "counted", "Of a distribution: samples without a value yet. Null, as are the columns below, for other metrics."),
-    column("sum", (Unsigned, Unit::None), "counted", "Sum of the values."),
+    column("sum", (Float, Unit::None), "counted", "Sum of the values. Whole numbers, as all below but `avg`, unless `--names ss` prints times in ms."),
     column("avg", (Float, Unit::None), "sum / value", "Average. Null, as are the columns below, without values."),
-    column("min", (Unsigned, Unit::None), "counted", "Smallest value. Exact over a whole run; in an interval, as accurate as the percentiles."),
-    column("p50", (Unsigned, Unit::None), "buckets", "Median. Percentiles are at most 3.2 % off, and exact below 32."),
-    column("p90", (Unsigned, Unit::None), "buckets", "90th percentile."),
-    column("p99", (Unsigned, Unit::None), "buckets", "99th percentile."),
-    column("p999", (Unsigned, Unit::None), "buckets", "99.9th percentile."),
-    column("max", (Unsigned, Unit::None), "counted", "Largest value, as accurate as `min`."),
+    column("min", (Float, Unit::None), "counted", "Smallest value. Exact over a whole run; in an interval, as accurate as the percentiles."),
+    column("p50", (Float, Unit::None), "buckets", "Median. Percentiles are at most 3.2 % off, and exact below 32."),
+    column("p90", (Float, Unit::None), "buckets", "90th percentile."),
+    column("p99", (Float, Unit::None), "buckets", "99th percentile."),
+    column("p999", (Float, Unit::None), "buckets", "99.9th percentile."),
+    column("max", (Float, Unit::None), "counted", "Largest value, as accurate as `min`."),
 ];
 
 /// A label of a metric, and its sum.
@@ -175,9 +179,10 @@ impl Observe {
 
 pub fn schema(options: &Observe) -> SummarySchema {
     let names = options.key_names();
+    let of = |own| if options.names == Names::Ss { ss_names::of_key(own) } else { own };
     SummarySchema {
         command: AGGREGATE.command,
-        key: KEY.iter().filter(|column| names.contains(&column.name)).collect(),
+        key: KEY.iter().filter(|column| names.iter().any(|name| column.name == of(name))).collect(),
         columns: COLUMNS.iter().collect(),
         form: Form::Page,
     }

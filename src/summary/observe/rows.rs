@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::Interval;
 use super::columns::{self, CA_STATES, DATA_SEGS_OUT, LIMITS, OPEN, RESETS_RECEIVED, SUMS, WEIGHT};
 use super::names::Names;
+use super::ss_names;
 use super::tables::{CountRow, reason_of};
-use crate::config::summary::{Metric, Observe, TimeField};
+use crate::config::summary::{Metric, Names as Naming, Observe, TimeField};
 use crate::events::ca::until_nul;
 use crate::events::names::LIMIT_CAUSES;
 use crate::events::tcp_probe::copy;
@@ -173,6 +174,9 @@ impl Rows {
                 row.lines(*metric, every, names, &key, &mut lines);
             }
         }
+        if options.names == Naming::Ss {
+            lines.iter_mut().for_each(ss_names::rename);
+        }
         lines
     }
 }
@@ -227,7 +231,7 @@ impl Row {
             name => Value::Name(name),
         };
         let text = |text: Option<&'a str>| text.map_or(Value::Null, Value::Str);
-        let value = |column: &&crate::table::Column| match column.name {
+        let value = |column: &&crate::table::Column| match ss_names::own_name(column.name) {
             "netns" => Value::unless(key.netns.into(), 0),
             "saddr" => address(key.saddr, &self.networks[0]),
             "sport" => Value::U64(key.sport.into()),

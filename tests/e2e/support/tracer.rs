@@ -69,8 +69,7 @@ impl Tracer {
         let (timer, arguments) = (Timer::start("tracer"), args.join(" "));
         let process = Running::spawn(&mut command);
         let file = File::open(&stdout).expect("its output");
-        let lines =
-            Mutex::new(Lines { file, rest: Vec::new(), events: Vec::new(), stats: Vec::new() });
+        let lines = Mutex::new(Lines::of(file));
         Tracer { process, stdout, lines, timer, arguments, _dir: dir }
     }
 
@@ -121,6 +120,11 @@ impl Tracer {
     /// The counters that were printed so far.
     pub fn stats(&self) -> Vec<Value> {
         self.lines().stats.clone()
+    }
+
+    /// What was said to be left out so far.
+    pub fn notices(&self) -> Vec<Value> {
+        self.lines().notices.clone()
     }
 
     /// Looks at the events so far without a copy of them.
@@ -176,9 +180,14 @@ struct Lines {
     rest: Vec<u8>,
     events: Vec<Value>,
     stats: Vec<Value>,
+    notices: Vec<Value>,
 }
 
 impl Lines {
+    fn of(file: File) -> Self {
+        Lines { file, rest: Vec::new(), events: Vec::new(), stats: Vec::new(), notices: Vec::new() }
+    }
+
     fn read(&mut self) {
         self.file.read_to_end(&mut self.rest).expect("its output");
         let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -188,6 +197,7 @@ impl Lines {
             match value["type"].as_str() {
                 Some("end") => {}
                 Some("stats") => self.stats.push(value),
+                Some("notice") => self.notices.push(value),
                 _ => self.events.push(value),
             }
         }
@@ -215,13 +225,15 @@ impl Output {
         let mut lines: Vec<Value> = self.stdout.lines().map(parse).collect();
         let end = lines.pop().unwrap_or_else(|| panic!("no output: {}", self.stderr));
         assert_eq!(end["type"], "end", "the last line is the account: {end}");
-        let (stats, mut events): (Vec<Value>, Vec<Value>) =
+        let (stats, lines): (Vec<Value>, Vec<Value>) =
             lines.into_iter().partition(|line| line["type"] == "stats");
+        let (notices, mut events): (Vec<Value>, Vec<Value>) =
+            lines.into_iter().partition(|line| line["type"] == "notice");
         check_order(&events, &end);
         if u64_of(&end, "late") > 0 {
             events.sort_by_key(|event| event["mono_ns"].as_u64());
         }
-        Trace { events, stats, end, stderr: self.stderr, status: self.status }
+        Trace { events, stats, notices, end, stderr: self.stderr, status: self.status }
     }
 
     /// The programs that it has listed with `-v`.
@@ -240,6 +252,8 @@ pub struct Trace {
     /// As they happened; on a busy machine one may have been printed behind younger ones (see `late`).
     pub events: Vec<Value>,
     pub stats: Vec<Value>,
+    /// What was said to be left out.
+    pub notices: Vec<Value>,
     /// The account.
     pub end: Value,
     pub stderr: String,
