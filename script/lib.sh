@@ -118,29 +118,55 @@ need_build() {
   need_rust
 }
 
-# static_builds: set the environment for static programs, to be built with --features static. They get a separate directory
-# under target.
+# libelf_directory: where libelf.a and libz.a are, which rustc does not search by default.
+libelf_directory() { dirname "$(realpath "$(gcc -print-file-name=libelf.a)")"; }
+
+# static_builds [arm64]: set the environment for static programs of this machine's architecture or of arm64, to be built with
+# --features static. They get a separate directory under target.
 static_builds() {
-  [[ -z ${TCC_STATIC_BUILDS-} ]] || return 0
+  local arch=${1:-native}
+  [[ ${TCC_STATIC_BUILDS-} != "$arch" ]] || return 0
+  if [[ $arch == arm64 ]]; then
+    static_builds_for_arm64
+    return
+  fi
   # With an explicit target, the flags do not apply to build scripts and macros.
   CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
-  # The directory of libelf.a and libz.a, which rustc does not search by default.
-  LIBBPF_SYS_LIBRARY_PATH=${LIBBPF_SYS_LIBRARY_PATH:-$(dirname "$(realpath "$(gcc -print-file-name=libelf.a)")")}
+  LIBBPF_SYS_LIBRARY_PATH=${LIBBPF_SYS_LIBRARY_PATH:-$(libelf_directory)}
+  TCC_RUSTFLAGS=${RUSTFLAGS-}
   RUSTFLAGS="-C target-feature=+crt-static${RUSTFLAGS:+ $RUSTFLAGS}"
   # Some distributions' libelf.a needs zstd as well.
   if pkg-config --static --libs-only-l libelf | grep -q -- -lzstd; then
     need_packages libzstd-dev
     RUSTFLAGS+=' -C link-arg=-lzstd'
   fi
-  export CARGO_BUILD_TARGET LIBBPF_SYS_LIBRARY_PATH RUSTFLAGS TCC_STATIC_BUILDS=1
+  export CARGO_BUILD_TARGET LIBBPF_SYS_LIBRARY_PATH RUSTFLAGS TCC_RUSTFLAGS TCC_STATIC_BUILDS=native
+}
+
+# static_builds_for_arm64: also if the environment is set for this machine. The C compiler is that of this distribution; Rust
+# comes from Debian with the library for arm64, as rustc needs a standard library of its own version.
+static_builds_for_arm64() {
+  local target=aarch64-unknown-linux-gnu flags=${TCC_RUSTFLAGS-${RUSTFLAGS-}} tools script
+  need_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+  tools=$("$script/vm.d/fetch-arm64" build) || exit
+  # Build scripts need those of this machine.
+  LIBBPF_SYS_LIBRARY_PATH_x86_64_unknown_linux_gnu=${LIBBPF_SYS_LIBRARY_PATH:-$(libelf_directory)}
+  unset LIBBPF_SYS_LIBRARY_PATH
+  export LIBBPF_SYS_LIBRARY_PATH_x86_64_unknown_linux_gnu CARGO_BUILD_TARGET=$target TCC_STATIC_BUILDS=arm64
+  export RUSTC=$tools/bin/rustc RUSTFLAGS="-C target-feature=+crt-static${flags:+ $flags}"
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+  export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_gnu=aarch64-linux-gnu-ar
+  export CFLAGS_aarch64_unknown_linux_gnu="-idirafter $tools/usr/include"
+  export LIBBPF_SYS_LIBRARY_PATH_aarch64_unknown_linux_gnu=$tools/usr/lib/aarch64-linux-gnu
 }
 
 # is_static PROGRAM
 is_static() { ! readelf --program-headers "$1" | grep -q INTERP; }
 
-# build_static [FEATURES]: build a static release program; prints its path.
+# build_static [FEATURES [arm64]]: build a static release program; prints its path.
 build_static() {
-  static_builds
+  static_builds "${2-}"
   cargo build --release --locked --features "static${1:+,$1}" --bin tcc-trace >&2 || return 1
   echo "${CARGO_TARGET_DIR:-target}/$CARGO_BUILD_TARGET/release/tcc-trace"
 }

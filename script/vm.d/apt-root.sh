@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# A private apt with its own sources, lists and cache under $cache/apt. It changes and installs nothing
-# on the host. Sourced by fetch-kernels, after common.sh.
+# Private apt roots, with their own sources, lists and caches under $cache. They change and install nothing
+# on the host. Sourced by fetch-kernels and fetch-arm64, after common.sh.
 : "${cache:?}"
 
-apt_suites=(bullseye bookworm bookworm-backports trixie trixie-backports)
-apt_security_suites=(bullseye-security)
+# Those that have kernels.
+# shellcheck disable=SC2034  # fetch-kernels uses it
+apt_kernel_suites=(bullseye bullseye-security bookworm bookworm-backports trixie trixie-backports)
 apt_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # apt_host_mirror NAME: the host's own source for a Debian archive of that name, with a trailing slash.
@@ -13,9 +14,11 @@ apt_host_mirror() {
   apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 "/$1/\$" || true
 }
 
-# apt_open: create the private root, and use it for all further apt commands of this process.
+# apt_open NAME ARCH[,ARCH…] SUITE…: create the private root $cache/NAME for these architectures, and use it for all further apt
+# commands of this process.
 apt_open() {
-  local root=$cache/apt mirror security suite
+  local root=$cache/$1 archs=$2 mirror security suite
+  shift 2
   mirror=${TCC_DEBIAN_MIRROR:-$(apt_host_mirror debian)}
   [[ -n $mirror ]] || die "apt has no Debian source: set TCC_DEBIAN_MIRROR to the URL of a Debian archive"
   [[ -r $apt_keyring ]] || die "$apt_keyring is missing: install debian-archive-keyring"
@@ -25,11 +28,11 @@ apt_open() {
 
   mkdir -p "$root"/{lists/partial,archives/partial}
   {
-    for suite in "${apt_suites[@]}"; do
-      echo "deb [arch=amd64 signed-by=$apt_keyring] $mirror $suite main"
-    done
-    for suite in "${apt_security_suites[@]}"; do
-      echo "deb [arch=amd64 signed-by=$apt_keyring] ${security%/} $suite main"
+    for suite; do
+      case $suite in
+        *-security) echo "deb [arch=$archs signed-by=$apt_keyring] ${security%/} $suite main" ;;
+        *) echo "deb [arch=$archs signed-by=$apt_keyring] $mirror $suite main" ;;
+      esac
     done
   } >"$root/sources.list"
   {
@@ -47,8 +50,8 @@ Dir::State::lists "$root/lists";
 Dir::State::status "/dev/null";
 Dir::Cache "$root";
 Dir::Cache::archives "$root/archives";
-APT::Architecture "amd64";
-APT::Architectures "amd64";
+APT::Architecture "${archs%%,*}";
+APT::Architectures { "${archs//,/\";\"}"; };
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
@@ -62,11 +65,11 @@ apt_refresh() {
   apt-get -qq update >&2 || say "some suites could not be read (see above)"
 }
 
-# apt_kernels: a line "SERIES VERSION PACKAGE…" for each installable kernel, the newest of a series first.
+# apt_kernels ARCH: a line "SERIES VERSION PACKAGE…" for each installable kernel, the newest of a series first.
 apt_kernels() {
-  local found image version series package packages
+  local arch=$1 found image version series package packages
   declare -A available needs_modules
-  found=$(apt-cache search --names-only '^linux-(image|binary|modules|base)-[0-9].*-amd64$' | cut -d' ' -f1)
+  found=$(apt-cache search --names-only "^linux-(image|binary|modules|base)-[0-9].*-$arch\$" | cut -d' ' -f1)
   for package in $found; do available[$package]=1; done
 
   # From 6.19 on, modules are in a separate package, and the archive sometimes lists an image without it.
@@ -76,11 +79,13 @@ apt_kernels() {
   )
 
   for image in $found; do
-    [[ $image =~ ^linux-image-(([0-9]+\.[0-9]+)\.[0-9].*-(cloud-)?amd64)$ ]] || continue
+    [[ $image =~ ^linux-image-(([0-9]+\.[0-9]+)\.[0-9].*-(cloud-)?$arch)$ ]] || continue
     version=${BASH_REMATCH[1]} series=${BASH_REMATCH[2]}
     [[ $version == *-rt-* ]] && continue
+    # The standard flavour is of amd64 only.
+    [[ $arch == amd64 || $version == *-cloud-* ]] || continue
     [[ ${needs_modules[$image]:-} && ! ${available[linux-modules-$version]:-} ]] && continue
-    [[ $version == *-cloud-amd64 ]] || series+=-amd64
+    [[ $version == *-cloud-amd64 ]] || series+=-$arch
     packages=$image
     for package in "linux-binary-$version" "linux-modules-$version" "linux-base-$version"; do
       [[ ${available[$package]:-} ]] && packages+=" $package"
@@ -90,4 +95,4 @@ apt_kernels() {
 }
 
 # apt_close: remove caches that apt can rebuild, which are five times the size of its lists.
-apt_close() { rm -f "$cache"/apt/*pkgcache.bin; }
+apt_close() { rm -f "$cache"/apt*/*pkgcache.bin; }

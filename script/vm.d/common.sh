@@ -8,14 +8,25 @@ project=$(dirname "$(dirname "$vm_d")")
 source "$project/script/lib.sh"
 
 # The kernels of a normal run. A name is a series in Debian's cloud flavour; "6.1-amd64" is the
-# same series in the standard flavour.
+# same series in the standard flavour, "6.1-arm64" the cloud flavour for arm64.
 matrix=(5.10 6.1 6.12 6.18 7.2)
 other_flavour=6.1-amd64
+arm64_kernels=(6.12-arm64)
 
 # Kernels on which perf and bpftrace run alongside tcc-trace, which takes more memory.
 tool_kernels=(6.1 7.2)
-# Of the matrix, one that boots as a locked down one, too: its security modules have lockdown.
-locked_kernel=6.12
+# Of the matrix, the one that boots in other configurations, too: its security modules have lockdown. By the name that
+# tests/kernels.list has, their kernel parameters.
+variant_kernel=6.12
+declare -A variants=(
+  [locked]='lockdown=confidentiality'
+  [integrity]='lockdown=integrity'
+  [noipv6]='ipv6.disable=1'
+  # For guest/init.
+  [cgroup1]='tcc.cgroup1'
+)
+# Those of a normal run; with --full all run.
+normal_variants=(locked)
 tools=(bpftrace perf tcpconnect.bt tcpaccept.bt tcplife.bt tcpretrans.bt tcpdrop.bt)
 
 # Outside the tree, to share it between checkouts and clean builds.
@@ -42,6 +53,8 @@ splat='WARNING:|BUG:|Oops'
 
 # QEMU 7.2's emulation of cmpxchg16b crashes some kernels now and then: hide the instruction.
 tcg_cpu=qemu64,-cx16
+# The newer CPUs authenticate pointers, which is slow to emulate.
+tcg_cpu_arm64=cortex-a72
 
 case $VM_ACCEL in
   tcg) ;;
@@ -49,12 +62,29 @@ case $VM_ACCEL in
   *) die "VM_ACCEL=$VM_ACCEL: must be tcg or kvm" ;;
 esac
 
+# arch_of KERNEL: Debian's name of its architecture.
+arch_of() {
+  case $1 in
+    *-arm64*) echo arm64 ;;
+    *) echo amd64 ;;
+  esac
+}
+
+# on_host PROGRAM ARG…: runs a program of either architecture on this machine.
+on_host() {
+  if readelf --file-header "$1" | grep -q AArch64; then
+    qemu-aarch64-static "$@"
+  else
+    "$@"
+  fi
+}
+
 # arguments_for TESTS KERNEL [ARG…]: the arguments of the test program on that kernel, a line each. If none names tests, the
-# selection of tests/kernels.list; with VM_FULL all tests listed there. KERNEL:locked: those for a locked down kernel.
+# selection of tests/kernels.list; with VM_FULL all tests listed there. KERNEL:VARIANT: those for that configuration.
 arguments_for() {
-  if [[ $2 == *:locked ]]; then
+  if [[ -n ${variants[${2#*:}]-} ]]; then
     echo --exact
-    "$vm_d/select" "$1" "${2%:*}" --locked
+    "$vm_d/select" "$1" "${2%:*}" "--variant=${2#*:}"
   elif [[ " ${*:3}" != *' '[^-]* ]]; then
     echo --exact
     "$vm_d/select" "$1" "$2" ${VM_FULL:+--full}

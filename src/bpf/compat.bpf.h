@@ -15,6 +15,12 @@
 /* 0 where this kernel's struct has no such member; the column then says null. */
 #define LOAD_IF(ptr, member) (bpf_core_field_exists((ptr)->member) ? (ptr)->member : 0)
 
+/* Without CONFIG_IPV6 a socket has no such addresses. */
+static __always_inline bool is_ipv6(__u16 family)
+{
+	return bpf_core_field_exists(struct sock_common, skc_v6_daddr) && family == AF_INET6;
+}
+
 /*
  * From 7.0 (a46023d5616e) a tracepoint leaves preemption on: while a program is at work in process context, another task may run
  * it and others on this CPU, and end after it. Marks, and the slots by depth, are for runs that interrupt each other, of which

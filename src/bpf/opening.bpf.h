@@ -21,7 +21,7 @@ static __always_inline struct synack_key synack_key(struct sock *sk)
 {
 	struct synack_key key = { .local = listener_key(sk) };
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
+	if (is_ipv6(BPF_CORE_READ(sk, __sk_common.skc_family)))
 		BPF_CORE_READ_INTO(&key.daddr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	else
 		ipv4_mapped(key.daddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));

@@ -11,6 +11,7 @@
 #include "maps.bpf.h"
 #include "closed_maps.bpf.h"
 #include "owner_maps.bpf.h"
+#include "compat.bpf.h"
 #include "mptcp.bpf.h"
 #include "sock.bpf.h"
 #include "entries.bpf.h"
@@ -21,7 +22,7 @@ static __always_inline struct listener_key listener_key(struct sock *sk)
 {
 	struct listener_key key = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
+	if (is_ipv6(BPF_CORE_READ(sk, __sk_common.skc_family)))
 		BPF_CORE_READ_INTO(&key.saddr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 	else
 		ipv4_mapped(key.saddr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));

@@ -30,7 +30,7 @@ static __always_inline void load_addrs(struct sock *sk, __u8 saddr[16], __u8 dad
 {
 	__be32 *s = (void *)saddr, *d = (void *)daddr;
 
-	if (sk->__sk_common.skc_family == AF_INET6) {
+	if (is_ipv6(sk->__sk_common.skc_family)) {
 		s[0] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[0];
 		s[1] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[1];
 		s[2] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[2];

@@ -20,6 +20,7 @@ mod churn;
 mod clock;
 mod command;
 mod commands_view;
+mod configurations;
 mod cong_inferred;
 mod cong_sums;
 mod connect;

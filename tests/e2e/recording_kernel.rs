@@ -7,12 +7,26 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::{
-    Fixture, Launch, Output, SocketOption, TempDir, Trace, Tracer, has_cc, is_root, note, parse,
-    u64_of,
+    Fixture, Launch, Output, SocketOption, TempDir, Trace, Tracer, cells, has_cc, is_root, note,
+    parse, u64_of,
 };
 
 /// Enough to lose and to reset something, and no more.
 const EVENT_TYPES: &str = "probe,state,retransmit,cong_state,reset_sent,connect,life,zero_window";
+
+/// Some of `tests/recordings/`, and what was printed when they were made.
+const OTHERS: [(&str, &[u8], &str); 2] = [
+    (
+        "5.10",
+        include_bytes!("../recordings/linux-5.10.tcc"),
+        include_str!("../recordings/linux-5.10.jsonl"),
+    ),
+    (
+        "7.2",
+        include_bytes!("../recordings/linux-7.2.tcc"),
+        include_str!("../recordings/linux-7.2.jsonl"),
+    ),
+];
 
 fn run(args: &[&str]) -> Output {
     let output = Tracer::spawn(&Launch::here(), args).wait_raw();
@@ -78,6 +92,30 @@ fn a_recording_is_read_where_it_was_made() {
     assert!(page.contains(&u64_of(connection, "cookie").to_string()), "no such connection");
     if std::env::var_os("TCC_PRINT_RECORDING").is_some() {
         print_files(Path::new(&recording), &live);
+    }
+}
+
+/// Also of another architecture: in a guest, those of the machine that has built it.
+#[test]
+fn recordings_of_other_machines_have_the_same_values() {
+    let dir = TempDir::new();
+    for (name, recording, printed) in OTHERS {
+        let file = dir.path().join(name);
+        std::fs::write(&file, recording).expect("a file");
+        let file = file.to_str().expect("UTF-8");
+        let read = run(&["events", "all", "-a", "-o", "jsonl", "-q", "-r", file]).trace();
+        let printed: Vec<Value> = printed.lines().map(parse).collect();
+        let (end, events) = printed.split_last().expect("lines");
+        assert_eq!((&end["type"], events.len()), (&"end".into(), read.events.len()), "{name}");
+        let mut compared = 0;
+        for (then, now) in events.iter().zip(&read.events) {
+            let now = cells(now);
+            for (field, value) in cells(then) {
+                assert_eq!(now.get(&field), Some(&value), "{name}: {field}: {then}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 1000, "{name}: {compared}");
     }
 }
 

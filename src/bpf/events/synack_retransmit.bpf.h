@@ -7,6 +7,7 @@
 #include "event.h"
 #include "summary.h"
 #include "maps.bpf.h"
+#include "compat.bpf.h"
 #include "sock.bpf.h"
 #include "key.bpf.h"
 #include "sums.bpf.h"
@@ -20,12 +21,12 @@ static __always_inline void synack_packet(struct packet *p, struct request_sock 
 	struct inet_request_sock *ireq = (void *)req;
 
 	__builtin_memset(p, 0, sizeof(*p));
-	if (BPF_CORE_READ(req, __req_common.skc_family) == AF_INET) {
-		ipv4_mapped(p->src, BPF_CORE_READ(req, __req_common.skc_rcv_saddr));
-		ipv4_mapped(p->dst, BPF_CORE_READ(req, __req_common.skc_daddr));
-	} else {
+	if (is_ipv6(BPF_CORE_READ(req, __req_common.skc_family))) {
 		BPF_CORE_READ_INTO(&p->src, req, __req_common.skc_v6_rcv_saddr);
 		BPF_CORE_READ_INTO(&p->dst, req, __req_common.skc_v6_daddr);
+	} else {
+		ipv4_mapped(p->src, BPF_CORE_READ(req, __req_common.skc_rcv_saddr));
+		ipv4_mapped(p->dst, BPF_CORE_READ(req, __req_common.skc_daddr));
 	}
 	p->source = BPF_CORE_READ(req, __req_common.skc_num);
 	p->dest = bpf_ntohs(BPF_CORE_READ(req, __req_common.skc_dport));
