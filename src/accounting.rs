@@ -86,6 +86,26 @@ impl Evicted {
         *self = self.combine(other, u64::saturating_add);
     }
 
+    /// Each with the name of its field.
+    #[must_use]
+    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+        let counts = [
+            self.conns,
+            self.listeners,
+            self.accepting,
+            self.zero_windows,
+            self.spurious_states,
+            self.ca_state_times,
+            self.synacks,
+            self.queued_packets,
+            self.processes,
+            self.closed_conns,
+            self.listen_states,
+            self.limits_conns,
+        ];
+        Self::DOCS.iter().map(|(name, _)| *name).zip(counts).collect()
+    }
+
     /// `4 connections, 1 listeners`; `None` if nothing was.
     fn parts(&self) -> Option<String> {
         let all = [
@@ -227,6 +247,15 @@ fn add_lines<C: ActionCounts>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evictions_have_the_names_of_their_fields() {
+        let evicted = Evicted { conns: 1, synacks: 2, limits_conns: 3, ..Evicted::default() };
+        let json = serde_json::to_value(evicted).unwrap();
+        let named = evicted.by_name();
+        assert_eq!(named.len(), json.as_object().unwrap().len());
+        named.iter().for_each(|(name, count)| assert_eq!(json[name], *count, "{name}"));
+    }
 
     #[test]
     fn an_output_has_its_own_line() {

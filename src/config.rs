@@ -1,5 +1,6 @@
 //! The validated options: all that the rest of the program sees of the command line.
 
+mod export;
 pub mod observe;
 mod recording;
 pub mod summary;
@@ -11,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::export::{Export, Given, Reload, Targets};
 pub use self::recording::{Flight, Keep, Parts, Point, Read, Recording};
 use self::summary::SummaryOptions;
 use self::zone::Net;
@@ -361,6 +363,8 @@ pub struct Config {
     pub actions: Actions,
     /// Which aggregates are made, by the programs or from records.
     pub summary: Option<SummaryOptions>,
+    /// Where its totals go as metrics, instead of being printed.
+    pub export: Option<Export>,
     /// Only connections in the gate are recorded, which has room for that many: see `loader::Gate`.
     pub gate: Option<u32>,
 }

@@ -10,7 +10,7 @@
 //! Kernel bytes become a typed event once, in [`decode`]. Above it there are only events and columns ([`table`]). A
 //! module uses only modules before it in this order, which `tests/architecture.rs` checks: escape, stdio, suggest,
 //! symbols, slot, table, accounting, skel, btf, privilege, events, environment, kernel, decode, recording, anonymize,
-//! predicate, limits, assertion, sink, config, pipeline, loader, summary, report, session, live, check, cli, cmd.
+//! predicate, limits, assertion, sink, config, pipeline, loader, summary, report, export, session, live, check, cli, cmd.
 
 #![deny(unsafe_code)]
 
@@ -26,6 +26,7 @@ pub mod decode;
 pub mod environment;
 pub mod escape;
 pub mod events;
+pub mod export;
 pub mod kernel;
 pub mod limits;
 pub mod live;

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use tcc_trace::cli::{
-    Cli, Command, TraceArgs, command_first, errors, help, missing_command, presets, refused,
+    Cli, Command, TraceArgs, command_first, config_file, errors, help, missing_command, presets,
+    refused,
 };
 use tcc_trace::cmd;
 use tcc_trace::config::{Config, NoAnswer, Usage};
+use tcc_trace::escape;
 use tcc_trace::loader::files;
 use tcc_trace::predicate::Mistake;
 use tcc_trace::session::child::CannotStart;
@@ -29,12 +31,26 @@ fn main() -> ExitCode {
     };
     // The help takes longer to build than all else before a trace.
     match parse(Cli::command()).or_else(|_: clap::Error| parse(help::command(long))) {
-        Ok((cli, matches)) => finish(refused::check(&matches).and_then(|()| run(cli))),
+        Ok((cli, matches)) => finish(
+            complete(cli, &args, &matches).and_then(|(cli, matches)| run(cli, &args, &matches)),
+        ),
         Err(error) => not_parsed(&error, &args),
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<u8> {
+/// With the options of --config, if there is one. Afterwards, a privileged process runs as its caller.
+fn complete(
+    cli: Cli,
+    args: &[OsString],
+    matches: &ArgMatches,
+) -> anyhow::Result<(Cli, ArgMatches)> {
+    refused::check(matches)?;
+    let (cli, matches) = config_file::complete(cli, args, matches).map_err(usage)?;
+    refused::check(&matches)?;
+    Ok((cli, matches))
+}
+
+fn run(cli: Cli, args: &[OsString], matches: &ArgMatches) -> anyhow::Result<u8> {
     // Before anything is opened.
     files::raise();
     if cli.traces() {
@@ -88,6 +104,15 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Observe(args)) => {
             args.into_config().map_err(usage).and_then(|c| cmd::observe::run(&c))
         }
+        Some(Command::Export(args)) if args.check_config => {
+            let checked = args.config.as_ref().map_or("the command line".into(), escape::path);
+            args.into_config().map_err(usage)?;
+            cmd::print(format!("{checked}: valid\n").as_bytes()).map(|()| 0)
+        }
+        Some(Command::Export(export)) => {
+            let reload = export.config.is_some().then(|| config_file::reload(args, matches));
+            export.into_config().map_err(usage).and_then(|c| cmd::export::run(c, reload))
+        }
         Some(Command::Live(args)) => {
             args.into_options().map_err(usage).and_then(|options| cmd::live::run(&options))
         }
@@ -137,8 +162,8 @@ fn tell(error: &anyhow::Error) {
     let text = format!("{error:#}");
     // It may already contain the remedy.
     match files::remedy(&text).filter(|remedy| !text.contains(remedy.as_str())) {
-        Some(remedy) => stdio::print_line(&format!("{text}; {remedy}")),
-        None => stdio::print_line(&text),
+        Some(remedy) => stdio::print_error(&format!("{text}; {remedy}")),
+        None => stdio::print_error(&text),
     }
     if let Some(mistake) = error.downcast_ref::<Mistake>() {
         stdio::print_raw(&format!("{}\n", mistake.excerpt));

@@ -113,9 +113,45 @@ fn write_piece(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// Of syslog.
+const ERROR: u8 = 3;
+const WARNING: u8 = 4;
+const NOTICE: u8 = 5;
+const INFO: u8 = 6;
+
 /// Prints a line to standard error in a single write, as the traced command writes there too.
 pub fn print_line(line: &str) {
-    print_raw(&format!("tcc-trace: {}\n", escape::line(line)));
+    let priority = match line.split_once(": ") {
+        Some(("warning", _)) => WARNING,
+        Some(("note", _)) => NOTICE,
+        _ => INFO,
+    };
+    print_with(priority, line);
+}
+
+/// The same of an error that ends the program.
+pub fn print_error(line: &str) {
+    print_with(ERROR, line);
+}
+
+/// The journal knows who writes, and takes the priority from the line.
+fn print_with(priority: u8, line: &str) {
+    let line = escape::line(line);
+    if is_journal() {
+        print_raw(&format!("<{priority}>{line}\n"));
+    } else {
+        print_raw(&format!("tcc-trace: {line}\n"));
+    }
+}
+
+/// Whether standard error goes to the journal: its file is the one that the service manager names.
+fn is_journal() -> bool {
+    static JOURNAL: OnceLock<bool> = OnceLock::new();
+    *JOURNAL.get_or_init(|| {
+        let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+        let of_stderr = rustix::fs::fstat(io::stderr());
+        of_stderr.is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+    })
 }
 
 /// Prints text to standard error. Write errors are ignored.

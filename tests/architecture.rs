@@ -37,6 +37,7 @@ const ORDER: &[&str] = &[
     "loader",
     "summary",
     "report",
+    "export",
     "session",
     "live",
     "check",

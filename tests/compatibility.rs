@@ -12,6 +12,7 @@ use clap::CommandFactory;
 use serde_json::Value;
 use support::root;
 use tcc_trace::cli::Cli;
+use tcc_trace::export::families::{FAMILIES, Family};
 use tcc_trace::recording::schema::RECORDS;
 use tcc_trace::sink::FORMATS;
 
@@ -24,6 +25,7 @@ const LISTS: &[List] = &[
     ("columns", columns),
     ("options", options),
     ("formats", formats),
+    ("metrics", metrics),
     ("record-members", record_members),
 ];
 
@@ -92,6 +94,15 @@ fn removed_and_new_names_are_found() {
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tcc-trace"))
+}
+
+/// Each metric of `export` with its type and its own labels.
+fn metrics() -> Names {
+    let name = |family: &Family| {
+        let labels = family.labels().join(",");
+        format!("{}{{{labels}}}: {}", family.full_name(), family.metric_type().name())
+    };
+    FAMILIES.iter().map(name).collect()
 }
 
 /// Each member of each JSON record, with its type and its unit, as `schema` prints them. Columns of CSV and Parquet, fields of

@@ -57,6 +57,8 @@ pub struct AggregateCounts {
 }
 }
 
+combined!(AggregateCounts: seen, aggregated, overflow, filtered, lost, recursion_misses, lost_undecided);
+
 documented! {
 /// Counters of the events that were only counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -180,13 +182,7 @@ impl ActionCounts for AggregateCounts {
     }
 
     fn add(&mut self, other: &Self) {
-        self.seen += other.seen;
-        self.aggregated += other.aggregated;
-        self.overflow += other.overflow;
-        self.filtered += other.filtered;
-        self.lost += other.lost;
-        self.recursion_misses += other.recursion_misses;
-        self.lost_undecided += other.lost_undecided;
+        *self = self.combine(other, u64::saturating_add);
     }
 }
 

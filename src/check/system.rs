@@ -1,5 +1,7 @@
 //! Everything but the event types: privileges, file systems, kernel features, the binary.
 
+use rustix::process::{Resource, getrlimit};
+
 use Finding::{No, Unknown, Yes};
 
 use super::{CheckItem, Environment};
@@ -47,6 +49,7 @@ pub(super) fn items(environment: &Environment<'_>) -> Vec<CheckItem> {
     vec![
         item("binary", Yes(binary())),
         item("privileges", privileges(environment.rights)),
+        item("memlock", memlock(environment, has_btf)),
         item(
             "btf",
             match kernel.btf() {
@@ -186,6 +189,25 @@ fn split_fix(why: &str) -> (&str, Option<String>) {
             (why, Some(fix.into()))
         }
         _ => (why, None),
+    }
+}
+
+/// Before Linux 5.11 the memory of BPF maps is locked memory, which is limited.
+fn memlock(environment: &Environment<'_>, has_btf: bool) -> Finding {
+    let limit = getrlimit(Resource::Memlock).current;
+    if !has_btf {
+        return Unknown(WITHOUT_BTF.into(), Some(FIX_BTF.into()));
+    }
+    if environment.kernel.has_cookie_helper() {
+        return Yes("not limited: the memory of maps is charged to the cgroup".into());
+    }
+    match limit {
+        _ if environment.rights.sys_resource => Yes("not limited: CAP_SYS_RESOURCE".into()),
+        None => Yes("not limited: ulimit -l unlimited".into()),
+        Some(bytes) => No(
+            format!("maps may take {} kB of locked memory", bytes / 1024),
+            Some("grant CAP_SYS_RESOURCE, or set ulimit -l unlimited (LimitMEMLOCK=infinity in a unit)".into()),
+        ),
     }
 }
 

@@ -234,6 +234,12 @@ pub struct RecordingArgs {
     /// With --flight: seal at the end of the trace.
     #[arg(long)]
     pub dump_on_exit: bool,
+    /// With --flight: limit the size of all its files together: 512MB.
+    ///
+    /// Half of it is for what is kept, which is less time if there is more of it, and half for what was sealed, of which the oldest
+    /// files are removed.
+    #[arg(long, value_name = "SIZE", value_parser = parse::flight_size)]
+    pub flight_size: Option<u64>,
     /// Read events from this recording instead of tracing; repeatable.
     ///
     /// Needs no privileges. Several files are merged by time. Filters, --where, limits, fields and formats are as for live events;

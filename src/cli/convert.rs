@@ -91,6 +91,7 @@ impl TraceArgs {
             command: self.command,
             actions: Actions::default(),
             summary: None,
+            export: None,
             gate: None,
         })
     }

@@ -179,6 +179,18 @@ ca_name=cubic
                    max 26908",
     ),
     (
+        "export",
+        "\
+$ sudo tcc-trace export --labels cc,lport --max-series 5000
+tcc-trace: metrics at http://127.0.0.1:9435/metrics
+
+$ curl -s 127.0.0.1:9435/metrics | grep acked
+# HELP tcctrace_acked_bytes Bytes sent and acknowledged.
+# TYPE tcctrace_acked_bytes counter
+# UNIT tcctrace_acked_bytes bytes
+tcctrace_acked_bytes_total{cc=\"cubic\",lport=\"443\"} 39134933",
+    ),
+    (
         "limits",
         "\
 $ sudo tcc-trace limits --rport 7000 -i 5s

@@ -17,7 +17,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     (
         "Latency & summaries",
-        &["rtt", "connlat", "queue", "live", "observe", "limits", "top", "listeners"],
+        &["rtt", "connlat", "queue", "live", "observe", "export", "limits", "top", "listeners"],
     ),
     (
         "Tools",
@@ -29,7 +29,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
 const OPTIONS: &str = "options";
 
 /// The shared options that `tcc-trace -h` shows.
-const SHORT: &[&str] = &["port", "pid", "duration", "output"];
+const SHORT: &[&str] = &["port", "duration", "output"];
 
 pub const USAGE: &str = "tcc-trace [COMMAND] [OPTIONS] [-- CMD [ARG]...]";
 /// The line of a command's `-h` that stands for the shared options.

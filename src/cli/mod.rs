@@ -4,11 +4,13 @@
 mod aggregated;
 mod args;
 mod assert;
+pub mod config_file;
 mod conflicts;
 mod conversion;
 mod convert;
 pub mod errors;
 pub mod examples;
+mod export;
 pub mod help;
 mod limits;
 mod listeners;
@@ -38,6 +40,7 @@ use self::aggregated::only_counted;
 pub use self::args::TraceArgs;
 pub use self::assert::AssertArgs;
 pub use self::conversion::ConvertArgs;
+pub use self::export::ExportArgs;
 pub use self::limits::LimitsArgs;
 pub use self::listeners::ListenersArgs;
 pub use self::live::LiveArgs;
@@ -172,6 +175,13 @@ pub enum Command {
     /// --interval, each page covers one interval. Keys that find no row share one. See docs/observe.md for the
     /// metrics and their cost. Options of printed events cannot be used: --where, limits such as --rate, --fields, --all-fields.
     Observe(Box<ObserveArgs>),
+    /// Serve totals of all connections as metrics for Prometheus.
+    ///
+    /// Counts what `observe` counts, and serves it over HTTP as counters, gauges and histograms: OpenMetrics text, or protobuf with
+    /// native histograms for a reader that takes them. With --textfile, writes a file for node_exporter instead. Nothing is printed;
+    /// with -w, the events are recorded beside it, and with --flight the newest of them are kept. See docs/export.md for
+    /// the metrics, the labels and what they cost.
+    Export(Box<ExportArgs>),
     /// Watch connections on the terminal; open one to see its charts.
     ///
     /// A table of all TCP connections, read each interval as by `top`: sorted by any column, filtered by an expression as it is typed.

@@ -178,7 +178,7 @@ const METRICS: [(MetricArg, Metric); 19] = [
 const DEFAULT: usize = 6;
 
 /// `more`: also those.
-fn metrics(wanted: &[MetricArg], more: &[Metric]) -> Vec<Metric> {
+pub(super) fn metrics(wanted: &[MetricArg], more: &[Metric]) -> Vec<Metric> {
     let by_default = |at: usize| wanted.is_empty() && at < DEFAULT;
     let is_wanted = |at: usize, (arg, metric): &(MetricArg, Metric)| {
         by_default(at)
@@ -314,5 +314,18 @@ impl ObserveArgs {
         let mut config = in_kernel(self.trace, "observe", summary, &self.events)?;
         config.predicate = predicate;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_names_of_their_values() {
+        for (arg, metric) in METRICS {
+            let value = arg.to_possible_value().expect("a value");
+            assert_eq!(value.get_name(), metric.name());
+        }
     }
 }

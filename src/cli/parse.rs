@@ -225,6 +225,14 @@ pub fn rotate(text: &str) -> Result<Rotate, String> {
     }
 }
 
+/// Of which an eighth is a part.
+pub fn flight_size(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        bytes if bytes < 8 * LEAST_PART => Err("must be at least 8M".into()),
+        bytes => Ok(bytes),
+    }
+}
+
 /// The header alone takes some kilobytes.
 const LEAST_PART: u64 = 1 << 20;
 

@@ -11,12 +11,13 @@ use crate::predicate::Predicate;
 
 impl RecordingArgs {
     /// Options that only a recording that is written has.
-    pub(super) fn of_writing(&self) -> [(&'static str, bool); 7] {
+    pub(super) fn of_writing(&self) -> [(&'static str, bool); 8] {
         [
             ("--force", self.force),
             ("--rotate", self.rotate.is_some()),
             ("--keep", self.keep.is_some()),
             ("--flight", self.flight.is_some()),
+            ("--flight-size", self.flight_size.is_some()),
             ("--trigger", self.trigger.is_some()),
             ("--after", self.after.is_some()),
             ("--dump-on-exit", self.dump_on_exit),
@@ -29,6 +30,7 @@ impl RecordingArgs {
             ("--keep", self.keep.is_some(), "--rotate", self.rotate.is_some()),
             ("--trigger", self.trigger.is_some(), "--flight", self.flight.is_some()),
             ("--dump-on-exit", self.dump_on_exit, "--flight", self.flight.is_some()),
+            ("--flight-size", self.flight_size.is_some(), "--flight", self.flight.is_some()),
             ("--after", self.after.is_some(), "--trigger", self.trigger.is_some()),
         ];
         if let Some((option, _, other, _)) = needs.iter().find(|need| need.1 && !need.3) {
@@ -58,9 +60,11 @@ impl RecordingArgs {
                 let trigger =
                     trigger.map(|text| Predicate::parse_of("--trigger", text)).transpose()?;
                 let after = self.after.unwrap_or_default();
-                let flight = Flight { span, trigger, after, dump_on_exit: self.dump_on_exit };
+                let (dump_on_exit, most_bytes) = (self.dump_on_exit, self.flight_size);
+                let flight = Flight { span, trigger, after, dump_on_exit, most_bytes };
                 Ok(Some(Parts {
-                    bytes: None,
+                    // What is kept is half of it, in four parts and the one that is written.
+                    bytes: most_bytes.map(|most| most / 10),
                     // A sealed file has at least the whole span, and a quarter more at most.
                     age: Some((span / 4).max(Duration::from_secs(1))),
                     keep: Keep::Span(span),

@@ -11,6 +11,7 @@ pub mod convert;
 pub mod docs;
 pub mod drop;
 pub mod events;
+pub mod export;
 pub mod info;
 pub mod life;
 pub mod limits;

@@ -17,7 +17,7 @@ pub fn run(config: &Config) -> Result<u8> {
 }
 
 /// Those that the metrics are counted from, each once.
-fn event_types(observe: &Observe) -> Vec<&'static EventType> {
+pub(super) fn event_types(observe: &Observe) -> Vec<&'static EventType> {
     let wanted: [(bool, &[&EventType]); 10] = [
         (observe.samples(), &[&tcp_probe::EVENT_TYPE]),
         (observe.connections(), &[&state::EVENT_TYPE, &destroy::EVENT_TYPE]),

@@ -12,6 +12,7 @@ use crate::accounting::{
 use crate::cli::Cli;
 use crate::events::ca::{ALGORITHMS, Algorithm};
 use crate::events::{EVENT_TYPES, EventType, common, socket};
+use crate::export::families::FAMILIES;
 use crate::summary::{AGGREGATES, key};
 use crate::table::Column;
 use crate::table::summary::{AggregateType, BUCKET, METRIC_BUCKET};
@@ -22,6 +23,7 @@ pub fn pages() -> Vec<(String, String)> {
     let mut pages = vec![("README.md".to_owned(), index())];
     pages.extend(EVENT_TYPES.iter().map(|e| (format!("{}.md", e.name), event_type(e))));
     pages.push(("summaries.md".to_owned(), summaries()));
+    pages.push(("metrics.md".to_owned(), metrics()));
     pages.push(("accounting.md".to_owned(), accounting()));
     pages.push(("options.md".to_owned(), options()));
     pages
@@ -37,6 +39,7 @@ fn index() -> String {
          - [Event types](#event-types), one page each, and the columns that they share: [common](#common-columns), \
          [owner](#owner-columns), [connection](#connection-columns).\n\
          - [Summaries](summaries.md): records of the commands that aggregate.\n\
+         - [Metrics](metrics.md) of `export`.\n\
          - [Accounting](accounting.md): the records `stats` and `end`.\n\n\
          ## Event types\n\n| event type | meaning |\n|---|---|\n",
     );
@@ -134,6 +137,34 @@ fn table<'c>(columns: impl IntoIterator<Item = &'c Column>, page: &mut String) {
             column.source.replace('`', ""),
         );
     }
+}
+
+fn metrics() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         What `export` serves. Each metric has the labels of `--labels`, unless it comes always, and those named here. \
+         A counter's name ends with `_total`; in OpenMetrics text it is without that in comments.\n\n\
+         | metric | type | unit | labels | with `--metrics` | meaning | source |\n|---|---|---|---|---|---|---|\n",
+    );
+    for family in FAMILIES {
+        let labels: Vec<String> =
+            family.labels().iter().map(|label| format!("`{label}`")).collect();
+        let metric = match family.metric {
+            Some(metric) => format!("`{}`", metric.name()),
+            None => "always".to_owned(),
+        };
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {metric} | {} | {} |",
+            family.full_name(),
+            family.metric_type().name(),
+            family.unit.name(),
+            labels.join(", "),
+            family.help,
+            family.source,
+        );
+    }
+    page
 }
 
 fn summaries() -> String {

@@ -82,6 +82,32 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// As in --metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Connections => "connections",
+            Metric::Bytes => "bytes",
+            Metric::Rtt => "rtt",
+            Metric::Retransmits => "retransmits",
+            Metric::Resets => "resets",
+            Metric::Drops => "drops",
+            Metric::MinRtt => "min-rtt",
+            Metric::Cwnd => "cwnd",
+            Metric::InFlight => "in-flight",
+            Metric::DeliveryRate => "delivery-rate",
+            Metric::PacingRate => "pacing-rate",
+            Metric::Unsent => "unsent",
+            Metric::Connlat => "connlat",
+            Metric::Queue => "queue",
+            Metric::Timers => "timers",
+            Metric::Spurious => "spurious",
+            Metric::CaStates => "ca-states",
+            Metric::ZeroWindows => "zero-windows",
+            Metric::Limits => "limits",
+        }
+    }
+
     /// Whether it has a program that runs at each packet.
     #[must_use]
     pub fn is_per_packet(self) -> bool {

@@ -50,6 +50,8 @@ pub struct Flight {
     pub after: Duration,
     /// At the end of the trace.
     pub dump_on_exit: bool,
+    /// The size of all files together: half of it for what is kept, half for what was sealed.
+    pub most_bytes: Option<u64>,
 }
 
 /// Recordings to read events from, in place of the kernel.

@@ -82,6 +82,7 @@ impl FlightRecorder {
 
     /// Writes the parts that have ended into a file, on another thread.
     pub(super) fn seal(&mut self, parts: &PartFiles, reason: Reason) -> io::Result<()> {
+        parts.make_room()?;
         let (path, file) = parts.create_sealed(reason.name()).map_err(other)?;
         let parts = parts.open_closed()?;
         let name = escape::path(&path);

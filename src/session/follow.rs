@@ -10,7 +10,7 @@ use super::destinations::Opened;
 use super::event_loop::{EventLoop, Interest};
 use super::scan::{MODULE_TICK, OWNER_TICK, missing_modules};
 use super::trace::Trace;
-use super::{growth, listen, priority};
+use super::{growth, listen, priority, service};
 use crate::pipeline::Pipeline;
 use crate::pipeline::source::Source;
 use crate::sink::{FLUSH, Stage};
@@ -38,6 +38,14 @@ pub(super) enum Token {
     Flush,
     /// `--interval`.
     Summary,
+    /// A reader of metrics waits.
+    Scrape,
+    /// `--textfile`.
+    Textfile,
+    /// Idle series make room.
+    Retire,
+    /// The service manager wants to hear from us.
+    Watchdog,
 }
 
 /// What the loop works on.
@@ -65,6 +73,9 @@ impl Trace<'_, '_> {
             if let Some(fd) = output.read_by_others() {
                 events.register(fd, Interest::HangUp, Token::Output(index))?;
             }
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.begin_serving(&mut events)?;
         }
         Ok(events)
     }
@@ -165,6 +176,9 @@ impl Trace<'_, '_> {
                     // It is traced until it exits, which may take some time.
                     child.terminate();
                 }
+                if self.signals.take_reload() {
+                    self.reload(events);
+                }
                 if self.signals.take_seal() {
                     pipeline.seal();
                     self.record_counters(pipeline)?;
@@ -196,6 +210,10 @@ impl Trace<'_, '_> {
                 self.poll(*source, pipeline)?;
                 self.print_summary(pipeline)?;
             }
+            Token::Scrape => self.answer_scrape(pipeline)?,
+            Token::Textfile => self.write_textfile(pipeline, events)?,
+            Token::Retire => self.retire_series()?,
+            Token::Watchdog => service::alive(),
         }
         Ok(ControlFlow::Continue(()))
     }

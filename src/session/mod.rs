@@ -11,6 +11,7 @@ mod destinations;
 mod directory;
 pub mod environment;
 pub mod event_loop;
+mod export;
 mod flight;
 mod follow;
 mod growth;
@@ -23,6 +24,7 @@ pub mod priority;
 pub mod recorder;
 pub(crate) mod replay;
 pub mod scan;
+mod service;
 pub mod signals;
 mod time;
 mod trace;
@@ -36,6 +38,7 @@ use anyhow::{Result, anyhow, bail};
 pub use self::parts::utc;
 
 use self::columns::Selection;
+use self::export::Exporter;
 use self::growth::Shown;
 use self::recorder::RecordingFile;
 use self::signals::Signals;
@@ -149,6 +152,10 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
     if recording.as_ref().is_some_and(RecordingFile::is_flight) {
         signals.seal_by_usr2();
     }
+    if config.export.as_ref().is_some_and(|export| export.reload.is_some()) {
+        signals.reload_by_hup();
+    }
+    let exporter = Exporter::open(config, &environment)?;
     // Frees its BTF of several megabytes.
     drop(kernel);
     let bpf_stats = config.kernel_options.bpf_stats.then(own_cost::measure_programs).flatten();
@@ -182,9 +189,11 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
                 key: key.as_ref(),
                 loaded,
                 signals,
+                exporter: exporter.as_ref(),
                 aggregate: config
                     .summary
                     .as_ref()
+                    .filter(|_| exporter.is_none())
                     .map(|summary| summary::aggregate(summary, &environment.types))
                     .transpose()?
                     .map(RefCell::new),

@@ -75,17 +75,22 @@ impl PartFiles {
 
     /// Parts that are there.
     fn existing(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = self.beside_named(is_part)?;
+        found.sort();
+        Ok(found)
+    }
+
+    fn beside_named(&self, is_one: fn(&OsStr, &OsStr) -> bool) -> io::Result<Vec<PathBuf>> {
         let dir = self.stem.parent().filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.unwrap_or(Path::new("."));
         let name = self.stem.file_name().unwrap_or_default();
         let mut found = Vec::new();
         for entry in privilege::as_caller(|| std::fs::read_dir(dir))? {
             let entry = entry?.file_name();
-            if is_part(&entry, name) {
+            if is_one(&entry, name) {
                 found.push(self.stem.with_file_name(entry));
             }
         }
-        found.sort();
         Ok(found)
     }
 
@@ -121,6 +126,38 @@ impl PartFiles {
         while self.oldest_is_over() {
             let Some((number, _)) = self.closed.pop_front() else { break };
             remove(&self.path(number))?;
+        }
+        // The part that is written takes the last fifth.
+        let Some(most) = self.half_size().map(|half| half / 5 * 4) else { return Ok(()) };
+        while self.closed_bytes() > most {
+            let Some((number, _)) = self.closed.pop_front() else { break };
+            remove(&self.path(number))?;
+        }
+        Ok(())
+    }
+
+    /// Of a flight recorder: what the parts may take, and what the sealed files.
+    fn half_size(&self) -> Option<u64> {
+        self.policy.flight.as_ref()?.most_bytes.map(|most| most / 2)
+    }
+
+    /// What the parts that have ended take.
+    fn closed_bytes(&self) -> u64 {
+        self.closed.iter().map(|(number, _)| size(&self.path(*number))).sum()
+    }
+
+    /// Removes the oldest sealed files, so that there is room for one of all parts that have ended.
+    pub(super) fn make_room(&self) -> io::Result<()> {
+        let Some(most) = self.half_size() else { return Ok(()) };
+        let mut sealed = self.beside_named(is_sealed)?;
+        sealed.sort();
+        let mut left = sealed.iter().map(|path| size(path)).sum::<u64>() + self.closed_bytes();
+        for path in &sealed {
+            if left <= most {
+                break;
+            }
+            left = left.saturating_sub(size(path));
+            remove(path)?;
         }
         Ok(())
     }
@@ -187,11 +224,33 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The size of a file that is there.
+fn size(path: &Path) -> u64 {
+    privilege::as_caller(|| path.symlink_metadata()).map_or(0, |metadata| metadata.len())
+}
+
+/// What stands between the stem and the extension.
+fn suffix<'n>(name: &'n OsStr, stem: &OsStr) -> Option<&'n [u8]> {
+    let rest = name.as_bytes().strip_prefix(stem.as_bytes())?;
+    rest.strip_prefix(b"-")?.strip_suffix(EXTENSION.as_bytes())
+}
+
+/// Whether a file is named as a sealed one of that recording: `20261129T170000Z-signal`.
+fn is_sealed(name: &OsStr, stem: &OsStr) -> bool {
+    let Some((time, reason)) = suffix(name, stem).and_then(|rest| rest.split_at_checked(16)) else {
+        return false;
+    };
+    let is_time = time.iter().enumerate().all(|(at, byte)| match at {
+        8 => *byte == b'T',
+        15 => *byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    });
+    is_time && reason.starts_with(b"-")
+}
+
 /// Whether a file is named as a part of that recording.
 fn is_part(name: &OsStr, stem: &OsStr) -> bool {
-    let number = name.as_bytes().strip_prefix(stem.as_bytes());
-    let number = number.and_then(|rest| rest.strip_prefix(b"-"));
-    let number = number.and_then(|rest| rest.strip_suffix(EXTENSION.as_bytes()));
+    let number = suffix(name, stem);
     number.is_some_and(|number| number.len() >= DIGITS && number.iter().all(u8::is_ascii_digit))
 }
 
@@ -251,6 +310,44 @@ mod tests {
         assert!(refused.to_string().contains("a-0001.tcc exists"), "{refused}");
         PartFiles::new(&path, &policy(Keep::All), true).unwrap();
         assert_eq!(names(&dir), ["a-1.tcc", "a-x001.tcc", "ab-0001.tcc"]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    fn flight(most_bytes: u64) -> Parts {
+        let flight = crate::config::Flight {
+            span: std::time::Duration::from_secs(3600),
+            trigger: None,
+            after: std::time::Duration::ZERO,
+            dump_on_exit: false,
+            most_bytes: Some(most_bytes),
+        };
+        let keep = Keep::Span(flight.span);
+        Parts { flight: Some(flight), ..policy(keep) }
+    }
+
+    #[test]
+    fn a_flight_recorder_keeps_to_its_size() {
+        let dir = temporary("size");
+        let fill =
+            |name: &str, bytes: usize| std::fs::write(dir.join(name), vec![0; bytes]).unwrap();
+        let (mut files, _) = PartFiles::new(&dir.join("a.tcc"), &flight(1000), false).unwrap();
+        fill("a-0001.tcc", 200);
+        for part in 2..=4 {
+            files.next().unwrap();
+            fill(&format!("a-000{part}.tcc"), 200);
+        }
+        files.retire().unwrap();
+        // Those that have ended, 1 to 3, may have 400 bytes.
+        assert_eq!(names(&dir), ["a-0002.tcc", "a-0003.tcc", "a-0004.tcc"]);
+        let sealed = ["a-20261129T170000Z-signal.tcc", "a-20261129T180000Z-trigger.tcc"];
+        sealed.iter().for_each(|name| fill(name, 90));
+        let others =
+            ["a-20261129T17000Z-x.tcc", "a-20261129T170000Zx.tcc", "b-20261129T170000Z-x.tcc"];
+        others.iter().for_each(|name| fill(name, 5000));
+        // With the 400 of the parts there is room for one of them.
+        files.make_room().unwrap();
+        assert!(!dir.join(sealed[0]).exists() && dir.join(sealed[1]).exists());
+        assert!(others.iter().all(|name| dir.join(name).exists()));
         std::fs::remove_dir_all(dir).unwrap();
     }
 

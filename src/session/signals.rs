@@ -26,7 +26,7 @@ use crate::stdio;
 const END: [i32; 2] = [SIGINT, SIGTERM];
 /// Other signals that terminate by default. Those inherited as ignored (`nohup`) stay ignored.
 const ALSO_END: [i32; 10] = [
-    SIGHUP,
+    SIGHUP, // Unless it reads the configuration again.
     SIGQUIT,
     SIGALRM,
     SIGUSR2, // Unless it seals.
@@ -68,6 +68,9 @@ struct Requests {
     /// SIGUSR2 seals what a flight recorder keeps, in place of ending the trace; and was received.
     seals: AtomicBool,
     seal: AtomicBool,
+    /// The same of SIGHUP, which reads the configuration again.
+    reloads: AtomicBool,
+    reload: AtomicBool,
     /// The command, which the last resort kills.
     command: Mutex<Option<OwnedFd>>,
 }
@@ -149,6 +152,17 @@ impl Signals {
         self.requests.seal.swap(false, Ordering::Relaxed)
     }
 
+    /// From here on SIGHUP does not end the trace.
+    pub(super) fn reload_by_hup(&self) {
+        self.requests.reloads.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the configuration is to be read again since the last call.
+    #[must_use]
+    pub fn take_reload(&self) -> bool {
+        self.requests.reload.swap(false, Ordering::Relaxed)
+    }
+
     #[must_use]
     pub fn inherited(&self) -> &Inherited {
         &self.inherited
@@ -198,6 +212,9 @@ impl Thread {
                 (SIGUSR1, _) => self.requests.stats.store(true, Ordering::Relaxed),
                 (SIGUSR2, _) if self.requests.seals.load(Ordering::Relaxed) => {
                     self.requests.seal.store(true, Ordering::Relaxed);
+                }
+                (SIGHUP, _) if self.requests.reloads.load(Ordering::Relaxed) => {
+                    self.requests.reload.store(true, Ordering::Relaxed);
                 }
                 (SIGCHLD | SIGXFSZ, _) => continue,
                 (_, None) if self.requests.force_by_next.load(Ordering::Relaxed) => {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::columns::Selection;
 use super::destinations::Opened;
+use super::export::Exporter;
 use super::growth::Shown;
 use super::output::print_line;
 use super::recorder::RecordingFile;
@@ -46,6 +47,8 @@ pub(super) struct Trace<'t, 'o> {
     pub(super) key: Option<&'t Key>,
     pub(super) loaded: Loaded<'o>,
     pub(super) signals: &'static Signals,
+    /// `export`
+    pub(super) exporter: Option<&'t Exporter<'t>>,
     /// The aggregate printed in place of events, and when it was last read.
     pub(super) aggregate: Option<RefCell<Box<dyn Aggregate>>>,
     pub(super) read_ns: Cell<u64>,
@@ -107,6 +110,9 @@ impl Trace<'_, '_> {
         if let Some(aggregate) = &self.aggregate {
             aggregate.borrow_mut().begin(&self.loaded)?;
         }
+        if let Some(exporter) = self.exporter {
+            exporter.begin(&self.loaded)?;
+        }
         pipeline.begin();
         self.report_failures(&mut pipeline);
         if self.listen_snapshots() {
@@ -136,6 +142,9 @@ impl Trace<'_, '_> {
         drop(processes);
         // Reported whatever ended the trace.
         let finished = self.finish(&source, &mut pipeline);
+        if let Some(exporter) = self.exporter {
+            exporter.end();
+        }
         self.announce_recorded();
         followed.and(polled).and(finished)?;
         let status = status?;

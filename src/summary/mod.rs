@@ -3,6 +3,7 @@
 pub mod cong;
 pub mod connlat;
 pub mod counted;
+pub mod cumulative;
 pub mod evictions;
 pub mod histograms;
 pub mod key;

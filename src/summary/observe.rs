@@ -1,6 +1,8 @@
 //! `observe`: complete totals of all connections, by key, counted in the kernel.
 
 pub mod columns;
+pub mod exported;
+pub mod labels;
 mod names;
 mod rows;
 mod ss_names;

@@ -19,6 +19,7 @@ mod ftrace_events;
 mod hidden;
 mod launch;
 mod link;
+mod metrics;
 mod moving;
 mod netns;
 mod one_cpu;
@@ -61,6 +62,7 @@ pub use self::ftrace_events::{EVENTS, FtraceEvents, INFERRED, Told, has_tracepoi
 pub use self::hidden::{Hidden, OF_CONNECTIONS};
 pub use self::launch::{Launch, Program};
 pub use self::link::{Link, LinkPacket, tc_counted};
+pub use self::metrics::{Exporter, Scrape, http};
 pub use self::moving::{LEARNT, TICKS, UNLOCKED, tick};
 
 pub use self::filtered::{

@@ -28,21 +28,21 @@ const DROPS: u32 = ObserveReason::TCC_REASON_DROP.0;
 
 /// Everything of one key.
 #[derive(Default)]
-struct Row {
+pub(super) struct Row {
     /// `None`: keys that found no room.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
     networks: [Option<String>; 2],
     cookie: Option<u64>,
-    counts: CounterRow<SUMS>,
+    pub(super) counts: CounterRow<SUMS>,
     /// What has the reason, the kernel's number, and how often. Without a number: reasons that found no room.
-    reasons: Vec<(u32, Option<u32>, u64)>,
-    distributions: Vec<(TimeField, Counted)>,
+    pub(super) reasons: Vec<(u32, Option<u32>, u64)>,
+    pub(super) distributions: Vec<(TimeField, Counted)>,
     /// ns in each recovery state.
-    state_times: [u64; STATES],
+    pub(super) state_times: [u64; STATES],
 }
 
 pub(super) struct Rows {
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
 }
 
 /// The key without what distinguishes rows of one key.
@@ -70,6 +70,12 @@ impl Row {
 
     fn add_times(&mut self, sums: &[u64]) {
         self.state_times.iter_mut().zip(sums).for_each(|(time, ns)| *time += ns);
+    }
+
+    /// The peer's address, or its network.
+    pub(super) fn peer(&self) -> String {
+        let address = || self.key.map(|key| Ipv6Addr::from(key.daddr).to_canonical().to_string());
+        self.networks[1].clone().or_else(address).unwrap_or_default()
     }
 
     fn weight(&self) -> u64 {

@@ -149,6 +149,11 @@ impl TotalsTable for ReasonTable {
         Ok(retired)
     }
 
+    /// By what has the reason.
+    fn part(&self, key: &Vec<u8>) -> usize {
+        reason_of(key).map_or(0, |(of, _)| of as usize)
+    }
+
     /// Each is an event of the other table, too.
     fn events(&self, _: usize, _: &Self::Counts) -> u64 {
         0

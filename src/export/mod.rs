@@ -1,0 +1,35 @@
+//! Metrics for Prometheus: what they are called, how they are encoded, and how they are served.
+
+mod accept;
+mod collector;
+pub mod families;
+mod histogram;
+mod output;
+pub mod server;
+pub mod textfile;
+
+pub use self::output::{Exposition, Format};
+
+use std::time::Duration;
+
+use crate::accounting::{AggregateCounts, Evicted};
+use crate::config::summary::Observe;
+use crate::summary::observe::exported::LabelledTotals;
+
+/// Everything that a scrape shows, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub options: Observe,
+    /// Of the labels of `totals`.
+    pub label_names: Vec<&'static str>,
+    pub totals: Vec<LabelledTotals>,
+    /// The accounting of each event type.
+    pub event_types: Vec<(&'static str, AggregateCounts)>,
+    pub evicted: Evicted,
+    /// Series that ended to make room for others.
+    pub dropped: u64,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// How long it took to read all this.
+    pub read: Duration,
+}
