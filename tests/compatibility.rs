@@ -191,7 +191,7 @@ fn exit_statuses_are_as_listed() {
     assert_eq!(documented.collect::<BTreeSet<i32>>(), statuses, "docs/compatibility.md");
 }
 
-/// The version in Cargo.toml is the first of the changelog, and the recordings' version is that of the page.
+/// The version in Cargo.toml is the first of the changelog, and that of the image in the manifest.
 #[test]
 fn versions_agree() {
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
@@ -201,4 +201,7 @@ fn versions_agree() {
     let output = program().arg("--version").output().expect("it runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    let manifest = fs::read_to_string(root().join("contrib/kubernetes/daemonset.yaml")).unwrap();
+    let image = format!("\n          image: tcc-trace:{}\n", env!("CARGO_PKG_VERSION"));
+    assert!(manifest.contains(&image), "{manifest}");
 }

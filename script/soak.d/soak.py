@@ -100,8 +100,8 @@ def check_account(account):
                 check(each["seen"] == sum(each[part] for part in parts), f"does not add up: {each}")
 
 
-def metric(text, name, labels=""):
-    """The sum of the samples of that name with these labels."""
+def metric(text, name, labels):
+    """The sum of the samples of that name with that label."""
     found = re.findall(rf"^{name}(?:{{([^}}]*)}})? (\S+)", text, re.M)
     return sum(float(value) for given, value in found if labels in given)
 
@@ -156,20 +156,24 @@ def run(program, traffic, seconds, directory):
     }
     has_export = "export" in subprocess.run([program, "--help"], capture_output=True, text=True).stdout
     if has_export:
-        traced["export"] = ["export", "--listen", f"127.0.0.1:{EXPORT_PORT}", "--labels", "lport", *port]
+        # SIGHUP has it read the file again.
+        with open(path("export.toml"), "w") as file:
+            file.write(f'listen = ["127.0.0.1:{EXPORT_PORT}"]\nlabels = ["lport"]\nlport = [{PORT}]\n')
+        traced["export"] = ["export", "--config", path("export.toml")]
     running = {name: Traced(name, program, args, directory) for name, args in traced.items()}
     server = subprocess.Popen([traffic, "server", "--listen", f"0.0.0.0:{PORT}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    cgroup = os.path.join(cgroup2(directory), "tcc-soak")
+    cgroup, clients = os.path.join(cgroup2(directory), "tcc-soak"), []
     try:
         server.stdout.readline()
         for name, each in running.items():
-            each.wait_ready("listening" if name == "export" else "; Ctrl-C ends it")
+            each.wait_ready("metrics at " if name == "export" else "; Ctrl-C ends it")
         # Half of the connections are of a cgroup that goes away.
         os.makedirs(cgroup, exist_ok=True)
         in_cgroup = lambda: open(f"{cgroup}/cgroup.procs", "w").write("0")
         churn = [traffic, "churn", "--to", f"127.0.0.1:{PORT}", "--parallel", "2", "--seconds"]
         first = subprocess.Popen([*churn, str(seconds / 2)], stdout=subprocess.PIPE, text=True, preexec_fn=in_cgroup)
         whole = subprocess.Popen([*churn, str(seconds)], stdout=subprocess.PIPE, text=True)
+        clients += [first, whole]
         start, samples, scrapes = time.monotonic(), 0, 0
         while whole.poll() is None:
             # Twenty samples, and each time a signal.
@@ -208,7 +212,7 @@ def run(program, traffic, seconds, directory):
         accepted = sum(row["value"] for row in totals if row.get("label") == "passive_opens")
         check(accepted == opened, f"observe has {accepted} of {opened} connections")
         if has_export:
-            exported = metric(text, "tcctrace_connections_passive_opens_total")
+            exported = metric(text, "tcctrace_connections_opened_total", 'open="passive_opens"')
             check(exported == opened, f"export has {exported} of {opened} connections")
         for name in ("observe", "cgroups", "stream"):
             account = [line for line in lines(path(name)) if line["type"] in ("stats", "end")]
@@ -218,9 +222,9 @@ def run(program, traffic, seconds, directory):
         check(len(sealed) >= 1, f"nothing was sealed: {os.listdir(flight)}")
         check(len(os.listdir(flight)) <= 3, f"files are left: {os.listdir(flight)}")
     finally:
-        server.kill()
-        for each in running.values():
-            each.process.kill()
+        for process in [server, *clients, *(each.process for each in running.values())]:
+            process.kill()
+            process.wait()
         if os.path.isdir(cgroup):
             try:
                 os.rmdir(cgroup)
