@@ -15,7 +15,7 @@ use crate::support::{
 const EVENT_TYPES: &str = "probe,state,retransmit,cong_state,reset_sent,connect,life,zero_window";
 
 /// Some of `tests/recordings/`, and what was printed when they were made.
-const OTHERS: [(&str, &[u8], &str); 2] = [
+const OTHERS: [(&str, &[u8], &str); 3] = [
     (
         "5.10",
         include_bytes!("../recordings/linux-5.10.tcc"),
@@ -25,6 +25,11 @@ const OTHERS: [(&str, &[u8], &str); 2] = [
         "7.2",
         include_bytes!("../recordings/linux-7.2.tcc"),
         include_str!("../recordings/linux-7.2.jsonl"),
+    ),
+    (
+        "6.12-arm64",
+        include_bytes!("../recordings/linux-6.12-arm64.tcc"),
+        include_str!("../recordings/linux-6.12-arm64.jsonl"),
     ),
 ];
 

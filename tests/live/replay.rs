@@ -216,7 +216,7 @@ fn limits_of_each_interval_are_those_of_the_command() {
 /// Recordings that other kernels have made: the rows are what the last event of each connection shows.
 #[test]
 fn other_kernels_recordings_are_replayed() {
-    for name in ["linux-5.10.tcc", "linux-7.2.tcc"] {
+    for name in ["linux-5.10.tcc", "linux-7.2.tcc", "linux-6.12-arm64.tcc"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(name);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
         let args = ["events", "all", "-a", "-o", "jsonl", "-q", "-r"];

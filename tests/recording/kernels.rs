@@ -1,4 +1,4 @@
-//! `convert` of recordings that other kernels have made (`tests/recordings/linux-*`). That they are read at all is in `main.rs`.
+//! `convert` of recordings that other kernels and machines have made (`tests/recordings/linux-*`). That they are read at all is in `main.rs`.
 
 use std::fs;
 
@@ -9,13 +9,18 @@ use super::{TempDir, events, lines, path, printed, run};
 #[test]
 fn recordings_of_other_kernels_are_converted() {
     let dir = TempDir::new("kernels");
-    for (name, release) in [("linux-5.10.tcc", "5.10."), ("linux-7.2.tcc", "7.2")] {
+    for (name, release, machine) in [
+        ("linux-5.10.tcc", "5.10.", "x86_64"),
+        ("linux-7.2.tcc", "7.2", "x86_64"),
+        ("linux-6.12-arm64.tcc", "6.12.", "aarch64"),
+    ] {
         let file = path(name);
         let known = events(&fs::read_to_string(file.with_extension("jsonl")).unwrap());
         let info = run(["info", "-o", "jsonl", file.to_str().unwrap()]);
         let info = lines(&String::from_utf8(info.stdout).unwrap());
         let kernel = info[0]["kernel"].as_str().unwrap();
         assert!(kernel.starts_with(release), "{name}: {kernel}");
+        assert_eq!(info[0]["machine"], machine, "{name}");
         assert_eq!(info[0]["records"], known.len(), "{name}");
         let all = printed(&["events", "all", "-a", "-q", "-o", "jsonl"], &[&file]);
         let to = |format: &str| {

@@ -9,7 +9,7 @@ use super::{TempDir, check_values, report, samples};
 
 fn recordings() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
-    let names = ["linux-5.10.tcc", "linux-7.2.tcc"];
+    let names = ["linux-5.10.tcc", "linux-7.2.tcc", "linux-6.12-arm64.tcc"];
     names.map(|name| dir.join(name)).into()
 }
 
