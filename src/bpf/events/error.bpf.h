@@ -15,15 +15,17 @@
 
 static __always_inline int on_error(void *ctx, struct sock *sk, const bool typed)
 {
+	/* Read once: the process may take it meanwhile, on another CPU. */
+	const __u32 err = FOLLOW(typed, sk, sk_err);
 	struct tcc_error *rec;
 	struct event e;
 
-	if (!FOLLOW(typed, sk, sk_err) || !is_tcp(sk))
+	if (!err || !is_tcp(sk))
 		return 0;
 	rec = event_begin(&e, sk, TCC_EVENT_ERROR, sizeof(*rec), typed);
 	if (!rec)
 		return 0;
-	rec->err = e.sk->sk_err;
+	rec->err = err;
 	rec->unused = 0;
 	return event_end(ctx, &e, rec, sizeof(*rec), TCC_EVENT_ERROR);
 }
