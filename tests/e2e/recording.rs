@@ -26,8 +26,9 @@ fn read(args: &[&str], files: &[&Path]) -> Output {
 /// The lines of events, without the counters at the end.
 #[track_caller]
 pub fn event_lines(output: &str) -> Vec<&str> {
-    let lines = output.lines().filter(|line| !line.starts_with("{\"type\":\"stats\""));
-    let mut lines: Vec<&str> = lines.collect();
+    let others = ["{\"type\":\"stats\"", "{\"type\":\"notice\""];
+    let is_event = |line: &&str| !others.iter().any(|start| line.starts_with(start));
+    let mut lines: Vec<&str> = output.lines().filter(is_event).collect();
     let end = lines.pop().expect("an end");
     assert!(end.starts_with("{\"type\":\"end\""), "{end}");
     lines
