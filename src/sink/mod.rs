@@ -132,7 +132,7 @@ pub struct Columns {
     pub layout: text::Layout,
 }
 
-/// What belongs among the events, and is none.
+/// A note between events.
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'n> {
     /// Where the wall clock is, ahead of the events that it is for.
@@ -165,7 +165,7 @@ pub trait Sink {
     /// Prints the accounting if the format has a place for it; stderr has it in any case.
     fn account(&mut self, stage: Stage, now: Moment, accounting: &Accounting) -> io::Result<()>;
 
-    /// Keeps or prints what is no event.
+    /// Takes a note that stands between events, and keeps or prints it if the format can.
     fn note(&mut self, _: &Note<'_>) -> io::Result<()> {
         Ok(())
     }
