@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::{
-    FAMILIES, Fixture, Launch, Server, TempDir, Trace, Tracer, buckets, check_schema, is_root,
-    text, traffic_in, u64_of,
+    FAMILIES, Fixture, Launch, TempDir, Trace, Tracer, buckets, check_schema, is_root, text, u64_of,
 };
 
 /// A run without keys, which records what it counts, and what it has recorded.
@@ -78,20 +77,7 @@ impl Run {
 
 /// Losses, refused connections, a receiver that does not read.
 fn drive(fixture: &mut Fixture) {
-    let port = fixture.port;
-    fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
-    let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), Some("reno"));
-    fixture.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen inc mod 20 == 7 drop"));
-    for family in FAMILIES {
-        let to = fixture.addr(family).to_string();
-        traffic_in(
-            &fixture.ns.launch(),
-            &["bulk", "--to", &to, "--bytes", "1000000", "--cc", "reno"],
-        );
-    }
-    fixture.speak();
-    fixture.settle();
-    drop(server);
+    fixture.lossy_transfers(1_000_000, ["reno"; 3]);
     fixture.listen();
     fixture.refused(FAMILIES[0]);
     fixture.connect("a", FAMILIES[0]);

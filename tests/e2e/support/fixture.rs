@@ -8,6 +8,7 @@ use super::filtered::unique_port;
 use super::orders::Socket;
 use super::sockets::CLOSE_WAIT;
 use super::test_process::TestProcess;
+use super::traffic::{Server, traffic_in};
 use super::{Netns, wait_until};
 
 /// The peer as a client may name it: IPv4, IPv6, IPv4 by an IPv6 socket.
@@ -116,6 +117,23 @@ impl Fixture {
     #[track_caller]
     pub fn speak(&self) {
         self.ns.nft("add table inet t; flush table inet t");
+    }
+
+    /// A transfer by each family, under these algorithms, to a server of its own; one in twenty packets is lost.
+    #[track_caller]
+    pub fn lossy_transfers(&mut self, bytes: u64, algorithms: [&str; 3]) {
+        let port = self.port;
+        self.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
+        let launch = self.ns.launch();
+        let server = Server::start_in(&launch, &format!("[::]:{port}"), Some("reno"));
+        self.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen inc mod 20 == 7 drop"));
+        for (family, cc) in FAMILIES.into_iter().zip(algorithms) {
+            let (to, bytes) = (self.addr(family).to_string(), bytes.to_string());
+            traffic_in(&launch, &["bulk", "--to", &to, "--bytes", &bytes, "--cc", cc]);
+        }
+        self.speak();
+        self.settle();
+        drop(server);
     }
 
     /// The client's window closes until it has probed, and opens again; then it is not answered until timeouts.
