@@ -130,6 +130,7 @@ impl Trace<'_, '_> {
             pipeline.clock.update();
             let more = pipeline.consume(source)?;
             pipeline.flush();
+            self.end_full_part(pipeline)?;
             self.report_failures(pipeline);
             let busy = pipeline.received() > before || pipeline.holds();
             if pipeline.done() {

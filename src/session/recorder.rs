@@ -53,6 +53,8 @@ pub(super) struct Size {
     pub(super) bytes: Cell<u64>,
     /// Files that were written; 0: it is not divided.
     pub(super) parts: Cell<u32>,
+    /// The newest part has reached its size.
+    pub(super) is_full: Cell<bool>,
 }
 
 /// Opens and locks a file to record in, with the caller's permissions, and whether it is new.
@@ -211,8 +213,12 @@ struct Division {
 impl Recorder {
     /// After an error the file still gets an end, which says why.
     fn or_end(&mut self, result: io::Result<()>) -> io::Result<()> {
-        let (records, bytes) =
-            self.division.as_ref().map_or((0, 0), |division| (division.records, division.bytes));
+        let (mut records, mut bytes) = (0, 0);
+        if let Some(division) = &self.division {
+            (records, bytes) = (division.records, division.bytes);
+            let is_full = division.files.is_full(self.writer.bytes());
+            self.size.is_full.set(is_full && self.writer.records() > 0);
+        }
         self.size.records.set(records + self.writer.records());
         self.size.bytes.set(bytes + self.writer.bytes());
         result.inspect_err(|error| {

@@ -37,6 +37,7 @@ mod events_drop;
 mod events_stream;
 mod evicted;
 mod export_fleet;
+mod export_flight;
 mod export_parquet;
 mod export_perfetto;
 mod export_prometheus;
