@@ -140,7 +140,7 @@ fn the_files_keep_to_their_size_under_load() {
     let load = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
     let mut most = 0;
     let mut last = exporter.scrape();
-    for number in [6, 12, 18] {
+    for number in [5, 9, 12] {
         wait_until("parts", || {
             most = most.max(size(&dir));
             files(&dir).iter().any(|path| {
@@ -191,5 +191,5 @@ fn old_parts_go_away_and_a_hangup_is_an_end() {
     exporter.tracer.signal(Signal::HUP);
     let output = exporter.tracer.wait_raw();
     assert!(output.status.success(), "{}", output.stderr);
-    assert_eq!(files(&dir), [PathBuf::new(); 0]);
+    assert!(files(&dir).is_empty(), "{:?}", files(&dir));
 }
