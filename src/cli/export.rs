@@ -11,7 +11,9 @@ use super::aggregated::in_kernel;
 use super::args::TraceArgs;
 use super::observe::{MetricArg, metrics};
 use super::parse;
-use crate::config::summary::{By, Keys, Names, Observe, RowOptions, SummaryOptions};
+use crate::config::summary::{
+    By, Keys, Names, Observe, RowOptions, SummaryOptions, TopConnections,
+};
 use crate::config::{Config, Export, Targets};
 use crate::export::families::series_of_a_label_set;
 use crate::predicate::Predicate;
@@ -21,6 +23,8 @@ const HEADING: &str = "Metrics";
 /// In the list of ports that exporters use by default, this one is free.
 const LISTEN: &str = "127.0.0.1:9435";
 const SERIES: u32 = 10_000;
+/// Of --top.
+const TOP_INTERVAL: Duration = Duration::from_secs(60);
 /// More congestion-control algorithms than a kernel has.
 const ALGORITHMS: u32 = 64;
 
@@ -48,6 +52,15 @@ pub struct ExportArgs {
     /// Export these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
+    /// Also export the N connections that move most, each with its addresses, ports, algorithm and process as labels.
+    ///
+    /// They are chosen anew at --top-interval. A connection keeps its series until it ends, or another one moves more than twice as
+    /// much. Each has 8 series, beside those of --max-series.
+    #[arg(long, value_name = "N", value_parser = parse::within(1..=1000_u32), help_heading = HEADING)]
+    pub top: Option<u32>,
+    /// With --top: how often connections are chosen anew [default: 1min].
+    #[arg(long, value_name = "TIME", value_parser = parse::duration, requires = "top", help_heading = HEADING)]
+    pub top_interval: Option<Duration>,
     /// With the label raddr: the first N bits of IPv4 addresses, 24.
     #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
     pub prefix: Option<u8>,
@@ -134,7 +147,9 @@ impl ExportArgs {
         let condition = self.detail.as_ref().map(|_| "--detail");
         let metrics = metrics(&self.metrics, &[]);
         let names = Names::Own;
-        let options = Observe { keys, condition, trigger: None, names, metrics, max_rows: 1 };
+        let interval = self.top_interval.unwrap_or(TOP_INTERVAL);
+        let top = self.top.map(|count| TopConnections { count: count as usize, interval });
+        let options = Observe { keys, condition, trigger: None, names, metrics, max_rows: 1, top };
         let rows = (self.max_series / series_of_a_label_set(&options)).max(1);
         let max_rows = if only_cc { rows.min(ALGORITHMS) } else { rows };
         Ok(Observe { max_rows, ..options })

@@ -288,6 +288,7 @@ impl ObserveArgs {
             },
             metrics,
             max_rows: self.max_rows,
+            top: None,
         };
         let summary = SummaryOptions {
             interval: self.interval,

@@ -11,7 +11,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry;
 
-use super::families::{FAMILIES, Family, Own, Type, Unit, Values};
+use super::families::{FAMILIES, Family, Of, Own, Type, Unit, Values};
 use super::{Snapshot, histogram};
 use crate::accounting::AggregateCounts;
 use crate::config::summary::TimeField;
@@ -20,6 +20,7 @@ use crate::summary::counted::Counted;
 use crate::summary::observe::columns::{CA_STATES, LIMITS, OPEN};
 use crate::summary::observe::exported::LabelledTotals;
 use crate::summary::observe::labels::OTHER;
+use crate::summary::observe::top::{LABELS, NamedConnection};
 
 /// Of a whole snapshot, for one format.
 #[derive(Debug)]
@@ -108,11 +109,34 @@ type Encoded = Result<(), Error>;
 
 impl Encoding<'_> {
     fn values(&mut self) -> Encoded {
-        let metrics = self.metrics;
-        if let Values::Own(of) = self.family.values {
-            return self.own(of, &metrics.snapshot);
+        let snapshot = &self.metrics.snapshot;
+        match self.family.values {
+            Values::Own(of) => self.own(of, snapshot),
+            Values::Connection(of) => {
+                snapshot.named.iter().try_for_each(|named| self.named(of, named))
+            }
+            _ => snapshot.totals.iter().try_for_each(|row| self.row(row)),
         }
-        metrics.snapshot.totals.iter().try_for_each(|row| self.row(row))
+    }
+
+    /// Of a connection of --top.
+    fn named(&mut self, of: Of, named: &NamedConnection) -> Encoded {
+        let labels = Labels { names: &LABELS, values: Some(&named.labels), own: None };
+        let seconds = |us: u32| f64::from(us) / 1e6;
+        let gauge = match of {
+            Of::Sent => return self.count(&labels, named.sent),
+            Of::Acked => return self.count(&labels, named.acked),
+            Of::Received => return self.count(&labels, named.received),
+            Of::Retransmitted => return self.count(&labels, named.retransmitted),
+            Of::Srtt => named.srtt_us.map(seconds),
+            Of::MinRtt => named.min_rtt_us.map(seconds),
+            Of::Cwnd => Some(f64::from(named.snd_cwnd)),
+            Of::DeliveryRate => named.delivery_rate.map(|rate| rate as f64),
+        };
+        match gauge {
+            Some(value) => self.metric.encode_family(&labels)?.encode_gauge(&value),
+            None => Ok(()),
+        }
     }
 
     fn row(&mut self, row: &LabelledTotals) -> Encoded {
@@ -154,7 +178,7 @@ impl Encoding<'_> {
                 let name = distribution_of(*field);
                 self.counter(row, Some(("metric", &name)), counted.unset)
             }),
-            Values::Own(_) => Ok(()),
+            Values::Connection(_) | Values::Own(_) => Ok(()),
         }
     }
 
@@ -165,7 +189,11 @@ impl Encoding<'_> {
         value: u64,
     ) -> Encoded {
         let labels = self.metrics.labels(row, own);
-        self.metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+        self.count(&labels, value)
+    }
+
+    fn count(&mut self, labels: &Labels<'_>, value: u64) -> Encoded {
+        self.metric.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
     }
 
     fn seconds(&mut self, row: &LabelledTotals, own: (&'static str, &str), ns: u64) -> Encoded {
@@ -215,6 +243,9 @@ impl Encoding<'_> {
             Own::Evicted => self.own_counters("map", &snapshot.evicted.by_name()),
             Own::Dropped => {
                 self.metric.encode_counter::<NoLabelSet, u64, u64>(&snapshot.dropped, None)
+            }
+            Own::Named => {
+                self.metric.encode_counter::<NoLabelSet, u64, u64>(&snapshot.named_so_far, None)
             }
             Own::Read => self.metric.encode_gauge(&snapshot.read.as_secs_f64()),
             Own::Build => {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::accounting::{AggregateCounts, Evicted};
 use crate::config::summary::Observe;
 use crate::summary::observe::exported::LabelledTotals;
+use crate::summary::observe::top::NamedConnection;
 
 /// Everything that a scrape shows, at one moment.
 #[derive(Clone, Debug)]
@@ -23,6 +24,9 @@ pub struct Snapshot {
     /// Of the labels of `totals`.
     pub label_names: Vec<&'static str>,
     pub totals: Vec<LabelledTotals>,
+    /// With --top: connections by name, and how many there have been.
+    pub named: Vec<NamedConnection>,
+    pub named_so_far: u64,
     /// The accounting of each event type.
     pub event_types: Vec<(&'static str, AggregateCounts)>,
     pub evicted: Evicted,

@@ -14,10 +14,14 @@ pub(super) fn run(program: &ProgramMut<'_>, name: &str) -> Result<Vec<u8>> {
     read(&program.attach().with_context(|| format!("cannot attach {name}"))?, name)
 }
 
-/// Runs an iterator over a map's elements, which writes nothing.
-pub(super) fn run_over(program: &ProgramMut<'_>, name: &str, map: BorrowedFd<'_>) -> Result<()> {
+/// Runs an iterator over a map's elements.
+pub(super) fn run_over(
+    program: &ProgramMut<'_>,
+    name: &str,
+    map: BorrowedFd<'_>,
+) -> Result<Vec<u8>> {
     let link = program.attach_iter(map).with_context(|| format!("cannot attach {name}"))?;
-    read(&link, name).map(drop)
+    read(&link, name)
 }
 
 fn read(link: &Link, name: &str) -> Result<Vec<u8>> {

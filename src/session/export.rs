@@ -189,6 +189,8 @@ impl Trace<'_, '_> {
             options: exporter.observe.clone(),
             label_names: labels::names(exporter.observe),
             totals,
+            named: tables.named(),
+            named_so_far: tables.named_so_far(),
             event_types: counters.event_types.clone(),
             evicted: counters.evicted,
             dropped: tables.removed(),

@@ -7,6 +7,7 @@ mod names;
 mod rows;
 mod ss_names;
 mod tables;
+pub mod top;
 
 use anyhow::Result;
 
@@ -72,7 +73,7 @@ impl Aggregate for Observed {
     }
 
     fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
-        if self.options.connections() { loaded.observe_read() } else { Ok(()) }
+        if self.options.connections() { loaded.observe_read().map(drop) } else { Ok(()) }
     }
 
     fn print(

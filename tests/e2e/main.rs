@@ -41,6 +41,7 @@ mod export_flight;
 mod export_parquet;
 mod export_perfetto;
 mod export_prometheus;
+mod export_top;
 mod export_xplot;
 mod export_xplot_drawn;
 mod export_zst;

@@ -1,7 +1,7 @@
 //! All totals of `observe` since the trace began, by the labels of `export`.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -9,6 +9,7 @@ use super::columns::OPEN;
 use super::labels::{Labels, OTHER};
 use super::rows::{Row, Rows};
 use super::tables::{CountTable, ReasonTable};
+use super::top::{NamedConnection, Top};
 use super::{AGGREGATE, Interval};
 use crate::config::summary::{Observe, TimeField};
 use crate::events::Types;
@@ -47,6 +48,7 @@ pub struct ExportedTables {
     state_times: Option<Cumulative<SumTable>>,
     /// By key, what `OPEN` was: it grows each time that connections are read.
     opens: HashMap<Option<Vec<u8>>, u64>,
+    top: Option<Top>,
 }
 
 impl ExportedTables {
@@ -66,6 +68,7 @@ impl ExportedTables {
             distributions,
             state_times,
             opens: HashMap::new(),
+            top: options.top.map(Top::new),
         }
     }
 
@@ -77,7 +80,10 @@ impl ExportedTables {
     /// Reads all connections and all rows.
     pub fn read(&mut self, loaded: &Loaded<'_>) -> Result<Vec<LabelledTotals>> {
         if self.options.connections() {
-            loaded.observe_read()?;
+            let connections = loaded.observe_read()?;
+            if let Some(top) = &mut self.top {
+                top.read(&connections, Instant::now());
+            }
         }
         self.labels.names_are_new = false;
         let (options, labels) = (&self.options, &mut self.labels);
@@ -140,6 +146,18 @@ impl ExportedTables {
         let keys = keys.chain(self.state_times.iter().flat_map(Cumulative::keys));
         self.labels.keep(keys);
         Ok(())
+    }
+
+    /// Those of --top, as they were last read.
+    #[must_use]
+    pub fn named(&self) -> Vec<NamedConnection> {
+        self.top.as_ref().map(Top::connections).unwrap_or_default()
+    }
+
+    /// How many connections were named so far.
+    #[must_use]
+    pub fn named_so_far(&self) -> u64 {
+        self.top.as_ref().map_or(0, Top::joined)
     }
 
     /// Rows that were removed so far, in all tables.

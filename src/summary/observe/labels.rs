@@ -79,11 +79,6 @@ impl Labels {
 
     /// The values of a series' labels; empty where a key has none.
     pub fn values(&self, options: &Observe, key: &Key, peer: String) -> Vec<String> {
-        let name = |bytes: &[u8]| {
-            let mut text = Vec::new();
-            escape::name(until_nul(bytes), &mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        };
         let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
         let value = |by: &By| match by {
             By::Cc => name(&key.ca_name),
@@ -117,10 +112,17 @@ impl Labels {
     }
 }
 
+/// A name as the kernel has it: of an algorithm, or of a process.
+pub(super) fn name(bytes: &[u8]) -> String {
+    let mut text = Vec::new();
+    escape::name(until_nul(bytes), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// Names of the labels, in the order of their values.
 #[must_use]
 pub fn names(options: &Observe) -> Vec<&'static str> {
-    let name = |by: &By| match by {
+    let label = |by: &By| match by {
         By::Cc => "cc",
         By::Comm => "comm",
         By::Lport => "lport",
@@ -133,5 +135,5 @@ pub fn names(options: &Observe) -> Vec<&'static str> {
         By::Conn | By::Ends => "conn",
     };
     let of_iface: &[&str] = if options.keys.iface { &["iface_netns", "iface"] } else { &[] };
-    options.keys.by.iter().map(name).chain(of_iface.iter().copied()).collect()
+    options.keys.by.iter().map(label).chain(of_iface.iter().copied()).collect()
 }
