@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::aggregated::in_kernel;
 use super::args::TraceArgs;
+use super::labels::{self, CappedLabel, LabelParser};
 use super::observe::{MetricArg, metrics};
 use super::parse;
 use crate::config::summary::{
@@ -41,9 +42,11 @@ pub struct ExportArgs {
     /// With --textfile: the time between two files.
     #[arg(short, long, value_name = "TIME", value_parser = parse::duration, default_value = "15s", help_heading = HEADING)]
     pub interval: Duration,
-    /// Labels of each metric: cc,lport,cgroup.
-    #[arg(long, value_enum, value_name = "LABELS", value_delimiter = ',', default_value = "cc", help_heading = HEADING)]
-    pub labels: Vec<LabelArg>,
+    /// Labels of each metric: cc,lport,cgroup. With a number, at most so many values of it: lport:100.
+    ///
+    /// Later values are counted as `other` in that label alone, for as long as there are that many.
+    #[arg(long, value_parser = LabelParser, value_name = "LABELS", value_delimiter = ',', default_value = "cc", help_heading = HEADING)]
+    pub labels: Vec<CappedLabel>,
     /// Maximum number of series; label sets that find no room are counted in one, with each label as `other`.
     ///
     /// The number of label sets follows from it: each takes about 60 series with the default metrics.
@@ -85,62 +88,16 @@ pub struct ExportArgs {
     pub trace: TraceArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LabelArg {
-    /// No label.
-    None,
-    /// Congestion-control algorithm.
-    Cc,
-    /// Local port.
-    Lport,
-    /// The peer's port.
-    Rport,
-    /// The peer's address, or its network with --prefix.
-    Raddr,
-    /// Name of the process that holds the socket.
-    Comm,
-    /// Path of the socket's v2 cgroup.
-    Cgroup,
-    /// Network namespace, as an inode number.
-    Netns,
-    /// Interface of the connection's route, and its namespace.
-    Iface,
-}
-
-fn key(label: LabelArg) -> Option<By> {
-    Some(match label {
-        LabelArg::None | LabelArg::Iface => return None,
-        LabelArg::Cc => By::Cc,
-        LabelArg::Lport => By::Lport,
-        LabelArg::Rport => By::Rport,
-        LabelArg::Raddr => By::Raddr,
-        LabelArg::Comm => By::Comm,
-        LabelArg::Cgroup => By::Cgroup,
-        LabelArg::Netns => By::Netns,
-    })
-}
-
 impl ExportArgs {
     fn observe(&self) -> Result<Observe> {
-        if self.labels.contains(&LabelArg::None) && self.labels.len() > 1 {
-            bail!("--labels none cannot be combined with other labels");
-        }
-        if (self.prefix.is_some() || self.prefix6.is_some())
-            && !self.labels.contains(&LabelArg::Raddr)
-        {
+        let labels = labels::check(&self.labels)?;
+        if (self.prefix.is_some() || self.prefix6.is_some()) && !labels.by.contains(&By::Raddr) {
             bail!("--prefix and --prefix6 need --labels raddr");
         }
-        let mut by: Vec<By> = Vec::new();
-        for label in self.labels.iter().filter_map(|label| key(*label)) {
-            if by.contains(&label) {
-                bail!("--labels: one is given twice");
-            }
-            by.push(label);
-        }
-        let only_cc = by == [By::Cc];
+        let only_cc = labels.by == [By::Cc];
         let keys = Keys {
-            by,
-            iface: self.labels.contains(&LabelArg::Iface),
+            by: labels.by,
+            iface: labels.iface,
             prefix: self.prefix.unwrap_or(32),
             prefix6: self.prefix6.unwrap_or(128),
         };
@@ -149,7 +106,16 @@ impl ExportArgs {
         let names = Names::Own;
         let interval = self.top_interval.unwrap_or(TOP_INTERVAL);
         let top = self.top.map(|count| TopConnections { count: count as usize, interval });
-        let options = Observe { keys, condition, trigger: None, names, metrics, max_rows: 1, top };
+        let options = Observe {
+            keys,
+            condition,
+            trigger: None,
+            names,
+            metrics,
+            max_rows: 1,
+            top,
+            caps: labels.caps,
+        };
         let rows = (self.max_series / series_of_a_label_set(&options)).max(1);
         let max_rows = if only_cc { rows.min(ALGORITHMS) } else { rows };
         Ok(Observe { max_rows, ..options })

@@ -12,6 +12,7 @@ pub mod errors;
 pub mod examples;
 mod export;
 pub mod help;
+mod labels;
 mod limits;
 mod listeners;
 mod live;

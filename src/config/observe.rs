@@ -21,6 +21,8 @@ pub struct Observe {
     pub max_rows: u32,
     /// Connections by name.
     pub top: Option<TopConnections>,
+    /// How many values a label of `export` may have, in the order of the keys; that of interfaces comes last. Empty: as many as there are.
+    pub caps: Vec<Option<u32>>,
 }
 
 /// `export --top`

@@ -242,7 +242,8 @@ impl Encoding<'_> {
             Own::Overflow => self.own_counters("type", &by_type(|counts| counts.overflow)),
             Own::Evicted => self.own_counters("map", &snapshot.evicted.by_name()),
             Own::Dropped => {
-                self.metric.encode_counter::<NoLabelSet, u64, u64>(&snapshot.dropped, None)
+                self.metric.encode_counter::<NoLabelSet, u64, u64>(&snapshot.dropped, None)?;
+                self.own_counters("label", &snapshot.folded)
             }
             Own::Named => {
                 self.metric.encode_counter::<NoLabelSet, u64, u64>(&snapshot.named_so_far, None)

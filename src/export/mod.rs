@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub evicted: Evicted,
     /// Series that ended to make room for others.
     pub dropped: u64,
+    /// By label, values that are counted as `other`.
+    pub folded: Vec<(&'static str, u64)>,
     /// Release of the kernel.
     pub kernel: String,
     /// How long it took to read all this.

@@ -194,6 +194,7 @@ impl Trace<'_, '_> {
             event_types: counters.event_types.clone(),
             evicted: counters.evicted,
             dropped: tables.removed(),
+            folded: tables.folded(),
             kernel: exporter.kernel.clone(),
             read: begin.elapsed(),
         }))

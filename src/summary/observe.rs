@@ -1,5 +1,6 @@
 //! `observe`: complete totals of all connections, by key, counted in the kernel.
 
+mod capped;
 pub mod columns;
 pub mod exported;
 pub mod labels;

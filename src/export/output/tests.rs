@@ -25,6 +25,7 @@ fn options(metrics: &[Metric]) -> Observe {
         metrics: metrics.to_vec(),
         max_rows: 10,
         top: Some(TopConnections { count: 2, interval: Duration::from_secs(60) }),
+        caps: Vec::new(),
     }
 }
 
@@ -93,6 +94,7 @@ fn exposition(metrics: &[Metric]) -> Exposition {
         event_types: vec![("probe", counts)],
         evicted: Evicted::default(),
         dropped: 5,
+        folded: vec![("comm", 6)],
         kernel: "6.1.0".to_owned(),
         read: Duration::from_millis(2),
     })
@@ -128,6 +130,7 @@ fn series_have_their_labels_and_values() {
         r#"tcctrace_events_total{type="probe"} 12"#,
         r#"tcctrace_events_lost_total{type="probe"} 1"#,
         "tcctrace_series_dropped_total 5",
+        r#"tcctrace_series_dropped_total{label="comm"} 6"#,
         r#"tcctrace_connection_acked_bytes_total{cookie="7",laddr="::1",lport="80",raddr="fe80::2",rport="9",cc="bbr",comm="a\"b"} 11"#,
         r#"tcctrace_connection_srtt_seconds{cookie="7",laddr="::1",lport="80",raddr="fe80::2",rport="9",cc="bbr",comm="a\"b"} 0.0015"#,
         "tcctrace_connections_named_total 3",

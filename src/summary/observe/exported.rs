@@ -62,7 +62,7 @@ impl ExportedTables {
             .map(|sums| Cumulative::new(SumTable::new(&cong::AGGREGATE, &cong::LAYOUT, &sums)));
         ExportedTables {
             options: options.clone(),
-            labels: Labels::new(types),
+            labels: Labels::new(types, options),
             counts: options.counts().then(|| Cumulative::new(CountTable::new(options.max_rows))),
             reasons: options.reasons().then(|| Cumulative::new(ReasonTable::new(options.max_rows))),
             distributions,
@@ -118,7 +118,10 @@ impl ExportedTables {
             (*of, name, *count)
         };
         LabelledTotals {
-            labels: row.key.as_ref().map(|key| self.labels.values(&self.options, key, row.peer())),
+            labels: row
+                .key
+                .as_ref()
+                .map(|key| self.labels.values(&self.options, key, row.folded, row.peer())),
             counts: row.counts.0.to_vec(),
             reasons: row.reasons.iter().map(reason).collect(),
             distributions: row.distributions.clone(),
@@ -144,7 +147,7 @@ impl ExportedTables {
         let keys = keys.chain(self.reasons.iter().flat_map(Cumulative::keys));
         let keys = keys.chain(self.distributions.iter().flat_map(Cumulative::keys));
         let keys = keys.chain(self.state_times.iter().flat_map(Cumulative::keys));
-        self.labels.keep(keys);
+        self.labels.keep(&self.options, keys);
         Ok(())
     }
 
@@ -158,6 +161,12 @@ impl ExportedTables {
     #[must_use]
     pub fn named_so_far(&self) -> u64 {
         self.top.as_ref().map_or(0, Top::joined)
+    }
+
+    /// By label with a cap, how many of its values are counted as `other`.
+    #[must_use]
+    pub fn folded(&self) -> Vec<(&'static str, u64)> {
+        self.labels.folded(&self.options)
     }
 
     /// Rows that were removed so far, in all tables.
