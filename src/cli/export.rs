@@ -11,11 +11,12 @@ use super::aggregated::in_kernel;
 use super::args::TraceArgs;
 use super::labels::{self, CappedLabel, LabelParser};
 use super::observe::{MetricArg, metrics};
-use super::parse;
+use super::{otlp, parse};
 use crate::config::summary::{
     By, Keys, Names, Observe, RowOptions, SummaryOptions, TopConnections,
 };
-use crate::config::{Config, Export, Targets};
+use crate::config::{Config, Export, Otlp, Targets};
+use crate::export::WITHOUT_OTLP;
 use crate::export::families::series_of_a_label_set;
 use crate::predicate::Predicate;
 use crate::summary::observe;
@@ -31,7 +32,7 @@ const ALGORITHMS: u32 = 64;
 
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Serve the metrics on these addresses, at /metrics [default: 127.0.0.1:9435, without --textfile].
+    /// Serve the metrics on these addresses, at /metrics [default: 127.0.0.1:9435, without --textfile and --otlp].
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', help_heading = HEADING)]
     pub listen: Vec<SocketAddr>,
     /// Write the metrics to this file at each --interval, for node_exporter's textfile collector.
@@ -39,12 +40,22 @@ pub struct ExportArgs {
     /// It is replaced as a whole, and its directory must be writable. The name has to end with .prom.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub textfile: Option<PathBuf>,
-    /// With --textfile: the time between two files.
+    /// Push the metrics to this OTLP receiver at each --interval.
+    ///
+    /// It is a URL of HTTP, such as http://127.0.0.1:4318, and gets /v1/metrics if it has no path. It needs a tcc-trace that was built with the feature `otlp`.
+    #[arg(long, value_name = "URL", value_parser = otlp::url, help_heading = HEADING)]
+    pub otlp: Option<String>,
+    /// With --otlp: a header of each request, X-Scope-OrgID=17.
+    ///
+    /// Other users can see the command line; put a secret into the file of --config.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = otlp::header, requires = "otlp", hide_short_help = true, help_heading = HEADING)]
+    pub otlp_header: Vec<(String, String)>,
+    /// Time between two files of --textfile, and two pushes.
     #[arg(short, long, value_name = "TIME", value_parser = parse::duration, default_value = "15s", help_heading = HEADING)]
     pub interval: Duration,
-    /// Labels of each metric: cc,lport,cgroup. With a number, at most so many values of it: lport:100.
+    /// Labels of each metric: cc,lport,cgroup.
     ///
-    /// Later values are counted as `other` in that label alone, for as long as there are that many.
+    /// A number limits the values of a label: lport:100 has at most 100. Later ones are counted as `other` in that label alone.
     #[arg(long, value_parser = LabelParser, value_name = "LABELS", value_delimiter = ',', default_value = "cc", help_heading = HEADING)]
     pub labels: Vec<CappedLabel>,
     /// Maximum number of series; label sets that find no room are counted in one, with each label as `other`.
@@ -55,14 +66,14 @@ pub struct ExportArgs {
     /// Export these metrics, instead of the first six: connections,rtt.
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', help_heading = HEADING)]
     pub metrics: Vec<MetricArg>,
-    /// Also export the N connections that move most, each with its addresses, ports, algorithm and process as labels.
+    /// Also export the N connections that move most, by their addresses.
     ///
-    /// They are chosen anew at --top-interval. A connection keeps its series until it ends, or another one moves more than twice as
+    /// Ports, algorithm and process are labels, too. They are chosen anew at --top-interval. A connection keeps its series until it ends, or another one moves more than twice as
     /// much. Each has 8 series, beside those of --max-series.
     #[arg(long, value_name = "N", value_parser = parse::within(1..=1000_u32), help_heading = HEADING)]
     pub top: Option<u32>,
     /// With --top: how often connections are chosen anew [default: 1min].
-    #[arg(long, value_name = "TIME", value_parser = parse::duration, requires = "top", help_heading = HEADING)]
+    #[arg(long, value_name = "TIME", value_parser = parse::duration, requires = "top", hide_short_help = true, help_heading = HEADING)]
     pub top_interval: Option<Duration>,
     /// With the label raddr: the first N bits of IPv4 addresses, 24.
     #[arg(long, value_name = "N", value_parser = parse::within(0..=32_u8), help_heading = HEADING)]
@@ -81,7 +92,7 @@ pub struct ExportArgs {
     /// reads it again.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub config: Option<PathBuf>,
-    /// Check the options of --config and of the command line, and trace nothing.
+    /// Check --config and the command line, and trace nothing.
     #[arg(long, help_heading = HEADING)]
     pub check_config: bool,
     #[command(flatten)]
@@ -128,10 +139,15 @@ impl ExportArgs {
             bail!("--textfile: the name must end with .prom, or the collector does not read it");
         }
         let mut listen = self.listen.clone();
-        if listen.is_empty() && self.textfile.is_none() {
+        if listen.is_empty() && self.textfile.is_none() && self.otlp.is_none() {
             listen.push(LISTEN.parse()?);
         }
-        Ok(Targets { listen, textfile: self.textfile.clone(), interval: self.interval })
+        if self.otlp.is_some() && !cfg!(feature = "otlp") {
+            bail!("--otlp: {WITHOUT_OTLP}");
+        }
+        let headers = self.otlp_header.clone();
+        let otlp = self.otlp.clone().map(|url| Otlp { url, headers });
+        Ok(Targets { listen, textfile: self.textfile.clone(), otlp, interval: self.interval })
     }
 
     pub fn into_config(self) -> Result<Config> {
@@ -159,5 +175,55 @@ impl ExportArgs {
         config.predicate = predicate;
         config.export = Some(Export { targets, reload: None });
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn config(args: &str) -> Result<Config, String> {
+        let args = format!("tcc-trace export {args}");
+        let cli =
+            Cli::try_parse_from(args.split_whitespace()).map_err(|error| error.to_string())?;
+        let Some(Command::Export(export)) = cli.command else { panic!("another command") };
+        export.into_config().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn metrics_are_served_unless_they_go_elsewhere() {
+        let listen =
+            |args: &str| config(args).map(|config| config.export.unwrap().targets.listen.len());
+        assert_eq!(listen(""), Ok(1));
+        assert_eq!(listen("--textfile a.prom"), Ok(0));
+        let pushed = listen("--otlp http://127.0.0.1:4318");
+        if cfg!(feature = "otlp") {
+            assert_eq!(pushed, Ok(0));
+        } else {
+            let error = pushed.unwrap_err();
+            assert!(
+                error.ends_with("build one with `cargo build --release --features otlp`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn single_connections_are_bounded() {
+        let top = |args: &str| {
+            let config = config(args)?;
+            let observe = config.summary.as_ref().and_then(|summary| summary.rows.observe());
+            Ok::<_, String>(
+                observe.and_then(|observe| observe.top).map(|top| (top.count, top.interval)),
+            )
+        };
+        assert_eq!(top(""), Ok(None));
+        assert_eq!(top("--top 20"), Ok(Some((20, TOP_INTERVAL))));
+        for refused in ["--top 0", "--top 1001", "--top-interval 5s", "--otlp-header a=b"] {
+            assert!(top(refused).is_err(), "{refused}");
+        }
     }
 }

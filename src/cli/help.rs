@@ -129,7 +129,8 @@ fn subcommand(command: Command) -> Command {
     command
         .mut_args(|arg| {
             let shared = is_shared(arg.get_id().as_str());
-            arg.hide_short_help(shared)
+            let hidden = shared || arg.is_hide_short_help_set();
+            arg.hide_short_help(hidden)
         })
         .after_help(short)
         .after_long_help(example)

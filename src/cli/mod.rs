@@ -17,6 +17,7 @@ mod limits;
 mod listeners;
 mod live;
 mod observe;
+mod otlp;
 mod outputs;
 mod parse;
 mod parts;

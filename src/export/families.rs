@@ -262,6 +262,12 @@ impl Family {
         }
     }
 
+    /// Whether it is of the whole exporter.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self.values, Values::Own(_))
+    }
+
     /// Whether it comes with --top only.
     #[must_use]
     pub fn is_of_top(&self) -> bool {

@@ -4,22 +4,33 @@ mod accept;
 mod collector;
 pub mod families;
 mod histogram;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod output;
+#[cfg_attr(not(feature = "otlp"), path = "push_none.rs")]
+mod push;
+mod series;
 pub mod server;
 pub mod textfile;
 
 pub use self::output::{Exposition, Format};
+pub use self::push::Pusher;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::accounting::{AggregateCounts, Evicted};
 use crate::config::summary::Observe;
 use crate::summary::observe::exported::LabelledTotals;
 use crate::summary::observe::top::NamedConnection;
 
+/// How to get what another build has.
+pub const WITHOUT_OTLP: &str =
+    "this tcc-trace is built without it; build one with `cargo build --release --features otlp`";
+
 /// Everything that a scrape shows, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    pub time: SystemTime,
     pub options: Observe,
     /// Of the labels of `totals`.
     pub label_names: Vec<&'static str>,

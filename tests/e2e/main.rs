@@ -38,6 +38,7 @@ mod events_stream;
 mod evicted;
 mod export_fleet;
 mod export_flight;
+mod export_otlp;
 mod export_parquet;
 mod export_perfetto;
 mod export_prometheus;
