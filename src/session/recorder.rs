@@ -114,7 +114,6 @@ impl RecordingFile {
         self.file.set_len(0).with_context(|| format!("cannot empty {}", escape::path(&self.path)))
     }
 
-    #[must_use]
     pub(super) fn is_flight(&self) -> bool {
         self.flight.is_some()
     }
@@ -213,14 +212,12 @@ struct Division {
 impl Recorder {
     /// After an error the file still gets an end, which says why.
     fn or_end(&mut self, result: io::Result<()>) -> io::Result<()> {
-        let (mut records, mut bytes) = (0, 0);
-        if let Some(division) = &self.division {
-            (records, bytes) = (division.records, division.bytes);
-            let is_full = division.files.is_full(self.writer.bytes());
-            self.size.is_full.set(is_full && self.writer.records() > 0);
-        }
-        self.size.records.set(records + self.writer.records());
-        self.size.bytes.set(bytes + self.writer.bytes());
+        let (records, bytes) = (self.writer.records(), self.writer.bytes());
+        let before = self.division.as_ref().map_or((0, 0), |before| (before.records, before.bytes));
+        let is_full = |division: &Division| records > 0 && division.files.is_full(bytes);
+        self.size.is_full.set(self.division.as_ref().is_some_and(is_full));
+        self.size.records.set(before.0 + records);
+        self.size.bytes.set(before.1 + bytes);
         result.inspect_err(|error| {
             let _ = self.writer.end(mono_ns(), Some(error.to_string()));
         })
@@ -398,7 +395,6 @@ impl Sink for Recorder {
 
     /// In records, of which those of whole frames are written.
     fn progress(&self) -> Progress {
-        let before = self.division.as_ref().map_or(0, |division| division.records);
-        Progress { made: self.made, written: before + self.writer.records() }
+        Progress { made: self.made, written: self.size.records.get() }
     }
 }
