@@ -12,17 +12,25 @@ use super::{Cli, TraceArgs};
 
 /// Every command is in one group.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Sample & stream", &["probe", "events", "record", "snap"]),
+    ("Sample & record", &["probe", "events", "record", "snap", "info", "report", "convert"]),
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     (
         "Latency & summaries",
-        &["rtt", "connlat", "queue", "live", "observe", "export", "limits", "top", "listeners"],
+        &[
+            "rtt",
+            "connlat",
+            "queue",
+            "limits",
+            "live",
+            "observe",
+            "export",
+            "top",
+            "listeners",
+            "assert",
+        ],
     ),
-    (
-        "Tools",
-        &["assert", "report", "info", "convert", "check", "schema", "completions", "man", "help"],
-    ),
+    ("Tools", &["check", "schema", "completions", "man", "help"]),
 ];
 
 /// The topic of the shared options.
@@ -126,10 +134,13 @@ fn subcommand(command: Command) -> Command {
         return command.after_help(example);
     }
     let short = format!("{POINTER}\n\n{example}");
+    // What reads named recordings runs no command.
+    let reads = command.get_arguments().any(|arg| arg.get_id() == "files");
     command
         .mut_args(|arg| {
             let shared = is_shared(arg.get_id().as_str());
-            arg.hide_short_help(shared)
+            let hidden = arg.is_hide_set() || (reads && arg.get_id() == "command");
+            arg.hide_short_help(shared).hide(hidden)
         })
         .after_help(short)
         .after_long_help(example)
