@@ -206,6 +206,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_reads_named_files_offers_no_command_to_run() {
+        let mut root = command(true);
+        root.build();
+        let mut readers = 0;
+        for command in root.get_subcommands_mut() {
+            if command.get_arguments().any(|arg| arg.get_id() == "files") {
+                let text = command.render_help().to_string();
+                assert!(!text.contains("CMD"), "{text}");
+                readers += 1;
+            }
+        }
+        assert!(readers >= 3, "{readers}");
+    }
+
     /// Words as a shell splits them; of `a | b` the first command.
     fn words(line: &str) -> Vec<String> {
         let mut words = vec![String::new()];
