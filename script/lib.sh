@@ -143,26 +143,42 @@ static_builds() {
   export CARGO_BUILD_TARGET LIBBPF_SYS_LIBRARY_PATH RUSTFLAGS TCC_RUSTFLAGS TCC_STATIC_BUILDS=native
 }
 
-# static_builds_for_arm64: also if the environment is set for this machine. The C compiler is that of this distribution; Rust
-# comes from Debian with the library for arm64, as rustc needs a standard library of its own version.
+# static_builds_for_arm64: also if the environment is set for this machine.
 static_builds_for_arm64() {
-  local target=aarch64-unknown-linux-gnu flags=${TCC_RUSTFLAGS-${RUSTFLAGS-}} tools script
-  need_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-  script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-  tools=$("$script/vm.d/fetch-arm64" build) || exit
+  builds_for_arm64 -C target-feature=+crt-static
+  export TCC_STATIC_BUILDS=arm64
+}
+
+# builds_for_arm64 [RUSTC OPTION…]: set the environment for programs of arm64. The C compiler is that of this distribution; Rust
+# comes from Debian with the library for arm64, as rustc needs a standard library of its own version.
+builds_for_arm64() {
+  local target=aarch64-unknown-linux-gnu flags=${TCC_RUSTFLAGS-${RUSTFLAGS-}} fetch tools libraries
+  need_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross debian-archive-keyring
+  fetch=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/vm.d/fetch-arm64
+  tools=$("$fetch" build) || exit
+  libraries=$("$fetch" libraries) || exit
   # Build scripts need those of this machine.
   LIBBPF_SYS_LIBRARY_PATH_x86_64_unknown_linux_gnu=${LIBBPF_SYS_LIBRARY_PATH:-$(libelf_directory)}
   unset LIBBPF_SYS_LIBRARY_PATH
-  export LIBBPF_SYS_LIBRARY_PATH_x86_64_unknown_linux_gnu CARGO_BUILD_TARGET=$target TCC_STATIC_BUILDS=arm64
-  export RUSTC=$tools/bin/rustc RUSTFLAGS="-C target-feature=+crt-static${flags:+ $flags}"
+  export LIBBPF_SYS_LIBRARY_PATH_x86_64_unknown_linux_gnu CARGO_BUILD_TARGET=$target
+  export RUSTC=$tools/bin/rustc RUSTFLAGS="$*${flags:+ $flags}"
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
   export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_gnu=aarch64-linux-gnu-ar
-  export CFLAGS_aarch64_unknown_linux_gnu="-idirafter $tools/usr/include"
-  export LIBBPF_SYS_LIBRARY_PATH_aarch64_unknown_linux_gnu=$tools/usr/lib/aarch64-linux-gnu
+  export CFLAGS_aarch64_unknown_linux_gnu="-idirafter $libraries/usr/include"
+  export LIBBPF_SYS_LIBRARY_PATH_aarch64_unknown_linux_gnu=$libraries/usr/lib/aarch64-linux-gnu
+}
+
+# libraries_of TARGET: the root directory of its libraries and of dpkg's database for them.
+libraries_of() {
+  if [[ $1 == "$(host_target)" ]]; then
+    echo /
+  else
+    "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/vm.d/fetch-arm64" libraries
+  fi
 }
 
 # is_static PROGRAM
-is_static() { ! readelf --program-headers "$1" | grep -q INTERP; }
+is_static() { ! readelf --program-headers "$1" 2>/dev/null | grep -q INTERP; }
 
 # build_static [FEATURES [arm64]]: build a static release program; prints its path.
 build_static() {
@@ -171,13 +187,29 @@ build_static() {
   echo "${CARGO_TARGET_DIR:-target}/$CARGO_BUILD_TARGET/release/tcc-trace"
 }
 
+# can_build TARGET: whether this machine can build for it: for its own target, and on amd64 for arm64.
+can_build() {
+  [[ $1 == "$(host_target)" || "$1 on $(host_target)" == 'aarch64-unknown-linux-gnu on x86_64-unknown-linux-gnu' ]]
+}
+
+# release_targets: those that script/release builds for, a line each.
+release_targets() {
+  local target
+  for target in {x86_64,aarch64}-unknown-linux-gnu; do
+    ! can_build "$target" || echo "$target"
+  done
+}
+
 # build_program TARGET dynamic|static [FEATURES]: build a release program for a target; prints its path.
 build_program() (
-  [[ $1 == "$(host_target)" ]] || die "cannot build for $1 on $(host_target)"
+  local arch=
+  can_build "$1" || die "cannot build for $1 on $(host_target)"
+  [[ $1 == "$(host_target)" ]] || arch=arm64
   if [[ $2 == static ]]; then
-    build_static "${3-}"
+    build_static "${3-}" "$arch"
     return
   fi
+  [[ -z $arch ]] || builds_for_arm64
   # In the directory of that target, so that build scripts and macros are shared with the static build.
   cargo build --release --locked --target "$1" ${3:+--features "$3"} --bin tcc-trace >&2 || return 1
   echo "${CARGO_TARGET_DIR:-target}/$1/release/tcc-trace"

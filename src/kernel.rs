@@ -296,15 +296,14 @@ pub fn is_loaded(algorithm: &Algorithm) -> bool {
 pub fn tracefs_event(group: &str, name: &str) -> Result<(), String> {
     let metadata = |dir: &&&str| Path::new(dir).join("events").metadata();
     let Some(dir) = TRACEFS.iter().find(|dir| metadata(dir).is_ok()) else {
-        let denied = |dir: &&&str| {
-            metadata(dir).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-        };
-        return Err(match TRACEFS.iter().find(denied) {
-            // Debugfs is always closed to other users, so its error does not show that tracefs is mounted there.
-            Some(dir) if *dir == TRACEFS[1] => {
-                format!("{dir} is not accessible to this user: run as root, or chmod a+rx {dir}")
-            }
-            _ => "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".into(),
+        // Debugfs is always closed to other users, so its error does not show that tracefs is mounted there.
+        let dir = TRACEFS[1];
+        let denied = metadata(&&dir)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        return Err(if denied {
+            format!("{dir} is not accessible to this user: run as root, or chmod a+rx {dir}")
+        } else {
+            format!("tracefs is not mounted: mount -t tracefs tracefs {dir}")
         });
     };
     let id = Path::new(dir).join("events").join(group).join(name).join("id");

@@ -166,7 +166,7 @@ fn tell(error: &anyhow::Error) {
         None => stdio::print_error(&text),
     }
     if let Some(mistake) = error.downcast_ref::<Mistake>() {
-        stdio::print_raw(&format!("{}\n", mistake.excerpt));
+        stdio::print_excerpt(&mistake.excerpt);
     }
 }
 
@@ -186,6 +186,6 @@ fn not_parsed(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return finish(cmd::print_help(&error.render()).map(|()| 0));
     }
-    stdio::print_line(&errors::one_line(error, args));
+    stdio::print_error(&errors::one_line(error, args));
     ExitCode::from(USAGE)
 }

@@ -134,6 +134,13 @@ pub fn print_error(line: &str) {
     print_with(ERROR, line);
 }
 
+/// Prints lines that belong to an error, without a name before them.
+pub fn print_excerpt(text: &str) {
+    let prefix = if is_journal() { format!("<{ERROR}>") } else { String::new() };
+    let lines = text.lines().map(|line| format!("{prefix}{line}\n"));
+    print_raw(&lines.collect::<String>());
+}
+
 /// The journal knows who writes, and takes the priority from the line.
 fn print_with(priority: u8, line: &str) {
     let line = escape::line(line);
@@ -145,7 +152,8 @@ fn print_with(priority: u8, line: &str) {
 }
 
 /// Whether standard error goes to the journal: its file is the one that the service manager names.
-fn is_journal() -> bool {
+#[must_use]
+pub fn is_journal() -> bool {
     static JOURNAL: OnceLock<bool> = OnceLock::new();
     *JOURNAL.get_or_init(|| {
         let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();

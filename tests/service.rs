@@ -1,4 +1,4 @@
-//! The unit of the service and its configuration.
+//! The unit of the service, its configuration, and the manifest for Kubernetes.
 
 mod support;
 
@@ -56,4 +56,31 @@ fn the_configuration_is_valid() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{}: valid\n", path.display()));
     }
     std::fs::remove_file(&path).expect("the file");
+}
+
+/// The program accepts the arguments in the manifest, and its port is that of the annotations and of the probes.
+#[test]
+fn the_manifest_is_consistent() {
+    let manifest = root().join("contrib/kubernetes/daemonset.yaml");
+    let manifest = std::fs::read_to_string(manifest).expect("the manifest");
+    let values = |key: &str| -> Vec<&str> {
+        let lines = manifest.lines().filter_map(|line| line.trim_start().strip_prefix(key));
+        lines.map(str::trim).collect()
+    };
+    let [args] = values("args: [")[..] else { panic!("{manifest}") };
+    let args: Vec<&str> = args
+        .strip_suffix(']')
+        .expect("a list")
+        .split(", ")
+        .map(|word| word.trim_matches('"'))
+        .collect();
+    let mut tcc = Command::new(env!("CARGO_BIN_EXE_tcc-trace"));
+    let output = tcc.args(&args).arg("--check-config").output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listen = args.iter().find_map(|word| word.rsplit_once("]:"));
+    let (_, port) = listen.expect("an address and a port");
+    assert_eq!(values("containerPort:"), [port]);
+    assert_eq!(values("prometheus.io/port:"), [format!("{port:?}")]);
+    assert_eq!(values("httpGet:"), ["{path: /-/healthy, port: metrics}"; 3]);
+    assert_eq!(values("prometheus.io/path:"), ["/metrics"]);
 }

@@ -67,6 +67,34 @@ record_perf() {
   rm -f "$temporary/perf.data"
 }
 
+# cpu_seconds OPTION…: user and system time of a run that reads a recording.
+cpu_seconds() {
+  local TIMEFORMAT='%U %S'
+  { time "$tcc_trace" "$@" 2>"$temporary/replay.err"; } 2>&1 | awk '{ print $1 + $2 }'
+}
+
+# record_encode FILE: its events are written again. What only reads them is taken off; what is left encodes, compresses and writes.
+record_encode() {
+  local file=$1 events reading='' writing='' round
+  for ((round = 0; round < 7; round++)); do
+    reading=$(least "$reading" "$(cpu_seconds -r "$file" --all-fields -o text=/dev/null --where 'snd_cwnd<0')")
+    writing=$(least "$writing" "$(cpu_seconds convert "$file" --to tcc -w "$file.again" --force)")
+  done
+  events=$(sed -n 's/^tcc-trace: probe: \([0-9]*\) seen.*/\1/p' "$temporary/replay.err")
+  {
+    row events 'ns per event' target '' 'reading them' 'writing them again'
+    row "$events" "$(calc "printf \"%.0f\", ($writing - $reading) * 1e9 / $events")" 450 \
+      "$(against "$(calc "print ($writing - $reading) * 1e9 / $events")" 450)" \
+      "$(calc "printf \"%.0f\", $reading * 1e9 / $events")" "$(calc "printf \"%.0f\", $writing * 1e9 / $events")"
+  } >"$temporary/table"
+  table 'Encoding, compressing and writing an event with all fields of the 205 connections' "$temporary/table"
+}
+
+# least A B: the smaller number; A may be empty.
+least() {
+  awk -v a="$1" -v b="$2" 'BEGIN { print (a == "" || b + 0 < a + 0 ? b : a) }'
+}
+
 # record_replay: reads the recordings again.
 record_replay() {
   local case name fields budget options file events seconds best round
@@ -77,9 +105,8 @@ record_replay() {
       file=$temporary/record.recording.$fields
       best=
       for ((round = 0; round < 5; round++)); do
-        TIMEFORMAT='%U %S'
         # shellcheck disable=SC2086 # words
-        seconds=$({ time "$tcc_trace" ${options//FILE/$file} 2>"$temporary/replay.err"; } 2>&1 | awk '{ print $1 + $2 }')
+        seconds=$(cpu_seconds ${options//FILE/$file})
         events=$(sed -n 's/^tcc-trace: probe: \([0-9]*\) seen.*/\1/p' "$temporary/replay.err")
         best=$(awk -v a="${best:-0}" -v n="$events" -v s="$seconds" 'BEGIN { r = n / (s ? s : 0.001); printf "%.0f", (r > a ? r : a) }')
       done
@@ -116,7 +143,6 @@ record_load() {
   bytes=$(calc "printf \"%.1f\", $(stat -c %s "$output") / ${emitted:-1}")
   row "$title" "$emitted" "$lost" "$lost_target" "$(against "$lost" "$lost_target")" "$whole" "$ns_target" "$(against "$whole" "$ns_target")" \
     "$bytes" "$bytes_target" "$(against "$bytes" "$bytes_target")" "${memory% *}" 40 "$(against "${memory% *}" 40)" "${memory#* }"
-  rm -f "$output"
 }
 
 record_loads() {
@@ -133,6 +159,8 @@ record_loads() {
   table 'Recording all fields with defaults, while the traffic runs on all CPUs' "$temporary/table"
   line
   line 'The ring buffer of 8 MiB is mapped twice, and counted as mapped files, as the program itself is.'
+  # Of the last traffic.
+  record_encode "$temporary/record.load"
 }
 
 # milliseconds OPTION…: the least of several runs, from exec to exit.

@@ -1,11 +1,28 @@
 # shellcheck shell=bash
 # What is in packages, apart from the programs, and the packages themselves. Sourced by script/release; works in the current
 # directory, a tree with the programs in target/package.
-: "${root?}" "${static_packages?}"
+: "${root?}"
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
 # Debian and RPM sort ~ before everything else, so that a release candidate is older than its release.
 package_version=${version/-/\~}
+
+# static_packages TARGET: the libraries in its static program. A line each: DATABASE PACKAGE NOTICE, a Debian package, the database of
+# dpkg that has it, and its file of copyright notices. Versions and notices are published with the program.
+static_packages() {
+  local libraries names=(libelf-dev zlib1g-dev) name
+  libraries=$(libraries_of "$1")
+  if [[ $1 != "$(host_target)" ]]; then
+    # Packages for cross-building have the notices of an old version.
+    echo "/var/lib/dpkg libc6-dev-arm64-cross $libraries/usr/share/doc/libc6/copyright"
+  else
+    names+=(libc6-dev)
+    ! pkg-config --static --libs-only-l libelf | grep -q -- -lzstd || names+=(libzstd-dev)
+  fi
+  for name in "${names[@]}"; do
+    echo "${libraries%/}/var/lib/dpkg $name ${libraries%/}/usr/share/doc/$name/copyright"
+  done
+}
 
 # put MODE FILE DESTINATION…
 put() {
@@ -40,10 +57,7 @@ stage() {
     put 644 "$file" "tar/licences/$file" "rpm-doc/usr/share/licenses/tcc-trace/$file"
   done
   put 644 docs/licences.md {deb,rpm-doc}/usr/share/doc/tcc-trace/licences.md tar/licences/licences.md
-  # The static program contains these libraries: their notices, and the licences that these name.
-  for name in "${static_packages[@]}"; do
-    put 644 "/usr/share/doc/$name/copyright" "tar/licences/${name%-dev}.txt"
-  done
+  # Those that the notices of libraries in the static program name.
   for name in GPL-2 GPL-3 LGPL-2.1 LGPL-3; do
     put 644 "/usr/share/common-licenses/$name" "tar/licences/$name"
   done
@@ -78,21 +92,39 @@ third_party() {
   cat src/report/assets/uPlot.LICENSE
 }
 
-make_deb() {
-  cargo deb --quiet --no-build --no-strip --locked --offline --target "$1" --output target/dist/ >/dev/null
-}
+# choose_program TARGET: the program that the next packages have.
+choose_program() { cp "target/package/$(debian_arch "$1")/tcc-trace" target/package/bin/tcc-trace; }
 
+# make_deb TARGET DIRECTORY [OPTIONS OF CARGO DEB]: dpkg-shlibdeps finds what the program depends on.
+make_deb() (
+  target=$1 to=$2
+  shift 2
+  if [[ $target != "$(host_target)" ]]; then
+    need_packages binutils-aarch64-linux-gnu
+    TCC_LIBRARIES=$(libraries_of "$target")
+    PATH=$PWD/script/release.d/cross:$PATH
+    export TCC_LIBRARIES
+  fi
+  made=$(cargo deb --quiet --no-build --no-strip --locked --offline --target "$target" --output "$to" "$@")
+  # It only warns if it finds none.
+  [[ -n $(dpkg-deb --field "$made" Depends) ]] || die "$made depends on nothing"
+)
+
+# make_rpm TARGET DIRECTORY [VERSION]
 make_rpm() {
   local variant=()
   [[ ! -d target/package/rpm-config ]] || variant=(--variant config)
   cargo generate-rpm --target "$1" "${variant[@]}" --auto-req script/release.d/rpm-requires \
-    --set-metadata "version = \"$package_version\"" --output target/dist/ >/dev/null
+    --set-metadata "version = \"${3:-$package_version}\"" --output "$2" >/dev/null
 }
 
-# make_tarball TARGET PROGRAM
+# make_tarball TARGET PROGRAM: with the notices of the libraries in it.
 make_tarball() {
-  local name=tcc-trace-$version-linux-${1%%-*}
+  local name=tcc-trace-$version-linux-${1%%-*} package notice
   install -m 755 "$2" target/package/tar/tcc-trace
+  while read -r _ package notice; do
+    put 644 "$notice" "tar/licences/${package%%-dev*}.txt"
+  done < <(static_packages "$1")
   touch_all target/package/tar
   tar --create --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
     --transform "s,^\.,$name," --directory target/package/tar . | gzip --best --no-name >"target/dist/$name.tar.gz"
@@ -103,5 +135,5 @@ make_sbom() {
   cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$1" --features static,parquet --no-build-deps \
     --override-filename "$name"
   mv "$name.json" target/dist/
-  script/release.d/sbom "target/dist/$name.json" "$PWD" "${static_packages[@]/%/:$(debian_arch "$1")}"
+  static_packages "$1" | script/release.d/sbom "target/dist/$name.json" "$PWD"
 }

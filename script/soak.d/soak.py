@@ -1,4 +1,4 @@
-"""What script/soak does, with the programs given: tcc-trace, traffic, seconds."""
+"""What script/soak does, with the programs given: tcc-trace, traffic, seconds, and connections a second at least."""
 
 import json
 import os
@@ -13,8 +13,6 @@ import urllib.request
 
 PORT = 7070
 EXPORT_PORT = 9435
-# Connections a second that the machine has to open.
-LEAST_RATE = 2000
 # What may come on top of what was there after the first part: memory in kB, and as a share.
 SLACK_KB, SLACK = 1024, 0.10
 
@@ -39,8 +37,8 @@ def read(path):
 class Traced:
     """A running tcc-trace, and what it takes over time."""
 
-    def __init__(self, name, program, args, directory):
-        self.name, self.directory = name, directory
+    def __init__(self, name, program, args, directory, writes_to=None):
+        self.name, self.writes_to = name, writes_to
         self.log = os.path.join(directory, f"{name}.stderr")
         with open(self.log, "w") as log:
             self.process = subprocess.Popen([program, *args], stdout=subprocess.DEVNULL, stderr=log)
@@ -63,7 +61,9 @@ class Traced:
             number = re.search(r"^map_id:\s*(\d+)", info, re.M)
             if number:
                 maps[number[1]] = int(re.search(r"^memlock:\s*(\d+)", info, re.M)[1]) // 1024
-        self.samples.append({"anon_kb": anon, "maps_kb": sum(maps.values()), "files": len(infos)})
+        written = len(os.listdir(self.writes_to)) if self.writes_to else 0
+        sample = {"anon_kb": anon, "maps_kb": sum(maps.values()), "open_files": len(infos), "files": written}
+        self.samples.append(sample)
 
     def check_growth(self):
         """The most of the last third against the most of the second one: the first is for warming up."""
@@ -74,8 +74,8 @@ class Traced:
                 max(sample[value] for sample in part)
                 for part in (self.samples[third : 2 * third], self.samples[2 * third :])
             )
-            slack = 2 if value == "files" else SLACK_KB + SLACK * before
-            print(f"  {self.name:<10} {value:<8} {before:>8} then {after:>8}")
+            slack = SLACK_KB + SLACK * before if value.endswith("_kb") else 2
+            print(f"  {self.name:<10} {value:<10} {before:>8} then {after:>8}")
             check(after <= before + slack, f"{self.name}: {value} grew from {before} to {after}")
 
     def end(self, number=signal.SIGTERM, status=0):
@@ -141,7 +141,7 @@ def full_disk(program, directory):
         subprocess.run(["umount", small], check=True)
 
 
-def run(program, traffic, seconds, directory):
+def run(program, traffic, seconds, least_rate, directory):
     def path(name):
         return os.path.join(directory, name)
 
@@ -150,28 +150,28 @@ def run(program, traffic, seconds, directory):
     os.mkdir(flight)
     traced = {
         "observe": ["observe", "--by", "lport", "-i", "2s", *port, "-o", f"jsonl={path('observe')}"],
-        "cgroups": ["observe", "--by", "cgroup", "-i", "2s", *port, "-o", f"jsonl={path('cgroups')}"],
+        # With the clients' side, as the listener's sockets are of its own cgroup.
+        "cgroups": ["observe", "--by", "cgroup", "-i", "2s", "--port", str(PORT), "-o", f"jsonl={path('cgroups')}"],
         "flight": ["record", "--flight", "10s", "-w", os.path.join(flight, "f.tcc"), *port],
         "stream": ["events", "state,life,reset_sent,drop", "-o", f"jsonl={path('stream')}", "--rate", "500/s", *port],
     }
-    has_export = "export" in subprocess.run([program, "--help"], capture_output=True, text=True).stdout
-    if has_export:
-        # SIGHUP has it read the file again.
-        with open(path("export.toml"), "w") as file:
-            file.write(f'listen = ["127.0.0.1:{EXPORT_PORT}"]\nlabels = ["lport"]\nlport = [{PORT}]\n')
-        traced["export"] = ["export", "--config", path("export.toml")]
-    running = {name: Traced(name, program, args, directory) for name, args in traced.items()}
+    # SIGHUP has it read the file again.
+    with open(path("export.toml"), "w") as file:
+        file.write(f'listen = ["127.0.0.1:{EXPORT_PORT}"]\nlabels = ["lport"]\nlport = [{PORT}]\n')
+    traced["export"] = ["export", "--config", path("export.toml")]
+    cgroup, clients, running = os.path.join(cgroup2(directory), "tcc-soak"), [], {}
     server = subprocess.Popen([traffic, "server", "--listen", f"0.0.0.0:{PORT}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    cgroup, clients = os.path.join(cgroup2(directory), "tcc-soak"), []
     try:
         server.stdout.readline()
+        for name, args in traced.items():
+            running[name] = Traced(name, program, args, directory, flight if name == "flight" else None)
         for name, each in running.items():
             each.wait_ready("metrics at " if name == "export" else "; Ctrl-C ends it")
         # Half of the connections are of a cgroup that goes away.
         os.makedirs(cgroup, exist_ok=True)
-        in_cgroup = lambda: open(f"{cgroup}/cgroup.procs", "w").write("0")
+        join_cgroup = lambda: open(f"{cgroup}/cgroup.procs", "w").write("0")
         churn = [traffic, "churn", "--to", f"127.0.0.1:{PORT}", "--parallel", "2", "--seconds"]
-        first = subprocess.Popen([*churn, str(seconds / 2)], stdout=subprocess.PIPE, text=True, preexec_fn=in_cgroup)
+        first = subprocess.Popen([*churn, str(seconds / 2)], stdout=subprocess.PIPE, text=True, preexec_fn=join_cgroup)
         whole = subprocess.Popen([*churn, str(seconds)], stdout=subprocess.PIPE, text=True)
         clients += [first, whole]
         start, samples, scrapes = time.monotonic(), 0, 0
@@ -184,26 +184,28 @@ def run(program, traffic, seconds, directory):
             running["stream"].process.send_signal(signal.SIGUSR1)
             if samples == 6:
                 running["flight"].process.send_signal(signal.SIGUSR2)
-            if has_export:
-                running["export"].process.send_signal(signal.SIGHUP)
-                scrapes += len(scrape()) > 0
+            running["export"].process.send_signal(signal.SIGHUP)
+            scrapes += len(scrape()) > 0
             if samples == 8:
                 full_disk(program, directory)
             if first is not None and first.poll() is not None:
                 halves = [json.loads(first.communicate()[0])]
                 first = None
                 os.rmdir(cgroup)
+        check(first is None, "the cgroup did not go away while the other half was traced")
         halves.append(json.loads(whole.communicate()[0]))
         opened = sum(half["opened"] for half in halves)
         rate = opened / (time.monotonic() - start)
         print(f"  {opened} connections, {rate:.0f} a second, {scrapes} scrapes")
         check(not any(half["failed"] for half in halves), f"{halves}")
-        check(rate >= LEAST_RATE, f"{rate:.0f} connections a second are too few")
+        check(rate >= least_rate, f"{rate:.0f} connections a second are too few")
         # The last of them close.
         quiet = time.monotonic() + 5
         while time.monotonic() < quiet and f":{PORT:04X} " in read("/proc/net/tcp").replace(" 06 ", ""):
             time.sleep(0.1)
-        text = scrape() if has_export else ""
+        # Within half a second there are no new values.
+        time.sleep(0.6)
+        text = scrape()
         for each in running.values():
             each.check_growth()
             each.end()
@@ -211,9 +213,19 @@ def run(program, traffic, seconds, directory):
         totals = lines(path("observe"))
         accepted = sum(row["value"] for row in totals if row.get("label") == "passive_opens")
         check(accepted == opened, f"observe has {accepted} of {opened} connections")
-        if has_export:
-            exported = metric(text, "tcctrace_connections_opened_total", 'open="passive_opens"')
-            check(exported == opened, f"export has {exported} of {opened} connections")
+        in_cgroup = sum(
+            row["value"]
+            for row in lines(path("cgroups"))
+            if row.get("label") == "active_opens" and (row["key"]["cgroup"] or "").endswith("/tcc-soak")
+        )
+        check(in_cgroup == halves[0]["opened"], f"the cgroup has {in_cgroup} of {halves[0]['opened']} connections")
+        stats = sum(line["type"] == "stats" for line in lines(path("stream")))
+        check(stats == samples, f"the stream answered {stats} of {samples} signals")
+        log = read(running["export"].log)
+        reloaded = log.count("note: the configuration was read again")
+        check(reloaded == samples, f"export answered {reloaded} of {samples} signals: {log}")
+        exported = metric(text, "tcctrace_connections_opened_total", 'open="passive_opens"')
+        check(exported == opened, f"export has {exported} of {opened} connections")
         for name in ("observe", "cgroups", "stream"):
             account = [line for line in lines(path(name)) if line["type"] in ("stats", "end")]
             check(account and account[-1]["type"] == "end", f"{name} has no end")
@@ -233,10 +245,11 @@ def run(program, traffic, seconds, directory):
 
 
 def main():
-    program, traffic, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    program, traffic = (os.path.abspath(path) for path in sys.argv[1:3])
+    seconds, least_rate = (float(number) for number in sys.argv[3:5])
     directory = tempfile.mkdtemp(prefix="tcc-soak-")
     try:
-        run(os.path.abspath(program), os.path.abspath(traffic), seconds, directory)
+        run(program, traffic, seconds, least_rate, directory)
     except Failed as failed:
         sys.exit(f"soak: {failed}")
     finally:

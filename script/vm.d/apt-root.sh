@@ -94,5 +94,44 @@ apt_kernels() {
   done | sort --key=1,1V --key=2,2Vr
 }
 
+# apt_closure PACKAGE…: these and all that they depend on.
+apt_closure() {
+  apt-get --quiet --simulate --no-install-recommends install "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
+}
+
+# apt_unpack DEBS ROOT PACKAGE…: downloads packages to DEBS, and unpacks them in ROOT. Unlike dpkg-deb --extract, tar keeps links to
+# directories there.
+apt_unpack() {
+  local debs=$1 root=$2 deb
+  (cd "$debs" && apt-get -qq download "${@:3}" >&2)
+  for deb in "$debs"/*.deb; do
+    dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink --directory "$root"
+  done
+}
+
+# dpkg_register DATABASE PREFIX DEB…: adds packages to a database of dpkg, as if they were installed below PREFIX. Unless that is empty,
+# paths are those in a merged /usr.
+dpkg_register() {
+  local database=$1 prefix=$2 deb package file control merged=
+  [[ -z $prefix ]] || merged='s,^\./lib/,./usr/lib/,;'
+  mkdir -p "$database"/{info,updates}
+  touch "$database/status"
+  # That of files whose names have an architecture.
+  echo 1 >"$database/info/format"
+  for deb in "${@:3}"; do
+    package=$(dpkg-deb --field "$deb" Package)
+    [[ $(dpkg-deb --field "$deb" Multi-Arch) != same ]] || package+=:$(dpkg-deb --field "$deb" Architecture)
+    { dpkg-deb --field "$deb"; echo 'Status: install ok installed'; echo; } >>"$database/status"
+    control=$(mktemp -d)
+    dpkg-deb --control "$deb" "$control"
+    for file in "$control"/*; do
+      [[ ${file##*/} == control ]] || mv "$file" "$database/info/$package.${file##*/}"
+    done
+    rm -r "$control"
+    # Without dpkg's notation of directories.
+    dpkg-deb --fsys-tarfile "$deb" | tar --list | sed "$merged s,^\.,$prefix,; s,/\$,,; s,^\$,/.," >"$database/info/$package.list"
+  done
+}
+
 # apt_close: remove caches that apt can rebuild, which are five times the size of its lists.
 apt_close() { rm -f "$cache"/apt*/*pkgcache.bin; }

@@ -82,12 +82,13 @@ on_host() {
 # arguments_for TESTS KERNEL [ARG…]: the arguments of the test program on that kernel, a line each. If none names tests, the
 # selection of tests/kernels.list; with VM_FULL all tests listed there. KERNEL:VARIANT: those for that configuration.
 arguments_for() {
-  if [[ -n ${variants[${2#*:}]-} ]]; then
+  if [[ " ${*:3}" != *' '[^-]* ]]; then
     echo --exact
-    "$vm_d/select" "$1" "${2%:*}" "--variant=${2#*:}"
-  elif [[ " ${*:3}" != *' '[^-]* ]]; then
-    echo --exact
-    "$vm_d/select" "$1" "$2" ${VM_FULL:+--full}
+    if [[ -n ${variants[${2#*:}]-} ]]; then
+      "$vm_d/select" "$1" "${2%:*}" "--variant=${2#*:}"
+    else
+      "$vm_d/select" "$1" "$2" ${VM_FULL:+--full}
+    fi
   fi
   (($# < 3)) || printf '%s\n' "${@:3}"
 }

@@ -71,7 +71,7 @@ struct tcc_limits {
 	__u32 rwnd; /* the window that last limited it */
 	__u32 sndbuf; /* bytes in flight when the send buffer last limited it */
 	__u32 queued; /* bytes of memory on this host when a local queue last limited it */
-	__u32 unused;
+	__u32 next; /* the cause of the interval that is being accounted; the verifier does not know what it loads from a map */
 	__u8 cause; /* of the last interval */
 	__u8 bbr;
 	__u8 ended; /* nothing is left to send */

@@ -2,8 +2,8 @@
 /*
  * What a sender waits for, from the state of its socket: docs/limits.md has each rule with its reason, under the same number.
  *
- * Only additions, comparisons and multiplications, and nothing of BPF: a test compiles this header for the host and compares it with a
- * reference.
+ * Only additions, comparisons and multiplications, and of BPF only what helps the verifier: a test compiles this header for the host and
+ * compares it with a reference.
  */
 #ifndef __TCC_LIMITS_RULES_H__
 #define __TCC_LIMITS_RULES_H__
@@ -11,6 +11,16 @@
 #include "limits.h"
 
 #define LIMITS_INLINE static inline __attribute__((always_inline))
+
+/* For the verifier only: see maps.bpf.h. */
+#ifdef __bpf__
+#include "maps.bpf.h"
+#else
+LIMITS_INLINE __u64 unknown(__u64 value)
+{
+	return value;
+}
+#endif
 
 /* Constants of the kernel, which kernel.h has for the programs. */
 enum {
@@ -107,7 +117,7 @@ struct limits_view {
 	__s64 room; /* of the peer's window */
 	__s64 cwin; /* of the congestion window; both in bytes */
 	_Bool queue; /* the last RTT is above the smallest */
-	_Bool stand; /* and so were all of the last round trips */
+	__u64 stand; /* and so were all of the last round trips; as a _Bool it would be known again */
 	_Bool here; /* most of what is in flight has not left this host */
 	_Bool in_recovery;
 };
@@ -234,7 +244,7 @@ LIMITS_INLINE __u64 limits_classify(struct tcc_limits *l, const struct limits_so
 	least = (__u64)s->min_rtt_us + (s->min_rtt_us >> 3) + 500;
 	v.queue = s->rtt_us > least;
 	limits_queue_seen(l, s, &v);
-	v.stand = limits_floor(l, s, v.tick) > least - (s->min_rtt_us >> 4) && s->packets_out >= 4;
+	v.stand = unknown(limits_floor(l, s, v.tick) > least - (s->min_rtt_us >> 4) && s->packets_out >= 4);
 	if (s->tsq)
 		l->tsq_tick = v.tick;
 	capped = s->pacing_rate >= s->max_pacing_rate && ~s->max_pacing_rate;
@@ -358,7 +368,8 @@ LIMITS_INLINE void limits_advance(struct tcc_limits *l, const struct limits_sock
 	if (s->now_ns < l->t0_ns)
 		return;
 	limits_cut(l, s->now_ns);
-	limits_account(l, s, l->held && !rto ? l->held - 1ULL : limits_classify(l, s, rto), jiffy_ns);
+	l->next = l->held && !rto ? l->held - 1ULL : limits_classify(l, s, rto);
+	limits_account(l, s, *(volatile __u32 *)&l->next, jiffy_ns);
 }
 
 #endif

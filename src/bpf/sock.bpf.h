@@ -91,6 +91,14 @@ static __always_inline __u32 current_ssthresh(__u32 snd_ssthresh, __u32 snd_cwnd
 	return snd_ssthresh > from_cwnd ? snd_ssthresh : from_cwnd;
 }
 
+/* Of a write asked first, as most find data that is unsent: two loads, and no map. `sk` is the real one in any program. */
+static __always_inline bool all_is_sent(struct sock *sk, const bool typed)
+{
+	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+
+	return tp && FOLLOW(typed, tp, write_seq) == FOLLOW(typed, tp, snd_nxt);
+}
+
 static __always_inline __u8 load_ca_state(struct tcp_sock *tp)
 {
 	return BPF_CORE_READ_BITFIELD((struct inet_connection_sock *)tp, icsk_ca_state);

@@ -45,14 +45,17 @@ pub fn reload(args: &[OsString], matches: &ArgMatches) -> Reload {
     Reload { given: given(matches), read: Arc::new(read) }
 }
 
+/// The values of all options by their names. With defaults: a line that has the default may come and go.
 fn given(matches: &ArgMatches) -> Given {
-    let Some((_, matches)) = matches.subcommand() else { return Given::new() };
-    let by_user = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let values = |id: &str| {
-        let values = matches.get_raw(id).into_iter().flatten().map(ToOwned::to_owned).collect();
-        (id.replace('_', "-"), values)
+    let root = Cli::command();
+    let subcommand = matches.subcommand();
+    let found = subcommand.and_then(|(name, found)| Some((root.find_subcommand(name)?, found)));
+    let Some((command, matches)) = found else { return Given::new() };
+    let value = |arg: &clap::Arg| {
+        let values = matches.get_raw(arg.get_id().as_str())?.map(ToOwned::to_owned).collect();
+        Some((arg.get_long()?.to_owned(), values))
     };
-    matches.ids().map(clap::Id::as_str).filter(by_user).map(values).collect()
+    command.get_arguments().filter_map(value).collect()
 }
 
 /// The arguments with those of the file, which stand before them. Options of the command line replace those of the file.
@@ -203,6 +206,27 @@ mod tests {
         let replaced = merged(file, "--labels none --max-series 7").unwrap();
         assert!(!replaced.contains("cc") && !replaced.contains("500"), "{replaced}");
         assert_eq!(merged("", "").unwrap(), "");
+    }
+
+    #[test]
+    fn only_values_that_differ_need_a_restart() {
+        let matches = |args: &str| {
+            let args = format!("tcc-trace export {args}");
+            Cli::command().try_get_matches_from(args.split_whitespace()).unwrap()
+        };
+        let at_start = "--labels cc --max-series 10000 --lport 443";
+        let started = reload(&[], &matches(at_start));
+        for (now, fixed) in [
+            ("--lport 443", &[][..]),
+            ("--lport 443 --listen 127.0.0.1:1 --interval 1s", &[]),
+            ("--lport 443 --labels cc,lport", &["--labels"]),
+            ("--lport 443,80 --max-series 9999", &["--lport", "--max-series"]),
+            ("--quiet", &["--lport", "--quiet"]),
+        ] {
+            let mut found = started.fixed(&given(&matches(now)));
+            found.sort();
+            assert_eq!(found, fixed, "{now}");
+        }
     }
 
     #[test]

@@ -98,6 +98,30 @@ impl TraceArgs {
 }
 
 impl KernelArgs {
+    /// Each of them, and whether it is given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 8] {
+        let KernelArgs {
+            reader,
+            transport,
+            buffer_size,
+            max_conns,
+            max_map_bytes,
+            nice,
+            bpf_stats,
+            btf,
+        } = self;
+        [
+            ("--reader", *reader != ReaderArg::Auto),
+            ("--transport", *transport != TransportArg::Auto),
+            ("--buffer-size", buffer_size.is_some()),
+            ("--max-conns", max_conns.is_some()),
+            ("--max-map-bytes", max_map_bytes.is_some()),
+            ("--nice", nice.is_some()),
+            ("--bpf-stats", *bpf_stats),
+            ("--btf", btf.is_some()),
+        ]
+    }
+
     pub(super) fn convert(self) -> KernelOptions {
         KernelOptions {
             reader: match self.reader {

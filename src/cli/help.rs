@@ -12,17 +12,25 @@ use super::{Cli, TraceArgs};
 
 /// Every command is in one group.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Sample & stream", &["probe", "events", "record", "snap"]),
+    ("Sample & record", &["probe", "events", "record", "snap", "info", "report", "convert"]),
     ("Connections", &["states", "connect", "accept", "life"]),
     ("Loss & drops", &["retrans", "reset", "drop", "cong"]),
     (
         "Latency & summaries",
-        &["rtt", "connlat", "queue", "live", "observe", "export", "limits", "top", "listeners"],
+        &[
+            "rtt",
+            "connlat",
+            "queue",
+            "limits",
+            "live",
+            "observe",
+            "export",
+            "top",
+            "listeners",
+            "assert",
+        ],
     ),
-    (
-        "Tools",
-        &["assert", "report", "info", "convert", "check", "schema", "completions", "man", "help"],
-    ),
+    ("Tools", &["check", "schema", "completions", "man", "help"]),
 ];
 
 /// The topic of the shared options.
@@ -126,11 +134,14 @@ fn subcommand(command: Command) -> Command {
         return command.after_help(example);
     }
     let short = format!("{POINTER}\n\n{example}");
+    // What reads named recordings runs no command.
+    let reads = command.get_arguments().any(|arg| arg.get_id() == "files");
     command
         .mut_args(|arg| {
             let shared = is_shared(arg.get_id().as_str());
-            let hidden = shared || arg.is_hide_short_help_set();
-            arg.hide_short_help(hidden)
+            let hidden = arg.is_hide_set() || (reads && arg.get_id() == "command");
+            let in_long_help = shared || arg.is_hide_short_help_set();
+            arg.hide_short_help(in_long_help).hide(hidden)
         })
         .after_help(short)
         .after_long_help(example)
@@ -194,6 +205,21 @@ mod tests {
                 assert!(of.to_string().lines().count() <= 50, "{of}");
             }
         }
+    }
+
+    #[test]
+    fn what_reads_named_files_offers_no_command_to_run() {
+        let mut root = command(true);
+        root.build();
+        let mut readers = 0;
+        for command in root.get_subcommands_mut() {
+            if command.get_arguments().any(|arg| arg.get_id() == "files") {
+                let text = command.render_help().to_string();
+                assert!(!text.contains("CMD"), "{text}");
+                readers += 1;
+            }
+        }
+        assert!(readers >= 3, "{readers}");
     }
 
     /// Words as a shell splits them; of `a | b` the first command.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::args::{FilterArgs, KernelArgs, ReaderArg, TransportArg};
+use super::args::{FilterArgs, KernelArgs};
 use super::{parse, resolve};
 use crate::config::{Point, Read};
 use crate::live::Options;
@@ -117,19 +117,9 @@ impl LiveArgs {
 
     /// What only a trace has is refused.
     fn check_replay(&self) -> Result<()> {
-        let kernel = &self.kernel_options;
-        let options = [
-            ("--cgroup", !self.filters.cgroup.is_empty()),
-            ("--reader", kernel.reader != ReaderArg::Auto),
-            ("--transport", kernel.transport != TransportArg::Auto),
-            ("--buffer-size", kernel.buffer_size.is_some()),
-            ("--max-conns", kernel.max_conns.is_some()),
-            ("--nice", kernel.nice.is_some()),
-            ("--max-map-bytes", kernel.max_map_bytes.is_some()),
-            ("--bpf-stats", kernel.bpf_stats),
-            ("--btf", kernel.btf.is_some()),
-        ];
-        match options.iter().find(|(_, given)| *given) {
+        let cgroup = ("--cgroup", !self.filters.cgroup.is_empty());
+        let mut options = self.kernel_options.given().into_iter().chain([cgroup]);
+        match options.find(|(_, given)| *given) {
             Some((option, _)) => {
                 bail!("{option} cannot be used with -r, which reads recorded events")
             }

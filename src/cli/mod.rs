@@ -170,7 +170,7 @@ pub enum Command {
     /// observed. For the main causes, the numbers that show them follow. On a terminal, each summary replaces the one before. The
     /// options --where, --count, --rate, --rate-per-conn, --fields, --all-fields and --format cannot be used.
     Limits(Box<LimitsArgs>),
-    /// Count everything about all connections, complete and cheap.
+    /// Show totals of all connections, counted in the kernel.
     ///
     /// Adds up in the kernel, by key: connections opened, closed, failed and open; bytes and segments; the distribution of the
     /// RTT; retransmitted segments by class; resets and drops by reason. No event is sent to user space, so it can always run. With

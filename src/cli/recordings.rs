@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 use time::OffsetDateTime;
 
 use super::Cli;
-use super::args::{ReaderArg, TraceArgs, TransportArg};
+use super::args::TraceArgs;
 use crate::config::{Config, Fields, Read, Recording};
 use crate::events::EVENT_TYPES;
 use crate::session::utc;
@@ -95,8 +95,8 @@ impl TraceArgs {
         let read = Read { files, tail, since, until };
         match &args.write {
             _ if read.is_wanted() => {
-                let options = self.of_tracing().into_iter().chain(args.of_writing());
-                if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+                let mut options = self.of_tracing().chain(args.of_writing());
+                if let Some((option, _)) = options.find(|(_, given)| *given) {
                     bail!("{option} cannot be used with -r, which reads recorded events");
                 }
                 if read.tail && read.files.len() > 1 {
@@ -125,22 +125,14 @@ impl TraceArgs {
     }
 
     /// Options of the kernel side, and others that only a trace has.
-    fn of_tracing(&self) -> [(&'static str, bool); 12] {
-        let kernel = &self.kernel_options;
-        [
+    fn of_tracing(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let others = [
             ("-- CMD", !self.command.is_empty()),
             ("-w", self.recordings.write.is_some()),
             ("--cgroup", !self.filters.cgroup.is_empty()),
             ("--stats", self.output.stats.is_some()),
-            ("--reader", kernel.reader != ReaderArg::Auto),
-            ("--transport", kernel.transport != TransportArg::Auto),
-            ("--buffer-size", kernel.buffer_size.is_some()),
-            ("--max-conns", kernel.max_conns.is_some()),
-            ("--nice", kernel.nice.is_some()),
-            ("--max-map-bytes", kernel.max_map_bytes.is_some()),
-            ("--bpf-stats", kernel.bpf_stats),
-            ("--btf", kernel.btf.is_some()),
-        ]
+        ];
+        others.into_iter().chain(self.kernel_options.given())
     }
 }
 

@@ -33,12 +33,16 @@ const CONNECTION: Duration = Duration::from_secs(10);
 const REQUEST_BYTES: usize = 16 << 10;
 /// A snapshot is used again for this long.
 const FRESH: Duration = Duration::from_millis(500);
+/// For the health of the loop, one that is this old is enough.
+const RECENT: Duration = Duration::from_secs(10);
 /// How long the loop may take to read one.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Before the next try to accept, if the process has no file descriptors left.
 const BUSY: Duration = Duration::from_millis(100);
 /// The path of the metrics.
 pub const PATH: &str = "/metrics";
+/// Whether the loop still hands over snapshots, as Prometheus names it.
+const HEALTH: &str = "/-/healthy";
 
 type Newest = Option<(Instant, Arc<Exposition>)>;
 
@@ -157,6 +161,10 @@ fn note(status: StatusCode, text: &'static str) -> Reply {
     reply(status, "text/plain; charset=utf-8", text)
 }
 
+fn late() -> Reply {
+    note(StatusCode::SERVICE_UNAVAILABLE, "the counters could not be read in time\n")
+}
+
 async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, PATH) => {
@@ -164,6 +172,10 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Reply, I
             let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
             metrics(format_of(&accept.join(",")), shared).await
         }
+        (&Method::GET | &Method::HEAD, HEALTH) => match newest(shared, RECENT).await {
+            Some(_) => note(StatusCode::OK, "healthy\n"),
+            None => late(),
+        },
         (&Method::GET | &Method::HEAD, "/") => {
             note(StatusCode::OK, "tcc-trace: the metrics are at /metrics\n")
         }
@@ -179,9 +191,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Reply, I
 }
 
 async fn metrics(format: Format, shared: &Shared) -> Reply {
-    let Some(newest) = newest(shared).await else {
-        return note(StatusCode::SERVICE_UNAVAILABLE, "the counters could not be read in time\n");
-    };
+    let Some(newest) = newest(shared, FRESH).await else { return late() };
     let Ok(encoded) = newest.encoded(format) else {
         return note(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be encoded\n");
     };
@@ -190,11 +200,11 @@ async fn metrics(format: Format, shared: &Shared) -> Reply {
     reply
 }
 
-/// A snapshot that is fresh, or the next one.
-async fn newest(shared: &Shared) -> Option<Arc<Exposition>> {
+/// A snapshot that is at most that old, or the next one.
+async fn newest(shared: &Shared, age: Duration) -> Option<Arc<Exposition>> {
     let mut newest = shared.newest.subscribe();
     if let Some((at, exposition)) = &*newest.borrow_and_update()
-        && at.elapsed() < FRESH
+        && at.elapsed() < age
     {
         return Some(Arc::clone(exposition));
     }
@@ -204,3 +214,6 @@ async fn newest(shared: &Shared) -> Option<Arc<Exposition>> {
     let newest = newest.borrow();
     newest.as_ref().map(|(_, exposition)| Arc::clone(exposition))
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,21 @@ impl<'s> Side<'s> {
         Ok(Side { pipeline, source })
     }
 
+    /// Programs that count, and whose records are rows rather than events.
+    pub fn of_rows(
+        programs: &'s Programs<'_, '_>,
+        record: impl FnMut(&[u8]) -> bool + 's,
+    ) -> Result<Self> {
+        let pipeline = Pipeline::new(
+            Tee::new(Vec::new()),
+            programs.request.environment.clone(),
+            Clock::new(TimeMode::Wall),
+            None,
+            Some(Box::new(record)),
+        );
+        Side::new(pipeline, programs)
+    }
+
     /// Takes what has arrived; whether there may be more, and whether something came.
     pub fn consume(&mut self) -> Result<(bool, bool)> {
         let before = self.pipeline.received();
@@ -88,14 +103,7 @@ impl<'s> Table<'s> {
         let all = ConnectionTable::new(&Top { sort: Sort::All, rows: None, limits: false });
         let connections: Connections = Rc::new(RefCell::new(Intervals::new(all, true)));
         let taking = Rc::clone(&connections);
-        let pipeline = Pipeline::new(
-            Tee::new(Vec::new()),
-            programs.request.environment.clone(),
-            Clock::new(TimeMode::Wall),
-            None,
-            Some(Box::new(move |bytes| taking.borrow_mut().record(bytes))),
-        );
-        let side = Side::new(pipeline, programs)?;
+        let side = Side::of_rows(programs, move |bytes| taking.borrow_mut().record(bytes))?;
         connections.borrow_mut().begin(&programs.loaded)?;
         Ok(Table { side, connections, read_ns: mono_ns() })
     }

@@ -9,11 +9,7 @@ use anyhow::Result;
 use super::follow::Side;
 use super::programs::Programs;
 use super::rows::Limit;
-use crate::config::TimeMode;
 use crate::config::summary::{Limits, LimitsBy};
-use crate::pipeline::Pipeline;
-use crate::pipeline::clock::Clock;
-use crate::pipeline::tee::Tee;
 use crate::summary::Aggregate;
 use crate::summary::limits::LimitsTable;
 use crate::summary::limits::columns::CAUSES;
@@ -34,14 +30,7 @@ impl<'s> LimitsOf<'s> {
     pub fn new(programs: &'s Programs<'_, '_>) -> Result<Self> {
         let accounts = Rc::new(RefCell::new(Intervals::new(LimitsTable::new(&options()), true)));
         let taking = Rc::clone(&accounts);
-        let pipeline = Pipeline::new(
-            Tee::new(Vec::new()),
-            programs.request.environment.clone(),
-            Clock::new(TimeMode::Wall),
-            None,
-            Some(Box::new(move |bytes| taking.borrow_mut().record(bytes))),
-        );
-        let side = Side::new(pipeline, programs)?;
+        let side = Side::of_rows(programs, move |bytes| taking.borrow_mut().record(bytes))?;
         accounts.borrow_mut().begin(&programs.loaded)?;
         Ok(LimitsOf { side, accounts })
     }

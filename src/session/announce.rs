@@ -5,6 +5,7 @@ use super::trace::Trace;
 use crate::config::Actions;
 use crate::loader::KERNEL_CLOCK;
 use crate::loader::live::whole_size;
+use crate::stdio;
 
 impl Trace<'_, '_> {
     /// The tracepoints of the traced event types, each once.
@@ -41,8 +42,10 @@ impl Trace<'_, '_> {
             None if !self.config.actions.record => "counted in the kernel".to_owned(),
             None => buffer,
         };
+        // Nobody presses a key at a service.
+        let end = if stdio::is_journal() { "" } else { "; Ctrl-C ends it" };
         output::print_line(&format!(
-            "tracing {} (reader {}, {way}); Ctrl-C ends it",
+            "tracing {} (reader {}, {way}){end}",
             self.hooks().join(", "),
             self.variant.reader.name(),
         ));

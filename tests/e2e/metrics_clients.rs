@@ -21,6 +21,8 @@ fn what_is_not_a_request_for_metrics_gets_an_error() {
         ("GET /metrics HTTP/1.0\r\n\r\n", "200"),
         ("GET /metrics?x=1 HTTP/1.1\r\nHost: t\r\n\r\n", "200"),
         ("GET / HTTP/1.1\r\nHost: t\r\n\r\n", "200"),
+        ("GET /-/healthy HTTP/1.1\r\nHost: t\r\n\r\n", "200"),
+        ("POST /-/healthy HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n", "405"),
         ("GET /metrics/x HTTP/1.1\r\nHost: t\r\n\r\n", "404"),
         ("GET /../etc/passwd HTTP/1.1\r\nHost: t\r\n\r\n", "404"),
         ("POST /metrics HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc", "405"),

@@ -52,6 +52,19 @@ fn missing_rights_are_named() {
     check_refused(&run(&nobody(&["perfmon"]), &traces), 1, &["missing capability: CAP_BPF"]);
 }
 
+/// As on any distribution: debugfs and tracefs are mounted, and only root may read them.
+#[test]
+fn a_tracefs_of_root_is_not_called_unmounted() {
+    need!(is_root(), "not root");
+    let closed = "for dir in debug tracing; do \
+        mount -t tmpfs -o mode=700 tmpfs /sys/kernel/$dir || exit; done; exec \"$0\" \"$@\"";
+    let launch = nobody(&[]).within(&["unshare", "-m", "sh", "-c", closed]);
+    let output = run(&launch, &["check"]);
+    let why = "/sys/kernel/tracing is not accessible to this user";
+    assert!(output.stdout.contains(why), "{}{}", output.stdout, output.stderr);
+    assert!(!output.stdout.contains("not mounted"), "{}", output.stdout);
+}
+
 /// What is wrong with the options is said to anybody.
 #[test]
 fn mistakes_are_reported_before_missing_rights() {

@@ -152,6 +152,14 @@ fn the_journal_gets_priorities() {
     assert!(output.status.success(), "{}", output.stderr);
     let has_priority = |line: &str| line.starts_with('<') && line.get(2..3) == Some(">");
     assert!(output.stderr.lines().all(has_priority), "{}", output.stderr);
+    assert!(!output.stderr.contains("Ctrl-C"), "{}", output.stderr);
+    // Mistakes of the unit, and of the configuration: each line is an error.
+    for args in [&["export", "--lable", "cc"][..], &["export", "-w", "x.tcc", "--detail", "a ="]] {
+        let output = Tracer::spawn(&words, args).wait_raw();
+        assert_eq!(output.status.code(), Some(2), "{}", output.stderr);
+        let is_error = |line: &str| line.starts_with("<3>");
+        assert!(output.stderr.lines().all(is_error), "{}", output.stderr);
+    }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = taken.local_addr().expect("its address").to_string();
     let output = Tracer::spawn(&words, &["export", "--listen", &addr]).wait_raw();

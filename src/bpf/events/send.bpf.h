@@ -11,14 +11,6 @@
 #include "compat.bpf.h"
 #include "events/socket.bpf.h"
 
-/* Asked first, as most calls find data that is unsent: two loads, and no map. */
-static __always_inline bool all_is_sent(struct sock *sk, const bool typed)
-{
-	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
-
-	return tp && FOLLOW(typed, tp, write_seq) == FOLLOW(typed, tp, snd_nxt);
-}
-
 static __noinline int on_send(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal, const bool typed)
 {
 	struct tcc_send *rec;

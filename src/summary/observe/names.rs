@@ -13,12 +13,13 @@ use crate::skel::ObserveReason;
 /// Levels of cgroups that are read, and how many of them.
 const LEVELS: usize = 32;
 const MOST_CGROUPS: usize = 65_536;
+/// The last ones that went away keep their names: so many, and as many again.
+const MOST_GONE: usize = 4096;
 
 pub struct Names {
     resets: HashMap<u64, String>,
     drops: HashMap<u64, String>,
-    /// Paths by id.
-    cgroups: HashMap<u64, String>,
+    cgroups: Cgroups,
     /// Interfaces by index, and the network namespace that they are of.
     interfaces: HashMap<u32, String>,
     netns: u32,
@@ -30,7 +31,7 @@ impl Names {
         Names {
             resets: types.reset_reasons.clone(),
             drops: types.drop_reasons.clone(),
-            cgroups: HashMap::new(),
+            cgroups: Cgroups::default(),
             interfaces: HashMap::new(),
             netns,
         }
@@ -39,7 +40,7 @@ impl Names {
     /// Reads the names that the keys need, which may be new ones.
     pub fn update(&mut self, options: &Observe) {
         if options.keys.by.contains(&By::Cgroup) {
-            self.cgroups = cgroups();
+            self.cgroups.replace(cgroups());
         }
         if options.keys.iface {
             self.interfaces = interfaces();
@@ -53,11 +54,35 @@ impl Names {
     }
 
     pub fn cgroup(&self, id: u64) -> Option<&str> {
-        self.cgroups.get(&id).map(String::as_str)
+        self.cgroups.path(id)
     }
 
     pub fn interface(&self, netns: u32, index: u32) -> Option<&str> {
         self.interfaces.get(&index).filter(|_| netns == self.netns).map(String::as_str)
+    }
+}
+
+/// Paths by id, which the kernel never uses again. One that went away was there for a part of the interval, and its sockets may
+/// stay for longer.
+#[derive(Default)]
+struct Cgroups {
+    now: HashMap<u64, String>,
+    gone: HashMap<u64, String>,
+    gone_before: HashMap<u64, String>,
+}
+
+impl Cgroups {
+    fn replace(&mut self, now: HashMap<u64, String>) {
+        let before = std::mem::replace(&mut self.now, now);
+        self.gone.extend(before.into_iter().filter(|(id, _)| !self.now.contains_key(id)));
+        if self.gone.len() >= MOST_GONE {
+            self.gone_before = std::mem::take(&mut self.gone);
+        }
+    }
+
+    fn path(&self, id: u64) -> Option<&str> {
+        let all = [&self.now, &self.gone, &self.gone_before];
+        all.into_iter().find_map(|paths| paths.get(&id)).map(String::as_str)
     }
 }
 
@@ -100,4 +125,30 @@ fn interfaces() -> HashMap<u32, String> {
         Some((index.trim().parse().ok()?, entry.file_name().to_string_lossy().into_owned()))
     };
     entries.filter_map(Result::ok).filter_map(of_entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups_that_went_away_keep_their_paths() {
+        let mut cgroups = Cgroups::default();
+        let of = |ids: std::ops::Range<u64>| ids.map(|id| (id, format!("/{id}"))).collect();
+        cgroups.replace(of(0..2));
+        cgroups.replace(of(1..2));
+        cgroups.replace(HashMap::new());
+        assert_eq!(
+            (cgroups.path(0), cgroups.path(1), cgroups.path(2)),
+            (Some("/0"), Some("/1"), None)
+        );
+        // As many as come and go.
+        for id in 2..50_000 {
+            cgroups.replace(of(id..id + 1));
+        }
+        let kept = (0..50_000).filter(|id| cgroups.path(*id).is_some()).count();
+        assert!((MOST_GONE..=2 * MOST_GONE + 1).contains(&kept), "{kept}");
+        assert_eq!(cgroups.path(50_000 - MOST_GONE as u64), Some("/45904"));
+        assert_eq!(cgroups.path(0), None);
+    }
 }
