@@ -74,7 +74,7 @@ impl Aggregate for Observed {
     }
 
     fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
-        if self.options.connections() { loaded.observe_read().map(drop) } else { Ok(()) }
+        if self.options.connections() { loaded.observe_read(&mut Vec::new()) } else { Ok(()) }
     }
 
     fn print(

@@ -49,6 +49,8 @@ pub struct ExportedTables {
     /// By key, what `OPEN` was: it grows each time that connections are read.
     opens: HashMap<Option<Vec<u8>>, u64>,
     top: Option<Top>,
+    /// As the kernel wrote them last; kept for its memory.
+    connections: Vec<u8>,
 }
 
 impl ExportedTables {
@@ -69,6 +71,7 @@ impl ExportedTables {
             state_times,
             opens: HashMap::new(),
             top: options.top.map(Top::new),
+            connections: Vec::new(),
         }
     }
 
@@ -80,9 +83,9 @@ impl ExportedTables {
     /// Reads all connections and all rows.
     pub fn read(&mut self, loaded: &Loaded<'_>) -> Result<Vec<LabelledTotals>> {
         if self.options.connections() {
-            let connections = loaded.observe_read()?;
+            loaded.observe_read(&mut self.connections)?;
             if let Some(top) = &mut self.top {
-                top.read(&connections, Instant::now());
+                top.read(&self.connections, Instant::now());
             }
         }
         self.labels.names_are_new = false;

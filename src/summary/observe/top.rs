@@ -82,6 +82,12 @@ pub struct Top {
     joined: u64,
 }
 
+/// The socket's address in a record.
+fn sk(record: &[u8]) -> u64 {
+    let at = std::mem::offset_of!(TopConn, sk);
+    record.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |sk| u64::from_ne_bytes(*sk))
+}
+
 fn moved(read: &TopConn) -> u64 {
     read.totals.bytes_acked.saturating_add(read.totals.bytes_received)
 }
@@ -144,16 +150,19 @@ impl Top {
         }
     }
 
-    /// Takes all open connections as the kernel wrote them.
+    /// Takes all open connections as the kernel wrote them. Most of the time only the members among them matter.
     pub fn read(&mut self, bytes: &[u8], at: Instant) {
+        let since = self.chosen.map(|chosen| at.saturating_duration_since(chosen));
+        let chooses = since.is_none_or(|since| since >= self.options.interval);
         let records = bytes.chunks_exact(size_of::<TopConn>());
-        let read: HashMap<u64, TopConn> =
-            records.filter_map(copy::<TopConn>).map(|read| (read.sk, read)).collect();
+        let is_wanted = |record: &&[u8]| chooses || self.members.contains_key(&sk(record));
+        let read: HashMap<u64, TopConn> = records
+            .filter(is_wanted)
+            .filter_map(copy::<TopConn>)
+            .map(|read| (read.sk, read))
+            .collect();
         self.update(&read, at);
-        if self
-            .chosen
-            .is_none_or(|chosen| at.saturating_duration_since(chosen) >= self.options.interval)
-        {
+        if chooses {
             self.choose(&read, at);
             self.chosen = Some(at);
         }
