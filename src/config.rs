@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::export::{Export, Given, Reload, Targets};
+pub use self::export::{Export, Given, Otlp, Reload, Targets};
 pub use self::recording::{Flight, Keep, Parts, Point, Read, Recording};
 use self::summary::SummaryOptions;
 use self::zone::Net;

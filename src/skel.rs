@@ -52,9 +52,9 @@ pub use generated::types::{
     tcc_retrans_sum as RetransSum, tcc_retransmit as RetransmitRecord, tcc_send as SendRecord,
     tcc_sender as Sender, tcc_sleep as Sleep, tcc_spurious as SpuriousRecord,
     tcc_state as StateRecord, tcc_sums as Sums, tcc_synack_retransmit as SynackRetransmitRecord,
-    tcc_tcp as Tcp, tcc_term as Term, tcc_term_limit as TermLimit, tcc_totals as Totals,
-    tcc_tracker as Tracker, tcc_trigger_limit as TriggerLimit, tcc_value as Value,
-    tcc_where as Where, tcc_zero_window as ZeroWindowRecord,
+    tcc_tcp as Tcp, tcc_term as Term, tcc_term_limit as TermLimit, tcc_top_conn as TopConn,
+    tcc_totals as Totals, tcc_tracker as Tracker, tcc_trigger_limit as TriggerLimit,
+    tcc_value as Value, tcc_where as Where, tcc_zero_window as ZeroWindowRecord,
 };
 pub use generated::{OpenTccTraceMaps, OpenTccTraceSkel, TccTraceSkel, TccTraceSkelBuilder};
 
@@ -99,6 +99,7 @@ unsafe impl Plain for Key {}
 unsafe impl Plain for Histogram {}
 unsafe impl Plain for Sums {}
 unsafe impl Plain for Observed {}
+unsafe impl Plain for TopConn {}
 unsafe impl Plain for CaStateTime {}
 unsafe impl Plain for ConnSnapshot {}
 unsafe impl Plain for ConnLimits {}

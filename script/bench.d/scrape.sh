@@ -35,13 +35,18 @@ scrape_row() {
   row "$1" "$2" "$bytes" "$ms" "${4-}" "$(against "$ms" "${4-}")"
 }
 
+# scrape_tracer OPTION…: starts an exporter; sets `started` and `scrape_port`.
+scrape_tracer() {
+  pin='' start_tracer /dev/null export --listen 127.0.0.1:0 "$@"
+  scrape_port=$(sed -n 's|.*metrics at http://127.0.0.1:\([0-9]*\)/metrics|\1|p' "$temporary/tracer.err")
+}
+
 section_scrape() {
   local memory_port=8500 servers=() holders=() process tracer
   local text='application/openmetrics-text;version=1.0.0'
   local protobuf='application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
-  pin='' start_tracer /dev/null export --listen 127.0.0.1:0 --labels cc,lport
+  scrape_tracer --labels cc,lport
   tracer=$started
-  scrape_port=$(sed -n 's|.*metrics at http://127.0.0.1:\([0-9]*\)/metrics|\1|p' "$temporary/tracer.err")
   {
     row connections format bytes 'CPU ms per scrape' target ''
     scrape_row 0 OpenMetrics "$text"
@@ -52,6 +57,14 @@ section_scrape() {
       # Both ends of each are here.
       started=$tracer scrape_row '5 000, both ends' OpenMetrics "$text" 20
       started=$tracer scrape_row '5 000, both ends' protobuf "$protobuf" 20
+      started=$tracer
+      stop_tracer
+      scrape_tracer --labels cc
+      scrape_row '5 000, both ends, --labels cc' OpenMetrics "$text" 20
+      stop_tracer
+      scrape_tracer --labels cc --top 20
+      tracer=$started
+      scrape_row '5 000, both ends, --labels cc --top 20' OpenMetrics "$text" 20
     fi
     for process in "${holders[@]}" "${servers[@]}"; do
       stop "$process"

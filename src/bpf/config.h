@@ -208,7 +208,8 @@ struct tcc_config {
 	__u8 mainline_bbr; /* the state of BBR is laid out as in mainline */
 	__u8 observe; /* events are added up as `observe` does */
 	__u8 trigger; /* events that match are recorded with those before and after */
-	__u8 unused[2];
+	__u8 top; /* observe_iter writes each connection */
+	__u8 unused[1];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

@@ -85,6 +85,29 @@ struct tcc_observe_moment {
 	struct tcc_observe_limits limits;
 };
 
+/* A connection at one moment, for `export --top`. */
+struct tcc_top_conn {
+	struct tcc_observe_totals totals;
+	__u64 sk;
+	__u64 cookie; /* 0: none was generated */
+	__u8 saddr[16]; /* as in tcc_head */
+	__u8 daddr[16];
+	__u8 ca_name[TCC_CA_NAME_LEN];
+	__u8 comm[TCC_COMM_LEN]; /* empty: not known */
+	__u32 netns;
+	__u32 total_retrans;
+	__u32 srtt_us; /* 0: there is no sample */
+	__u32 min_rtt_us; /* ~0: there is none */
+	__u32 snd_cwnd;
+	__u32 mss;
+	__u32 rate_delivered;
+	__u32 rate_interval_us; /* 0: there is no sample */
+	__u16 sport;
+	__u16 dport;
+	__u32 unused;
+};
+
+TCC_NO_PADDING(struct tcc_top_conn, unused);
 TCC_NO_PADDING(struct tcc_observed, n);
 TCC_NO_PADDING(struct tcc_observe_totals, data_segs_in);
 TCC_NO_PADDING(struct tcc_observe_limits, ns);

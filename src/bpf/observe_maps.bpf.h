@@ -111,6 +111,7 @@ struct observe_copy {
 	struct tcc_head head;
 	struct tcc_observe_moment moment;
 	struct tcc_limits limits;
+	struct tcc_top_conn top;
 };
 
 struct {

@@ -70,7 +70,39 @@ static __noinline bool observe_passes(struct observe_copy *copy, struct sock *sk
 	return filter_head(&copy->head, zone_of(sk)) && filter_sock(sk, tp, 0, 0, false) && filter_owner(conn);
 }
 
-static __noinline int observe_read(struct observe_copy *copy, __u64 key)
+/* `sk` and `tp` are copies. False if the kernel's buffer is full: it runs the program again for this connection, with an empty one. */
+static __noinline int observe_write(struct seq_file *seq, struct observe_copy *copy, __u64 key, const struct conn *conn)
+{
+	struct inet_connection_sock *icsk = (void *)copy->sock;
+	const struct tcp_congestion_ops *ca_ops;
+	struct tcp_sock *tp = (void *)copy->sock;
+	struct sock *sk = (void *)copy->sock;
+	struct tcc_top_conn *out = &copy->top;
+
+	__builtin_memset(out, 0, sizeof(*out));
+	observe_load_totals(&out->totals, tp);
+	out->sk = key;
+	out->cookie = copy->head.cookie;
+	__builtin_memcpy(out->saddr, copy->head.saddr, sizeof(out->saddr));
+	__builtin_memcpy(out->daddr, copy->head.daddr, sizeof(out->daddr));
+	out->sport = copy->head.sport;
+	out->dport = copy->head.dport;
+	out->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	ca_ops = icsk->icsk_ca_ops;
+	bpf_core_read_str(out->ca_name, sizeof(out->ca_name), &ca_ops->name);
+	if (conn && owner_known(conn))
+		__builtin_memcpy(out->comm, conn->comm, sizeof(out->comm));
+	out->total_retrans = tp->total_retrans;
+	out->srtt_us = tp->srtt_us >> 3;
+	out->min_rtt_us = tp->rtt_min.s[0].v;
+	out->snd_cwnd = tp->snd_cwnd;
+	out->mss = tp->mss_cache;
+	out->rate_delivered = tp->rate_delivered;
+	out->rate_interval_us = tp->rate_interval_us;
+	return !bpf_seq_write(seq, out, sizeof(*out));
+}
+
+static __noinline int observe_read(struct seq_file *seq, struct observe_copy *copy, __u64 key)
 {
 	struct observe_left_key at_end = { .sk = key, .ends = 1 };
 	struct sock *sk = (void *)copy->sock;
@@ -86,6 +118,9 @@ static __noinline int observe_read(struct observe_copy *copy, __u64 key)
 	if (!observe_passes(copy, sk, conn))
 		return 0;
 	state = sk->__sk_common.skc_state;
+	/* Before anything is added, as it may run again. */
+	if (cfg.top && observe_state_in(OBSERVE_OPEN, state) && !observe_write(seq, copy, key, conn))
+		return 0;
 	observe_load(&copy->moment, &copy->head, sk, conn);
 	if (OBSERVES_LIMITS)
 		observe_limits_read(copy, key);
@@ -108,7 +143,7 @@ int observe_iter(struct bpf_iter__bpf_map_elem *ctx)
 	key = *at;
 	if (!observe_lock(key))
 		return 0;
-	observe_read(copy, key);
+	observe_read(ctx->meta->seq, copy, key);
 	observe_unlock(key);
 	observe_settle(key);
 	return 0;

@@ -233,6 +233,7 @@ fn binary() -> String {
         ("static", cfg!(feature = "static")),
         ("vendored", cfg!(feature = "vendored")),
         ("parquet", cfg!(feature = "parquet")),
+        ("otlp", cfg!(feature = "otlp")),
     ];
     let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
     let features = if on.is_empty() { "none".to_owned() } else { on.join(", ") };

@@ -103,6 +103,14 @@ fn with_file(args: &[OsString], matches: &ArgMatches) -> Result<Option<Vec<OsStr
     Ok(Some([before, &of_file, after].concat()))
 }
 
+/// Whether that file has a flight recorder.
+#[must_use]
+pub fn has_flight(path: &Path) -> bool {
+    let has =
+        |text: String| DeTable::parse(&text).is_ok_and(|of| of.get_ref().contains_key("flight"));
+    read(path).is_ok_and(has)
+}
+
 fn read(path: &Path) -> Result<String> {
     let file = privilege::as_caller(|| fs::File::open(path))?;
     let length = file.metadata()?.len();

@@ -184,10 +184,7 @@ ca_name=cubic
 $ sudo tcc-trace export --labels cc,lport --max-series 5000
 tcc-trace: metrics at http://127.0.0.1:9435/metrics
 
-$ curl -s 127.0.0.1:9435/metrics | grep acked
-# HELP tcctrace_acked_bytes Bytes sent and acknowledged.
-# TYPE tcctrace_acked_bytes counter
-# UNIT tcctrace_acked_bytes bytes
+$ curl -s 127.0.0.1:9435/metrics | grep ^tcctrace_acked
 tcctrace_acked_bytes_total{cc=\"cubic\",lport=\"443\"} 39134933",
     ),
     (

@@ -140,7 +140,8 @@ fn subcommand(command: Command) -> Command {
         .mut_args(|arg| {
             let shared = is_shared(arg.get_id().as_str());
             let hidden = arg.is_hide_set() || (reads && arg.get_id() == "command");
-            arg.hide_short_help(shared).hide(hidden)
+            let in_long_help = shared || arg.is_hide_short_help_set();
+            arg.hide_short_help(in_long_help).hide(hidden)
         })
         .after_help(short)
         .after_long_help(example)

@@ -288,6 +288,8 @@ impl ObserveArgs {
             },
             metrics,
             max_rows: self.max_rows,
+            top: None,
+            caps: Vec::new(),
         };
         let summary = SummaryOptions {
             interval: self.interval,

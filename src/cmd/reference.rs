@@ -142,7 +142,7 @@ fn table<'c>(columns: impl IntoIterator<Item = &'c Column>, page: &mut String) {
 fn metrics() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
-         What `export` serves. Each metric has the labels of `--labels`, unless it comes always, and those named here. \
+         What `export` serves. Each metric has the labels of `--labels`, unless it comes always or with `--top`, and those named here. \
          A counter's name ends with `_total`; in OpenMetrics text it is without that in comments.\n\n\
          | metric | type | unit | labels | with `--metrics` | meaning | source |\n|---|---|---|---|---|---|---|\n",
     );
@@ -151,6 +151,7 @@ fn metrics() -> String {
             family.labels().iter().map(|label| format!("`{label}`")).collect();
         let metric = match family.metric {
             Some(metric) => format!("`{}`", metric.name()),
+            None if family.is_of_top() => "`--top`".to_owned(),
             None => "always".to_owned(),
         };
         let _ = writeln!(

@@ -15,9 +15,34 @@ use anyhow::Result;
 pub struct Targets {
     /// Addresses on which to serve them.
     pub listen: Vec<SocketAddr>,
-    /// A file to write them to, and how often.
+    /// A file to write them to.
     pub textfile: Option<PathBuf>,
+    /// A receiver to push them to.
+    pub otlp: Option<Otlp>,
+    /// How often both.
     pub interval: Duration,
+}
+
+impl Targets {
+    /// Whether there is something to do at each interval.
+    #[must_use]
+    pub fn at_interval(&self) -> bool {
+        self.textfile.is_some() || self.otlp.is_some()
+    }
+}
+
+/// `--otlp`
+#[derive(Clone, PartialEq, Eq)]
+pub struct Otlp {
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// Headers may be secret.
+impl fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Otlp").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +72,7 @@ impl fmt::Debug for Reload {
 }
 
 /// Options that may change while metrics are counted; others decide what is loaded into the kernel.
-pub const CHANGEABLE: [&str; 3] = ["listen", "textfile", "interval"];
+pub const CHANGEABLE: [&str; 5] = ["listen", "textfile", "interval", "otlp", "otlp-header"];
 
 impl Reload {
     /// Options that differ, and need a restart.

@@ -19,6 +19,19 @@ pub struct Observe {
     pub metrics: Vec<Metric>,
     /// The maximum number of rows, of each kind.
     pub max_rows: u32,
+    /// Connections by name.
+    pub top: Option<TopConnections>,
+    /// How many values a label of `export` may have, in the order of the keys; that of interfaces comes last. Empty: as many as there are.
+    pub caps: Vec<Option<u32>>,
+}
+
+/// `export --top`
+#[derive(Clone, Copy, Debug)]
+pub struct TopConnections {
+    /// How many at most.
+    pub count: usize,
+    /// How long those that were chosen stay, at least.
+    pub interval: Duration,
 }
 
 /// `--names`
@@ -158,13 +171,16 @@ impl Observe {
     /// Whether connections are followed, and read at each interval.
     #[must_use]
     pub fn connections(&self) -> bool {
-        self.has(Metric::Connections) || self.has(Metric::Bytes) || self.has(Metric::Limits)
+        self.top.is_some()
+            || self.has(Metric::Connections)
+            || self.has(Metric::Bytes)
+            || self.has(Metric::Limits)
     }
 
     /// Whether there are sums.
     #[must_use]
     pub fn counts(&self) -> bool {
-        self.metrics.iter().any(|metric| metric.fields().is_empty())
+        self.top.is_some() || self.metrics.iter().any(|metric| metric.fields().is_empty())
     }
 
     /// Whether events are counted by reason.

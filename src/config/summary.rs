@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use super::observe::{Metric, Names, Observe, Trigger};
+pub use super::observe::{Metric, Names, Observe, TopConnections, Trigger};
 use crate::table::summary::{AggregateType, Scale};
 
 #[derive(Clone, Debug)]
@@ -40,6 +40,7 @@ impl RowOptions {
         let keys = match self {
             RowOptions::Histograms(histograms) => &histograms.keys,
             RowOptions::Sums(sums) => &sums.keys,
+            RowOptions::Observe(observe) if observe.top.is_some() => return true,
             RowOptions::Observe(observe) => &observe.keys,
             _ => return false,
         };

@@ -6,6 +6,7 @@ use crate::skel::{ObserveReason, ObserveSum};
 use crate::summary::observe::columns::{
     self, CA_STATES, CONNECTIONS, Label, RETRANSMITS, SPURIOUS, TIMERS, ZERO_WINDOWS,
 };
+use crate::summary::observe::top;
 
 /// Before every name.
 pub const PREFIX: &str = "tcctrace";
@@ -52,8 +53,23 @@ pub enum Values {
     Distribution(TimeField, f64),
     /// Samples that have no value, of all distributions.
     Unset,
+    /// Of each connection of --top.
+    Connection(Of),
     /// Of the whole exporter, not of rows.
     Own(Own),
+}
+
+/// What is shown of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Sent,
+    Acked,
+    Received,
+    Retransmitted,
+    Srtt,
+    MinRtt,
+    Cwnd,
+    DeliveryRate,
 }
 
 /// What the exporter shows of itself.
@@ -65,6 +81,7 @@ pub enum Own {
     Overflow,
     Dropped,
     Evicted,
+    Named,
     Read,
 }
 
@@ -94,6 +111,16 @@ const fn of(
 
 const fn own(name: &'static str, unit: Unit, of: Own, help: &'static str) -> Family {
     Family { name, unit, help, source: "tcc-trace", metric: None, values: Values::Own(of) }
+}
+
+const fn connection(
+    name: &'static str,
+    unit: Unit,
+    of: Of,
+    source: &'static str,
+    help: &'static str,
+) -> Family {
+    Family { name, unit, help, source, metric: None, values: Values::Connection(of) }
 }
 
 const fn sum(sum: ObserveSum) -> Values {
@@ -146,11 +173,20 @@ pub static FAMILIES: &[Family] = &[
     of(M::ZeroWindows, ("zero_windows", Unit::None), Values::Sums("side", ZERO_WINDOWS), "tcp:tcp_probe", "Windows that closed: that of the peer, or the local one."),
     of(M::Limits, ("limit", Unit::Seconds), Values::LimitTimes, "struct tcp_sock", "Time of connections, by what limited them."),
     Family { name: "samples_without_value", unit: Unit::None, help: "Samples that are in no bucket of a distribution, as they have no value yet; of delivery_rate_bytes_per_second also those that the application limited.", source: "counted", metric: None, values: Values::Unset },
+    connection("connection_sent", Unit::Bytes, Of::Sent, "tp->bytes_sent", "Bytes that the connection has sent, retransmissions included."),
+    connection("connection_acked", Unit::Bytes, Of::Acked, "tp->bytes_acked", "Bytes that the connection has sent, and that were acknowledged."),
+    connection("connection_received", Unit::Bytes, Of::Received, "tp->bytes_received", "Bytes that the connection has received in order."),
+    connection("connection_retransmitted", Unit::Segments, Of::Retransmitted, "tp->total_retrans", "Segments that the connection has retransmitted."),
+    connection("connection_srtt", Unit::Seconds, Of::Srtt, "tp->srtt_us >> 3", "Smoothed RTT of the connection."),
+    connection("connection_min_rtt", Unit::Seconds, Of::MinRtt, "tp->rtt_min", "Smallest RTT of the connection."),
+    connection("connection_congestion_window", Unit::Segments, Of::Cwnd, "tp->snd_cwnd", "Congestion window of the connection."),
+    connection("connection_delivery_rate", Unit::BytesPerSecond, Of::DeliveryRate, "tp->rate_delivered, tp->rate_interval_us", "Delivery rate of the connection, as TCP_INFO has it."),
     own("events", Unit::None, Own::Seen, "Events at the hooks, by event type."),
     own("events_lost", Unit::None, Own::Lost, "Events that are in no other metric: the kernel skipped the program, or a filter could not be decided."),
     own("events_overflow", Unit::None, Own::Overflow, "Events whose labels found no room; they are counted with each label as other."),
-    own("series_dropped", Unit::None, Own::Dropped, "Rows of series that ended, as they were idle and others needed the room."),
+    own("series_dropped", Unit::None, Own::Dropped, "Without a label: rows of series that ended, as they were idle and others needed the room. With one: values of that label that are counted as other, as it has as many as --labels allows."),
     own("evicted_entries", Unit::None, Own::Evicted, "Entries evicted from full maps of connections, by what they are of (raise --max-conns)."),
+    own("connections_named", Unit::None, Own::Named, "Connections that have got series of their own so far, with --top."),
     own("read", Unit::Seconds, Own::Read, "How long reading all connections and counters took, for the newest values."),
     own("build_info", Unit::None, Own::Build, "Version of tcc-trace, and of the kernel."),
 ];
@@ -178,7 +214,11 @@ impl Family {
     #[must_use]
     pub fn metric_type(&self) -> Type {
         match self.values {
-            Values::Open | Values::Own(Own::Build | Own::Read) => Type::Gauge,
+            Values::Open
+            | Values::Own(Own::Build | Own::Read)
+            | Values::Connection(Of::Srtt | Of::MinRtt | Of::Cwnd | Of::DeliveryRate) => {
+                Type::Gauge
+            }
             Values::Distribution(..) => Type::Histogram,
             _ => Type::Counter,
         }
@@ -213,11 +253,25 @@ impl Family {
             Values::Reasons(_) => &["reason"],
             Values::LimitTimes => &["cause"],
             Values::Unset => &["metric"],
+            Values::Connection(_) => &top::LABELS,
             Values::Own(Own::Seen | Own::Lost | Own::Overflow) => &["type"],
+            Values::Own(Own::Dropped) => &["label"],
             Values::Own(Own::Evicted) => &["map"],
             Values::Own(Own::Build) => &["version", "kernel"],
             _ => &[],
         }
+    }
+
+    /// Whether it is of the whole exporter.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self.values, Values::Own(_))
+    }
+
+    /// Whether it comes with --top only.
+    #[must_use]
+    pub fn is_of_top(&self) -> bool {
+        matches!(self.values, Values::Connection(_) | Values::Own(Own::Named))
     }
 
     /// Whether these options count it.
@@ -225,6 +279,7 @@ impl Family {
     pub fn is_counted(&self, options: &Observe) -> bool {
         match self.values {
             Values::Unset => !options.histograms().fields.is_empty(),
+            _ if self.is_of_top() => options.top.is_some(),
             _ => self.metric.is_none_or(|metric| options.has(metric)),
         }
     }
@@ -239,7 +294,7 @@ impl Family {
             Values::StateTimes => columns::CA_STATES.len(),
             Values::LimitTimes => LIMIT_CAUSES.len(),
             Values::Distribution(field, scale) => super::histogram::series(field, scale),
-            Values::Own(_) => 0,
+            Values::Connection(_) | Values::Own(_) => 0,
         };
         u32::try_from(count).unwrap_or(u32::MAX)
     }

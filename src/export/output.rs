@@ -46,6 +46,11 @@ impl Exposition {
         Exposition { snapshot: Arc::new(snapshot), encoded: Default::default() }
     }
 
+    #[cfg(feature = "otlp")]
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     pub fn encoded(&self, format: Format) -> Result<Arc<[u8]>, fmt::Error> {
         let [openmetrics, text, protobuf] = &self.encoded;
         let place = match format {
@@ -98,4 +103,4 @@ fn before_openmetrics(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -196,10 +196,10 @@ impl Loaded<'_> {
         self.run(&self.skel.progs.observe_scan_iter, plan::OBSERVE_SCAN).map(drop)
     }
 
-    /// Adds what all connections have transferred since the last time.
-    pub fn observe_read(&self) -> Result<()> {
-        let map = &self.skel.maps.observed_conns;
-        iterator::run_over(&self.skel.progs.observe_iter, plan::OBSERVE_READ, map.as_fd())
+    /// Adds what all connections have transferred since the last time. With `export --top` it writes them: concatenated records.
+    pub fn observe_read(&self, connections: &mut Vec<u8>) -> Result<()> {
+        let (program, map) = (&self.skel.progs.observe_iter, &self.skel.maps.observed_conns);
+        iterator::run_over(program, plan::OBSERVE_READ, map.as_fd(), connections)
     }
 
     /// The kernel's clock, which the records use.

@@ -34,6 +34,7 @@ pub fn set(cfg: &mut BpfConfig, summary: Option<&SummaryOptions>) {
         Some(RowOptions::Listeners(_)) => cfg.listeners = 1,
         Some(RowOptions::Observe(observe)) => {
             cfg.observe = 1;
+            cfg.top = observe.top.is_some().into();
             cfg.values = observe
                 .histograms()
                 .fields

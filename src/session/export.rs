@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
@@ -14,11 +14,11 @@ use super::service;
 use super::trace::Trace;
 use crate::accounting::{AggregateCounts, Evicted};
 use crate::config::summary::Observe;
-use crate::config::{Config, Reload, Targets};
+use crate::config::{Config, Otlp, Reload, Targets};
 use crate::environment::Environment;
 use crate::escape;
 use crate::export::server::{Bound, PATH, Server};
-use crate::export::{Exposition, Format, Snapshot, textfile};
+use crate::export::{Exposition, Format, Pusher, Snapshot, textfile};
 use crate::loader::Loaded;
 use crate::pipeline::Pipeline;
 use crate::sink::Stage;
@@ -43,6 +43,10 @@ pub(super) struct Exporter<'c> {
     accounting: RefCell<Counters>,
     /// The file could not be written: this is printed once.
     failed: RefCell<Option<String>>,
+    /// --otlp
+    pusher: RefCell<Option<Pusher>>,
+    /// When the counters were zero.
+    begin: SystemTime,
 }
 
 /// The newest counters, which never fall.
@@ -91,6 +95,8 @@ impl<'c> Exporter<'c> {
             tables: RefCell::new(ExportedTables::new(observe, &environment.types)),
             accounting: RefCell::default(),
             failed: RefCell::default(),
+            pusher: RefCell::default(),
+            begin: SystemTime::now(),
         }))
     }
 
@@ -102,9 +108,8 @@ impl<'c> Exporter<'c> {
     /// Serves from now on.
     pub(super) fn begin_serving(&self, events: &mut EventLoop<Token>) -> Result<()> {
         self.serve(self.bound.take(), events)?;
-        if self.targets.borrow().textfile.is_some() {
-            events.after(Token::Textfile, Duration::ZERO);
-        }
+        self.start_pushing(self.targets.borrow().otlp.as_ref())?;
+        events.at(Token::Interval, self.targets.borrow().at_interval().then(Instant::now));
         events.every(Token::Retire, RETIRE);
         service::ready(events, &self.status());
         Ok(())
@@ -123,10 +128,20 @@ impl<'c> Exporter<'c> {
         Ok(())
     }
 
+    fn start_pushing(&self, otlp: Option<&Otlp>) -> Result<()> {
+        let new = |otlp| Pusher::new(otlp, self.begin, self.quiet);
+        self.pusher.replace(otlp.map(new).transpose()?);
+        if let Some(Otlp { url, .. }) = otlp.filter(|_| !self.quiet) {
+            print_line(&format!("metrics are pushed to {}", escape::line(url)));
+        }
+        Ok(())
+    }
+
     /// Serves no more. The file goes away: its values would look as if nothing happened any more.
     pub(super) fn end(&self) {
         service::stopping();
         self.servers.take();
+        self.pusher.take();
         self.remove_textfile();
     }
 
@@ -143,7 +158,8 @@ impl<'c> Exporter<'c> {
         let targets = self.targets.borrow();
         let listen = targets.listen.iter().map(|address| format!("http://{address}{PATH}"));
         let file = targets.textfile.iter().map(escape::path);
-        let places: Vec<String> = listen.chain(file).collect();
+        let push = targets.otlp.iter().map(|otlp| escape::line(&otlp.url));
+        let places: Vec<String> = listen.chain(file).chain(push).collect();
         format!("metrics at {}", places.join(", "))
     }
 
@@ -170,7 +186,10 @@ impl<'c> Exporter<'c> {
         if self.targets.borrow().textfile != targets.textfile {
             self.remove_textfile();
         }
-        events.at(Token::Textfile, targets.textfile.is_some().then(Instant::now));
+        if self.targets.borrow().otlp != targets.otlp {
+            self.start_pushing(targets.otlp.as_ref())?;
+        }
+        events.at(Token::Interval, targets.at_interval().then(Instant::now));
         self.targets.replace(targets);
         Ok(())
     }
@@ -186,12 +205,16 @@ impl Trace<'_, '_> {
         let mut counters = exporter.accounting.borrow_mut();
         counters.raise(&accounting.aggregate, &accounting.evicted);
         Ok(Exposition::new(Snapshot {
+            time: SystemTime::now(),
             options: exporter.observe.clone(),
             label_names: labels::names(exporter.observe),
             totals,
+            named: tables.named(),
+            named_so_far: tables.named_so_far(),
             event_types: counters.event_types.clone(),
             evicted: counters.evicted,
             dropped: tables.removed(),
+            folded: tables.folded(),
             kernel: exporter.kernel.clone(),
             read: begin.elapsed(),
         }))
@@ -210,17 +233,20 @@ impl Trace<'_, '_> {
         Ok(())
     }
 
-    /// Writes the file of --textfile. A failure is printed, and does not end the trace: the disk may have room again.
-    pub(super) fn write_textfile(
+    /// Pushes the metrics, and writes them to the file. A failure is printed, and does not end the trace: the disk may have room again.
+    pub(super) fn export_at_interval(
         &self,
         pipeline: &Pipeline<'_>,
         events: &mut EventLoop<Token>,
     ) -> Result<()> {
         let Some(exporter) = self.exporter else { return Ok(()) };
         let Targets { textfile, interval, .. } = exporter.targets.borrow().clone();
+        events.after(Token::Interval, interval);
+        let snapshot = Arc::new(self.snapshot(exporter, pipeline)?);
+        if let Some(pusher) = &*exporter.pusher.borrow() {
+            pusher.offer(Arc::clone(&snapshot));
+        }
         let Some(path) = &textfile else { return Ok(()) };
-        events.after(Token::Textfile, interval);
-        let snapshot = self.snapshot(exporter, pipeline)?;
         let encoded = snapshot.encoded(Format::Text).context("cannot encode the metrics")?;
         let failed = textfile::write(path, &encoded).err().map(|error| error.to_string());
         let before = exporter.failed.replace(failed.clone());

@@ -40,8 +40,8 @@ pub(super) enum Token {
     Summary,
     /// A reader of metrics waits.
     Scrape,
-    /// `--textfile`.
-    Textfile,
+    /// `--textfile` and `--otlp`.
+    Interval,
     /// Idle series make room.
     Retire,
     /// The service manager wants to hear from us.
@@ -130,6 +130,7 @@ impl Trace<'_, '_> {
             pipeline.clock.update();
             let more = pipeline.consume(source)?;
             pipeline.flush();
+            self.end_full_part(pipeline)?;
             self.report_failures(pipeline);
             let busy = pipeline.received() > before || pipeline.holds();
             if pipeline.done() {
@@ -211,7 +212,7 @@ impl Trace<'_, '_> {
                 self.print_summary(pipeline)?;
             }
             Token::Scrape => self.answer_scrape(pipeline)?,
-            Token::Textfile => self.write_textfile(pipeline, events)?,
+            Token::Interval => self.export_at_interval(pipeline, events)?,
             Token::Retire => self.retire_series()?,
             Token::Watchdog => service::alive(),
         }

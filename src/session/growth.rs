@@ -59,6 +59,14 @@ impl Trace<'_, '_> {
         Ok(())
     }
 
+    /// Ends a part that has reached its size: a busy machine writes many times that in a second.
+    pub(super) fn end_full_part(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
+        match self.recording {
+            Some(recording) if recording.size.is_full.get() => self.record_counters(pipeline),
+            _ => Ok(()),
+        }
+    }
+
     /// `12 s: 123456 events (10288/s), 1.2 MB, 0 lost`; the next line on the terminal overwrites it.
     fn show_growth(&self, recording: &RecordingFile, accounting: &Accounting) {
         let output = &self.config.output;

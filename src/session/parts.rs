@@ -96,8 +96,12 @@ impl PartFiles {
 
     /// Whether the newest part has to end.
     pub(super) fn is_due(&self, bytes: u64) -> bool {
+        self.is_full(bytes) || self.policy.age.is_some_and(|most| self.begun.elapsed() >= most)
+    }
+
+    /// Whether it has to end because of its size.
+    pub(super) fn is_full(&self, bytes: u64) -> bool {
         self.policy.bytes.is_some_and(|most| bytes >= most)
-            || self.policy.age.is_some_and(|most| self.begun.elapsed() >= most)
     }
 
     /// The newest part has nothing in it, and goes on.

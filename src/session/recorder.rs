@@ -53,6 +53,8 @@ pub(super) struct Size {
     pub(super) bytes: Cell<u64>,
     /// Files that were written; 0: it is not divided.
     pub(super) parts: Cell<u32>,
+    /// The newest part has reached its size.
+    pub(super) is_full: Cell<bool>,
 }
 
 /// Opens and locks a file to record in, with the caller's permissions, and whether it is new.
@@ -112,7 +114,6 @@ impl RecordingFile {
         self.file.set_len(0).with_context(|| format!("cannot empty {}", escape::path(&self.path)))
     }
 
-    #[must_use]
     pub(super) fn is_flight(&self) -> bool {
         self.flight.is_some()
     }
@@ -211,10 +212,12 @@ struct Division {
 impl Recorder {
     /// After an error the file still gets an end, which says why.
     fn or_end(&mut self, result: io::Result<()>) -> io::Result<()> {
-        let (records, bytes) =
-            self.division.as_ref().map_or((0, 0), |division| (division.records, division.bytes));
-        self.size.records.set(records + self.writer.records());
-        self.size.bytes.set(bytes + self.writer.bytes());
+        let (records, bytes) = (self.writer.records(), self.writer.bytes());
+        let before = self.division.as_ref().map_or((0, 0), |before| (before.records, before.bytes));
+        let is_full = |division: &Division| records > 0 && division.files.is_full(bytes);
+        self.size.is_full.set(self.division.as_ref().is_some_and(is_full));
+        self.size.records.set(before.0 + records);
+        self.size.bytes.set(before.1 + bytes);
         result.inspect_err(|error| {
             let _ = self.writer.end(mono_ns(), Some(error.to_string()));
         })
@@ -392,7 +395,6 @@ impl Sink for Recorder {
 
     /// In records, of which those of whole frames are written.
     fn progress(&self) -> Progress {
-        let before = self.division.as_ref().map_or(0, |division| division.records);
-        Progress { made: self.made, written: before + self.writer.records() }
+        Progress { made: self.made, written: self.size.records.get() }
     }
 }

@@ -213,6 +213,8 @@ impl Thread {
                 (SIGUSR2, _) if self.requests.seals.load(Ordering::Relaxed) => {
                     self.requests.seal.store(true, Ordering::Relaxed);
                 }
+                // `snap` may have found a recorder in a configuration file that was changed since the start.
+                (SIGUSR2, _) if self.requests.reloads.load(Ordering::Relaxed) => continue,
                 (SIGHUP, _) if self.requests.reloads.load(Ordering::Relaxed) => {
                     self.requests.reload.store(true, Ordering::Relaxed);
                 }

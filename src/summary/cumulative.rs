@@ -54,7 +54,7 @@ impl<T: TotalsTable<Gauges: Clone + Default>> Cumulative<T> {
         Ok(self.snapshot())
     }
 
-    fn raise(
+    pub(super) fn raise(
         &mut self,
         now: SnapshotOf<T>,
         at: Instant,
@@ -84,7 +84,7 @@ impl<T: TotalsTable<Gauges: Clone + Default>> Cumulative<T> {
         }
     }
 
-    fn snapshot(&self) -> SnapshotOf<T> {
+    pub(super) fn snapshot(&self) -> SnapshotOf<T> {
         let rows = self.series.iter().map(|(key, row)| (key.clone(), row.clone())).collect();
         let rest = self.rest.iter().enumerate().map(|(part, counts)| {
             let mut counts = counts.clone();
@@ -114,7 +114,7 @@ impl<T: TotalsTable<Gauges: Clone + Default>> Cumulative<T> {
         Ok(())
     }
 
-    fn remove(&mut self, key: &T::Key, part: usize, last: &T::Counts) {
+    pub(super) fn remove(&mut self, key: &T::Key, part: usize, last: &T::Counts) {
         let Some(read) = self.rows.remove(key) else { return };
         self.removed += 1;
         let grown = last.since(&read.counts);

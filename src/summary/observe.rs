@@ -1,5 +1,6 @@
 //! `observe`: complete totals of all connections, by key, counted in the kernel.
 
+mod capped;
 pub mod columns;
 pub mod exported;
 pub mod labels;
@@ -7,6 +8,7 @@ mod names;
 mod rows;
 mod ss_names;
 mod tables;
+pub mod top;
 
 use anyhow::Result;
 
@@ -72,7 +74,7 @@ impl Aggregate for Observed {
     }
 
     fn poll(&mut self, loaded: &Loaded<'_>) -> Result<()> {
-        if self.options.connections() { loaded.observe_read() } else { Ok(()) }
+        if self.options.connections() { loaded.observe_read(&mut Vec::new()) } else { Ok(()) }
     }
 
     fn print(

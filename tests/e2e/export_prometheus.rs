@@ -157,7 +157,8 @@ fn prometheus_has_the_values_and_answers_each_query() {
     need!(installed(), "prometheus is not installed", legitimate: true);
     let mut fixture = Fixture::new();
     let netns = fixture.ns.inode().to_string();
-    let args = ["--netns", &netns, "--metrics", "all", "--labels", "cc"];
+    let top = ["--top", "5", "--top-interval", "1ms"];
+    let args = [&["--netns", &netns, "--metrics", "all", "--labels", "cc"], &top[..]].concat();
     let exporter = Exporter::start(&args);
     let samples = ["probe", "--netns", &netns, "-o", "jsonl", "--fields", "srtt_us"];
     let mut samples = Tracer::spawn(&Launch::here().with_tracefs(), &samples);
@@ -168,10 +169,23 @@ fn prometheus_has_the_values_and_answers_each_query() {
         prometheus.wait("up", |up| up == 1.0);
         prometheus.wait("sum(tcctrace_events_total)", |_| true);
     }
+    // One is open for long enough that all see it.
+    fixture.listen();
+    fixture.connect("b", "127.0.0.1");
+    fixture.client.transfer("b", &mut fixture.server, 5000);
+    let query = "min(count_over_time(tcctrace_connection_acked_bytes_total[10m]))";
+    for prometheus in &servers {
+        prometheus.wait(query, |count| count >= 2.0);
+        let sent = "max(tcctrace_connection_sent_bytes_total)";
+        prometheus.wait(sent, |sent| sent == 5000.0);
+    }
+    fixture.client.close("b");
+    fixture.server.close("b");
+    fixture.server.unlisten();
     drive(&mut fixture);
     let scrape = exporter.wait("all connections closed", |scrape| {
         scrape.sum("tcctrace_connections_open", &[]) == 0.0
-            && scrape.sum("tcctrace_connections_closed_total", &[]) == 4.0
+            && scrape.sum("tcctrace_connections_closed_total", &[]) == 6.0
     });
     let samples = samples.stop();
     for name in [

@@ -155,6 +155,38 @@ fn label_sets_without_room_share_one() {
     assert_eq!(whole.sum("tcctrace_events_overflow_total", &[]), 0.0);
 }
 
+/// A label with a limit has that many values and `other`, and the label beside it is as it was.
+#[test]
+fn a_full_label_is_other_alone() {
+    need!(is_root(), "not root");
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let netns = fixture.ns.inode().to_string();
+    let exporter = Exporter::start(&["--netns", &netns, "--labels", "cc,lport:1"]);
+    let mut last = exporter.scrape();
+    for (count, name) in (1..).zip(["a", "b", "c", "d"]) {
+        fixture.connect(name, FAMILIES[0]);
+        fixture.client.transfer(name, &mut fixture.server, 1000);
+        let sent = |scrape: &Scrape| {
+            let sum = |name: &str| scrape.sum(&format!("tcctrace_{name}_bytes_total"), &[]);
+            sum("sent") - sum("retransmitted")
+        };
+        let is_all = |scrape: &Scrape| sent(scrape) == 1000.0 * f64::from(count);
+        let scrape = exporter.wait("what it sent", is_all);
+        scrape.check_grown_from(&last);
+        // The server's port, and one for each client.
+        let folded = scrape.sum("tcctrace_series_dropped_total", &[("label", "lport")]);
+        assert_eq!(folded, f64::from(count), "{}", scrape.text);
+        let series: Vec<_> = scrape.find("tcctrace_sent_bytes_total", &[]).collect();
+        let is_other = |series: &&(&str, f64)| series.0.contains("lport=\"other\"");
+        assert_eq!((series.len(), series.iter().filter(is_other).count()), (2, 1), "{series:?}");
+        assert!(!scrape.text.contains("cc=\"other\""), "{}", scrape.text);
+        last = scrape;
+    }
+    assert!(!last.text.contains("label=\"cc\""), "{}", last.text);
+    assert!(exporter.tracer.stop_raw().status.success());
+}
+
 /// A file that node_exporter can read at any time; it goes away with the exporter.
 #[test]
 fn a_textfile_is_replaced_at_each_interval() {

@@ -6,12 +6,13 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as m
 
 use super::*;
 use crate::accounting::{AggregateCounts, Evicted};
-use crate::config::summary::{By, Keys, Metric, Names, Observe, TimeField};
+use crate::config::summary::{By, Keys, Metric, Names, Observe, TimeField, TopConnections};
 use crate::skel::ObserveReason;
 use crate::summary::counted::Counted;
 use crate::summary::observe::columns::{OPEN, SUMS};
 use crate::summary::observe::exported::LabelledTotals;
 use crate::summary::observe::labels;
+use crate::summary::observe::top::NamedConnection;
 
 const ACKED: usize = crate::skel::ObserveSum::TCC_OBSERVE_BYTES_ACKED.0 as usize;
 
@@ -23,6 +24,8 @@ fn options(metrics: &[Metric]) -> Observe {
         names: Names::Own,
         metrics: metrics.to_vec(),
         max_rows: 10,
+        top: Some(TopConnections { count: 2, interval: Duration::from_secs(60) }),
+        caps: Vec::new(),
     }
 }
 
@@ -68,10 +71,17 @@ fn totals(labels: Option<[&str; 2]>, acked: u64) -> LabelledTotals {
     }
 }
 
+/// Of all metrics.
+#[cfg(feature = "otlp")]
+pub(in crate::export) fn snapshot() -> Snapshot {
+    Snapshot::clone(&exposition(&ALL).snapshot)
+}
+
 fn exposition(metrics: &[Metric]) -> Exposition {
     let options = options(metrics);
     let counts = AggregateCounts { seen: 12, lost: 1, ..AggregateCounts::default() };
     Exposition::new(Snapshot {
+        time: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1000),
         label_names: labels::names(&options),
         options,
         totals: vec![
@@ -79,9 +89,19 @@ fn exposition(metrics: &[Metric]) -> Exposition {
             totals(Some(["bbr", ""]), 8),
             totals(None, 9),
         ],
+        named: vec![NamedConnection {
+            labels: ["7", "", "::1", "80", "fe80::2", "9", "bbr", "a\"b"]
+                .map(str::to_owned)
+                .to_vec(),
+            acked: 11,
+            srtt_us: Some(1500),
+            ..NamedConnection::default()
+        }],
+        named_so_far: 3,
         event_types: vec![("probe", counts)],
         evicted: Evicted::default(),
         dropped: 5,
+        folded: vec![("comm", 6)],
         kernel: "6.1.0".to_owned(),
         read: Duration::from_millis(2),
     })
@@ -117,6 +137,10 @@ fn series_have_their_labels_and_values() {
         r#"tcctrace_events_total{type="probe"} 12"#,
         r#"tcctrace_events_lost_total{type="probe"} 1"#,
         "tcctrace_series_dropped_total 5",
+        r#"tcctrace_series_dropped_total{label="comm"} 6"#,
+        r#"tcctrace_connection_acked_bytes_total{cookie="7",laddr="::1",lport="80",raddr="fe80::2",rport="9",cc="bbr",comm="a\"b"} 11"#,
+        r#"tcctrace_connection_srtt_seconds{cookie="7",laddr="::1",lport="80",raddr="fe80::2",rport="9",cc="bbr",comm="a\"b"} 0.0015"#,
+        "tcctrace_connections_named_total 3",
         "tcctrace_read_seconds 0.002",
         r#"tcctrace_evicted_entries_total{map="conns"} 0"#,
         concat!(
@@ -141,12 +165,16 @@ fn series_have_their_labels_and_values() {
 
 #[test]
 fn what_is_not_counted_is_absent() {
-    let text = text(&exposition(&[Metric::Bytes]), Format::OpenMetrics);
+    let mut exposition = exposition(&[Metric::Bytes]);
+    Arc::get_mut(&mut exposition.snapshot).unwrap().options.top = None;
+    let text = text(&exposition, Format::OpenMetrics);
+    assert!(!text.contains("min_rtt"), "a value that there is not");
     let named: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     for family in FAMILIES {
         let start = format!("{PREFIX}_{} ", family.base_name());
         let wanted = family.metric.is_none_or(|metric| metric == Metric::Bytes)
-            && family.name != "samples_without_value";
+            && family.name != "samples_without_value"
+            && !family.is_of_top();
         let found = named.iter().any(|line| line.starts_with(&start));
         assert_eq!(found, wanted, "{}", family.name);
     }
@@ -199,7 +227,8 @@ fn the_budget_is_kept() {
         let exposition = exposition(metrics);
         let text = text(&exposition, Format::OpenMetrics);
         let of_row = r#"cc="bbr""#;
-        let series = text.lines().filter(|line| line.contains(of_row)).count();
+        let of_rows = text.lines().filter(|line| !line.starts_with("tcctrace_connection_"));
+        let series = of_rows.filter(|line| line.contains(of_row)).count();
         let budget = super::super::families::series_of_a_label_set(&options(metrics));
         assert!(series <= budget as usize, "{series} of {budget}");
     }

@@ -1,7 +1,7 @@
 //! All totals of `observe` since the trace began, by the labels of `export`.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -9,6 +9,7 @@ use super::columns::OPEN;
 use super::labels::{Labels, OTHER};
 use super::rows::{Row, Rows};
 use super::tables::{CountTable, ReasonTable};
+use super::top::{NamedConnection, Top};
 use super::{AGGREGATE, Interval};
 use crate::config::summary::{Observe, TimeField};
 use crate::events::Types;
@@ -47,6 +48,9 @@ pub struct ExportedTables {
     state_times: Option<Cumulative<SumTable>>,
     /// By key, what `OPEN` was: it grows each time that connections are read.
     opens: HashMap<Option<Vec<u8>>, u64>,
+    top: Option<Top>,
+    /// As the kernel wrote them last; kept for its memory.
+    connections: Vec<u8>,
 }
 
 impl ExportedTables {
@@ -60,12 +64,14 @@ impl ExportedTables {
             .map(|sums| Cumulative::new(SumTable::new(&cong::AGGREGATE, &cong::LAYOUT, &sums)));
         ExportedTables {
             options: options.clone(),
-            labels: Labels::new(types),
+            labels: Labels::new(types, options),
             counts: options.counts().then(|| Cumulative::new(CountTable::new(options.max_rows))),
             reasons: options.reasons().then(|| Cumulative::new(ReasonTable::new(options.max_rows))),
             distributions,
             state_times,
             opens: HashMap::new(),
+            top: options.top.map(Top::new),
+            connections: Vec::new(),
         }
     }
 
@@ -77,7 +83,10 @@ impl ExportedTables {
     /// Reads all connections and all rows.
     pub fn read(&mut self, loaded: &Loaded<'_>) -> Result<Vec<LabelledTotals>> {
         if self.options.connections() {
-            loaded.observe_read()?;
+            loaded.observe_read(&mut self.connections)?;
+            if let Some(top) = &mut self.top {
+                top.read(&self.connections, Instant::now());
+            }
         }
         self.labels.names_are_new = false;
         let (options, labels) = (&self.options, &mut self.labels);
@@ -112,7 +121,10 @@ impl ExportedTables {
             (*of, name, *count)
         };
         LabelledTotals {
-            labels: row.key.as_ref().map(|key| self.labels.values(&self.options, key, row.peer())),
+            labels: row
+                .key
+                .as_ref()
+                .map(|key| self.labels.values(&self.options, key, row.folded, row.peer())),
             counts: row.counts.0.to_vec(),
             reasons: row.reasons.iter().map(reason).collect(),
             distributions: row.distributions.clone(),
@@ -138,8 +150,26 @@ impl ExportedTables {
         let keys = keys.chain(self.reasons.iter().flat_map(Cumulative::keys));
         let keys = keys.chain(self.distributions.iter().flat_map(Cumulative::keys));
         let keys = keys.chain(self.state_times.iter().flat_map(Cumulative::keys));
-        self.labels.keep(keys);
+        self.labels.keep(&self.options, keys);
         Ok(())
+    }
+
+    /// Those of --top, as they were last read.
+    #[must_use]
+    pub fn named(&self) -> Vec<NamedConnection> {
+        self.top.as_ref().map(Top::connections).unwrap_or_default()
+    }
+
+    /// How many connections were named so far.
+    #[must_use]
+    pub fn named_so_far(&self) -> u64 {
+        self.top.as_ref().map_or(0, Top::joined)
+    }
+
+    /// By label with a cap, how many of its values are counted as `other`.
+    #[must_use]
+    pub fn folded(&self) -> Vec<(&'static str, u64)> {
+        self.labels.folded(&self.options)
     }
 
     /// Rows that were removed so far, in all tables.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::capped::{self, Cap};
 use super::names::Names;
 use crate::config::summary::{By, Observe};
 use crate::escape;
@@ -22,30 +23,43 @@ pub struct Labels {
     paths: HashMap<u64, String>,
     /// Names of interfaces, by network namespace and index.
     interfaces: HashMap<(u32, u32), String>,
+    /// Of labels with a limit, in the order of `Observe::caps`.
+    caps: Vec<Option<Cap>>,
 }
 
 impl Labels {
-    pub fn new(types: &Types) -> Self {
+    pub fn new(types: &Types, options: &Observe) -> Self {
         Labels {
             names: Names::new(types),
             names_are_new: false,
             first: HashMap::new(),
             paths: HashMap::new(),
             interfaces: HashMap::new(),
+            caps: options.caps.iter().map(|cap| cap.map(Cap::new)).collect(),
         }
     }
 
-    /// The key of the series that the row of that key is counted in.
+    /// The key of the series that the row of that key is counted in. If a label is `other`, a byte of bits follows which.
     pub fn series_of(&mut self, options: &Observe, row: &[u8]) -> Vec<u8> {
-        let Some(key) = copy::<Key>(row) else { return row.to_vec() };
+        let Some(mut key) = copy::<Key>(row) else { return row.to_vec() };
         if options.keys.iface {
             self.interface(options, key.netns, key.ifindex);
         }
         if options.keys.by.contains(&By::Cgroup) && key.cgroup_id != 0 {
-            let cgroup_id = self.cgroup(options, key.cgroup_id);
-            return bytes(&Key { cgroup_id, ..key }).to_vec();
+            key.cgroup_id = self.cgroup(options, key.cgroup_id);
         }
-        row.to_vec()
+        let mut folded = 0;
+        for (at, cap) in self.caps.iter_mut().enumerate() {
+            if cap.as_mut().is_some_and(|cap| cap.folds(capped::value(options, at, &key))) {
+                folded |= capped::bit(at);
+            }
+        }
+        if folded != 0 {
+            capped::clear(options, folded, &mut key);
+        }
+        let mut series = bytes(&key).to_vec();
+        series.extend((folded != 0).then_some(folded));
+        series
     }
 
     fn update_names(&mut self, options: &Observe) {
@@ -78,16 +92,11 @@ impl Labels {
     }
 
     /// The values of a series' labels; empty where a key has none.
-    pub fn values(&self, options: &Observe, key: &Key, peer: String) -> Vec<String> {
-        let name = |bytes: &[u8]| {
-            let mut text = Vec::new();
-            escape::name(until_nul(bytes), &mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        };
+    pub fn values(&self, options: &Observe, key: &Key, folded: u8, peer: String) -> Vec<String> {
         let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
         let value = |by: &By| match by {
-            By::Cc => name(&key.ca_name),
-            By::Comm => name(&key.comm),
+            By::Cc => unlike_other(name(&key.ca_name)),
+            By::Comm => unlike_other(name(&key.comm)),
             By::Lport => number(key.sport.into()),
             By::Rport => number(key.dport.into()),
             By::Raddr => peer.clone(),
@@ -95,8 +104,16 @@ impl Labels {
             By::Cgroup => self.paths.get(&key.cgroup_id).cloned().unwrap_or_default(),
             By::Conn | By::Ends | By::Laddr | By::Pid => String::new(),
         };
-        let mut values: Vec<String> = options.keys.by.iter().map(value).collect();
+        let is_other = |at: usize| folded & capped::bit(at) != 0;
+        let labels = options.keys.by.iter().enumerate();
+        let mut values: Vec<String> = labels
+            .map(|(at, by)| if is_other(at) { OTHER.to_owned() } else { value(by) })
+            .collect();
         if options.keys.iface {
+            if is_other(options.keys.by.len()) {
+                values.extend([OTHER.to_owned(), OTHER.to_owned()]);
+                return values;
+            }
             values.push(number(key.netns.into()));
             let name = self.interfaces.get(&(key.netns, key.ifindex));
             values.push(name.cloned().unwrap_or_default());
@@ -104,9 +121,18 @@ impl Labels {
         values
     }
 
+    /// By label with a cap, how many of its values have been folded.
+    pub fn folded(&self, options: &Observe) -> Vec<(&'static str, u64)> {
+        let names = names(options);
+        // The name of an interface stands behind its namespace.
+        let name = |at: usize| names.get(if at == options.keys.by.len() { at + 1 } else { at });
+        let caps = self.caps.iter().enumerate();
+        caps.filter_map(|(at, cap)| Some((*name(at)?, cap.as_ref()?.folded_so_far()))).collect()
+    }
+
     /// Keeps only the names that these keys need.
-    pub fn keep<'k>(&mut self, keys: impl Iterator<Item = &'k Vec<u8>>) {
-        let keys: Vec<Key> = keys.filter_map(|key| copy(key)).collect();
+    pub fn keep<'k>(&mut self, options: &Observe, keys: impl Iterator<Item = &'k Vec<u8>>) {
+        let mut keys: Vec<Key> = keys.filter_map(|key| copy(key)).collect();
         let cgroups: HashSet<u64> = keys.iter().map(|key| key.cgroup_id).collect();
         self.first.retain(|id, _| cgroups.contains(id));
         let first: HashSet<u64> = self.first.values().copied().collect();
@@ -114,13 +140,33 @@ impl Labels {
         let interfaces: HashSet<(u32, u32)> =
             keys.iter().map(|key| (key.netns, key.ifindex)).collect();
         self.interfaces.retain(|key, _| interfaces.contains(key));
+        for key in &mut keys {
+            key.cgroup_id = self.first.get(&key.cgroup_id).copied().unwrap_or(key.cgroup_id);
+        }
+        for (at, cap) in self.caps.iter_mut().enumerate() {
+            if let Some(cap) = cap {
+                cap.keep(&keys.iter().map(|key| capped::value(options, at, key)).collect());
+            }
+        }
     }
+}
+
+/// A name as the kernel has it: of an algorithm, or of a process.
+pub(super) fn name(bytes: &[u8]) -> String {
+    let mut text = Vec::new();
+    escape::name(until_nul(bytes), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A process may be called so. The first letter is escaped then, as no name has a backslash of its own.
+fn unlike_other(name: String) -> String {
+    if name == OTHER { format!("\\x{:02x}{}", OTHER.as_bytes()[0], &OTHER[1..]) } else { name }
 }
 
 /// Names of the labels, in the order of their values.
 #[must_use]
 pub fn names(options: &Observe) -> Vec<&'static str> {
-    let name = |by: &By| match by {
+    let label = |by: &By| match by {
         By::Cc => "cc",
         By::Comm => "comm",
         By::Lport => "lport",
@@ -133,5 +179,5 @@ pub fn names(options: &Observe) -> Vec<&'static str> {
         By::Conn | By::Ends => "conn",
     };
     let of_iface: &[&str] = if options.keys.iface { &["iface_netns", "iface"] } else { &[] };
-    options.keys.by.iter().map(name).chain(of_iface.iter().copied()).collect()
+    options.keys.by.iter().map(label).chain(of_iface.iter().copied()).collect()
 }

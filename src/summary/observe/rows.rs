@@ -31,6 +31,8 @@ const DROPS: u32 = ObserveReason::TCC_REASON_DROP.0;
 pub(super) struct Row {
     /// `None`: keys that found no room.
     pub(super) key: Option<Key>,
+    /// A bit for each label of `export` that is `other`.
+    pub(super) folded: u8,
     networks: [Option<String>; 2],
     cookie: Option<u64>,
     pub(super) counts: CounterRow<SUMS>,
@@ -47,8 +49,13 @@ pub(super) struct Rows {
 
 /// The key without what distinguishes rows of one key.
 fn own_key(key: &[u8]) -> Vec<u8> {
-    let key: Key = copy(key).unwrap_or_default();
-    bytes(&Key { value: 0, reason: 0, ..key }).to_vec()
+    let own: Key = copy(key).unwrap_or_default();
+    [bytes(&Key { value: 0, reason: 0, ..own }), folded(key)].concat()
+}
+
+/// What `export` has added to a key.
+fn folded(key: &[u8]) -> &[u8] {
+    key.get(size_of::<Key>()..).unwrap_or_default()
 }
 
 fn network(address: [u8; 16], options: &Observe) -> Option<String> {
@@ -139,9 +146,10 @@ impl Rows {
         let mut rows: Vec<Row> = rows
             .into_iter()
             .map(|(key, row)| {
+                let folded = folded(&key).first().copied().unwrap_or(0);
                 let key: Key = copy(&key).unwrap_or_default();
                 let networks = [network(key.saddr, options), network(key.daddr, options)];
-                Row { key: Some(key), networks, ..row }
+                Row { key: Some(key), folded, networks, ..row }
             })
             .collect();
         rows.sort_by_key(|row| Reverse(row.weight()));
