@@ -92,6 +92,7 @@ fn documented_commands_trace() {
         OF_A_HOST.contains(&word.as_str())
             || word.starts_with("/var/")
             || (is_parquet(word) && !cfg!(feature = "parquet"))
+            || (word == "--otlp" && !cfg!(feature = "otlp"))
     };
     let is_here = |words: &&Vec<String>| !words.iter().any(is_elsewhere);
     let prints = |words: &Vec<String>| words.iter().any(|word| PRINTS.contains(&word.as_str()));

@@ -20,7 +20,17 @@ impl Display {
     #[track_caller]
     fn start() -> Self {
         let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp"]);
+        // Without -noreset it drops all clients when the last one goes: xplot.org, if xdotool has just looked for its window.
+        command.args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1000x700x24",
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut server = command.spawn().expect("Xvfb");
         // It prints its number when it takes connections.

@@ -89,7 +89,9 @@ fn ports(reader: &str) -> Result<(), String> {
         Ok(())
     })?;
     let nothing = &traces[5].end;
-    assert_eq!(u64_of(nothing, "filtered"), u64_of(nothing, "seen"));
+    // Those of others may be lost, as this one traces the whole machine.
+    let left_out = u64_of(nothing, "filtered") + u64_of(nothing, "lost");
+    assert_eq!(left_out, u64_of(nothing, "seen"), "{nothing}");
     assert!(u64_of(nothing, "seen") >= traces[0].events.len() as u64, "{nothing}");
     Ok(())
 }

@@ -338,10 +338,13 @@ fn check_order(events: &[Value], end: &Value) {
     assert!(behind <= u64_of(end, "late"), "{behind} events stand behind younger ones: {end}");
 }
 
+/// What becomes of an event that is printed, or not.
+pub const PARTS: [&str; 6] =
+    ["emitted", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];
+
 #[track_caller]
 fn check_counts(books: &Value, printed: usize) {
-    let parts = ["emitted", "filtered", "sampled_out", "rate_limited", "lost", "malformed"];
-    check_sum(books, &parts);
+    check_sum(books, &PARTS);
     assert_eq!(u64_of(books, "emitted"), printed as u64, "{books}");
     assert_eq!(u64_of(books, "malformed"), 0, "{books}");
 }
