@@ -4,6 +4,9 @@
 //! includes a handshake or slow start. For each line on standard input, a number of exchanges, it prints three numbers: wall-clock
 //! ns, CPU ns of this process (both ends, including kernel time), and TCP segments received in this network namespace.
 //!
+//! `bench writes`: a connection whose peer reads nothing, so that each write finds data unsent. For each line on standard input, a
+//! number, it makes so many writes, and answers with an empty line.
+//!
 //! `bench attach FILE`: loads a BPF object and attaches all its programs, until standard input ends.
 //!
 //! `bench stats`: enables the BPF run-time statistics until standard input ends. It uses a file descriptor instead of the sysctl:
@@ -23,7 +26,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::ObjectBuilder;
-use rustix::net::sockopt::set_tcp_congestion;
+use rustix::net::sockopt::{set_socket_send_buffer_size_force, set_tcp_congestion};
 use rustix::time::{ClockId, clock_gettime};
 
 const MESSAGE: usize = 100;
@@ -32,9 +35,10 @@ fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["pingpong"] => pingpong(),
+        ["writes"] => writes(),
         ["attach", file] => attach(file),
         ["stats"] => stats(),
-        _ => bail!("usage: bench pingpong | bench attach FILE | bench stats"),
+        _ => bail!("usage: bench pingpong | bench writes | bench attach FILE | bench stats"),
     }
 }
 
@@ -82,6 +86,25 @@ fn pingpong() -> Result<()> {
         }
         let (wall, cpu) = (wall.elapsed().as_nanos(), cpu_ns() - cpu);
         println!("{wall} {cpu} {}", segments()? - segments_before);
+    }
+    Ok(())
+}
+
+fn writes() -> Result<()> {
+    const ROOM: usize = 64 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").context("listen")?;
+    let mut client = TcpStream::connect(listener.local_addr()?).context("connect")?;
+    set_socket_send_buffer_size_force(&client, ROOM).context("SO_SNDBUFFORCE")?;
+    let _server = listener.accept().context("accept")?;
+    // More than the peer takes.
+    client.write_all(&vec![0; ROOM / 8])?;
+    client.set_nonblocking(true)?;
+    for line in io::stdin().lock().lines() {
+        let count: u64 = line?.trim().parse().context("not a number")?;
+        for _ in 0..count {
+            client.write_all(&[0; 64]).context("write")?;
+        }
+        println!();
     }
     Ok(())
 }

@@ -195,6 +195,12 @@ impl<'base> Btf<'base> {
         self.find(name, STRUCT).is_some()
     }
 
+    /// The ID of a struct.
+    #[must_use]
+    pub fn struct_id(&self, name: &str) -> Option<u32> {
+        self.named(name).find(|(_, entry)| entry.kind() == STRUCT).map(|(id, _)| id)
+    }
+
     /// Whether there is such a function.
     #[must_use]
     pub fn has_func(&self, name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The kernel's features and the process's capabilities, determined from BTF, tracefs and credentials, never from a version.
 
 pub mod cgroup;
+mod features;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -113,31 +114,6 @@ impl Kernel {
         let there = self.has_tracepoint(event_type.tracepoint())
             || (!event_type.fallback_hooks.is_empty() && has_all(event_type.fallback_hooks));
         (!there).then(|| format!("this kernel has no tracepoint {}", event_type.hook))
-    }
-
-    /// The BPF ring buffer: Linux 5.8.
-    #[must_use]
-    pub fn has_ringbuf(&self) -> bool {
-        self.query(|btf| btf.has_struct("bpf_ringbuf"))
-    }
-
-    /// tp_btf, programs that load typed memory directly: Linux 5.5.
-    #[must_use]
-    pub fn has_tp_btf(&self) -> bool {
-        self.query(|btf| btf.has_func("bpf_skc_to_tcp_sock")) && self.has_tracepoint("tcp_probe")
-    }
-
-    /// bpf_get_socket_cookie() in tracing programs: Linux 5.12 (c5dbb89fc2ac), which added this function.
-    #[must_use]
-    pub fn has_cookie_helper(&self) -> bool {
-        self.query(|btf| btf.has_func("bpf_get_socket_ptr_cookie"))
-    }
-
-    /// Raw and typed tracepoint programs are not run where they have interrupted themselves on the same CPU: Linux 6.1
-    /// (05b24ff9b2cf), which gave this function its name.
-    #[must_use]
-    pub fn skips_nested(&self) -> bool {
-        self.query(|btf| btf.has_func("bpf_prog_inc_misses_counter"))
     }
 
     /// Checks that the tcp_probe record has a known layout, and may be read.

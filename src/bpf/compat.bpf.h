@@ -4,6 +4,7 @@
 #define __TCC_COMPAT_BPF_H__
 
 #include "kernel.h"
+#include "maps.bpf.h"
 
 /*
  * One handler serves both flavours of a tracepoint program: NAME_btf, in which the verifier knows the arguments' types
@@ -29,6 +30,11 @@ static __always_inline bool is_ipv6(__u16 family)
 #ifdef TCC_WITHOUT_KFUNCS
 static __always_inline void preemption_off(void) {}
 static __always_inline void preemption_on(void) {}
+
+static __always_inline struct tcp_sock *cast_to_tcp_sock(struct sock *sk)
+{
+	return bpf_skc_to_tcp_sock(sk);
+}
 #else
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
@@ -43,6 +49,16 @@ static __always_inline void preemption_on(void)
 {
 	if (bpf_ksym_exists(bpf_preempt_enable))
 		bpf_preempt_enable();
+}
+
+extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
+
+/* What is known to be one. The cast (6.2) is no call when the program runs, as that of the helper is; loads are the same. */
+static __always_inline struct tcp_sock *cast_to_tcp_sock(struct sock *sk)
+{
+	if (cfg.tcp_sock_type && bpf_ksym_exists(bpf_rdonly_cast))
+		return bpf_rdonly_cast(sk, cfg.tcp_sock_type);
+	return bpf_skc_to_tcp_sock(sk);
 }
 #endif
 

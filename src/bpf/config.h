@@ -164,6 +164,7 @@ struct tcc_config {
 	__u32 filters; /* of enum tcc_filter: which are on */
 	__u32 sample;
 	__u32 hz; /* CONFIG_HZ: jiffies per second */
+	__u32 tcp_sock_type; /* the ID of struct tcp_sock in the kernel's BTF; 0: not known */
 	__u32 before; /* of --trigger: samples that are kept of each connection */
 	__u32 wake_bytes; /* of data waiting that wake the reader before its timer */
 	enum tcc_value value; /* that is counted in histograms; of an opening's any of them */
@@ -209,7 +210,7 @@ struct tcc_config {
 	__u8 observe; /* events are added up as `observe` does */
 	__u8 trigger; /* events that match are recorded with those before and after */
 	__u8 top; /* observe_iter writes each connection */
-	__u8 unused[1];
+	__u8 unused[5];
 };
 
 TCC_NO_PADDING(struct tcc_reader, zero);

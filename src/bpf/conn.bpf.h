@@ -21,6 +21,7 @@
 #include "entries.bpf.h"
 
 #define OWNER_FRESH cfg.hz
+#define OWNER_CHECK (cfg.hz / 10)
 #define OWNER_ASK (cfg.hz / 10)
 #define OWNER_MAX_ASKS 8
 

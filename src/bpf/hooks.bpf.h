@@ -169,21 +169,31 @@ static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk,
 
 PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk))
 
-/* A process hands data to send over; since 6.16, before that see request_owner_scan(). */
+/*
+ * A process hands data to send over; since 6.16, before that see request_owner_scan(). Most writes of a bulk sender find data
+ * unsent, and leave before the first call of a function of the kernel, which costs more than all before it.
+ */
+static __always_inline bool write_matters(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal, const bool typed)
+{
+	return all_is_sent(sk, typed) || (TRACKS(OWNER) && owner_check_due(sk, typed));
+}
+
 static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal,
 						   const bool typed)
 {
 	if (TRACKS(OWNER))
 		on_use(sk, typed);
+	if (!all_is_sent(sk, typed))
+		return;
 	if (TRACKS(LIMITS))
-		on_limits_write(sk, typed);
-	if (REPORTS(SEND) && all_is_sent(sk, typed))
+		limits_event(sk, false, typed);
+	if (REPORTS(SEND))
 		on_send(ctx, sk, msg, size_goal, typed);
 }
 
 /* The packet, of which the verifier knows that it may be NULL, is not read. */
-PROGRAM(tcp_sendmsg_locked, (struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal),
-	(ctx, sk, msg, size_goal))
+PROGRAM_WHERE(tcp_sendmsg_locked, (struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal),
+	      (ctx, sk, msg, size_goal), write_matters)
 
 static __always_inline void run_tcp_retransmit_skb(unsigned long long *args, const bool typed)
 {

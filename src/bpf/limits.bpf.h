@@ -107,12 +107,6 @@ static __noinline int limits_event(struct sock *sk, bool rto, const bool typed)
 	return limits_is_idle(l, sk, tp) ? limits_idle_event(l, tp->snd_una) : limits_typed(l, sk, tp, rto);
 }
 
-/* While data is unsent, a write changes nothing. */
-static __always_inline int on_limits_write(struct sock *sk, const bool typed)
-{
-	return all_is_sent(sk, typed) ? limits_event(sk, false, typed) : 0;
-}
-
 static __always_inline int on_limits_cong_state(struct sock *sk, __u8 ca_state, const bool typed)
 {
 	__u64 key = (__u64)sk;

@@ -229,6 +229,24 @@ static __always_inline int on_use(struct sock *sk, const bool typed)
 	return 0;
 }
 
+/*
+ * Is a write that finds data unsent, as most of a bulk sender's do, to be used to learn the owner? Ten times a second for each
+ * socket: each time would be most of what such a write costs. The first write of a connection finds nothing unsent, and is
+ * always used.
+ */
+static __always_inline bool owner_check_due(struct sock *sk, const bool typed)
+{
+	__u32 place = FOLLOW(typed, sk, __sk_common.skc_hash) % OWNER_CHECKS;
+	struct owner_check *last = bpf_map_lookup_elem(&owner_checks, &place);
+	__u64 now = bpf_jiffies64();
+
+	if (!last || (last->sk == (__u64)sk && now - last->jiffies < OWNER_CHECK))
+		return false;
+	last->sk = (__u64)sk;
+	last->jiffies = now;
+	return true;
+}
+
 static __always_inline void conn_gone(__u64 key)
 {
 	struct conn *conn = bpf_map_lookup_elem(&conns, &key);

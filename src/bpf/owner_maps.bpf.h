@@ -13,6 +13,24 @@ struct {
 	__type(value, __u32);
 } owner_scan_requests SEC(".maps");
 
+/*
+ * When a write that found data unsent was last used to learn the socket's owner. A place for each of many sockets, by their
+ * hash: one that finds another's there takes it over.
+ */
+#define OWNER_CHECKS 1024
+
+struct owner_check {
+	__u64 sk;
+	__u64 jiffies;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OWNER_CHECKS);
+	__type(key, __u32);
+	__type(value, struct owner_check);
+} owner_checks SEC(".maps");
+
 /* The inode of the tracer's executable, by its address; set by the iterator, which the tracer itself runs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

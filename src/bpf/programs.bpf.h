@@ -12,12 +12,15 @@
 
 /*
  * NAME_btf (tp_btf), in which the verifier knows the arguments' types, and NAME_raw (raw_tp), in which it does not: see
- * compat.bpf.h. Parameters and arguments each stand in parentheses.
+ * compat.bpf.h. Parameters and arguments each stand in parentheses. `matters` tells which runs have anything to do.
  */
-#define PROGRAM(tracepoint, parameters, arguments)                                                       \
+#define PROGRAM(tracepoint, parameters, arguments) PROGRAM_WHERE(tracepoint, parameters, arguments, ___always)
+#define PROGRAM_WHERE(tracepoint, parameters, arguments, matters)                                        \
 	SEC("tp_btf/" #tracepoint)                                                                       \
 	int BPF_PROG(tracepoint##_btf, ___unwrap parameters)                                             \
 	{                                                                                                \
+		if (!matters(___unwrap arguments, true))                                                 \
+			return 0;                                                                        \
 		preemption_off();                                                                        \
 		run_##tracepoint(___unwrap arguments, true);                                             \
 		preemption_on();                                                                         \
@@ -26,11 +29,14 @@
 	SEC("raw_tp/" #tracepoint)                                                                       \
 	int BPF_PROG(tracepoint##_raw, ___unwrap parameters)                                             \
 	{                                                                                                \
+		if (!matters(___unwrap arguments, false))                                                \
+			return 0;                                                                        \
 		preemption_off();                                                                        \
 		run_##tracepoint(___unwrap arguments, false);                                            \
 		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
+#define ___always(...) true
 #define ___unwrap(...) __VA_ARGS__
 
 /* The same by the bare arguments, where their number differs between kernels, or the verifier knows that one may be NULL. */

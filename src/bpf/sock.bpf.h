@@ -91,10 +91,10 @@ static __always_inline __u32 current_ssthresh(__u32 snd_ssthresh, __u32 snd_cwnd
 	return snd_ssthresh > from_cwnd ? snd_ssthresh : from_cwnd;
 }
 
-/* Of a write asked first, as most find data that is unsent: two loads, and no map. `sk` is the real one in any program. */
+/* `sk` is the real one in any program. */
 static __always_inline bool all_is_sent(struct sock *sk, const bool typed)
 {
-	struct tcp_sock *tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	struct tcp_sock *tp = typed ? cast_to_tcp_sock(sk) : (void *)sk;
 
 	return tp && FOLLOW(typed, tp, write_seq) == FOLLOW(typed, tp, snd_nxt);
 }

@@ -300,6 +300,7 @@ fn configure(
     cfg.key_by_cookie = (variant.reader == Reader::Record).into();
     summaries::set(cfg, config.summary.as_ref());
     cfg.cookie_helper = plan.cookie_helper.into();
+    cfg.tcp_sock_type = plan.tcp_sock_type.unwrap_or(0);
     cfg.keep_gone = (plan.track_owner && variant.has("reset_sent")).into();
     cfg.sees_returns = variant.hooks("sys_exit").into();
     cfg.inferred = variant.inferred.into();

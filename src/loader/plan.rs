@@ -53,6 +53,8 @@ pub struct KernelFeatures {
     pub record: Result<(), String>,
     pub tp_btf: bool,
     pub cookie_helper: bool,
+    /// The ID of `struct tcp_sock` in the kernel's BTF.
+    pub tcp_sock_type: Option<u32>,
     pub ringbuf: bool,
     /// Event types that are unavailable, and why.
     pub missing_events: Vec<(&'static str, String)>,
@@ -160,6 +162,8 @@ pub struct Plan {
     pub listen_snapshots: bool,
     /// Programs can create cookies.
     pub cookie_helper: bool,
+    /// As in `KernelFeatures`.
+    pub tcp_sock_type: Option<u32>,
     /// The kernel skips nested runs.
     pub skips_nested: bool,
     /// The state of BBR is laid out as in mainline.
@@ -232,6 +236,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         list_open,
         listen_snapshots: listens(request) && features.iterators,
         cookie_helper: features.cookie_helper,
+        tcp_sock_type: features.tcp_sock_type,
         skips_nested: features.skips_nested,
         mainline_bbr: features.mainline_bbr,
     })

@@ -318,6 +318,7 @@ pub fn features(kernel: &Kernel) -> KernelFeatures {
         record: kernel.record(),
         tp_btf: kernel.has_tp_btf(),
         cookie_helper: kernel.has_cookie_helper(),
+        tcp_sock_type: kernel.tcp_sock_type(),
         ringbuf: kernel.has_ringbuf(),
         skips_nested: kernel.skips_nested(),
         missing_events: missing_events(|event_type| kernel.missing(event_type)),

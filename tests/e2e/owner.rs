@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::Value;
 
 use crate::support::{
-    Launch, Program, Socket, SocketOption, TestProcess, Tracer, cgroup2, is_root, run, u64_of,
-    wait_until,
+    Launch, Program, Socket, SocketOption, TestProcess, Tracer, cgroup2, has_tracepoint, is_root,
+    mono_ns, run, u64_of, wait_until,
 };
 
 const READERS: [&str; 2] = ["sock", "raw"];
@@ -235,6 +235,40 @@ fn a_connection_handed_to_a_child_becomes_the_childs() {
         let events = tracer.events();
         of(&events, ours).iter().for_each(|sample| check_process(sample, &[server.pid, child.pid]));
         check_owner(&tracer, theirs, client.pid, true);
+        tracer.stop().check_account();
+    }
+}
+
+/// Also where nothing is received, and each write finds data unsent.
+#[test]
+fn who_writes_behind_unsent_data_owns_the_connection() {
+    need!(is_root(), "not root");
+    need!(has_tracepoint("send"), "no tcp_sendmsg_locked (6.16)", legitimate: true);
+    for reader in READERS {
+        let (mut server, mut client) = (TestProcess::start(), TestProcess::start());
+        let addr = server.listen("127.0.0.1:0");
+        client.connect("a", addr);
+        let ours = server.accept("a");
+        let mut child = server.fork_connection("a");
+        let tracer = start(reader, addr.port());
+        server.set("a", SocketOption::SendBuffer(50_000));
+        let mut unread = server.fill("a");
+        server.set("a", SocketOption::SendBuffer(200_000));
+        for writer in [&mut child, &mut server] {
+            wait_until("the writer to be known", || {
+                writer.send("a", 100);
+                let wrote_ns = mono_ns();
+                // What the client reads now is acknowledged while most is still unsent.
+                client.receive("a", unread / 4);
+                unread = unread - unread / 4 + 100;
+                let later = |sample: &&Value| u64_of(sample, "mono_ns") > wrote_ns;
+                tracer.wait_events("a sample", |events| of(events, ours).iter().any(later));
+                knows(&tracer, ours, writer.pid)
+            });
+            let events = tracer.events();
+            let last = *of(&events, ours).last().expect("one");
+            assert!(u64_of(last, "notsent_bytes") > 0, "{last}");
+        }
         tracer.stop().check_account();
     }
 }

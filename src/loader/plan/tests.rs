@@ -5,6 +5,7 @@ fn modern() -> KernelFeatures {
         record: Ok(()),
         tp_btf: true,
         cookie_helper: true,
+        tcp_sock_type: Some(1),
         skips_nested: true,
         ringbuf: true,
         missing_events: Vec::new(),
