@@ -109,8 +109,11 @@ static __always_inline bool is_tracer(struct task_struct *task)
 	return exe && *exe && *exe == exe_of(task);
 }
 
-/* The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). */
-static __always_inline void update_owner(struct conn *conn)
+/*
+ * The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). `sure`: it has sent or
+ * received; else it may only have closed what it iterated over.
+ */
+static __always_inline void update_owner(struct conn *conn, const bool sure)
 {
 	struct task_struct *task;
 
@@ -118,7 +121,7 @@ static __always_inline void update_owner(struct conn *conn)
 	    bpf_jiffies64() - conn->owner_jiffies < OWNER_FRESH)
 		return;
 	task = (void *)bpf_get_current_task();
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || is_tracer(task))
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || (!sure && is_tracer(task)))
 		return;
 	conn_set_owner(conn, task);
 }

@@ -58,7 +58,17 @@ int observe_scan_iter(struct bpf_iter__task_file *ctx)
 	return sk ? observe_known(copy, sk) : 0;
 }
 
-/* `sk` and `tp` are copies. */
+/*
+ * The socket, as what its members may be loaded from: itself, or a copy, which costs more than all else that is read of most
+ * connections. NULL where the kernel does not let us read.
+ */
+static __always_inline struct sock *observe_sock(struct observe_copy *copy, __u64 key)
+{
+	if (casts_socks() && !OBSERVES_LIMITS)
+		return (struct sock *)tcp_sock_at(key);
+	return observe_copy_sock(copy, (void *)key) ? (void *)copy->sock : NULL;
+}
+
 static __noinline bool observe_passes(struct observe_copy *copy, struct sock *sk, const struct conn *conn)
 {
 	struct tcp_sock *tp = (void *)sk;
@@ -70,13 +80,11 @@ static __noinline bool observe_passes(struct observe_copy *copy, struct sock *sk
 	return filter_head(&copy->head, zone_of(sk)) && filter_sock(sk, tp, 0, 0, false) && filter_owner(conn);
 }
 
-/* `sk` and `tp` are copies. False if the kernel's buffer is full: it runs the program again for this connection, with an empty one. */
-static __noinline int observe_write(struct seq_file *seq, struct observe_copy *copy, __u64 key, const struct conn *conn)
+static __noinline int observe_load_top(struct observe_copy *copy, struct sock *sk, __u64 key, const struct conn *conn)
 {
-	struct inet_connection_sock *icsk = (void *)copy->sock;
+	struct inet_connection_sock *icsk = (void *)sk;
 	const struct tcp_congestion_ops *ca_ops;
-	struct tcp_sock *tp = (void *)copy->sock;
-	struct sock *sk = (void *)copy->sock;
+	struct tcp_sock *tp = (void *)sk;
 	struct tcc_top_conn *out = &copy->top;
 
 	__builtin_memset(out, 0, sizeof(*out));
@@ -99,51 +107,86 @@ static __noinline int observe_write(struct seq_file *seq, struct observe_copy *c
 	out->mss = tp->mss_cache;
 	out->rate_delivered = tp->rate_delivered;
 	out->rate_interval_us = tp->rate_interval_us;
-	return !bpf_seq_write(seq, out, sizeof(*out));
+	return 0;
 }
 
-static __noinline int observe_read(struct seq_file *seq, struct observe_copy *copy, __u64 key)
+/* One that has ended meanwhile may be another's by now. If we have the lock, its end is waiting. */
+static __always_inline bool observe_is_there(__u64 key)
 {
 	struct observe_left_key at_end = { .sk = key, .ends = 1 };
-	struct sock *sk = (void *)copy->sock;
+
+	return bpf_map_lookup_elem(&observed_conns, &key) && !bpf_map_lookup_elem(&observe_left, &at_end);
+}
+
+/* `takes`: what it has transferred is to be added, and we have the lock. */
+static __noinline int observe_read(struct seq_file *seq, struct observe_copy *copy, __u64 key, __u64 takes)
+{
 	const struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
-	__u8 state;
+	struct sock *sk;
+	bool open;
 
 	if (OBSERVES_LIMITS)
 		observe_limits_begin(copy, key);
-	/* One that has ended meanwhile may be another's by now. Its end is waiting there, as we have the lock. */
-	if (!bpf_map_lookup_elem(&observed_conns, &key) || !observe_copy_sock(copy, (void *)key) ||
-	    bpf_map_lookup_elem(&observe_left, &at_end))
+	sk = observe_sock(copy, key);
+	if (!sk || !observe_passes(copy, sk, conn))
 		return 0;
-	if (!observe_passes(copy, sk, conn))
-		return 0;
-	state = sk->__sk_common.skc_state;
-	/* Before anything is added, as it may run again. */
-	if (cfg.top && observe_state_in(OBSERVE_OPEN, state) && !observe_write(seq, copy, key, conn))
-		return 0;
+	open = observe_state_in(OBSERVE_OPEN, sk->__sk_common.skc_state);
 	observe_load(&copy->moment, &copy->head, sk, conn);
+	if (cfg.top && open)
+		observe_load_top(copy, sk, key, conn);
+	if (!observe_is_there(key))
+		return 0;
+	/*
+	 * Before anything is added: if the kernel's buffer is full, it runs the program again for this connection, with an empty
+	 * one.
+	 */
+	if (cfg.top && open && bpf_seq_write(seq, &copy->top, sizeof(copy->top)))
+		return 0;
 	if (OBSERVES_LIMITS)
 		observe_limits_read(copy, key);
-	observe_take(&copy->moment, key, 0);
-	if (observe_state_in(OBSERVE_OPEN, state))
+	if (takes)
+		observe_take(&copy->moment, key, 0);
+	if (open)
 		observe_add(&copy->moment, TCC_OBSERVE_OPEN, 1);
 	return 0;
+}
+
+/*
+ * Has it transferred anything that is not added yet? Most connections of a host have not, and then need no lock. Where that cannot be
+ * told without a copy, we take it that all have.
+ */
+static __noinline int observe_has_changed(const struct observed_conn *conn, __u64 key)
+{
+	struct tcc_observe_totals now = {};
+
+	if (!casts_socks() || OBSERVES_LIMITS)
+		return 1;
+	observe_load_totals(&now, tcp_sock_at(key));
+	return now.bytes_sent != conn->base.bytes_sent || now.bytes_retrans != conn->base.bytes_retrans ||
+	       now.bytes_acked != conn->base.bytes_acked || now.bytes_received != conn->base.bytes_received ||
+	       now.segs_out != conn->base.segs_out || now.segs_in != conn->base.segs_in ||
+	       now.data_segs_out != conn->base.data_segs_out || now.data_segs_in != conn->base.data_segs_in;
 }
 
 SEC("iter/bpf_map_elem")
 int observe_iter(struct bpf_iter__bpf_map_elem *ctx)
 {
+	const struct observed_conn *conn = ctx->value;
 	struct observe_copy *copy;
 	__u64 *at = ctx->key, key;
 	__u32 zero = 0;
 
 	copy = bpf_map_lookup_elem(&observe_copies, &zero);
-	if (!at || !copy)
+	if (!at || !conn || !copy)
 		return 0;
 	key = *at;
+	if (!observe_has_changed(conn, key)) {
+		observe_read(ctx->meta->seq, copy, key, 0);
+		return 0;
+	}
 	if (!observe_lock(key))
 		return 0;
-	observe_read(ctx->meta->seq, copy, key);
+	observe_read(ctx->meta->seq, copy, key, 1);
 	observe_unlock(key);
 	observe_settle(key);
 	return 0;

@@ -108,6 +108,9 @@ static __always_inline void conn_from_listener(struct sock *sk)
 	conn->tgid = listener->tgid;
 	conn->traced = listener->traced;
 	conn->is_listeners = 1;
+	/* Whoever accepts it will most likely use it soon, and need not be searched for. */
+	conn->asks = 1;
+	conn->owner_jiffies = bpf_jiffies64();
 	__builtin_memcpy(conn->comm, listener->comm, TCC_COMM_LEN);
 }
 
@@ -192,7 +195,7 @@ static __always_inline void owner_changes_state(struct sock *sk, struct mptcp_su
 	if (newstate == TCP_SYN_SENT)
 		conn_disown(conn);
 	if (shows_owner(sk, subflow, conn))
-		update_owner(conn);
+		update_owner(conn, false);
 	else if (!owner_known(conn))
 		owner_of_subflow(conn, subflow);
 	if (newstate == TCP_LISTEN && conn->tgid)
@@ -225,7 +228,7 @@ static __always_inline int on_use(struct sock *sk, const bool typed)
 		return 0;
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (conn)
-		update_owner(conn);
+		update_owner(conn, true);
 	return 0;
 }
 

@@ -94,8 +94,10 @@ static __always_inline __u32 current_ssthresh(__u32 snd_ssthresh, __u32 snd_cwnd
 /* `sk` is the real one in any program. */
 static __always_inline bool all_is_sent(struct sock *sk, const bool typed)
 {
-	struct tcp_sock *tp = typed ? cast_to_tcp_sock(sk) : (void *)sk;
+	struct tcp_sock *tp = (void *)sk;
 
+	if (typed)
+		tp = casts_socks() ? tcp_sock_at((__u64)sk) : bpf_skc_to_tcp_sock(sk);
 	return tp && FOLLOW(typed, tp, write_seq) == FOLLOW(typed, tp, snd_nxt);
 }
 

@@ -111,7 +111,7 @@ static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener
 	if (conn)
 		conn->accepted = 1;
 	if (conn && cfg.track_owner && !late)
-		update_owner(conn);
+		update_owner(conn, true);
 	if (accepted_soon(conn, late)) {
 		event_filtered(TCC_EVENT_ACCEPT);
 		return 0;
