@@ -129,6 +129,16 @@ fn open_connections_are_read_at_each_scrape() {
     assert!(!after.text.contains("rtt_seconds"), "{}", after.text);
 }
 
+/// The connection that a scrape comes by is the exporter's, like any other of a process that receives.
+#[test]
+fn its_own_connections_are_its_own() {
+    need!(is_root(), "not root");
+    let exporter = Exporter::start(&["--labels", "comm", "--metrics", "connections"]);
+    exporter.wait("its own", |scrape| {
+        scrape.sum("tcctrace_connections_open", &[("comm", "tcc-trace")]) >= 1.0
+    });
+}
+
 /// More label sets than the budget has room for: the rest is counted together, and nothing twice.
 #[test]
 fn label_sets_without_room_share_one() {
