@@ -9,7 +9,7 @@ counted_cases=(
   'rtt|||count rtt --reader sock'
   'rtt --by conn|||count rtt --reader sock --by conn'
   'rtt --by raddr,rport|||count rtt --reader sock --by raddr,rport'
-  'limits|200||count limits --reader sock'
+  'limits|||count limits --reader sock'
   'top|||count top --reader sock'
   'perf record|||perf'
 )
