@@ -110,8 +110,8 @@ static __always_inline bool is_tracer(struct task_struct *task)
 }
 
 /*
- * The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). `sure`: it has sent or
- * received; else it may only have closed what it iterated over.
+ * The current task uses the socket: it is the owner, unless it is the kernel itself (NFS, in-kernel TLS …). `sure`: the task
+ * sent or received; otherwise a tracer may only have closed a file that it iterated over.
  */
 static __always_inline void update_owner(struct conn *conn, const bool sure)
 {

@@ -59,8 +59,8 @@ int observe_scan_iter(struct bpf_iter__task_file *ctx)
 }
 
 /*
- * The socket, as what its members may be loaded from: itself, or a copy, which costs more than all else that is read of most
- * connections. NULL where the kernel does not let us read.
+ * Members are loaded from the socket itself, or from a copy, which costs more than all other reads of an idle connection. NULL if
+ * the kernel refuses the read.
  */
 static __always_inline struct sock *observe_sock(struct observe_copy *copy, __u64 key)
 {
@@ -152,8 +152,8 @@ static __noinline int observe_read(struct seq_file *seq, struct observe_copy *co
 }
 
 /*
- * Has it transferred anything that is not added yet? Most connections of a host have not, and then need no lock. Where that cannot be
- * told without a copy, we take it that all have.
+ * Has the connection transferred anything since it was last read? Most have not, and need no lock. Without the cast, the answer
+ * would take a copy of the socket, so all connections count as changed.
  */
 static __noinline int observe_has_changed(const struct observed_conn *conn, __u64 key)
 {

@@ -233,9 +233,8 @@ static __always_inline int on_use(struct sock *sk, const bool typed)
 }
 
 /*
- * Is a write that finds data unsent, as most of a bulk sender's do, to be used to learn the owner? Ten times a second for each
- * socket: each time would be most of what such a write costs. The first write of a connection finds nothing unsent, and is
- * always used.
+ * Most writes of a bulk sender find data unsent. Learning the owner from each would be most of the cost of the write, so this
+ * allows ten a second for each socket. The first write of a connection finds nothing unsent, and is always used.
  */
 static __always_inline bool owner_check_due(struct sock *sk, const bool typed)
 {
