@@ -220,7 +220,7 @@ impl TotalsTable for ListenerTable {
     }
 
     fn print(&self, rows: SnapshotOf<Self>, span: Span, print: &mut dyn FnMut(&Summary<'_>)) {
-        let mut rows: Vec<SocketRow> = rows.rows.into_iter().map(|(_, row)| row).collect();
+        let mut rows = merge_closed(rows.rows.into_iter().map(|(_, row)| row));
         let drops: u64 = rows.iter().map(|row| row.counts.0[DROPS]).sum();
         let title = format!(
             "Listening sockets: {}, drops: {drops} in {:.3} s",
@@ -241,6 +241,30 @@ impl TotalsTable for ListenerTable {
             lines: rows.iter().map(line).collect(),
         });
     }
+}
+
+/// A socket that closed after the interval's snapshot has one row, its last, with the drops from before.
+fn merge_closed(rows: impl Iterator<Item = SocketRow>) -> Vec<SocketRow> {
+    let (mut rows, open): (Vec<_>, Vec<_>) = rows.partition(|row| row.gauges.closed != 0);
+    let closed = rows.len();
+    for row in open {
+        let before = &row.gauges;
+        let is_last = |last: &&mut SocketRow| {
+            let last = &last.gauges;
+            last.sk == before.sk
+                && same(last, before)
+                && last.event.head.mono_ns >= before.event.head.mono_ns
+        };
+        match rows[..closed].iter_mut().find(is_last) {
+            Some(last) => {
+                last.counts.0[DROPS] += row.counts.0[DROPS];
+                let interval_ns = &mut last.gauges.interval_ns;
+                *interval_ns = interval_ns.saturating_add(before.interval_ns);
+            }
+            None => rows.push(row),
+        }
+    }
+    rows
 }
 
 fn line(entry: &SocketRow) -> Line<'_> {
@@ -313,5 +337,22 @@ mod tests {
             [CounterRow([8, 0])],
             "and those of a socket that is gone stay"
         );
+    }
+
+    #[test]
+    fn a_socket_that_closes_after_the_snapshot_is_one_row() {
+        let row = |sk, closed, mono_ns, drops| {
+            let mut gauges = ListenDropRecord { sk, closed, interval_ns: 5, ..Default::default() };
+            gauges.event.head.mono_ns = mono_ns;
+            RowTotals { gauges, counts: CounterRow([drops, closed.into()]) }
+        };
+        let rows = [row(1, 0, 10, 3), row(2, 0, 10, 7), row(1, 1, 12, 2), row(2, 1, 8, 1)];
+        let merged = merge_closed(rows.into_iter());
+        let shown = |row: &SocketRow| {
+            let last = &row.gauges;
+            (last.sk, last.closed, last.interval_ns, row.counts.0[DROPS])
+        };
+        let shown: Vec<_> = merged.iter().map(shown).collect();
+        assert_eq!(shown, [(1, 1, 10, 5), (2, 1, 5, 1), (2, 0, 5, 7)], "2 listens again");
     }
 }
