@@ -29,21 +29,23 @@ fn open_and_close(fixture: &mut Fixture) {
 
 /// What the client sends does not arrive, until it has been sent again and again.
 fn lose_data(fixture: &mut Fixture) {
-    let mut ends = Vec::new();
+    let mut ports = Vec::new();
     for (i, family) in FAMILIES.into_iter().enumerate() {
-        ends.push(fixture.connect(&name(i), family).0);
+        let end = fixture.connect(&name(i), family).0;
+        ports.push((end.local.port(), fixture.port));
     }
     fixture.silence();
     for i in 0..FAMILIES.len() {
         fixture.client.send(&name(i), 3000);
     }
-    for end in ends {
-        let ports = (end.local.port(), fixture.port);
+    for &ports in &ports {
         fixture.ns.wait_socket(ports, "timeouts", |entry| entry.retransmits >= 2);
     }
     fixture.speak();
-    for i in 0..FAMILIES.len() {
+    for (i, ports) in ports.into_iter().enumerate() {
         fixture.server.receive(&name(i), 3000);
+        // tcp_probe is called only before the client closes.
+        fixture.ns.wait_socket(ports, "acknowledgements", |entry| entry.tx_queue == 0);
         fixture.client.close(&name(i));
         fixture.server.close(&name(i));
     }
