@@ -174,13 +174,14 @@ fn locked_down_for_integrity_everything_is_traced() {
     let _ = std::process::Command::new("mount").args(mount).output();
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     need!(lockdown.contains("[integrity]"), "boot with lockdown=integrity", legitimate: true);
+    let here = Launch::here().with_tracefs();
     for reader in ["sock", "raw"] {
-        let (trace, server) = traced(&Launch::here(), &["events", "all", "-a", "--reader", reader]);
+        let (trace, server) = traced(&here, &["events", "all", "-a", "--reader", reader]);
         check_ends(&trace, &server);
     }
-    let (trace, server) = traced(&Launch::here(), &["--reader", "record"]);
+    let (trace, server) = traced(&here, &["--reader", "record"]);
     check_ends(&trace, &server);
-    let check = Tracer::spawn(&Launch::here(), &["check", "-o", "json"]).wait_raw();
+    let check = Tracer::spawn(&here, &["check", "-o", "json"]).wait_raw();
     let report: Value = serde_json::from_str(&check.stdout).expect("JSON");
     let mut items = report["system"].as_array().expect("items").iter();
     let item = items.find(|item| item["name"] == "lockdown").expect("lockdown");
