@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::{
     FAMILIES, Fixture, Netns, Reader, SYN_RECV, SocketEntry, Tcc, TestProcess, Trace,
-    assert_events, invalid, is_root, schema, u64_of, unique_port, wait_until,
+    assert_events, invalid, is_root, mono_ns, schema, turns, u64_of, unique_port, wait_until,
 };
 
 /// What is dropped for want of room, as the namespace counts it.
@@ -57,6 +57,10 @@ fn full_queue() -> Fixture {
 
 fn check_events(reader: Reader) {
     need!(is_root(), "not root");
+    turns(|| events_turn(reader));
+}
+
+fn events_turn(reader: Reader) -> Result<(), String> {
     let mut fixture = full_queue();
     let (port, netns) = (fixture.port, fixture.ns.inode().to_string());
     overflow(&mut fixture, FAMILIES[0]);
@@ -74,6 +78,7 @@ fn check_events(reader: Reader) {
     // The drops since the last snapshot come with the end.
     overflow(&mut fixture, FAMILIES[0]);
     let all = dropped(&fixture.ns);
+    let ends_ns = mono_ns();
     fixture.server.unlisten();
     tracer.wait_events("the end", |events| sum(events) == all - before);
     let trace = tracer.stop();
@@ -102,9 +107,13 @@ fn check_events(reader: Reader) {
     let totals: Vec<u64> = trace.events.iter().map(|event| u64_of(event, "total_drops")).collect();
     assert!(totals.is_sorted() && totals.contains(&total), "{totals:?}, ss: {total}");
     assert_eq!(totals.last(), Some(&all));
-    let closed: Vec<&Value> = trace.events.iter().map(|event| &event["closed"]).collect();
-    let (last, others) = closed.split_last().expect("an event");
-    assert!(*last == true && others.iter().all(|closed| *closed == false), "{closed:?}");
+    let (last, others) = trace.events.split_last().expect("an event");
+    assert!(others.iter().all(|event| event["closed"] == false), "{others:?}");
+    if last["closed"] == true {
+        return Ok(());
+    }
+    assert!(u64_of(last, "mono_ns") < ends_ns, "{last}");
+    Err("a snapshot had all drops before the end".to_owned())
 }
 
 #[test]
