@@ -39,20 +39,22 @@ section_record() {
         "$(against "$bytes" "$bytes_budget")"
       [[ $name == recording ]] || rm -f "$output"
     done
-    record_perf
+    record_perf measure "$exchanges"
   } >"$temporary/table"
   stop_meter
   table 'CPU time of recording an event' "$temporary/table"
+  record_mixed
   record_loads
   record_replay
   record_find
   rm -f "$temporary"/record.*
 }
 
+# record_perf COMMAND…: perf record while the command makes traffic.
 record_perf() {
   start_perf "$temporary/perf.data"
   begin_spent "$started"
-  measure "$exchanges"
+  "$@"
   settle "$temporary/perf.data" "$started"
   end_spent "$started"
   stop_tool
@@ -65,6 +67,54 @@ record_perf() {
   per_event "$spent" "$events" "$share"
   row 'perf record' standard "$whole" '' '' "$(calc "printf \"%.1f\", $(stat -c %s "$temporary/perf.data") / $events")" '' ''
   rm -f "$temporary/perf.data"
+}
+
+# mixed_traffic: 200 request-response connections and 5 transfers, on the CPU of the traffic.
+mixed_traffic() {
+  local kind clients=()
+  for kind in 'pingpong --parallel 200 --interval 5ms' 'bulk --parallel 5'; do
+    # shellcheck disable=SC2086 # words
+    taskset -c "$traffic_cpu" "$traffic" $kind --to 127.0.0.1:6005 --seconds "$seconds" >/dev/null &
+    clients+=($!)
+    processes[$!]=1
+  done
+  for kind in "${clients[@]}"; do ended "$kind" || die 'the traffic failed'; done
+}
+
+# record_mixed: the same of many connections, between which the tracer and its caches have to change.
+record_mixed() {
+  local seconds=6 repeat=3 server output=$temporary/record.mixed options round least bytes
+  [[ -z $quick ]] || seconds=2 repeat=1
+  start_server 6005
+  server=$started
+  taskset --all-tasks --cpu-list --pid "$traffic_cpu" "$server" >/dev/null
+  {
+    row format fields 'user+system ns' target '' 'bytes/event' target ''
+    for options in '-w FILE --force --all-fields' '-o jsonl=FILE --all-fields'; do
+      least=
+      for ((round = 0; round < repeat; round++)); do
+        # shellcheck disable=SC2086 # words
+        pin=$tracer_cpu start_tracer /dev/null ${options//FILE/$output}
+        begin_spent "$started"
+        mixed_traffic
+        settle "$output" "$started"
+        end_spent "$started"
+        stop_tracer
+        per_event "$spent" "$emitted" "$share"
+        least=$(least "$least" "$whole")
+      done
+      bytes=$(calc "printf \"%.1f\", $(stat -c %s "$output") / ${emitted:-1}")
+      if [[ $options == -w* ]]; then
+        row recording all "$least" 450 "$(against "$least" 450)" "$bytes" 55 "$(against "$bytes" 55)"
+      else
+        row jsonl all "$least" '' '' "$bytes" '' ''
+      fi
+      rm -f "$output"
+    done
+    record_perf mixed_traffic
+  } >"$temporary/table"
+  stop "$server"
+  table 'CPU time of recording an event of 205 connections' "$temporary/table"
 }
 
 # cpu_seconds OPTION…: user and system time of a run that reads a recording.
