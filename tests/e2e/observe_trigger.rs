@@ -28,11 +28,40 @@ fn written(file: &Path) -> Vec<Value> {
     lines.filter(|line: &Value| line["cookie"].is_u64() || line["saddr"].is_string()).collect()
 }
 
-struct Run {
+/// One `observe --trigger`.
+struct Triggered {
     summary: Trace,
-    /// Of the trigger, and of a tracer that prints all samples.
     events: Vec<Value>,
-    truth: Trace,
+}
+
+/// One such tracer for each set of arguments, beside one that prints all samples.
+#[track_caller]
+fn run_all(
+    fixture: &mut Fixture,
+    common: &[&str],
+    sets: &[Vec<&str>],
+    drive: impl FnOnce(&mut Fixture),
+) -> (Vec<Triggered>, Trace) {
+    let dir = TempDir::new();
+    let file = |index: usize| dir.path().join(format!("{index}.jsonl"));
+    let launch = Launch::here().with_tracefs();
+    let ports = fixture.ports();
+    let common = [common, &["--port", &ports]].concat();
+    let truth = Tracer::start_in(&launch, &common);
+    let start = |(index, more): (usize, &Vec<&str>)| {
+        let output = format!("jsonl={}", file(index).display());
+        let args = [&common[..], more, &["--events", &output]].concat();
+        Tracer::command_in(&launch, &["observe"], &args)
+    };
+    let tracers: Vec<Tracer> = sets.iter().enumerate().map(start).collect();
+    drive(fixture);
+    fixture.settle();
+    let truth = truth.stop();
+    let stop = |(index, tracer): (usize, Tracer)| {
+        let summary = tracer.stop();
+        Triggered { summary, events: written(&file(index)) }
+    };
+    (tracers.into_iter().enumerate().map(stop).collect(), truth)
 }
 
 #[track_caller]
@@ -41,20 +70,9 @@ fn run(
     common: &[&str],
     more: &[&str],
     drive: impl FnOnce(&mut Fixture),
-) -> Run {
-    let dir = TempDir::new();
-    let file = dir.path().join("events.jsonl");
-    let output = format!("jsonl={}", file.display());
-    let launch = Launch::here().with_tracefs();
-    let ports = fixture.ports();
-    let common = [common, &["--port", &ports]].concat();
-    let truth = Tracer::start_in(&launch, &common);
-    let args = [&common[..], more, &["--events", &output]].concat();
-    let tracer = Tracer::command_in(&launch, &["observe"], &args);
-    drive(fixture);
-    fixture.settle();
-    let (truth, summary) = (truth.stop(), tracer.stop());
-    Run { summary, events: written(&file), truth }
+) -> (Triggered, Trace) {
+    let (mut all, truth) = run_all(fixture, common, &[more.to_vec()], drive);
+    (all.remove(0), truth)
 }
 
 /// Two connections whose messages come in turns: one has the message that matters in the middle.
@@ -94,7 +112,7 @@ fn check_same(found: &[Value], wanted: &[Value]) {
 
 /// Every event is accounted for, and those recorded are in the output.
 #[track_caller]
-fn check_account(run: &Run) {
+fn check_account(run: &Triggered) {
     let end = &run.summary.end;
     assert_eq!(u64_of(end, "emitted"), run.events.len() as u64, "{end}");
     let n = |name: &str| u64_of(end, name);
@@ -107,21 +125,24 @@ fn before_and_after(reader: &str, transport: &str) -> Result<(), String> {
     let _quiet = flooding();
     let common = ["--reader", reader, "--transport", transport, "--all-fields"];
     let expr = format!("data_len == {MARK}");
-    for (before, goes_on) in [("7", false), ("0", true), ("256", true), ("1", false)] {
-        let mut fixture = Fixture::new();
-        fixture.listen();
-        let mut sockets = None;
-        let more = ["--metrics", "rtt", "--trigger", &expr, "--before", before];
+    let cases = [("7", false), ("0", true), ("256", true), ("1", false)];
+    let sets = cases.map(|(before, goes_on)| {
         let after: &[&str] = if goes_on { &["--after", "1h"] } else { &[] };
-        let more = [&more[..], after].concat();
-        let run = run(&mut fixture, &common, &more, |fixture| sockets = Some(talk(fixture)));
-        let [marked, _] = sockets.expect("connections");
-        let (samples, mark) = samples(&run.truth, &marked)?;
-        assert!(mark > 15 && samples.len() - mark > 15, "{mark} of {}", samples.len());
+        [&["--metrics", "rtt", "--trigger", &expr, "--before", before], after].concat()
+    });
+    let mut fixture = Fixture::new();
+    fixture.listen();
+    let mut sockets = None;
+    let drive = |fixture: &mut Fixture| sockets = Some(talk(fixture));
+    let (runs, truth) = run_all(&mut fixture, &common, &sets, drive);
+    let [marked, _] = sockets.expect("connections");
+    let (samples, mark) = samples(&truth, &marked)?;
+    assert!(mark > 15 && samples.len() - mark > 15, "{mark} of {}", samples.len());
+    for (run, (before, goes_on)) in runs.iter().zip(cases) {
         let first = mark.saturating_sub(before.parse().expect("a number"));
         let end = if goes_on { samples.len() } else { mark + 1 };
         check_same(&run.events, &samples[first..end]);
-        check_account(&run);
+        check_account(run);
     }
     Ok(())
 }
@@ -149,9 +170,9 @@ fn every_second_sample_is_kept() {
         let expr = format!("data_len == {MARK}");
         let trigger = ["--trigger", &expr, "--before", "5", "--after", "1h"];
         let more = [&["--metrics", "rtt", "--sample", "2"], &trigger[..]].concat();
-        let run = run(&mut fixture, &[], &more, |fixture| sockets = Some(talk(fixture)));
+        let (run, truth) = run(&mut fixture, &[], &more, |fixture| sockets = Some(talk(fixture)));
         let [marked, _] = sockets.expect("connections");
-        let (samples, mark) = samples(&run.truth, &marked)?;
+        let (samples, mark) = samples(&truth, &marked)?;
         let even: Vec<Value> = samples[..mark].iter().step_by(2).cloned().collect();
         let wanted = [&even[even.len() - 5..], &samples[mark..]].concat();
         check_same(&run.events, &wanted);
@@ -172,7 +193,7 @@ fn a_reset_has_the_samples_before_it() {
         let mut sockets = None;
         let more = ["--metrics", "connections", "--trigger", "reset", "--before", "3"];
         let after = ["--after", "1h"];
-        let run = run(&mut fixture, &[], &[&more[..], &after].concat(), |fixture| {
+        let (run, truth) = run(&mut fixture, &[], &[&more[..], &after].concat(), |fixture| {
             let (client, server) = fixture.connect("a", FAMILIES[0]);
             fixture.connect("quiet", FAMILIES[1]);
             for _ in 0..5 {
@@ -200,7 +221,7 @@ fn a_reset_has_the_samples_before_it() {
                 let mine = events.iter().filter(|event| event["cookie"] == socket.cookie);
                 mine.filter(|event| event["type"] == "probe").cloned().collect()
             };
-            let (found, samples) = (of(&run.events), of(&run.truth.events));
+            let (found, samples) = (of(&run.events), of(&truth.events));
             let kept = types[..at].len();
             assert_eq!(kept, samples.len().min(3), "{types:?}");
             check_same(&found[..kept], &samples[samples.len() - found.len()..][..kept]);
