@@ -69,16 +69,25 @@ record_perf() {
   rm -f "$temporary/perf.data"
 }
 
-# mixed_traffic: 200 request-response connections and 5 transfers, on the CPU of the traffic.
-mixed_traffic() {
-  local kind clients=()
-  for kind in 'pingpong --parallel 200 --interval 5ms' 'bulk --parallel 5'; do
-    # shellcheck disable=SC2086 # words
-    taskset -c "$traffic_cpu" "$traffic" $kind --to 127.0.0.1:6005 --seconds "$seconds" >/dev/null &
+# The traffic of many connections, for run_traffic.
+mixed=(pingpong --parallel 200 --interval 5ms ';' bulk --parallel 5)
+
+# run_traffic CPU PORT TRAFFIC…: all traffic generators at the same time, on that CPU, or on any if it is empty. A generator is words
+# of `traffic`, up to the next ';'.
+run_traffic() {
+  local cpu=$1 port=$2 words=() clients=() word
+  shift 2
+  for word in "$@" ';'; do
+    if [[ $word != ';' ]]; then
+      words+=("$word")
+      continue
+    fi
+    ${cpu:+taskset -c "$cpu"} "$traffic" "${words[@]}" --to "127.0.0.1:$port" --seconds "$seconds" >/dev/null &
     clients+=($!)
     processes[$!]=1
+    words=()
   done
-  for kind in "${clients[@]}"; do ended "$kind" || die 'the traffic failed'; done
+  for word in "${clients[@]}"; do ended "$word" || die 'the traffic failed'; done
 }
 
 # record_mixed: the same of many connections, between which the tracer and its caches have to change.
@@ -96,7 +105,7 @@ record_mixed() {
         # shellcheck disable=SC2086 # words
         pin=$tracer_cpu start_tracer /dev/null ${options//FILE/$output}
         begin_spent "$started"
-        mixed_traffic
+        run_traffic "$traffic_cpu" 6005 "${mixed[@]}"
         settle "$output" "$started"
         end_spent "$started"
         stop_tracer
@@ -111,7 +120,7 @@ record_mixed() {
       fi
       rm -f "$output"
     done
-    record_perf mixed_traffic
+    record_perf run_traffic "$traffic_cpu" 6005 "${mixed[@]}"
   } >"$temporary/table"
   stop "$server"
   table 'CPU time of recording an event of 205 connections' "$temporary/table"
@@ -166,24 +175,13 @@ record_replay() {
   table 'Events read from a recording per second of CPU time' "$temporary/table"
 }
 
-# record_load TITLE NS_TARGET BYTES_TARGET LOST_TARGET TRAFFIC…: `record probe` with defaults, while all traffic generators run.
-# A generator is words of `traffic`, up to the next ';'.
+# record_load TITLE NS_TARGET BYTES_TARGET LOST_TARGET TRAFFIC…: `record probe` with defaults, while the traffic runs on all CPUs.
 record_load() {
-  local title=$1 ns_target=$2 bytes_target=$3 lost_target=$4 output=$temporary/record.load words=() clients=() word memory
+  local title=$1 ns_target=$2 bytes_target=$3 lost_target=$4 output=$temporary/record.load memory
   shift 4
   pin='' start_tracer /dev/null record -w "$output" --force probe
   begin_spent "$started"
-  for word in "$@" ';'; do
-    if [[ $word != ';' ]]; then
-      words+=("$word")
-      continue
-    fi
-    "$traffic" "${words[@]}" --to 127.0.0.1:6004 --seconds "$seconds" >/dev/null &
-    clients+=($!)
-    processes[$!]=1
-    words=()
-  done
-  for word in "${clients[@]}"; do ended "$word" || die 'the traffic failed'; done
+  run_traffic '' 6004 "$@"
   settle "$output" "$started"
   end_spent "$started"
   memory=$(awk '/^VmHWM/ { hwm = $2 } /^RssFile/ { file = $2 } END { printf "%.1f %.1f", hwm / 1024, file / 1024 }' "/proc/$started/status")
@@ -203,7 +201,7 @@ record_loads() {
   {
     row traffic events lost target '' 'user+system ns' target '' 'bytes/event' target '' 'peak RSS MB' target '' 'of it mapped files MB'
     record_load 'ping-pong at full rate' '' '' 0 pingpong --interval 0s
-    record_load '200 ping-pongs, 5 bulk' 450 55 '' pingpong --parallel 200 --interval 5ms ';' bulk --parallel 5
+    record_load '200 ping-pongs, 5 bulk' 450 55 '' "${mixed[@]}"
   } >"$temporary/table"
   stop "$server"
   table 'Recording all fields with defaults, while the traffic runs on all CPUs' "$temporary/table"
