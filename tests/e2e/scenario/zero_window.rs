@@ -106,7 +106,15 @@ fn play_group(fixture: &mut Fixture, cases: &[(usize, bool, End)]) -> Group {
     wait_until("probes", || tries() >= enough);
     let mut windows = Vec::new();
     for ((sender, receiver), &(.., end)) in opened.iter().map(|(ends, _)| *ends).zip(cases) {
-        let sender_ss = Ss::of_cookie(&fixture.ns, sender.cookie);
+        let mut sender_ss = Ss::of_cookie(&fixture.ns, sender.cookie);
+        // While the timer's handler runs on another CPU, there is none (tcp_write_timer_handler()).
+        wait_until("a timer", || {
+            let has_timer = sender_ss.text.contains("timer:(");
+            if !has_timer {
+                sender_ss = Ss::of_cookie(&fixture.ns, sender.cookie);
+            }
+            has_timer
+        });
         let receiver_ss = Ss::of_cookie(&fixture.ns, receiver.cookie);
         windows.push(Window { end, sender, receiver, sender_ss, receiver_ss });
     }
@@ -164,16 +172,18 @@ fn check_pair(peer: &(Value, Value), local: &(Value, Value)) {
         let between = at_us(end) - at_us(begin);
         assert!(between.abs_diff(u64_of(end, "duration_us")) <= 2, "{begin} {end}");
     }
-    // The sender knows of it after the receiver, and not long after.
-    let soon = u64_of(&peer.1, "duration_us") / 4;
-    for (ours, theirs) in [(&local.0, &peer.0), (&local.1, &peer.1)] {
-        let late = at_us(theirs).checked_sub(at_us(ours)).unwrap_or_else(|| {
-            panic!("the sender knew before: {ours} {theirs}");
-        });
-        assert!(late < soon, "{late} of {soon}: {ours} {theirs}");
+    for late in delays(peer, local) {
+        assert!(late >= 0, "the sender knew before: {peer:?} {local:?}");
     }
     // The packet itself shows the end; the next one shows the beginning, where kernels differ in what they take.
     assert_eq!(peer.1["ago_us"], 0, "{}", peer.1);
+}
+
+/// How much later the sender knew of the beginning and of the end, in µs.
+#[track_caller]
+fn delays(peer: &(Value, Value), local: &(Value, Value)) -> [i64; 2] {
+    [(&peer.0, &local.0), (&peer.1, &local.1)]
+        .map(|(peer, local)| at_us(peer).cast_signed() - at_us(local).cast_signed())
 }
 
 /// The episode in which ss looked, of a window that was read.
@@ -182,6 +192,9 @@ fn check_ss(window: &Window, peer: &(Value, Value), local: &(Value, Value)) {
     let Window { sender_ss, receiver_ss, .. } = window;
     let timer = if sender_ss.has("unacked") { "timer:(on," } else { "timer:(persist," };
     assert!(sender_ss.text.contains(timer), "{}", sender_ss.text);
+    // It lasted for several probes, which is long beside what a machine may hold up a packet.
+    let soon = u64_of(&peer.1, "duration_us").cast_signed() / 4;
+    assert!(delays(peer, local).iter().all(|late| *late < soon), "{soon}: {peer:?} {local:?}");
     // While it was closed for good nothing moved.
     assert_eq!(peer.1["notsent_bytes"].as_f64(), sender_ss.number("notsent"), "{}", sender_ss.text);
     assert_eq!(local.0["rcvbuf"].as_f64(), receiver_ss.number("skmem.rb"), "{}", receiver_ss.text);
