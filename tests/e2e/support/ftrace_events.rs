@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -84,17 +85,28 @@ fn find(event_type: &str) -> &'static (&'static str, &'static str, Keys) {
         .unwrap_or_else(|| panic!("no event type {event_type}"))
 }
 
+/// The format of the event type's tracepoint, if this kernel has it. All are read at once: to make an instance takes an
+/// emulated machine half a second.
+#[track_caller]
+fn format_of(event_type: &str) -> Option<&'static str> {
+    static FORMATS: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
+        let instance = Instance::start(64);
+        let format = |hook: &str| instance.read(&format!("events/{hook}/format"));
+        HOOKS.iter().filter_map(|(_, hook, _)| Some((*hook, format(hook)?))).collect()
+    });
+    FORMATS.get(hook(event_type)).map(String::as_str)
+}
+
 /// Does this kernel have the event type's tracepoint?
 #[track_caller]
 pub fn has_tracepoint(event_type: &str) -> bool {
-    Instance::start(64).read(&format!("events/{}/format", hook(event_type))).is_some()
+    format_of(event_type).is_some()
 }
 
 /// Does this kernel's tracepoint of the event type tell that?
 #[track_caller]
 pub fn tells(event_type: &str, member: &str) -> bool {
-    let format = Instance::start(64).read(&format!("events/{}/format", hook(event_type)));
-    format.is_some_and(|format| format.contains(&format!(" {member};")))
+    format_of(event_type).is_some_and(|format| format.contains(&format!(" {member};")))
 }
 
 /// What both sides tell of an event, in a form in which equal is equal. The order of time among those of one connection.
@@ -205,7 +217,7 @@ impl FtraceEvents {
         for &(event_type, hook, all) in
             HOOKS.iter().filter(|(event_type, ..)| event_types.contains(event_type))
         {
-            let format = instance.read(&format!("events/{hook}/format")).expect("the tracepoint");
+            let format = format_of(event_type).expect("the tracepoint");
             let prints =
                 |key: &str| [' ', '"'].iter().any(|c| format.contains(&format!("{c}{key}=%")));
             keys.insert(event_type, all.iter().filter(|(key, _)| prints(key)).copied().collect());
@@ -329,6 +341,9 @@ impl Told {
 /// Which of ours the kernel tells with both ends: no fact without ends is one of these.
 fn reported_with_ends(ours: &[Fact], theirs: &[Fact]) -> BTreeSet<usize> {
     let mut taken = BTreeSet::new();
+    if theirs.iter().all(|fact| fact.peer.port() != 0) {
+        return taken;
+    }
     for fact in theirs.iter().filter(|fact| fact.peer.port() != 0) {
         let same = ours.iter().enumerate().find(|(i, our)| !taken.contains(i) && *our == fact);
         taken.extend(same.map(|(i, _)| i));
