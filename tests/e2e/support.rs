@@ -211,16 +211,17 @@ pub fn mono_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Asks again and again, until there is an answer.
+/// Asks again and again, until there is an answer. What is waited for has at least half of a CPU: asking may run a program.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
+        let asked = Instant::now();
         if let Some(answer) = ask() {
             return answer;
         }
         assert!(start.elapsed() < patience(), "waited {} s for {what}", patience().as_secs());
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(asked.elapsed().max(Duration::from_millis(5)));
     }
 }
 
