@@ -219,88 +219,107 @@ fn sketch(event: &Value) -> String {
     keys.map(|key| event[key].to_string()).join(" ")
 }
 
-/// What one with `--pid` tells is what one without tells of that process's ends; nobody's is told by neither.
+/// What drives it, and with whom: together they have events of each type that this kernel has.
+fn scenes() -> Vec<(&'static str, Fixture)> {
+    let event_types = event_types();
+    let drives = ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"];
+    let can = drives.into_iter().filter(|name| event_types.contains(name));
+    can.map(|name| (name, Fixture::new())).collect()
+}
+
+/// For `--port`.
+fn ports_of(scenes: &[(&str, Fixture)]) -> String {
+    scenes.iter().map(|(_, fixture)| fixture.ports()).collect::<Vec<_>>().join(",")
+}
+
+/// Of one of these scenes.
+fn is_of(scenes: &[(&str, Fixture)], event: &Value) -> bool {
+    let ports = scenes.iter().flat_map(|(_, fixture)| [fixture.port, fixture.closed]);
+    ports.into_iter().any(|port| event["sport"] == port || event["dport"] == port)
+}
+
+/// What one with `--pid` tells is what one without tells of those processes' ends; nobody's is told by neither.
 fn check_pid(reader: &str) {
     need!(is_root(), "not root");
     let event_types = event_types();
+    let mut scenes = scenes();
+    let ports = ports_of(&scenes);
+    let start = |filter: &[&str]| {
+        let args = [&["--reader", reader, "--port", &ports], filter].concat();
+        Tracer::events_in(&here(), &event_types.join(","), &args)
+    };
+    let pids = |of: fn(&Fixture) -> u32| {
+        let pids = scenes.iter().map(|(_, fixture)| of(fixture).to_string());
+        pids.collect::<Vec<_>>().join(",")
+    };
+    let (clients, servers) = (pids(|f| f.client.pid), pids(|f| f.server.pid));
+    let reference = start(&[]);
+    let [client, server] = [clients, servers].map(|pids| start(&["--pid", &pids]));
+    for (name, fixture) in &mut scenes {
+        drive(fixture, name);
+    }
+    let reference = reference.stop();
+    let of_server =
+        |event: &Value| scenes.iter().any(|(_, fixture)| event["sport"] == fixture.port);
     let mut reported = BTreeSet::new();
-    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
-        if !event_types.contains(&drive_of) {
-            continue;
-        }
-        let mut fixture = Fixture::new();
-        let ports = fixture.ports();
-        let pids = [fixture.client.pid.to_string(), fixture.server.pid.to_string()];
-        let start = |filter: &[&str]| {
-            let args = [&["--reader", reader, "--port", &ports], filter].concat();
-            Tracer::events_in(&here(), &event_types.join(","), &args)
+    for (tracer, is_ours) in [(client, false), (server, true)] {
+        let trace = tracer.stop();
+        trace.check_account();
+        // A request is its listener's.
+        let of_sockets =
+            |event: &&Value| !event["snd_cwnd"].is_null() || event["type"] == "synack_retransmit";
+        let wanted = reference.events.iter().filter(of_sockets);
+        let wanted: Vec<_> = wanted.filter(|event| of_server(event) == is_ours).collect();
+        let found: BTreeSet<String> = trace.events.iter().map(sketch).collect();
+        let told_of: BTreeSet<String> = wanted.iter().map(|event| sketch(event)).collect();
+        // A closed one answers data by a RST, and drops what it has left, after its end: it is nobody's any more.
+        let late = ["reset_sent", "drop"];
+        let nobodys = |event: &Value| {
+            event["pid"].is_null() && late.iter().any(|event_type| event["type"] == *event_type)
         };
-        let reference = start(&[]);
-        let [client, server] = [0, 1].map(|i| start(&["--pid", &pids[i]]));
-        drive(&mut fixture, drive_of);
-        let reference = reference.stop();
-        let of_server = |event: &Value| event["sport"] == fixture.port;
-        for (tracer, is_ours) in [(client, false), (server, true)] {
-            let trace = tracer.stop();
-            trace.check_account();
-            // A request is its listener's.
-            let of_sockets = |event: &&Value| {
-                !event["snd_cwnd"].is_null() || event["type"] == "synack_retransmit"
-            };
-            let wanted = reference.events.iter().filter(of_sockets);
-            let wanted: Vec<_> = wanted.filter(|event| of_server(event) == is_ours).collect();
-            let found: Vec<String> = trace.events.iter().map(sketch).collect();
-            let told_of: Vec<String> = wanted.iter().map(|event| sketch(event)).collect();
-            // A closed one answers data by a RST, and drops what it has left, after its end: it is nobody's any more.
-            let late = ["reset_sent", "drop"];
-            let nobodys = |event: &Value| {
-                event["pid"].is_null() && late.iter().any(|event_type| event["type"] == *event_type)
-            };
-            let missing: Vec<_> = wanted
-                .iter()
-                .filter(|event| !nobodys(event) && !found.contains(&sketch(event)))
-                .collect();
-            let more: Vec<_> = found.iter().filter(|event| !told_of.contains(event)).collect();
-            let lost = |trace: &Trace| u64_of(&trace.end, "lost");
-            assert!(missing.len() as u64 <= lost(&trace), "{drive_of} {is_ours}: {missing:#?}");
-            assert!(more.len() as u64 <= lost(&reference), "{drive_of} {is_ours}: {more:#?}");
-            assert!(!wanted.is_empty());
-            reported.extend(trace.events.iter().map(|event| text(event, "type").to_owned()));
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|event| !nobodys(event) && !found.contains(&sketch(event)))
+            .collect();
+        let more: Vec<_> = found.difference(&told_of).collect();
+        let lost = |trace: &Trace| u64_of(&trace.end, "lost");
+        assert!(missing.len() as u64 <= lost(&trace), "{is_ours}: {missing:#?}");
+        assert!(more.len() as u64 <= lost(&reference), "{is_ours}: {more:#?}");
+        for scene in scenes.chunks(1) {
+            assert!(wanted.iter().any(|event| is_of(scene, event)), "{is_ours}: {}", scene[0].0);
         }
+        reported.extend(trace.events.iter().map(|event| text(event, "type").to_owned()));
     }
     // Drops are nobody's before 6.11, where kfree_skb does not tell whose they were.
     let mut all = event_types.into_iter().filter(|event_type| *event_type != "drop");
     assert!(all.all(|event_type| reported.contains(event_type)), "{reported:?}");
 }
 
-/// Two scenes at once: `--port` tells of one.
+/// The same scenes twice: `--port` tells of one half.
 #[test]
 fn a_port_lets_only_its_own_through() {
     need!(is_root(), "not root");
     let event_types = event_types();
-    let mut reported = BTreeSet::new();
-    for drive_of in ["retransmit", "synack_retransmit", "reset_sent", "error", "rcv_space"] {
-        if !event_types.contains(&drive_of) {
-            continue;
+    let halves = [scenes(), scenes()];
+    let start = |scenes: &Vec<_>| {
+        Tracer::events_in(&here(), &event_types.join(","), &["--port", &ports_of(scenes)])
+    };
+    let tracers = halves.each_ref().map(start);
+    let driven = halves.map(|mut scenes| {
+        for (name, fixture) in &mut scenes {
+            drive(fixture, name);
         }
-        let (mut fixture, mut other) = (Fixture::new(), Fixture::new());
-        let (ports, others) = (fixture.ports(), other.ports());
-        let start =
-            |ports: &str| Tracer::events_in(&here(), &event_types.join(","), &["--port", ports]);
-        let (tracer, beside) = (start(&ports), start(&others));
-        drive(&mut fixture, drive_of);
-        drive(&mut other, drive_of);
-        for (trace, fixture) in [(tracer.stop(), &fixture), (beside.stop(), &other)] {
-            trace.check_account();
-            let ours = [u64::from(fixture.port), u64::from(fixture.closed)];
-            for event in &trace.events {
-                let ends = [u64_of(event, "sport"), u64_of(event, "dport")];
-                assert!(ends.iter().any(|port| ours.contains(port)), "{event}");
-                reported.insert(text(event, "type").to_owned());
-            }
-        }
+        scenes
+    });
+    for (tracer, scenes) in tracers.into_iter().zip(driven) {
+        let trace = tracer.stop();
+        trace.check_account();
+        let foreign = trace.events.iter().find(|event| !is_of(&scenes, event));
+        assert!(foreign.is_none(), "{foreign:?}");
+        let reported: BTreeSet<&str> =
+            trace.events.iter().map(|event| text(event, "type")).collect();
+        assert_eq!(reported, event_types.iter().copied().collect());
     }
-    assert_eq!(reported, event_types.iter().map(|event_type| (*event_type).to_owned()).collect());
 }
 
 /// FIN and ACK are handled in whoever is interrupted, here mostly the other end.
