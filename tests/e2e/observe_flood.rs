@@ -10,7 +10,7 @@ fn check_flood(transport: &str) {
     let dir = TempDir::new();
     let file = dir.path().join("events.jsonl");
     let output = format!("jsonl={}", file.display());
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     let port = flood.server.port_text();
     let kept = ["--by", "conn", "--metrics", "all", "--max-rows", "2", "--max-conns", "2"];
     let limits = ["--detail", "snd_cwnd > 1", "--sample", "2", "--every", "1ms", "--rate", "50/s"];
@@ -18,6 +18,7 @@ fn check_flood(transport: &str) {
     let rest = ["--port", &port, "-i", "100ms", "--stats", "100ms"];
     let args = [&kept[..], &limits, &buffer, &rest].concat();
     let tracer = Tracer::command_in(&Launch::here(), &["observe"], &args);
+    flood.begin();
     wait_until("each limit to leave something out", || {
         tracer.stats().last().is_some_and(|stats| {
             ["sampled_out", "rate_limited"].iter().all(|part| u64_of(stats, part) > 100)

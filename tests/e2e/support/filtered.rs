@@ -171,20 +171,32 @@ impl FilteredTracers {
 /// Traffic that only ends with its owner.
 pub struct Flood {
     pub server: Server,
-    _clients: Running,
+    clients: Option<Running>,
     _alone: RwLockWriteGuard<'static, ()>,
 }
 
 impl Flood {
     #[track_caller]
     pub fn start() -> Self {
+        let mut flood = Flood::ready();
+        flood.begin();
+        flood
+    }
+
+    /// Without clients yet, which would slow down the start of a tracer.
+    #[track_caller]
+    pub fn ready() -> Self {
         let alone = flooding();
-        let server = Server::start("127.0.0.1:0", None);
+        Flood { server: Server::start("127.0.0.1:0", None), clients: None, _alone: alone }
+    }
+
+    #[track_caller]
+    pub fn begin(&mut self) {
         let mut command = Launch::here().command(traffic_program());
-        let to = server.addr.to_string();
+        let to = self.server.addr.to_string();
         command.args(["bulk", "--to", &to, "--seconds", "300", "--parallel", "4"]);
         let clients = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
-        Flood { server, _clients: clients, _alone: alone }
+        self.clients = Some(clients);
     }
 }
 
