@@ -102,7 +102,13 @@ fn check_totals(reader: &str) {
         let sum = totals(&intervals);
         let kept =
             found.iter().filter(|(name, _)| *name != "srtt_us -" && *name != "connections open");
-        let differing = kept.filter(|(name, value)| sum.get(*name) != Some(value));
+        // tcp_disconnect() sends its RST after the state that ends the connection, where only a scan under way still sees it.
+        let resets = grew("OutRsts");
+        let alike = |name: &str, once: u64| {
+            let more = if name == "segments out" { resets } else { 0 };
+            sum.get(name).is_some_and(|sum| (once..=once + more).contains(sum))
+        };
+        let differing = kept.filter(|(name, value)| !alike(name, **value));
         let differing =
             differing.map(|(name, value)| format!("{name} {:?} != {value}", sum.get(name)));
         let wrong: Vec<String> = wrong.chain(differing).collect();
