@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{PERF, Played, Ports, RING, scenario};
 use crate::support::{
     Counters, FAMILIES, Fixture, Hidden, OF_CONNECTIONS, Socket, Ss, TestProcess, Trace, compared,
-    enough, invalid, is_root, record, schema, text, u64_of, wait_until,
+    enough, guest, invalid, is_root, record, schema, text, u64_of, wait_until,
 };
 
 const EVENT_TYPE: &str = "zero_window";
@@ -172,11 +172,18 @@ fn check_pair(peer: &(Value, Value), local: &(Value, Value)) {
         let between = at_us(end) - at_us(begin);
         assert!(between.abs_diff(u64_of(end, "duration_us")) <= 2, "{begin} {end}");
     }
-    for late in delays(peer, local) {
-        assert!(late >= 0, "the sender knew before: {peer:?} {local:?}");
-    }
+    // Short ones end within what an emulated machine may hold up a packet.
+    let soon = if guest() { i64::MAX } else { soon_us(peer) };
+    let in_time = |late: i64| (0..soon).contains(&late);
+    assert!(delays(peer, local).into_iter().all(in_time), "{soon}: {peer:?} {local:?}");
     // The packet itself shows the end; the next one shows the beginning, where kernels differ in what they take.
     assert_eq!(peer.1["ago_us"], 0, "{}", peer.1);
+}
+
+/// How much later the sender must know of the end and of the beginning.
+#[track_caller]
+fn soon_us(peer: &(Value, Value)) -> i64 {
+    u64_of(&peer.1, "duration_us").cast_signed() / 4
 }
 
 /// How much later the sender knew of the beginning and of the end, in µs.
@@ -193,7 +200,7 @@ fn check_ss(window: &Window, peer: &(Value, Value), local: &(Value, Value)) {
     let timer = if sender_ss.has("unacked") { "timer:(on," } else { "timer:(persist," };
     assert!(sender_ss.text.contains(timer), "{}", sender_ss.text);
     // It lasted for several probes, which is long beside what a machine may hold up a packet.
-    let soon = u64_of(&peer.1, "duration_us").cast_signed() / 4;
+    let soon = soon_us(peer);
     assert!(delays(peer, local).iter().all(|late| *late < soon), "{soon}: {peer:?} {local:?}");
     // While it was closed for good nothing moved.
     assert_eq!(peer.1["notsent_bytes"].as_f64(), sender_ss.number("notsent"), "{}", sender_ss.text);
