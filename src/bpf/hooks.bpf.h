@@ -51,6 +51,13 @@
 /* Not before the reader is there, and knows the owners of the connections that are open by then. */
 #define REPORTS(type) (cfg.actions[TCC_EVENT_##type] && reader.started)
 
+static __always_inline void run_tcp_probe_lean(struct tcc_cpu *cpu, void *ctx, struct sock *sk, struct sk_buff *skb,
+					       const bool typed, const bool fallback)
+{
+	if (REPORTS(PROBE))
+		on_probe(ctx, probe_counters(cpu, fallback), sk, skb, typed);
+}
+
 /* A packet enters tcp_rcv_established(), so the socket's values are those before it is processed. */
 static __always_inline void run_tcp_probe(struct tcc_cpu *cpu, void *ctx, struct sock *sk, struct sk_buff *skb,
 					  const bool typed, const bool fallback)
@@ -59,8 +66,7 @@ static __always_inline void run_tcp_probe(struct tcc_cpu *cpu, void *ctx, struct
 		limits_event(sk, false, typed);
 	if (TRACKS(SAMPLES))
 		on_conn_sample(sk, typed);
-	if (REPORTS(PROBE))
-		on_probe(ctx, probe_counters(cpu, fallback), sk, skb, typed);
+	run_tcp_probe_lean(cpu, ctx, sk, skb, typed, fallback);
 	if (REPORTS(CONG_STATE) && cfg.inferred)
 		on_cong_seen(ctx, sk, typed);
 	if (REPORTS(ZERO_WINDOW))
@@ -78,16 +84,30 @@ static __always_inline struct tcc_mark probe_mark(void *ctx, struct sock *sk, st
 }
 
 PROGRAM_WITH_FALLBACK(tcp_probe, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb), probe_mark)
+LEAN_PROGRAM_WITH_FALLBACK(tcp_probe, (struct sock *sk, struct sk_buff *skb), (ctx, sk, skb), probe_mark)
+
+/* What follows a connection, for all types. */
+static __always_inline void track_state(struct sock *sk, int oldstate, int newstate, const bool typed)
+{
+	if (TRACKS(HISTORY))
+		on_conn_state(sk, unknown(oldstate), unknown(newstate), typed);
+	if (TRACKS(OWNER))
+		owner_set_state(sk, unknown(oldstate), unknown(newstate));
+}
+
+static __always_inline void run_inet_sock_set_state_lean(struct tcc_cpu *cpu, void *ctx, struct sock *sk, int oldstate,
+							 int newstate, const bool typed, const bool fallback)
+{
+	if (is_tcp(sk))
+		track_state(sk, oldstate, newstate, typed);
+}
 
 static __always_inline void run_inet_sock_set_state(struct tcc_cpu *cpu, void *ctx, struct sock *sk, int oldstate,
 						    int newstate, const bool typed, const bool fallback)
 {
 	if (!is_tcp(sk))
 		return;
-	if (TRACKS(HISTORY))
-		on_conn_state(sk, unknown(oldstate), unknown(newstate), typed);
-	if (TRACKS(OWNER))
-		owner_set_state(sk, unknown(oldstate), unknown(newstate));
+	track_state(sk, oldstate, newstate, typed);
 	if (TRACKS(SNAPSHOTS))
 		on_conn_snapshot_born(ctx, sk, unknown(oldstate), unknown(newstate), typed);
 	if (TRACKS(LIMITS_ENDS))
@@ -122,6 +142,15 @@ static __always_inline struct tcc_mark state_mark(void *ctx, struct sock *sk, in
 
 PROGRAM_WITH_FALLBACK(inet_sock_set_state, (struct sock *sk, int oldstate, int newstate), (ctx, sk, oldstate, newstate),
 		      state_mark)
+LEAN_PROGRAM_WITH_FALLBACK(inet_sock_set_state, (struct sock *sk, int oldstate, int newstate), (ctx, sk, oldstate, newstate),
+			   state_mark)
+
+static __always_inline void run_tcp_destroy_sock_lean(struct tcc_cpu *cpu, void *ctx, struct sock *sk, const bool typed,
+						      const bool fallback)
+{
+	if (cfg.track_conn)
+		conn_destroy(sk);
+}
 
 /* A connection's last event, and then the end of all that is known of it. */
 static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx, struct sock *sk, const bool typed,
@@ -143,8 +172,7 @@ static __always_inline void run_tcp_destroy_sock(struct tcc_cpu *cpu, void *ctx,
 		on_observe_end(sk);
 	if (TRACKS(LIMITS))
 		limits_delete(sk);
-	if (cfg.track_conn)
-		conn_destroy(sk);
+	run_tcp_destroy_sock_lean(cpu, ctx, sk, typed, fallback);
 }
 
 static __always_inline struct tcc_mark destroy_mark(void *ctx, struct sock *sk, const bool typed)
@@ -153,12 +181,18 @@ static __always_inline struct tcc_mark destroy_mark(void *ctx, struct sock *sk, 
 }
 
 PROGRAM_WITH_FALLBACK(tcp_destroy_sock, (struct sock *sk), (ctx, sk), destroy_mark)
+LEAN_PROGRAM_WITH_FALLBACK(tcp_destroy_sock, (struct sock *sk), (ctx, sk), destroy_mark)
+
+static __always_inline void run_tcp_rcv_space_adjust_lean(void *ctx, struct sock *sk, const bool typed)
+{
+	if (TRACKS(OWNER))
+		on_use(sk, typed);
+}
 
 /* A process takes received data. */
 static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk, const bool typed)
 {
-	if (TRACKS(OWNER))
-		on_use(sk, typed);
+	run_tcp_rcv_space_adjust_lean(ctx, sk, typed);
 	if (REPORTS(RCV_SPACE))
 		on_rcv_space(ctx, sk, typed);
 	if (REPORTS(ACCEPT))
@@ -168,6 +202,7 @@ static __always_inline void run_tcp_rcv_space_adjust(void *ctx, struct sock *sk,
 }
 
 PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk))
+LEAN_PROGRAM(tcp_rcv_space_adjust, (struct sock *sk), (ctx, sk), ___always)
 
 /*
  * A process hands data to send over; since 6.16, before that see request_owner_scan(). Most writes of a bulk sender find data
@@ -178,11 +213,17 @@ static __always_inline bool write_matters(void *ctx, struct sock *sk, struct msg
 	return all_is_sent(sk, typed) || (TRACKS(OWNER) && owner_check_due(sk, typed));
 }
 
-static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal,
-						   const bool typed)
+static __always_inline void run_tcp_sendmsg_locked_lean(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal,
+							const bool typed)
 {
 	if (TRACKS(OWNER))
 		on_use(sk, typed);
+}
+
+static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, struct msghdr *msg, int size_goal,
+						   const bool typed)
+{
+	run_tcp_sendmsg_locked_lean(ctx, sk, msg, size_goal, typed);
 	if (!all_is_sent(sk, typed))
 		return;
 	if (TRACKS(LIMITS))
@@ -194,6 +235,8 @@ static __always_inline void run_tcp_sendmsg_locked(void *ctx, struct sock *sk, s
 /* The packet, of which the verifier knows that it may be NULL, is not read. */
 PROGRAM_WHERE(tcp_sendmsg_locked, (struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal),
 	      (ctx, sk, msg, size_goal), write_matters)
+LEAN_PROGRAM(tcp_sendmsg_locked, (struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal),
+	     (ctx, sk, msg, size_goal), write_matters)
 
 static __always_inline void run_tcp_retransmit_skb(unsigned long long *args, const bool typed)
 {

@@ -16,23 +16,25 @@
  */
 #define PROGRAM(tracepoint, parameters, arguments) PROGRAM_WHERE(tracepoint, parameters, arguments, ___always)
 #define PROGRAM_WHERE(tracepoint, parameters, arguments, matters)                                        \
+	BOTH_FLAVOURS(tracepoint, tracepoint, parameters, arguments, matters)
+#define BOTH_FLAVOURS(tracepoint, name, parameters, arguments, matters)                                  \
 	SEC("tp_btf/" #tracepoint)                                                                       \
-	int BPF_PROG(tracepoint##_btf, ___unwrap parameters)                                             \
+	int BPF_PROG(name##_btf, ___unwrap parameters)                                                   \
 	{                                                                                                \
 		if (!matters(___unwrap arguments, true))                                                 \
 			return 0;                                                                        \
 		preemption_off();                                                                        \
-		run_##tracepoint(___unwrap arguments, true);                                             \
+		run_##name(___unwrap arguments, true);                                                   \
 		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}                                                                                                \
 	SEC("raw_tp/" #tracepoint)                                                                       \
-	int BPF_PROG(tracepoint##_raw, ___unwrap parameters)                                             \
+	int BPF_PROG(name##_raw, ___unwrap parameters)                                                   \
 	{                                                                                                \
 		if (!matters(___unwrap arguments, false))                                                \
 			return 0;                                                                        \
 		preemption_off();                                                                        \
-		run_##tracepoint(___unwrap arguments, false);                                            \
+		run_##name(___unwrap arguments, false);                                                  \
 		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
@@ -64,13 +66,13 @@
  */
 #define PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                                  \
 	FIRST_PROGRAM(tracepoint##_first);                                                               \
-	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint##_btf, parameters, arguments, mark, true)                \
-	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint##_raw, parameters, arguments, mark, false)               \
+	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint, _btf, parameters, arguments, mark, true)                \
+	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint, _raw, parameters, arguments, mark, false)               \
 	RUN_SKIPPED("tp_btf/" #tracepoint, tracepoint, tracepoint##_fallback_btf, parameters, arguments, mark, true)     \
 	RUN_SKIPPED("raw_tp/" #tracepoint, tracepoint, tracepoint##_fallback_raw, parameters, arguments, mark, false)
-#define RUN_FIRST(section, tracepoint, name, parameters, arguments, mark, typed)                        \
+#define RUN_FIRST(section, tracepoint, name, flavour, parameters, arguments, mark, typed)               \
 	SEC(section)                                                                                     \
-	int BPF_PROG(name, ___unwrap parameters)                                                         \
+	int BPF_PROG(name##flavour, ___unwrap parameters)                                                \
 	{                                                                                                \
 		struct tcc_cpu *cpu = this_cpu();                                                        \
 		bool called = false, mine = true;                                                        \
@@ -88,7 +90,7 @@
 		if (!mine)                                                                               \
 			return 0;                                                                        \
 		preemption_off();                                                                        \
-		run_##tracepoint(cpu, ___unwrap arguments, typed, called);                               \
+		run_##name(cpu, ___unwrap arguments, typed, called);                                     \
 		preemption_on();                                                                         \
 		return 0;                                                                                \
 	}
@@ -107,5 +109,15 @@
 			run_skipped(ctx, marks, own, &tracepoint##_first);                               \
 		return 0;                                                                                \
 	}
+
+/*
+ * The same with run_NAME_lean(), which has only the handlers that most traces need. What the constants leave out of a program costs the
+ * kernel nothing when it runs, but much when it is loaded. src/loader/plan/programs.rs says which handlers these are.
+ */
+#define LEAN_PROGRAM(tracepoint, parameters, arguments, matters)                                         \
+	BOTH_FLAVOURS(tracepoint, tracepoint##_lean, parameters, arguments, matters)
+#define LEAN_PROGRAM_WITH_FALLBACK(tracepoint, parameters, arguments, mark)                              \
+	RUN_FIRST("tp_btf/" #tracepoint, tracepoint, tracepoint##_lean, _btf, parameters, arguments, mark, true)         \
+	RUN_FIRST("raw_tp/" #tracepoint, tracepoint, tracepoint##_lean, _raw, parameters, arguments, mark, false)
 
 #endif

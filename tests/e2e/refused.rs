@@ -86,7 +86,8 @@ fn the_next_reader_is_tried() {
         }
         assert!(stderr.contains("(reader raw, "), "{stderr}");
         let [note] = notes[..] else { panic!("{stderr}") };
-        let start = "tcc-trace: note: reader sock: the kernel rejected program tcp_probe_btf: ";
+        let start =
+            "tcc-trace: note: reader sock: the kernel rejected program tcp_probe_lean_btf: ";
         assert!(note.starts_with(start) && note.contains("Permission denied"), "{stderr}");
     }
 }
@@ -99,7 +100,7 @@ fn where_there_is_no_other_it_is_the_error() {
     let args = ["-a", "-d", "1s", "--reader", "sock", "--btf", btf.to_str().expect("UTF-8")];
     let refused = Tracer::spawn(&Launch::here(), &args).wait_raw();
     assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""));
-    let start = "tcc-trace: no reader works on this kernel: sock: the kernel rejected program tcp_probe_btf: ";
+    let start = "tcc-trace: no reader works on this kernel: sock: the kernel rejected program tcp_probe_lean_btf: ";
     assert!(refused.stderr.starts_with(start), "{}", refused.stderr);
     assert!(refused.stderr.trim_end().ends_with("run with -v"), "{}", refused.stderr);
     assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);

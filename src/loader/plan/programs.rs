@@ -50,12 +50,33 @@ const WITH_FALLBACK: [(&str, HookNumber); 3] = [
     ("tcp_destroy_sock", HookNumber::TCC_HOOK_tcp_destroy_sock),
 ];
 
+/// A tracepoint with a second program, `NAME_lean`, that has the handlers of these only. Most traces need no others, and the kernel
+/// takes long to load a large program.
+pub(super) struct Lean {
+    pub(super) hook: &'static str,
+    trackers: &'static [Tracker],
+    event_types: &'static [&'static str],
+}
+
+pub(super) const LEAN: [Lean; 5] = [
+    Lean { hook: "tcp:tcp_probe", trackers: &[], event_types: &["probe"] },
+    Lean {
+        hook: "sock:inet_sock_set_state",
+        trackers: &[Tracker::Owner, Tracker::History],
+        event_types: &[],
+    },
+    // Entries of connections are deleted in any case.
+    Lean { hook: "tcp:tcp_destroy_sock", trackers: &[], event_types: &[] },
+    Lean { hook: "tcp:tcp_rcv_space_adjust", trackers: &[Tracker::Owner], event_types: &[] },
+    Lean { hook: SENDMSG, trackers: &[Tracker::Owner], event_types: &[] },
+];
+
 /// Groups of tracepoints whose programs have a single flavour: the arguments of system calls have no types, and those of
 /// io_uring's tracepoint differ between kernels, while its record does not.
 const UNTYPED: [&str; 3] = ["raw_syscalls:", "syscalls:", "io_uring:"];
 
 /// Since Linux 6.16.
-const SENDMSG: &str = "tcp:tcp_sendmsg_locked";
+pub(super) const SENDMSG: &str = "tcp:tcp_sendmsg_locked";
 
 /// The programs for the request on this kernel.
 pub(super) fn programs(
@@ -78,10 +99,20 @@ pub(super) fn programs(
         (features.sendmsg || *hook != SENDMSG)
             && !features.missing_hooks.contains(&after_group(hook))
     });
-    let of_types = request.event_types.iter().flat_map(|of| hooks(of, request, features));
+    let of_types: Vec<(&EventType, Vec<&str>)> =
+        request.event_types.iter().map(|of| (*of, hooks(of, request, features))).collect();
+    let suffices = |lean: &Lean| {
+        let tracker = |of: &Tracker| lean.trackers.contains(of) || !of.hooks().contains(&lean.hook);
+        let event_type = |(of, hooks): &(&EventType, Vec<&str>)| {
+            lean.event_types.contains(&of.name) || !hooks.contains(&lean.hook)
+        };
+        trackers.iter().all(tracker) && of_types.iter().all(event_type)
+    };
     let of_conns = track_conn.then_some("tcp:tcp_destroy_sock");
-    for hook in of_trackers.chain(of_types).chain(of_conns) {
-        let program = program(hook, reader, features.skips_nested);
+    let hooks = of_types.iter().flat_map(|(_, hooks)| hooks).copied();
+    for hook in of_trackers.chain(hooks).chain(of_conns) {
+        let lean = LEAN.iter().any(|lean| lean.hook == hook && suffices(lean));
+        let program = program(hook, reader, features.skips_nested, lean);
         if !programs.contains(&program) {
             programs.push(program);
         }
@@ -123,7 +154,7 @@ fn single(name: &str, tracepoint: &'static str, role: Role) -> Program {
 }
 
 /// The program of a tracepoint, in its flavour.
-fn program(hook: &'static str, reader: Reader, skips_nested: bool) -> Program {
+fn program(hook: &'static str, reader: Reader, skips_nested: bool, lean: bool) -> Program {
     let tracepoint = after_group(hook);
     if UNTYPED.iter().any(|group| hook.strip_suffix(tracepoint) == Some(group)) {
         return single(tracepoint, tracepoint, Role::Events);
@@ -134,8 +165,9 @@ fn program(hook: &'static str, reader: Reader, skips_nested: bool) -> Program {
     let flavour = if reader == Reader::Sock { "btf" } else { "raw" };
     let with_fallback =
         skips_nested && WITH_FALLBACK.iter().any(|(fallible, _)| *fallible == tracepoint);
+    let lean = if lean { "_lean" } else { "" };
     Program {
-        name: format!("{tracepoint}_{flavour}"),
+        name: format!("{tracepoint}{lean}_{flavour}"),
         tracepoint,
         role: Role::Events,
         fallback: with_fallback.then(|| format!("{tracepoint}_fallback_{flavour}")),

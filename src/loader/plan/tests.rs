@@ -1,3 +1,4 @@
+use super::programs::{LEAN, SENDMSG};
 use super::*;
 
 fn modern() -> KernelFeatures {
@@ -64,7 +65,7 @@ fn an_old_kernel_gets_the_raw_reader_and_perf_buffers_with_cookies() {
     let plan = plan(&request(), &features).unwrap();
     assert_eq!(order(&plan), [Reader::Raw]);
     assert_eq!(plan.transport, Transport::PerfBuf);
-    let programs = ["tcp_probe_cookie", "tcp_probe_raw"];
+    let programs = ["tcp_probe_cookie", "tcp_probe_lean_raw"];
     assert_eq!(names(&plan.variants[0]), programs);
 }
 
@@ -242,4 +243,29 @@ fn states_are_added_up_from_the_beginning_to_the_end() {
         EVENT_TYPES.iter().filter(|event_type| event_type.name == "cong_state").collect();
     let plan = plan_of(&Request { event_types, ca_state_times: true, ..Request::default() });
     assert_eq!(plan.variants[0].trackers, [Tracker::History, Tracker::CaStateTime]);
+}
+
+/// The program of that tracepoint, as it is named in the typed flavour.
+fn program_at<'a>(plan: &'a Plan, tracepoint: &str) -> &'a str {
+    let mut programs = plan.variants[0].programs.iter();
+    &programs.find(|program| program.tracepoint == tracepoint).unwrap().name
+}
+
+#[test]
+fn a_program_is_lean_if_nothing_else_is_needed_of_its_tracepoint() {
+    let samples = Request { owner: true, beyond_record: Some("--all-fields"), ..request() };
+    let plan = plan_of(&samples);
+    for lean in LEAN {
+        let tracepoint = after_group(lean.hook);
+        assert_eq!(program_at(&plan, tracepoint), format!("{tracepoint}_lean_btf"));
+    }
+    let limits = plan_of(&Request { limits: true, ..samples.clone() });
+    assert_eq!(program_at(&limits, "tcp_probe"), "tcp_probe_btf");
+    assert_eq!(program_at(&limits, "tcp_rcv_space_adjust"), "tcp_rcv_space_adjust_lean_btf");
+    let types = EVENT_TYPES.iter().filter(|of| ["probe", "zero_window"].contains(&of.name));
+    let windows = plan_of(&Request { event_types: types.collect(), ..samples });
+    for lean in LEAN.iter().filter(|lean| lean.hook != SENDMSG) {
+        let tracepoint = after_group(lean.hook);
+        assert_eq!(program_at(&windows, tracepoint), format!("{tracepoint}_btf"));
+    }
 }

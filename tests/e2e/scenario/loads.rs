@@ -11,8 +11,8 @@ use super::recorded::recorder_arguments;
 use super::{RING, scenario};
 use crate::support::{Launch, Tracer, is_root, tags_of_programs};
 
-/// Command lines that, with those of the scenario, together load every program. This one has another reader, too:
-const PROBE: &[&str] = &["probe"];
+/// Command lines that, with those of the scenario, together load every program. This one has the lean ones:
+const PROBE: &[&str] = &["probe", "--all-fields"];
 /// Those that count in the kernel, for which there is no transport, or keep accounts there.
 const COUNTED: [&[&str]; 9] = [
     &["observe", "--metrics", "all", "--by", "cc,iface"],
