@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use crate::support::run::Running;
 use crate::support::{
-    Exporter, FAMILIES, Fixture, Scrape, Server, Socket, Ss, TempDir, is_root, traffic_program,
-    wait_until,
+    ESTABLISHED, Exporter, FAMILIES, Fixture, LISTEN, Scrape, Server, Socket, Ss, TempDir, is_root,
+    traffic_program, wait_until,
 };
 
 const METRICS: usize = 8;
@@ -153,6 +153,13 @@ fn many_connections_are_read_once() {
     let (to, count) = (fixture.addr(FAMILIES[0]).to_string(), CONNECTIONS.to_string());
     command.args(["hold", "--to", &to, "--connections", &count]);
     let hold = Running::spawn(command.stdin(Stdio::piped()).stdout(Stdio::null()));
+    // What is open before the trace is found by its file, which it has once it is accepted.
+    wait_until("all to be accepted", || {
+        let sockets = fixture.ns.sockets();
+        let open = sockets.iter().filter(|entry| entry.state == ESTABLISHED).count();
+        let waiting = sockets.iter().any(|entry| entry.state == LISTEN && entry.rx_queue > 0);
+        open == 2 * CONNECTIONS && !waiting
+    });
     let exporter = Exporter::start(&["--netns", &netns, "--top", "1000", "--top-interval", "1ms"]);
     let plain = Exporter::start(&["--netns", &netns]);
     let both = 2.0 * CONNECTIONS as f64;

@@ -76,7 +76,9 @@ pub use self::relay::{Relay, Way, has_tun};
 pub use self::run::{ACCEPT, EPOLL_WAIT, Running, in_call, terminal};
 pub use self::schema::{columns, invalid, record, schema};
 pub use self::socket_options::tcp_info;
-pub use self::sockets::{CLOSE_WAIT, ESTABLISHED, FIN_WAIT2, LAST_ACK, SYN_RECV, SocketEntry};
+pub use self::sockets::{
+    CLOSE_WAIT, ESTABLISHED, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV, SocketEntry,
+};
 pub use self::ss::Ss;
 pub use self::tcc::{Reader, Tcc};
 pub use self::tcp_options::{TcpOption, set_tcp};
