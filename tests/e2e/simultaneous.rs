@@ -18,7 +18,6 @@ fn check_both_ends(reader: Reader) {
 
 fn both_ends(reader: Reader) -> Result<(), String> {
     let pair = Pair::new();
-    pair.know_neighbours();
     let (mut left, mut right) =
         (TestProcess::start_in(&pair.left.launch()), TestProcess::start_in(&pair.right.launch()));
     let [left_port, right_port] = [unique_port(), unique_port()];

@@ -40,17 +40,23 @@ pub fn play(ports: &mut Ports, closed: u16) -> Played<Drops> {
         let hidden = Hidden::watch(port, OF_CONNECTIONS);
         let ends = RIGHT.map(|family| lossy.connect(family, family));
         let mut paths = Vec::new();
+        let of_clients = ends.map(|(client, _)| format!("tcp sport {}", client.local.port()));
         for (out, size) in [(true, 3000), (false, 5000)] {
-            for (family, &(client, server)) in RIGHT.into_iter().zip(&ends) {
-                lossy.silence(out, &format!("tcp dport {port}"));
+            lossy.silence_each(out, &of_clients);
+            for family in RIGHT {
                 lossy.client.send(family, size);
-                wait_until("drops", || lossy.dropped(out).0 >= 2);
-                lossy.speak(out);
-                lossy.server.receive(family, size);
-                let (packets, bytes) = lossy.dropped(out);
-                paths.push(Path { out, client, server, packets, bytes });
-                lossy.forget_rules(out);
             }
+            let twice_each = || lossy.dropped_each(out).iter().all(|(packets, _)| *packets >= 2);
+            wait_until("drops", twice_each);
+            lossy.speak(out);
+            for family in RIGHT {
+                lossy.server.receive(family, size);
+            }
+            let dropped = lossy.dropped_each(out);
+            lossy.forget_rules(out);
+            paths.extend(ends.into_iter().zip(dropped).map(
+                |((client, server), (packets, bytes))| Path { out, client, server, packets, bytes },
+            ));
         }
         for family in RIGHT {
             assert_eq!(lossy.client.try_connect(lossy.closed(family)), Some(Errno::CONNREFUSED));

@@ -48,7 +48,6 @@ impl Lossy {
     #[track_caller]
     pub fn in_order() -> Self {
         let pair = Pair::new();
-        pair.know_neighbours();
         for ns in [&pair.left, &pair.right] {
             // No loss probes.
             ns.sysctl("ipv4/tcp_early_retrans", "0");
@@ -96,8 +95,15 @@ impl Lossy {
     /// What the client sends is dropped on the left as it leaves, or on the right as it arrives.
     #[track_caller]
     pub fn silence(&self, out: bool, what: &str) {
+        self.silence_each(out, &[what.to_owned()]);
+    }
+
+    /// The same by several rules, each with its counter.
+    #[track_caller]
+    pub fn silence_each(&self, out: bool, whats: &[String]) {
         let (ns, hook) = self.place(out);
-        ns.firewall(hook, &[&format!("{what} counter drop")]);
+        let rules: Vec<String> = whats.iter().map(|what| format!("{what} counter drop")).collect();
+        ns.firewall(hook, &rules.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
     /// Of what the client sends that packet of its large ones is dropped, counted from 0: once, as it arrives. There it is
@@ -115,7 +121,7 @@ impl Lossy {
     /// Packets and bytes that were so dropped.
     #[track_caller]
     pub fn lost(&self) -> (u64, u64) {
-        counted_by(&self.pair.right, "netdev")
+        counted_by(&self.pair.right, "netdev")[0]
     }
 
     /// From now on nothing is dropped there; the counter stays.
@@ -135,25 +141,34 @@ impl Lossy {
     /// Packets and bytes that were dropped there.
     #[track_caller]
     pub fn dropped(&self, out: bool) -> (u64, u64) {
-        counted(self.place(out).0)
+        self.dropped_each(out)[0]
+    }
+
+    /// The same by each rule.
+    #[track_caller]
+    pub fn dropped_each(&self, out: bool) -> Vec<(u64, u64)> {
+        counted_by(self.place(out).0, "inet")
     }
 }
 
 /// Packets and bytes by the counter of the first rule that has one.
 #[track_caller]
 pub fn counted(ns: &Netns) -> (u64, u64) {
-    counted_by(ns, "inet")
+    counted_by(ns, "inet")[0]
 }
 
+/// The same of each rule that has one, in their order.
 #[track_caller]
-fn counted_by(ns: &Netns, family: &str) -> (u64, u64) {
+fn counted_by(ns: &Netns, family: &str) -> Vec<(u64, u64)> {
     let text = ns.run(&["nft", &format!("list table {family} t")]);
     let words: Vec<&str> = text.split_whitespace().collect();
     let after = |word: &str| {
-        let at = words.iter().position(|w| *w == word).expect("a counter");
-        words[at + 1].parse().expect("a number")
+        let numbers = words.windows(2).filter(|pair| pair[0] == word);
+        numbers.map(|pair| pair[1].parse::<u64>().expect("a number")).collect::<Vec<_>>()
     };
-    (after("packets"), after("bytes"))
+    let counters: Vec<_> = after("packets").into_iter().zip(after("bytes")).collect();
+    assert!(!counters.is_empty(), "no counter: {text}");
+    counters
 }
 
 /// One call of the tracepoint, as the kernel prints it.

@@ -183,15 +183,21 @@ impl Pair {
     }
 
     /// The left device's name and number.
+    ///
+    /// Each side knows the other's hardware address. Otherwise the first IPv6 neighbour solicitation may be lost: IPv6 is not ready
+    /// until the kernel's link watch has run, up to a second after the link came up. The SYN then waits a second for the next
+    /// solicitation, which is its own retransmission timeout, and with no sample of the RTT the next timeout is 3 s.
     #[track_caller]
     pub fn of(dev: &str, index: u32) -> Self {
         let (left, right) = (Netns::new(), Netns::new());
         let [mac, their_mac] = MACS;
-        let addresses = |number: u32, dev: &str| {
+        let addresses = |number: u32, dev: &str, peer: u32, peer_mac: &str| {
             format!(
                 "addr add 10.0.0.{number}/24 dev {dev}\n\
                  addr add fd00::{number}/64 dev {dev} nodad\n\
-                 link set {dev} up\n"
+                 link set {dev} up\n\
+                 neigh replace 10.0.0.{peer} lladdr {peer_mac} dev {dev} nud permanent\n\
+                 neigh replace fd00::{peer} lladdr {peer_mac} dev {dev} nud permanent\n"
             )
         };
         let link = format!(
@@ -199,29 +205,14 @@ impl Pair {
              peer name eth0 address {their_mac} netns {}\n",
             right.name
         );
-        left.ip(&(link + &addresses(1, dev)));
-        right.ip(&addresses(2, "eth0"));
+        left.ip(&(link + &addresses(1, dev, 2, their_mac)));
+        right.ip(&addresses(2, "eth0", 1, mac));
         Pair { left, right, dev: dev.to_owned() }
-    }
-
-    /// Gives each side the other's hardware address. Otherwise the first IPv6 neighbour solicitation may be lost: IPv6 is
-    /// not ready until the kernel's link watch has run, up to a second after the link came up. The SYN then waits a second
-    /// for the next solicitation, which is its own retransmission timeout.
-    #[track_caller]
-    pub fn know_neighbours(&self) {
-        let (left, right) = ((&self.left, self.dev.as_str(), 2), (&self.right, "eth0", 1));
-        for ((ns, dev, number), their_mac) in [left, right].into_iter().zip([MACS[1], MACS[0]]) {
-            let neighbour = |addr: &str| {
-                format!("neigh replace {addr}{number} lladdr {their_mac} dev {dev} nud permanent\n")
-            };
-            ns.ip(&(neighbour("10.0.0.") + &neighbour("fd00::")));
-        }
     }
 
     /// From now on the left sends TCP only: no reports, no solicitations.
     #[track_caller]
     pub fn only_tcp(&self) {
-        self.know_neighbours();
         self.left.nft(
             "add table inet only
              add chain inet only c { type filter hook output priority 0; }
