@@ -30,8 +30,8 @@ use self::resets::Resets;
 use self::send::Sends;
 use self::zero_window::ZeroWindows;
 use crate::support::{
-    EVENTS, Fixture, FtraceEvents, Netns, Pingpong, Reader, Seen, Server, Told, again, drive,
-    guest, has_cc, has_tracepoint, skip, traffic_in,
+    EVENTS, Fixture, FtraceEvents, Netns, Pingpong, Reader, Seen, Server, Timer, Told, again,
+    drive, guest, has_cc, has_tracepoint, skip, traffic_in,
 };
 
 /// Those of which a test compares samples with what `TCP_INFO` told, and the samples of different readers.
@@ -149,30 +149,31 @@ impl Scenario {
         let start = |recorder: (Reader, _)| {
             Recorder::start(recorder.0, recorder.1, &all, printing(recorder))
         };
-        let recorders: Vec<Recorder> = RECORDERS.into_iter().map(start).collect();
+        let recorders: Vec<Recorder> =
+            timed("the starts", || RECORDERS.into_iter().map(start).collect());
 
         let mut acts = Vec::new();
         for name in DRIVES.iter().filter(|name| has_tracepoint(name)) {
             let mut fixture = Fixture::at(ports.next(), ports.next());
-            drive(&mut fixture, name);
+            timed(name, || drive(&mut fixture, name));
             let ports = vec![fixture.port, fixture.closed];
             acts.push(Act { name: (*name).to_owned(), ports, lines: Vec::new() });
         }
         for cc in ALGORITHMS.into_iter().filter(|cc| has_cc(cc)) {
-            acts.push(pingpong(cc, ports.next()));
-            acts.push(transfers(cc, ports.next()));
+            acts.push(timed("pingpong", || pingpong(cc, ports.next())));
+            acts.push(timed("transfers", || transfers(cc, ports.next())));
         }
-        acts.push(mapped(ports.next()));
+        acts.push(timed("mapped", || mapped(ports.next())));
         let closed = ports.next();
-        let zero_windows = zero_window::play(&mut ports);
-        let drops = drops::play(&mut ports, closed);
-        let mishaps = drop_reasons::play(&mut ports);
-        let resets = resets::play(&mut ports, closed);
-        let sends = has_tracepoint("send").then(|| send::play(&mut ports));
-        let container = container::play(ports.next());
+        let zero_windows = timed("zero_window", || zero_window::play(&mut ports));
+        let drops = timed("drops", || drops::play(&mut ports, closed));
+        let mishaps = timed("drop_reasons", || drop_reasons::play(&mut ports));
+        let resets = timed("resets", || resets::play(&mut ports, closed));
+        let sends = has_tracepoint("send").then(|| timed("sends", || send::play(&mut ports)));
+        let container = timed("container", || container::play(ports.next()));
 
-        let recorded = recorders.into_iter().map(Recorder::stop).collect();
-        let (told, seen) = ftrace.stop();
+        let recorded = timed("the ends", || recorders.into_iter().map(Recorder::stop).collect());
+        let (told, seen) = timed("the kernel's trace", || ftrace.stop());
         Scenario {
             ports: all,
             acts,
@@ -211,6 +212,14 @@ impl Scenario {
     }
 }
 
+/// Plays a part of it, and logs how long that takes.
+fn timed<T>(part: &str, play: impl FnOnce() -> T) -> T {
+    let timer = Timer::start("act");
+    let played = play();
+    timer.log(part);
+    played
+}
+
 /// Replies one after the other; after each, what `TCP_INFO` tells of the client's socket.
 fn pingpong(cc: &'static str, port: u16) -> Act {
     let ns = Netns::new();
@@ -228,18 +237,20 @@ fn pingpong(cc: &'static str, port: u16) -> Act {
 fn transfers(cc: &str, port: u16) -> Act {
     let ns = Netns::new();
     ns.run(&["ip", "link", "set", "lo", "mtu", "3000"]);
-    ns.firewall("input", &["tcp flags != syn / syn,ack numgen random mod 100 < 1 drop"]);
+    // An emulated machine takes long for it: less is sent, and as much lost.
+    let (percent, large, small, count) =
+        if guest() { (2, "500000", "500000", "50") } else { (1, "3000000", "1000000", "100") };
+    let lossy = format!("tcp flags != syn / syn,ack numgen random mod 100 < {percent} drop");
+    ns.firewall("input", &[&lossy]);
     let launch = ns.launch().on_cpu(0);
     let server = Server::start_in(&launch, &format!("[::]:{port}"), Some(cc));
-    // An emulated machine takes long for it.
-    let bytes = if guest() { "1000000" } else { "3000000" };
     for to in ["127.0.0.1", "[::1]"] {
         let to = format!("{to}:{port}");
-        traffic_in(&launch, &["bulk", "--to", &to, "--cc", cc, "--bytes", bytes]);
-        traffic_in(&launch, &["bulk", "--to", &to, "--cc", cc, "--bytes", "1000000", "--download"]);
+        traffic_in(&launch, &["bulk", "--to", &to, "--cc", cc, "--bytes", large]);
+        traffic_in(&launch, &["bulk", "--to", &to, "--cc", cc, "--bytes", small, "--download"]);
         traffic_in(
             &launch,
-            &["pingpong", "--to", &to, "--cc", cc, "--count", "100", "--interval", "1ms"],
+            &["pingpong", "--to", &to, "--cc", cc, "--count", count, "--interval", "1ms"],
         );
     }
     server.settle();

@@ -83,7 +83,7 @@ pub use self::ss::Ss;
 pub use self::tcc::{Reader, Tcc};
 pub use self::tcp_options::{TcpOption, set_tcp};
 pub use self::test_process::TestProcess;
-pub use self::times::compared;
+pub use self::times::{Timer, compared};
 pub use self::tracer::{Output, PARTS, Trace, Tracer, cells, leaves, parse, text, u64_of};
 pub use self::traffic::{Pingpong, Server, traffic, traffic_in};
 pub use self::uring::Uring;

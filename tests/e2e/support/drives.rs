@@ -1,6 +1,7 @@
 //! What makes events of each event type, in all families.
 
 use super::fixture::{FAMILIES, Fixture};
+use super::guest;
 use super::orders::SocketOption;
 use super::sockets::CLOSE_WAIT;
 use super::traffic::{Server, traffic_in};
@@ -104,9 +105,10 @@ fn lose_some(fixture: &mut Fixture) {
     fixture.rule(&format!("tcp sport {port} tcp flags & syn == 0 numgen random mod 100 < 5 drop"));
     fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500"]);
     let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), None);
+    let bytes = if guest() { "1000000" } else { "3000000" };
     for family in FAMILIES {
         let to = fixture.addr(family).to_string();
-        let args = ["bulk", "--to", &to, "--bytes", "3000000", "--cc", "cubic"];
+        let args = ["bulk", "--to", &to, "--bytes", bytes, "--cc", "cubic"];
         traffic_in(&fixture.ns.launch(), &args);
     }
     fixture.speak();
@@ -135,9 +137,10 @@ fn receive_with_gaps(fixture: &mut Fixture) {
     fixture.rule(&format!("tcp dport {port} tcp flags & syn == 0 numgen random mod 100 < 10 drop"));
     fixture.ns.run(&["ip", "link", "set", "lo", "mtu", "1500", "gso_max_segs", "2"]);
     let server = Server::start_in(&fixture.ns.launch(), &format!("[::]:{port}"), None);
+    let parallel = if guest() { "3" } else { "8" };
     for family in FAMILIES {
         let to = fixture.addr(family).to_string();
-        let args = ["bulk", "--to", &to, "--bytes", "300000", "--parallel", "8"];
+        let args = ["bulk", "--to", &to, "--bytes", "300000", "--parallel", parallel];
         traffic_in(&fixture.ns.launch(), &args);
     }
     fixture.speak();
