@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{PERF, RING, scenario};
-use crate::support::{LEARNT, TICKS, UNLOCKED, compared, is_root, leaves, tick, u64_of};
+use crate::support::{LEARNT, TICKS, UNLOCKED, compared, guest, is_root, leaves, tick, u64_of};
 
 /// Every program reads the clock itself.
 const CLOCK: &[&str] = &["time", "mono_ns"];
@@ -99,7 +99,9 @@ fn check(cc: &str, [one, other]: [(&str, &str); 2]) {
     let wrong = &found.wrong;
     let first = wrong[..wrong.len().min(20)].join("\n");
     assert!(wrong.is_empty(), "{cc}, {one:?} {other:?}: {} wrong:\n{first}", wrong.len());
-    assert!(found.pairs > 300, "{}", found.pairs);
+    // Less is played in a guest.
+    let least = if guest() { 300 } else { 500 };
+    assert!(found.pairs > least, "{}", found.pairs);
     assert!(found.unlocked * 10 <= found.pairs, "{} of {}", found.unlocked, found.pairs);
 }
 
