@@ -89,6 +89,17 @@ fn headers_include_each_other_in_one_direction() {
     assert!(left.is_empty(), "in a cycle, or above one: {:?}", left.keys());
 }
 
+/// A program at a classic tracepoint that returns 0 keeps the event from `perf` and others.
+#[test]
+fn classic_programs_are_made_by_their_macro() {
+    let classic = |text: &String| {
+        ["SEC(\"tp/", "SEC(\"tracepoint/"].map(|section| text.matches(section).count())
+    };
+    let found = headers().into_iter().map(|(name, text)| (name, classic(&text)));
+    let found: Vec<_> = found.filter(|(_, counts)| *counts != [0, 0]).collect();
+    assert_eq!(found, [("programs.bpf.h".to_owned(), [1, 0])]);
+}
+
 #[test]
 fn each_macro_is_defined_once() {
     let mut defined: BTreeMap<String, String> = BTreeMap::new();

@@ -41,6 +41,18 @@
 #define ___always(...) true
 #define ___unwrap(...) __VA_ARGS__
 
+/*
+ * A program at a classic tracepoint. It returns 1: for 0 the kernel would keep the event from all perf events, also those of others
+ * (perf_trace_run_bpf_submit()). Thus its own perf event is counted as well, on the one CPU on which libbpf opens it.
+ */
+#define CLASSIC_PROGRAM(section, name, context)                                                          \
+	SEC("tp/" section)                                                                               \
+	int name(context *ctx)                                                                           \
+	{                                                                                                \
+		run_##name(ctx);                                                                         \
+		return 1;                                                                                \
+	}
+
 /* The same by the bare arguments, where their number differs between kernels, or the verifier knows that one may be NULL. */
 #define PROGRAM_BARE(tracepoint)                                                                         \
 	SEC("tp_btf/" #tracepoint)                                                                       \

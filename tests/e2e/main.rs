@@ -93,6 +93,7 @@ mod peers_bt;
 mod peers_fields;
 mod peers_histograms;
 mod peers_trace;
+mod perf_events;
 mod predicate;
 mod predicate_kernel;
 mod privilege;

@@ -18,6 +18,7 @@
 #include "key.bpf.h"
 #include "histogram.bpf.h"
 #include "owner.bpf.h"
+#include "programs.bpf.h"
 #include "events/socket.bpf.h"
 
 /* Who is in accept(), on which listener; inserted as it begins, removed as it ends. */
@@ -47,13 +48,12 @@ static __always_inline struct sock *sock_of_fd(int fd)
 	return sock_of(stream_of_file(task, file));
 }
 
-static __always_inline int accept_begins(int fd)
+static __always_inline void accept_begins(int fd)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), listener = (__u64)sock_of_fd(fd);
 
 	if (listener)
 		entry_replace(accepting, &thread, &listener);
-	return 0;
 }
 
 static __always_inline __u64 wait_ns(const struct conn *conn, __u64 now)
@@ -126,7 +126,7 @@ static __noinline int accepted(void *ctx, struct sock *sk, struct sock *listener
 	return 0;
 }
 
-static __always_inline int accept_ends(void *ctx, long fd)
+static __always_inline void accept_ends(void *ctx, long fd)
 {
 	__u64 thread = bpf_get_current_pid_tgid(), *entered;
 	struct sock *listener = NULL, *sk;
@@ -137,32 +137,33 @@ static __always_inline int accept_ends(void *ctx, long fd)
 		entry_delete(accepting, &thread);
 	}
 	sk = fd < 0 || !reader.started ? NULL : sock_of_fd(fd);
-	return sk ? accepted(ctx, sk, listener, false) : 0;
+	if (sk)
+		accepted(ctx, sk, listener, false);
 }
 
-SEC("tp/syscalls/sys_enter_accept")
-int sys_enter_accept(struct syscall_trace_enter *ctx)
+static __always_inline void run_sys_enter_accept(struct syscall_trace_enter *ctx)
 {
-	return accept_begins(ctx->args[0]);
+	accept_begins(ctx->args[0]);
 }
+CLASSIC_PROGRAM("syscalls/sys_enter_accept", sys_enter_accept, struct syscall_trace_enter)
 
-SEC("tp/syscalls/sys_enter_accept4")
-int sys_enter_accept4(struct syscall_trace_enter *ctx)
+static __always_inline void run_sys_enter_accept4(struct syscall_trace_enter *ctx)
 {
-	return accept_begins(ctx->args[0]);
+	accept_begins(ctx->args[0]);
 }
+CLASSIC_PROGRAM("syscalls/sys_enter_accept4", sys_enter_accept4, struct syscall_trace_enter)
 
-SEC("tp/syscalls/sys_exit_accept")
-int sys_exit_accept(struct syscall_trace_exit *ctx)
+static __always_inline void run_sys_exit_accept(struct syscall_trace_exit *ctx)
 {
-	return accept_ends(ctx, ctx->ret);
+	accept_ends(ctx, ctx->ret);
 }
+CLASSIC_PROGRAM("syscalls/sys_exit_accept", sys_exit_accept, struct syscall_trace_exit)
 
-SEC("tp/syscalls/sys_exit_accept4")
-int sys_exit_accept4(struct syscall_trace_exit *ctx)
+static __always_inline void run_sys_exit_accept4(struct syscall_trace_exit *ctx)
 {
-	return accept_ends(ctx, ctx->ret);
+	accept_ends(ctx, ctx->ret);
 }
+CLASSIC_PROGRAM("syscalls/sys_exit_accept4", sys_exit_accept4, struct syscall_trace_exit)
 
 /* A process holds it that was not seen to take it, since it came about. Nobody accepts a subflow but the first. */
 static __always_inline bool is_taken(struct sock *sk)
@@ -195,8 +196,7 @@ static __always_inline bool is_from(struct sock *sk, struct sock *listener)
  * request, and kernels before 5.18 (502c87d65564), do not say what was requested; then it is enough that there is a connection
  * that nobody was seen to take.
  */
-SEC("tp/io_uring/io_uring_complete")
-int io_uring_complete(struct trace_event_raw_io_uring_complete *ctx)
+static __always_inline void run_io_uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 {
 	struct io_kiocb *req = NULL;
 	struct sock *listener = NULL, *sk;
@@ -208,20 +208,20 @@ int io_uring_complete(struct trace_event_raw_io_uring_complete *ctx)
 	else
 		fd = ctx->res;
 	if (fd < 0 || !reader.started)
-		return 0;
+		return;
 	if (bpf_core_field_exists(ctx->req))
 		req = ctx->req;
 	if (req && BPF_CORE_READ(req, opcode) != IORING_OP_ACCEPT)
-		return 0;
+		return;
 	sk = sock_of_fd(fd);
 	if (!sk)
-		return 0;
+		return;
 	if (req)
 		listener = sock_of(stream_of_file((void *)bpf_get_current_task(), BPF_CORE_READ(req, file)));
-	if (!is_taken(sk) && !is_from(sk, listener))
-		return 0;
-	return accepted(ctx, sk, listener, false);
+	if (is_taken(sk) || is_from(sk, listener))
+		accepted(ctx, sk, listener, false);
 }
+CLASSIC_PROGRAM("io_uring/io_uring_complete", io_uring_complete, struct trace_event_raw_io_uring_complete)
 
 static __always_inline int on_accept_used(void *ctx, struct sock *sk)
 {

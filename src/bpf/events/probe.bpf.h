@@ -18,6 +18,7 @@
 #include "sock.bpf.h"
 #include "fields.bpf.h"
 #include "conn.bpf.h"
+#include "programs.bpf.h"
 #include "filter.bpf.h"
 #include "gate.bpf.h"
 #include "limit.bpf.h"
@@ -190,8 +191,7 @@ static __always_inline void record_addr(__u8 out[16], const __u8 *sockaddr)
 		ipv4_mapped(out, *(__be32 *)(sockaddr + 4));
 }
 
-SEC("tp/tcp/tcp_probe")
-int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
+static __always_inline void run_tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 {
 	struct tcc_counters *n = counters_of(TCC_EVENT_PROBE);
 	struct tcc_probe *rec;
@@ -200,7 +200,7 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	__u8 sockaddr[28];
 
 	if (!n || !reader.started)
-		return 0;
+		return;
 	COUNT(n, seen);
 
 	head.mono_ns = bpf_ktime_get_ns();
@@ -215,25 +215,25 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	head.len = sizeof(struct tcc_probe);
 	if (!filter_head(&head, 0)) {
 		COUNT(n, filtered);
-		return 0;
+		return;
 	}
 	if (COUNTS(PROBE))
 		COUNT(n, counted);
 	if (!RECORDS(PROBE))
-		return 0;
+		return;
 	if (!pass_gate(&head.cookie)) {
 		COUNT(n, gated);
-		return 0;
+		return;
 	}
 	if (cfg.track_conn)
 		conn = conn_of(conn_key(NULL, head.cookie));
 	if (conn && !pass_sampling(conn, head.mono_ns, ctx->snd_cwnd, ctx->ssthresh, 0)) {
 		COUNT(n, sampled_out);
-		return 0;
+		return;
 	}
 	if (!pass_rate(conn, head.mono_ns)) {
 		COUNT(n, rate_limited);
-		return 0;
+		return;
 	}
 	if (conn)
 		conn->emitted_ns = head.mono_ns;
@@ -241,7 +241,7 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	rec = emit_begin(sizeof(*rec), TCC_EVENT_PROBE);
 	if (!rec) {
 		COUNT(n, lost);
-		return 0;
+		return;
 	}
 	rec->head = head;
 	rec->std.mark = ctx->mark;
@@ -255,17 +255,16 @@ int tcp_probe_record(struct trace_event_raw_tcp_probe *ctx)
 	rec->std.rcv_wnd = ctx->rcv_wnd;
 	rec->std.unused = 0;
 	emit_end(ctx, n, rec, sizeof(*rec), TCC_EVENT_PROBE);
-	return 0;
 }
+CLASSIC_PROGRAM("tcp/tcp_probe", tcp_probe_record, struct trace_event_raw_tcp_probe)
 
 /*
  * Does nothing, and is attached before the other readers where they cannot make a cookie themselves (raw_tp; tp_btf
  * before 5.12): to serve a classic tracepoint the kernel fills in the record, and that generates the socket's cookie.
  */
-SEC("tp/tcp/tcp_probe")
-int tcp_probe_cookie(void *ctx)
+static __always_inline void run_tcp_probe_cookie(void *ctx)
 {
-	return 0;
 }
+CLASSIC_PROGRAM("tcp/tcp_probe", tcp_probe_cookie, void)
 
 #endif
