@@ -109,7 +109,7 @@ impl CheckReport {
         let mut environment = Environment {
             kernel,
             rights,
-            features: session::features(kernel),
+            features: session::features(kernel, &Request::default()),
             states: ALGORITHMS.iter().map(|algorithm| kernel.ca_state(algorithm)).collect(),
             layouts: kernel.ca_layouts(),
             core_types: CoreTypes::new(kernel),

@@ -339,6 +339,8 @@ pub struct KernelOptions {
     pub btf: Option<PathBuf>,
     /// Infer event types from other tracepoints even if the kernel has their own.
     pub inferred: bool,
+    /// Read the connections of `observe` one by one, as on a kernel that refuses iterators over maps.
+    pub one_by_one: bool,
     /// Niceness of the tracer.
     pub nice: Option<i32>,
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, clock_getres};
 
+pub use self::features::has_map_iterators;
 use crate::btf::Btf;
 use crate::escape;
 use crate::events::ca::{Algorithm, Bits, Layouts};

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -150,6 +151,43 @@ pub fn enable_run_time_stats() -> io::Result<OwnedFd> {
     match unsafe { bpf_enable_stats(BPF_STATS_RUN_TIME) } {
         error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
         file => Ok(unsafe { OwnedFd::from_raw_fd(file) }),
+    }
+}
+
+/// Does the kernel accept an iterator of that type?
+#[must_use]
+pub fn loads_iterator(name: &CStr) -> bool {
+    use libbpf_rs::libbpf_sys::{
+        BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER, bpf_insn, bpf_prog_load, bpf_prog_load_opts,
+        libbpf_find_vmlinux_btf_id,
+    };
+    // SAFETY: the name ends in NUL.
+    let id = unsafe { libbpf_find_vmlinux_btf_id(name.as_ptr(), BPF_TRACE_ITER) };
+    let Ok(attach_btf_id) = u32::try_from(id) else { return false };
+    let mut options = bpf_prog_load_opts {
+        sz: size_of::<bpf_prog_load_opts>() as _,
+        expected_attach_type: BPF_TRACE_ITER,
+        attach_btf_id,
+        attempts: 1,
+        ..Default::default()
+    };
+    // r0 = 0; exit
+    let program = [0xb7, 0x95].map(|code| bpf_insn { code, ..Default::default() });
+    let (load, license) = (bpf_prog_load, c"GPL");
+    // SAFETY: all that it is given outlives the call; what it returns is a descriptor that nobody else has, or an error.
+    unsafe {
+        let file = load(
+            BPF_PROG_TYPE_TRACING,
+            std::ptr::null(),
+            license.as_ptr(),
+            program.as_ptr(),
+            program.len() as _,
+            &raw mut options,
+        );
+        if file >= 0 {
+            drop(OwnedFd::from_raw_fd(file));
+        }
+        file >= 0
     }
 }
 

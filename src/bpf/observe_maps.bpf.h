@@ -111,7 +111,6 @@ struct observe_copy {
 	struct tcc_head head;
 	struct tcc_observe_moment moment;
 	struct tcc_limits limits;
-	struct tcc_top_conn top;
 };
 
 struct {
@@ -120,5 +119,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct observe_copy);
 } observe_copies SEC(".maps");
+
+/* The connection that was last read, for --top; created only for it. Read by the reader after observe_one, and before the next. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcc_top_conn);
+} observe_top SEC(".maps");
 
 #endif

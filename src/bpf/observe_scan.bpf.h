@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What connections have transferred so far: observe_scan_iter finds those that are open when the trace begins, by the files of all
- * processes; observe_iter reads all that are known, of all network namespaces and also those that no process has (any more).
+ * processes; observe_iter reads all that are known, of all network namespaces and also those that no process has (any more). Some
+ * kernels refuse iterators over maps: there the reader runs observe_one for each.
  */
 #ifndef __TCC_OBSERVE_SCAN_BPF_H__
 #define __TCC_OBSERVE_SCAN_BPF_H__
@@ -80,13 +81,30 @@ static __noinline bool observe_passes(struct observe_copy *copy, struct sock *sk
 	return filter_head(&copy->head, zone_of(sk)) && filter_sock(sk, tp, 0, 0, false) && filter_owner(conn);
 }
 
-static __noinline int observe_load_top(struct observe_copy *copy, struct sock *sk, __u64 key, const struct conn *conn)
+/* One that has ended meanwhile may be another's by now. If we have the lock, its end is waiting. */
+static __always_inline bool observe_is_there(__u64 key)
+{
+	struct observe_left_key at_end = { .sk = key, .ends = 1 };
+
+	return bpf_map_lookup_elem(&observed_conns, &key) && !bpf_map_lookup_elem(&observe_left, &at_end);
+}
+
+/*
+ * Loads a connection for --top, and writes it to `seq`, if that is not NULL. Not 0: it is not to be counted, as it is none any more,
+ * or as the kernel's buffer is full; then the kernel runs the program again for this connection, with an empty one.
+ */
+static __noinline int observe_load_top(struct seq_file *seq, struct observe_copy *copy, struct sock *sk, __u64 key,
+				       const struct conn *conn)
 {
 	struct inet_connection_sock *icsk = (void *)sk;
 	const struct tcp_congestion_ops *ca_ops;
 	struct tcp_sock *tp = (void *)sk;
-	struct tcc_top_conn *out = &copy->top;
+	struct tcc_top_conn *out;
+	__u32 zero = 0;
 
+	out = bpf_map_lookup_elem(&observe_top, &zero);
+	if (!out)
+		return 1;
 	__builtin_memset(out, 0, sizeof(*out));
 	observe_load_totals(&out->totals, tp);
 	out->sk = key;
@@ -107,18 +125,13 @@ static __noinline int observe_load_top(struct observe_copy *copy, struct sock *s
 	out->mss = tp->mss_cache;
 	out->rate_delivered = tp->rate_delivered;
 	out->rate_interval_us = tp->rate_interval_us;
-	return 0;
+	return !observe_is_there(key) || (seq && bpf_seq_write(seq, out, sizeof(*out)));
 }
 
-/* One that has ended meanwhile may be another's by now. If we have the lock, its end is waiting. */
-static __always_inline bool observe_is_there(__u64 key)
-{
-	struct observe_left_key at_end = { .sk = key, .ends = 1 };
-
-	return bpf_map_lookup_elem(&observed_conns, &key) && !bpf_map_lookup_elem(&observe_left, &at_end);
-}
-
-/* `takes`: what it has transferred is to be added, and we have the lock. */
+/*
+ * `takes`: what it has transferred is to be added, and we have the lock. With --top, an open connection is written to `seq` as well,
+ * if that is not NULL. 1: it is open.
+ */
 static __noinline int observe_read(struct seq_file *seq, struct observe_copy *copy, __u64 key, __u64 takes)
 {
 	const struct conn *conn = cfg.track_conn ? bpf_map_lookup_elem(&conns, &key) : NULL;
@@ -132,15 +145,7 @@ static __noinline int observe_read(struct seq_file *seq, struct observe_copy *co
 		return 0;
 	open = observe_state_in(OBSERVE_OPEN, sk->__sk_common.skc_state);
 	observe_load(&copy->moment, &copy->head, sk, conn);
-	if (cfg.top && open)
-		observe_load_top(copy, sk, key, conn);
-	if (!observe_is_there(key))
-		return 0;
-	/*
-	 * Before anything is added: if the kernel's buffer is full, it runs the program again for this connection, with an empty
-	 * one.
-	 */
-	if (cfg.top && open && bpf_seq_write(seq, &copy->top, sizeof(copy->top)))
+	if (cfg.top && open ? observe_load_top(seq, copy, sk, key, conn) : !observe_is_there(key))
 		return 0;
 	if (OBSERVES_LIMITS)
 		observe_limits_read(copy, key);
@@ -148,7 +153,7 @@ static __noinline int observe_read(struct seq_file *seq, struct observe_copy *co
 		observe_take(&copy->moment, key, 0);
 	if (open)
 		observe_add(&copy->moment, TCC_OBSERVE_OPEN, 1);
-	return 0;
+	return open;
 }
 
 /*
@@ -168,28 +173,44 @@ static __noinline int observe_has_changed(const struct observed_conn *conn, __u6
 	       now.data_segs_out != conn->base.data_segs_out || now.data_segs_in != conn->base.data_segs_in;
 }
 
+static __always_inline int observe_connection(struct seq_file *seq, const struct observed_conn *conn, __u64 key)
+{
+	struct observe_copy *copy;
+	__u32 zero = 0;
+	int open;
+
+	copy = bpf_map_lookup_elem(&observe_copies, &zero);
+	if (!copy)
+		return 0;
+	if (!observe_has_changed(conn, key))
+		return observe_read(seq, copy, key, 0);
+	if (!observe_lock(key))
+		return 0;
+	open = observe_read(seq, copy, key, 1);
+	observe_unlock(key);
+	observe_settle(key);
+	return open;
+}
+
 SEC("iter/bpf_map_elem")
 int observe_iter(struct bpf_iter__bpf_map_elem *ctx)
 {
 	const struct observed_conn *conn = ctx->value;
-	struct observe_copy *copy;
-	__u64 *at = ctx->key, key;
-	__u32 zero = 0;
+	__u64 *key = ctx->key;
 
-	copy = bpf_map_lookup_elem(&observe_copies, &zero);
-	if (!at || !conn || !copy)
-		return 0;
-	key = *at;
-	if (!observe_has_changed(conn, key)) {
-		observe_read(ctx->meta->seq, copy, key, 0);
-		return 0;
-	}
-	if (!observe_lock(key))
-		return 0;
-	observe_read(ctx->meta->seq, copy, key, 1);
-	observe_unlock(key);
-	observe_settle(key);
+	if (key && conn)
+		observe_connection(ctx->meta->seq, conn, *key);
 	return 0;
+}
+
+/* Attached to nothing, as kernel_clock. Its argument is the key; 1: it is open, and with --top in `observe_top`. */
+SEC("raw_tp")
+int observe_one(const __u64 *ctx)
+{
+	__u64 key = ctx[0];
+	const struct observed_conn *conn = bpf_map_lookup_elem(&observed_conns, &key);
+
+	return conn ? observe_connection(NULL, conn, key) : 0;
 }
 
 #endif

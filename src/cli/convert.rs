@@ -141,6 +141,7 @@ impl KernelArgs {
             bpf_stats: self.bpf_stats,
             btf: self.btf,
             inferred: false,
+            one_by_one: false,
             nice: self.nice,
         }
     }

@@ -95,6 +95,9 @@ pub struct ExportArgs {
     /// Check --config and the command line, and trace nothing.
     #[arg(long, help_heading = HEADING)]
     pub check_config: bool,
+    /// Read connections one by one, as on kernels that refuse iterators over maps.
+    #[arg(long, hide = true)]
+    pub one_by_one: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -173,6 +176,7 @@ impl ExportArgs {
         let mut config = in_kernel(self.trace, "export", summary, &[])?;
         config.output.destinations.clear();
         config.predicate = predicate;
+        config.kernel_options.one_by_one = self.one_by_one;
         config.export = Some(Export { targets, reload: None });
         Ok(config)
     }

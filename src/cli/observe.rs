@@ -65,6 +65,9 @@ pub struct ObserveArgs {
     /// Print the expressions that have names for --trigger.
     #[arg(long, help_heading = HEADING)]
     pub list_presets: bool,
+    /// Read connections one by one, as on kernels that refuse iterators over maps.
+    #[arg(long, hide = true)]
+    pub one_by_one: bool,
     #[command(flatten)]
     pub trace: TraceArgs,
 }
@@ -315,6 +318,7 @@ impl ObserveArgs {
         let predicate = predicate.transpose()?;
         let mut config = in_kernel(self.trace, "observe", summary, &self.events)?;
         config.predicate = predicate;
+        config.kernel_options.one_by_one = self.one_by_one;
         Ok(config)
     }
 }

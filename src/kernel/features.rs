@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{KERNEL_BTF, Kernel};
+use crate::skel;
 
 impl Kernel {
     /// The BPF ring buffer: Linux 5.8.
@@ -36,4 +37,10 @@ impl Kernel {
     pub fn skips_nested(&self) -> bool {
         self.query(|btf| btf.has_func("bpf_prog_inc_misses_counter"))
     }
+}
+
+/// Iterators over the elements of a map: Linux 5.8 (a5cbe05a6673). A kernel may refuse them, and not those over sockets and files.
+#[must_use]
+pub fn has_map_iterators() -> bool {
+    skel::loads_iterator(c"bpf_map_elem")
 }

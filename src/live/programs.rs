@@ -61,7 +61,8 @@ impl Request {
         kernel: &Kernel,
         core_types: &CoreTypes,
     ) -> Result<Self> {
-        let plan = plan(&request(&config, event_types, selection), &features(kernel));
+        let request = request(&config, event_types, selection);
+        let plan = plan(&request, &features(kernel, &request));
         let plan = plan.map_err(|refusal: Refusal| anyhow!(refusal.text().to_owned()))?;
         let environment = environment::live(&config, event_types, selection, kernel, core_types);
         Ok(Request { config, plan, environment })
@@ -112,7 +113,7 @@ impl Request {
             gate: Some(1),
             ..Config::default()
         };
-        let missing = features(kernel).missing_events;
+        let missing = features(kernel, &loader::plan::Request::default()).missing_events;
         let is_there = |of: &&&'static EventType| !missing.iter().any(|(name, _)| *name == of.name);
         let event_types: Vec<&'static EventType> =
             RECORDED.iter().filter(is_there).copied().collect();

@@ -15,6 +15,7 @@ mod sizes;
 pub mod summaries;
 mod types;
 
+use std::collections::HashSet;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -198,8 +199,23 @@ impl Loaded<'_> {
 
     /// Adds what all connections have transferred since the last time. With `export --top` it writes them: concatenated records.
     pub fn observe_read(&self, connections: &mut Vec<u8>) -> Result<()> {
-        let (program, map) = (&self.skel.progs.observe_iter, &self.skel.maps.observed_conns);
-        iterator::run_over(program, plan::OBSERVE_READ, map.as_fd(), connections)
+        let (progs, maps) = (&self.skel.progs, &self.skel.maps);
+        if progs.observe_iter.autoload() {
+            let (program, map) = (&progs.observe_iter, &maps.observed_conns);
+            return iterator::run_over(program, plan::OBSERVE_READ, map.as_fd(), connections);
+        }
+        connections.clear();
+        // The walk begins again at a key that was removed meanwhile.
+        let keys: HashSet<Vec<u8>> = maps.observed_conns.keys().collect();
+        for mut key in keys {
+            let input = ProgramInput { context_in: Some(&mut key), ..ProgramInput::default() };
+            let read = progs.observe_one.test_run(input).context("cannot read connections")?;
+            if read.return_value == 1 && maps.observe_top.autocreate() {
+                let top = maps.observe_top.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
+                connections.extend(top.context("cannot read connections")?.unwrap_or_default());
+            }
+        }
+        Ok(())
     }
 
     /// The kernel's clock, which the records use.
@@ -342,7 +358,13 @@ fn configure(
             || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_limits())
                 && name == plan::LIMITS_SCAN)
             || (variant.tracks(Tracker::Observed)
-                && (name == plan::OBSERVE_SCAN || name == plan::OBSERVE_READ));
+                && (name == plan::OBSERVE_SCAN
+                    || name
+                        == if plan.one_by_one {
+                            plan::OBSERVE_READ_ONE
+                        } else {
+                            plan::OBSERVE_READ
+                        }));
         program.set_autoload(wanted);
     }
     Ok(())

@@ -36,6 +36,8 @@ pub struct Request {
     pub limits: bool,
     /// What each connection transfers is counted in the kernel.
     pub observes: bool,
+    /// Without an iterator over these connections even if the kernel accepts one.
+    pub one_by_one: bool,
     /// Snapshots of that are taken, and the last one is that of `destroy`.
     pub limits_snapshots: bool,
     /// Infer event types from other tracepoints even if they have their own.
@@ -68,6 +70,8 @@ pub struct KernelFeatures {
     pub mainline_bbr: bool,
     /// Iterators, which need the kernel's own types (5.8).
     pub iterators: bool,
+    /// Those over the elements of a map, which a kernel may have and yet refuse.
+    pub map_iterators: bool,
     /// The error says why classic tracepoint programs cannot be attached.
     pub tracefs: Result<(), String>,
 }
@@ -143,6 +147,8 @@ pub const LIMITS_SCAN: &str = "limits_iter";
 /// The iterators of `observe`: over all open files at the start, and over the connections that are known.
 pub const OBSERVE_SCAN: &str = "observe_scan_iter";
 pub const OBSERVE_READ: &str = "observe_iter";
+/// Reads one connection, where the kernel refuses an iterator over them.
+pub const OBSERVE_READ_ONE: &str = "observe_one";
 
 /// Event types with the time since the connection's previous event of that type.
 const TIME_SINCE_LAST: &[&str] = &["state", "cong_state"];
@@ -160,6 +166,8 @@ pub struct Plan {
     pub list_open: bool,
     /// Snapshots of the listening sockets are taken, for `listen_drop`.
     pub listen_snapshots: bool,
+    /// `observe` reads its connections one by one.
+    pub one_by_one: bool,
     /// Programs can create cookies.
     pub cookie_helper: bool,
     /// As in `KernelFeatures`.
@@ -235,6 +243,7 @@ pub fn plan(request: &Request, features: &KernelFeatures) -> Result<Plan, Refusa
         scan_owners,
         list_open,
         listen_snapshots: listens(request) && features.iterators,
+        one_by_one: request.observes && !features.map_iterators,
         cookie_helper: features.cookie_helper,
         tcp_sock_type: features.tcp_sock_type,
         skips_nested: features.skips_nested,
@@ -262,6 +271,9 @@ fn variant(
     if !features.iterators {
         let owner = trackers.contains(&Tracker::Owner);
         notes.extend(notes::without_iterators(request, owner, listens(request)));
+    }
+    if request.observes && !features.map_iterators {
+        notes.push(notes::ONE_BY_ONE.into());
     }
     if request.limits {
         notes.extend(of_limits(features).map(|note| format!("limits: {note}")));

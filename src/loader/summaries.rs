@@ -150,6 +150,7 @@ fn size_observe(
     maps.observe_busy.set_autocreate(follows)?;
     maps.observe_left.set_autocreate(follows)?;
     maps.observe_copies.set_autocreate(follows)?;
+    maps.observe_top.set_autocreate(observe.is_some_and(|observe| observe.top.is_some()))?;
     Ok(())
 }
 

@@ -93,7 +93,8 @@ pub fn run_on(kernel: Kernel, config: &Config, event_types: &[&'static EventType
         assertions::select(all, event_types, &mut selection)?;
     }
     check_limits(config, event_types)?;
-    let plan = plan(&request(config, event_types, &selection), &features(&kernel));
+    let request = request(config, event_types, &selection);
+    let plan = plan(&request, &features(&kernel, &request));
     if let Err(Refusal::Usage(text)) = plan {
         bail!(Usage(text));
     }
@@ -302,6 +303,7 @@ pub fn request(
             || observe.is_some_and(|observe| observe.has(Metric::Limits)),
         limits_snapshots: aggregate.is_some_and(AggregateType::reads_limits),
         observes: observe.is_some_and(Observe::connections),
+        one_by_one: config.kernel_options.one_by_one,
         unrecorded: !config.actions.record,
         ca_state_times: aggregate.is_some_and(AggregateType::reads_state_times)
             || observe.is_some_and(|observe| observe.has(Metric::CaStates)),
@@ -311,9 +313,9 @@ pub fn request(
     }
 }
 
-/// What the kernel has.
+/// What the kernel has, as far as the request may need it.
 #[must_use]
-pub fn features(kernel: &Kernel) -> KernelFeatures {
+pub fn features(kernel: &Kernel, request: &Request) -> KernelFeatures {
     KernelFeatures {
         record: kernel.record(),
         tp_btf: kernel.has_tp_btf(),
@@ -324,6 +326,7 @@ pub fn features(kernel: &Kernel) -> KernelFeatures {
         missing_events: missing_events(|event_type| kernel.missing(event_type)),
         missing_hooks: missing_hooks(|name| kernel.has_tracepoint(name)),
         iterators: Path::new(KERNEL_BTF).exists(),
+        map_iterators: request.observes && !request.one_by_one && kernel::has_map_iterators(),
         sendmsg: kernel.has_tracepoint("tcp_sendmsg_locked"),
         mainline_bbr: kernel.ca_layouts().agrees("bbr", ca_mainline::locate),
         tracefs: kernel::tracefs_event("tcp", "tcp_probe"),

@@ -101,7 +101,7 @@ fn run(config: &Config, step: impl FnOnce(&mut Run<'_, '_>)) -> Accounting {
         per_connection: config.limits.per_connection(),
         ..Request::default()
     };
-    let plan = plan(&request, &features(&kernel)).expect("a plan");
+    let plan = plan(&request, &features(&kernel, &request)).expect("a plan");
     let selection =
         select(PROBE, &config.output, |member| kernel.has_member(member)).expect("columns");
     let (mut storage, types) = (MaybeUninit::uninit(), CoreTypes::new(&kernel));

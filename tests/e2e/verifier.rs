@@ -70,7 +70,7 @@ fn check(reader: Reader, condition: Option<&str>) {
         list_open: true,
         ..Request::default()
     };
-    let plan = plan(&request, &features(&kernel)).expect("a plan");
+    let plan = plan(&request, &features(&kernel, &request)).expect("a plan");
     let (mut storage, types) = (MaybeUninit::uninit(), CoreTypes::new(&kernel));
     let variant = &plan.variants[0];
     let layout = RecordLayout::new(FieldGroups::ALL);

@@ -4,6 +4,9 @@ use super::programs::is_inferred;
 use super::{KernelFeatures, Request};
 use crate::events::EventType;
 
+/// The kernel refuses an iterator over a map.
+pub(super) const ONE_BY_ONE: &str = "this kernel refuses iterators over maps: connections are read one by one, which takes more time";
+
 pub(super) fn without_iterators(
     request: &Request,
     track_owner: bool,

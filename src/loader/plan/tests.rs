@@ -14,6 +14,7 @@ fn modern() -> KernelFeatures {
         sendmsg: true,
         mainline_bbr: true,
         iterators: true,
+        map_iterators: true,
         tracefs: Ok(()),
     }
 }
@@ -268,4 +269,15 @@ fn a_program_is_lean_if_nothing_else_is_needed_of_its_tracepoint() {
         let tracepoint = after_group(lean.hook);
         assert_eq!(program_at(&windows, tracepoint), format!("{tracepoint}_btf"));
     }
+}
+
+#[test]
+fn connections_are_read_one_by_one_where_iterators_over_them_are_refused() {
+    let observes = Request { observes: true, ..request() };
+    assert!(!plan(&observes, &modern()).unwrap().one_by_one);
+    let refused = KernelFeatures { map_iterators: false, ..modern() };
+    let other = plan(&observes, &refused).unwrap();
+    assert!(other.one_by_one && other.variants[0].notes == [notes::ONE_BY_ONE]);
+    let probe = plan(&request(), &refused).unwrap();
+    assert!(!probe.one_by_one && probe.variants[0].notes.is_empty());
 }
