@@ -43,6 +43,9 @@ fn totals(trace: &Trace) -> Values {
     totals
 }
 
+/// Of those, how many are accepted.
+const ACCEPTED: u64 = 6;
+
 /// Connections of all families, with losses, refusals and resets.
 fn traffic_of_all_sorts(fixture: &mut Fixture) {
     fixture.lossy_transfers(2_000_000, ["reno"; 3]);
@@ -86,10 +89,12 @@ fn check_totals(reader: &str) {
             let labels = found.iter().filter(|(name, _)| name.split(' ').next() == Some(metric));
             labels.map(|(_, value)| value).sum()
         };
+        // Two packets that end a handshake on two CPUs make two sockets. inet_ehash_nolisten() closes one, and counts no failure.
+        let twins = grew("PassiveOpens").saturating_sub(ACCEPTED);
         let pairs = [
             ("ActiveOpens", value("connections active_opens")),
             ("PassiveOpens", value("connections passive_opens")),
-            ("AttemptFails", value("connections failed")),
+            ("AttemptFails", value("connections failed").saturating_sub(twins)),
             ("EstabResets", value("connections aborted")),
             ("RetransSegs", of("retransmits")),
             ("TCPFastRetrans", value("retransmits fast")),
@@ -120,7 +125,10 @@ fn check_totals(reader: &str) {
             continue;
         }
         assert!(wrong.is_empty(), "{wrong:?}: {found:?}");
-        assert!(value("retransmits fast") > 0 && value("connections failed") == 3, "{found:?}");
+        assert!(
+            value("retransmits fast") > 0 && value("connections failed") == 3 + twins,
+            "{found:?}"
+        );
         // Both ends are here: what one has sent and the other acknowledged is what it has received.
         assert_eq!(value("connections established"), value("connections closed"), "{found:?}");
         assert_eq!(value("connections open"), 0, "{found:?}");
