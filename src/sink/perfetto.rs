@@ -193,7 +193,7 @@ impl Connection {
         }
         let next = state.map(|name| Slice { since_ns: now, name: name.to_owned() });
         let ended = std::mem::replace(slice, next);
-        if let Some(Slice { since_ns, name }) = ended.filter(|slice| slice.since_ns < now) {
+        if let Some(Slice { since_ns, name }) = ended.filter(|slice| slice.since_ns <= now) {
             self.slice(track, &name, since_ns, now - since_ns, out);
         }
     }
