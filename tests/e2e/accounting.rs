@@ -3,24 +3,27 @@
 use std::path::PathBuf;
 
 use crate::support::{
-    Flood, Launch, Server, Tracer, is_root, traffic, u64_of, wait_for, wait_until,
+    Flood, Launch, Server, Tracer, is_root, overflow, traffic, u64_of, wait_for, wait_until,
 };
 use rustix::process::Signal;
 
 /// What does not fit is lost, and said to be.
 fn check_tiny_buffer(transport: &str) {
     need!(is_root(), "not root");
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     let port = flood.server.port_text();
     for more in [&[][..], &["-a"], &["--count", "50"]] {
         let common = ["-P", &port, "--transport", transport, "--buffer-size", "4096"];
         let args = [&common[..], &["--stats", "50ms"], more].concat();
         let tracer = Tracer::start(&args);
         let trace = if more.contains(&"--count") {
+            flood.begin();
             let trace = tracer.wait();
+            flood.end();
             assert_eq!(trace.events.len(), 50);
             trace
         } else {
+            overflow(&tracer, &flood.server);
             wait_until("a loss", || {
                 tracer.stats().last().is_some_and(|stats| u64_of(stats, "lost") > 0)
             });
@@ -48,7 +51,7 @@ fn quiet_hides_no_loss() {
     need!(is_root(), "not root");
     let flood = Flood::start();
     let port = flood.server.port_text();
-    let args = ["-q", "-a", "-o", "jsonl", "-P", &port, "--buffer-size", "4096", "-d", "1s"];
+    let args = ["-q", "-a", "-o", "jsonl", "-P", &port, "--buffer-size", "4096", "-d", "300ms"];
     let trace = Tracer::spawn(&Launch::here(), &args).wait();
     trace.check_account();
     let [lost, seen] = ["lost", "seen"].map(|count| u64_of(&trace.end, count));
@@ -149,13 +152,14 @@ fn seen_is_how_often_the_kernel_ran_the_program() {
     const TRACEPOINT: u64 = 5;
     const RAW_TRACEPOINT: u64 = 17;
     const TRACING: u64 = 26;
-    let _flood = Flood::start();
+    let mut flood = Flood::ready();
     let counts = RunCounts::on();
     for (reader, event_type) in [("record", TRACEPOINT), ("sock", TRACING), ("raw", RAW_TRACEPOINT)]
     {
         let launch = Launch::here().with_tracefs();
         // Nothing gets through, so nothing is on its way when the books are told.
         let tracer = Tracer::start_in(&launch, &["-P", "1", "--reader", reader]);
+        flood.begin();
         for reported in 1..=5 {
             let before = wait_for("some runs", || {
                 Some(counts.of(&tracer, event_type)).filter(|&runs| runs > 100 * reported)
@@ -166,6 +170,7 @@ fn seen_is_how_often_the_kernel_ran_the_program() {
             let seen = u64_of(tracer.stats().last().expect("the books"), "seen");
             assert!((before..=after).contains(&seen), "{reader}: {before} {seen} {after}");
         }
+        flood.end();
         let trace = tracer.stop();
         trace.check_account();
         if reader == "sock" {

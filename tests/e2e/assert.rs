@@ -88,7 +88,7 @@ fn check_losses(transport: &str) {
     // An emulated machine needs a while to lose any.
     let until_lost = |run: &dyn Fn(&[&str]) -> Output| {
         let outputs =
-            ["1s", "5s", "25s"].iter().map(|time| run(&[&tiny[..], &["-d", time]].concat()));
+            ["300ms", "5s", "25s"].iter().map(|time| run(&[&tiny[..], &["-d", time]].concat()));
         let output =
             outputs.enumerate().find(|(at, output)| *at == 2 || output.stdout.contains(lost));
         output.expect("an output").1

@@ -103,7 +103,7 @@ fn all_there_is_can_be_had() {
     let probe = &report["events"][0];
     let fields = probe["fields"].as_array().expect("fields");
     let names: Vec<&str> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
-    assert_eq!(names, columns(&schema(), "probe"));
+    assert_eq!(names, columns(schema(), "probe"));
     for request in probe["requests"].as_array().expect("requests") {
         for reader in request["readers"].as_array().expect("readers") {
             assert_eq!(reader["loads"], true, "{request}");

@@ -38,7 +38,7 @@ fn check_chain(trace: &Trace) {
     for (cookie, events) in trace.by_cookie() {
         let mut now = "Open";
         for event in events {
-            let valid = invalid(record(&schema, EVENT_TYPE), event);
+            let valid = invalid(record(schema, EVENT_TYPE), event);
             valid.unwrap_or_else(|error| panic!("{error}: {event}"));
             assert_eq!(event["inferred"], true, "{event}");
             assert_eq!(text(event, "old_ca_state"), now, "{cookie}: {event}");

@@ -161,7 +161,7 @@ fn try_time_in_states(reader: &str) -> Result<(), String> {
     for trace in &traces {
         assert_eq!(trace.aggregated(), events.of_type("cong_state").len() as u64, "{}", trace.end);
         for row in &trace.events {
-            invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
+            invalid(schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
         }
     }
     check_connections(&traces[..2], &events, (stopping, stopped))?;

@@ -159,7 +159,7 @@ impl Episode {
     fn check_schema(&self) {
         let schema = schema();
         for event in self.events() {
-            let valid = invalid(record(&schema, text(event, "type")), event);
+            let valid = invalid(record(schema, text(event, "type")), event);
             valid.unwrap_or_else(|error| panic!("{error}: {event}"));
         }
     }

@@ -137,9 +137,9 @@ fn every_record_is_what_the_schema_says() {
         let output = tracer.stop_raw();
         for line in output.stdout.lines() {
             let value: Value = serde_json::from_str(line).expect("JSON");
-            let own = record(&schema, text(&value, "type"));
+            let own = record(schema, text(&value, "type"));
             invalid(own, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
-            invalid(&schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
+            invalid(schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
             if options[0] == "--all-fields" && value["type"] != "end" && value["type"] != "probe" {
                 let keys: Vec<&String> = value.as_object().expect("an object").keys().collect();
                 let all = own["properties"].as_object().expect("properties").keys();

@@ -290,7 +290,7 @@ fn the_gate_lets_through_its_connections_by_raw() {
 #[test]
 fn sums_hold_for_each_action_under_a_flood() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     for transport in [Transport::RingBuf, Transport::PerfBuf] {
         let mut config = config(Reader::Sock, transport, flood.server.port());
         config.kernel_options.buffer_size = Some(4096);
@@ -301,10 +301,12 @@ fn sums_hold_for_each_action_under_a_flood() {
             ..Limits::default()
         };
         let accounting = run(&config, |run| {
+            flood.begin();
             wait_until("losses and limits", || {
                 let (_, record) = run.accounting(Stage::Interim).event_types[0];
                 record.lost > 0 && record.sampled_out > 0 && record.rate_limited > 0
             });
+            flood.end();
         });
         check(&accounting);
         let (_, record) = accounting.event_types[0];

@@ -102,7 +102,7 @@ fn told(limits: &Trace, states: &Trace, socket: &Socket) -> Told {
     let mut us: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut rows = Vec::new();
     for row in &limits.events {
-        invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
+        invalid(schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
         let of = |cause: &str| u64_of(row, &format!("{cause}_us"));
         let sum: u64 = CAUSES.iter().map(|cause| of(cause)).sum();
         assert_eq!(u64_of(row, "observed_us"), sum, "{row}");

@@ -21,10 +21,10 @@ fn some_traffic(server: &Server) {
     traffic(&["pingpong", "--to", &to, "--count", "50", "--interval", "0ms"]);
 }
 
-/// As many events as the machine makes in a second, on two connections.
-fn a_second_of_traffic(server: &Server) {
+/// As many events as the machine makes in that time, on two connections.
+fn some_flood(server: &Server) {
     let to = server.addr.to_string();
-    let args = ["pingpong", "--to", &to, "--seconds", "1", "--interval", "0ms"];
+    let args = ["pingpong", "--to", &to, "--seconds", "0.3", "--interval", "0ms"];
     std::thread::scope(|scope| {
         scope.spawn(|| traffic(&args));
         traffic(&args);
@@ -121,7 +121,7 @@ fn limited(args: &[&str], reader: &str, transport: &str) -> Trace {
     let launch = Launch::here().with_tracefs();
     let _alone = flooding();
     let tracer = Tracer::start_in(&launch, &[&common[..], args].concat());
-    a_second_of_traffic(&server);
+    some_flood(&server);
     let trace = tracer.stop();
     trace.check_account();
     trace

@@ -85,7 +85,7 @@ fn events_turn(reader: Reader) -> Result<(), String> {
     trace.check_accounts(&["listen_drop"]);
     let schema = schema();
     for event in &trace.events {
-        invalid(&schema, event).unwrap_or_else(|error| panic!("{error}: {event}"));
+        invalid(schema, event).unwrap_or_else(|error| panic!("{error}: {event}"));
     }
     let expected = trace.events.iter().map(|_| {
         event!(listen_drop {
@@ -158,7 +158,7 @@ fn a_listener_that_is_handed_on_is_the_childs() {
 fn rows(trace: &Trace, port: u16) -> Vec<&Value> {
     let schema = schema();
     let ours = trace.events.iter().filter(|row| row["key"]["sport"] == port);
-    ours.inspect(|row| invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}")))
+    ours.inspect(|row| invalid(schema, row).unwrap_or_else(|error| panic!("{error}: {row}")))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Flood, Launch, Server, Tracer, is_root, traffic, u64_of, wait_until};
+use crate::support::{Launch, Server, Tracer, is_root, overflow, traffic, u64_of, wait_until};
 
 /// What the notices say of samples.
 fn told(notices: &[Value], count: &str) -> u64 {
@@ -43,11 +43,11 @@ fn what_is_over_the_rate_is_told() {
 #[test]
 fn what_is_lost_is_told() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
-    let args = ["-a", "-P", &flood.server.port_text(), "--buffer-size", "4096", "--stats", "100ms"];
+    let server = Server::start("127.0.0.1:0", None);
+    let args = ["-P", &server.port_text(), "--buffer-size", "4096", "--stats", "100ms"];
     let tracer = Tracer::start(&args);
+    overflow(&tracer, &server);
     wait_until("a notice", || told(&tracer.notices(), "lost") > 0);
-    drop(flood);
     check_told(tracer, "lost");
 }
 

@@ -59,10 +59,10 @@ fn json_lines_are_what_the_schema_says() {
         assert!(output.stdout.lines().count() > 20);
         for line in output.stdout.lines() {
             let value: Value = serde_json::from_str(line).expect("JSON");
-            invalid(&schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
+            invalid(schema, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
             // One of several event types says little of what is wrong; its own says all.
             let event_type = value["type"].as_str().expect("a type");
-            let own = crate::support::record(&schema, event_type);
+            let own = crate::support::record(schema, event_type);
             invalid(own, &value).unwrap_or_else(|error| panic!("{error}: {line}"));
             if event_type == "probe" {
                 let properties = own["properties"].as_object().expect("properties");
@@ -86,7 +86,7 @@ fn json_lines_are_what_the_schema_says() {
         serde_json::json!({ "type": "end" }),
         serde_json::json!({ "type": "other" }),
     ] {
-        assert!(invalid(&schema, &wrong).is_err(), "{wrong}");
+        assert!(invalid(schema, &wrong).is_err(), "{wrong}");
     }
 }
 
@@ -97,7 +97,7 @@ fn csv_is_a_table_with_the_schemas_columns() {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(text.as_bytes());
     let header: Vec<String> =
         reader.headers().expect("a header").iter().map(String::from).collect();
-    let wanted = [vec!["type".to_owned()], columns(&schema(), "probe")].concat();
+    let wanted = [vec!["type".to_owned()], columns(schema(), "probe")].concat();
     assert_eq!(header, wanted);
     let rows: Result<Vec<_>, _> = reader.records().collect();
     assert!(rows.expect("each of the header's width").len() > 10);
@@ -135,7 +135,7 @@ fn fields_come_as_they_are_named() {
     assert_eq!(text.lines().next(), Some("type,dport,snd_cwnd,sport,dport"));
     let text = output_of(&["-o", "csv", "--fields", "bbr,ca_name"]);
     let header = text.lines().next().expect("a header");
-    let of_bbr = columns(&schema(), "probe").into_iter().filter(|name| name.starts_with("bbr."));
+    let of_bbr = columns(schema(), "probe").into_iter().filter(|name| name.starts_with("bbr."));
     let wanted: Vec<String> = of_bbr.collect();
     assert_eq!(header, format!("type,{},ca_name", wanted.join(",")));
 

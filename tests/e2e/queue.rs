@@ -66,7 +66,7 @@ fn check_times(what: &str, times: &[(u64, u64)]) {
 fn check_schema(trace: &Trace) {
     let schema = schema();
     for event in &trace.events {
-        let valid = invalid(record(&schema, EVENT_TYPE), event);
+        let valid = invalid(record(schema, EVENT_TYPE), event);
         valid.unwrap_or_else(|error| panic!("{error}: {event}"));
     }
 }

@@ -2,23 +2,27 @@
 
 use serde_json::Value;
 
-use crate::support::{Flood, Launch, TempDir, Tracer, is_root, parse, u64_of, wait_until};
+use crate::support::{
+    Launch, Server, TempDir, Tracer, is_root, overflow, parse, u64_of, wait_until,
+};
 
 fn check(transport: &str) {
     need!(is_root(), "not root");
     let dir = TempDir::new();
     let path = dir.path().join("run.tcc");
     let path = path.to_str().expect("UTF-8");
-    let flood = Flood::start();
-    let port = flood.server.port_text();
+    let server = Server::start("127.0.0.1:0", None);
+    let port = server.port_text();
     let args = ["-P", &port, "--transport", transport, "--buffer-size", "4096"];
     let outputs = ["--stats", "50ms", "-w", path];
     let tracer = Tracer::start(&[&args[..], &outputs].concat());
+    overflow(&tracer, &server);
     // More than once, as losses are written each second.
     let lost = || tracer.stats().last().map_or(0, |stats| u64_of(stats, "lost"));
     wait_until("a loss", || lost() > 0);
     let first = lost();
     wait_until("events in the file", || info(path)[0]["records"].as_u64() > Some(0));
+    overflow(&tracer, &server);
     wait_until("another loss", || lost() > first);
     let trace = tracer.stop();
     let lines = info(path);

@@ -57,7 +57,7 @@ fn expected(events: &[Value], netns: u64, key: &[&str], prefix: Option<(u8, u8)>
 fn reported(trace: &Trace) -> Rows {
     let (schema, mut rows) = (schema(), Rows::new());
     for row in &trace.events {
-        invalid(&schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
+        invalid(schema, row).unwrap_or_else(|error| panic!("{error}: {row}"));
         let key = match row["key"].as_object() {
             None => "others".to_owned(),
             Some(key) => printed(&key.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -17,7 +16,7 @@ use crate::support::{
 #[test]
 fn the_end_in_a_flood_comes_at_once_and_nothing_is_missing() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     let port = flood.server.port_text();
     for (signal, transport) in
         [(Signal::INT, "ringbuf"), (Signal::TERM, "perfbuf"), (Signal::HUP, "ringbuf")]
@@ -25,11 +24,13 @@ fn the_end_in_a_flood_comes_at_once_and_nothing_is_missing() {
         // What is in the buffer is printed before the end; by a slow build on a busy machine, too.
         let tracer =
             Tracer::start(&["-P", &port, "--transport", transport, "--buffer-size", "512K"]);
+        flood.begin();
         tracer.wait_events("events", |events| events.len() > 100);
         tracer.signal(signal);
         let start = Instant::now();
         let output = tracer.wait_raw();
         let took = start.elapsed();
+        flood.end();
         assert!(guest() || took < Duration::from_secs(1), "{took:?} after {signal:?}");
         assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
         output.trace().check_account();
@@ -210,17 +211,13 @@ fn two_tracers_see_the_same() {
 }
 
 /// A tracer of a flood whose output nobody reads, when it can write no more.
-fn stuck(flood: &Flood) -> (Running, PipeReader) {
+fn stuck(flood: &mut Flood) -> (Running, PipeReader) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let mut command = Launch::here().command(tcc_trace());
     command.args(["-o", "jsonl", "-P", &flood.server.port_text()]);
     let output = writer.try_clone().expect("a copy");
-    let tracer = Running::spawn(command.stdin(Stdio::null()).stdout(output));
-    let now = Timespec::default();
-    wait_until("the pipe to be full", || {
-        let mut polled = [PollFd::new(&writer, PollFlags::OUT)];
-        poll(&mut polled, Some(&now)).expect("poll") == 0
-    });
+    let mut tracer = Running::spawn(command.stdin(Stdio::null()).stdout(output));
+    flood.fill(&mut tracer, &writer);
     // The command's copy of the writing end, and ours, go here.
     (tracer, reader)
 }
@@ -228,8 +225,8 @@ fn stuck(flood: &Flood) -> (Running, PipeReader) {
 #[test]
 fn a_second_signal_ends_it_when_the_output_is_stuck() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
-    let (mut tracer, reader) = stuck(&flood);
+    let mut flood = Flood::ready();
+    let (mut tracer, reader) = stuck(&mut flood);
     tracer.signal(Signal::INT);
     wait_until("the first to be taken", || !pending(tracer.pid(), Signal::INT));
     assert!(!tracer.ended(), "it must not give up by itself");
@@ -244,8 +241,8 @@ fn a_second_signal_ends_it_when_the_output_is_stuck() {
 #[test]
 fn a_slow_reader_gets_everything() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
-    let (mut tracer, mut reader) = stuck(&flood);
+    let mut flood = Flood::ready();
+    let (mut tracer, mut reader) = stuck(&mut flood);
     tracer.signal(Signal::INT);
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("its output");

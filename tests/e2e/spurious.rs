@@ -140,7 +140,7 @@ impl Account {
     fn check(&self) {
         let schema = schema();
         for event in self.trace.of_type(EVENT_TYPE) {
-            let valid = invalid(record(&schema, EVENT_TYPE), event);
+            let valid = invalid(record(schema, EVENT_TYPE), event);
             valid.unwrap_or_else(|error| panic!("{error}: {event}"));
         }
         // 5.11; before, the DSACKs are counted and not their segments.

@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use nix::sys::signal::{SigSet, Signal as Number};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
@@ -221,9 +220,10 @@ fn a_tracer_that_is_killed_does_not_leave_its_command_running() {
 #[test]
 fn a_file_that_may_not_grow_ends_it_in_good_order() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     let launch = Launch::here().within(&["sh", "-c", "ulimit -f 8; exec \"$0\" \"$@\""]);
     let tracer = Tracer::start_in(&launch, &["-P", &flood.server.port_text()]);
+    flood.begin();
     let output = tracer.wait_raw();
     assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
     assert!(output.stderr.contains("cannot write the output: File too large"), "{}", output.stderr);
@@ -231,18 +231,14 @@ fn a_file_that_may_not_grow_ends_it_in_good_order() {
 }
 
 /// A tracer of a flood whose output nobody reads, when it can write no more.
-fn stuck(flood: &Flood, flags: OFlags, command: &[&str]) -> (Running, PipeReader) {
+fn stuck(flood: &mut Flood, flags: OFlags, command: &[&str]) -> (Running, PipeReader) {
     let (reader, writer): (PipeReader, PipeWriter) = std::io::pipe().expect("a pipe");
     fcntl_setfl(&writer, flags).expect("its flags");
     let mut program = Launch::here().command(tcc_trace());
     program.args(["-o", "jsonl", "-P", &flood.server.port_text()]).args(command);
     let output = writer.try_clone().expect("a copy");
-    let tracer = Running::spawn(program.stdin(Stdio::null()).stdout(output));
-    let now = Timespec::default();
-    wait_until("the pipe to be full", || {
-        let mut polled = [PollFd::new(&writer, PollFlags::OUT)];
-        poll(&mut polled, Some(&now)).expect("poll") == 0
-    });
+    let mut tracer = Running::spawn(program.stdin(Stdio::null()).stdout(output));
+    flood.fill(&mut tracer, &writer);
     (tracer, reader)
 }
 
@@ -250,8 +246,8 @@ fn stuck(flood: &Flood, flags: OFlags, command: &[&str]) -> (Running, PipeReader
 #[test]
 fn a_slow_reader_of_a_pipe_that_does_not_block_gets_everything() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
-    let (mut tracer, mut reader) = stuck(&flood, OFlags::NONBLOCK, &[]);
+    let mut flood = Flood::ready();
+    let (mut tracer, mut reader) = stuck(&mut flood, OFlags::NONBLOCK, &[]);
     assert!(!tracer.ended(), "{}", tracer.stderr());
     tracer.signal(Signal::INT);
     let mut text = String::new();
@@ -268,9 +264,9 @@ fn a_slow_reader_of_a_pipe_that_does_not_block_gets_everything() {
 #[test]
 fn a_forced_end_is_accounted_for_where_it_can_be() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     for flags in [OFlags::empty(), OFlags::NONBLOCK] {
-        let (mut tracer, reader) = stuck(&flood, flags, &[]);
+        let (mut tracer, reader) = stuck(&mut flood, flags, &[]);
         wait_until("its end", || {
             tracer.signal(Signal::TERM);
             tracer.ended()
@@ -291,7 +287,7 @@ fn a_forced_end_is_accounted_for_where_it_can_be() {
 #[test]
 fn a_terminal_that_takes_nothing_does_not_keep_it_or_its_command() {
     need!(is_root(), "not root");
-    let flood = Flood::start();
+    let mut flood = Flood::ready();
     let (_ours, theirs) = terminal();
     let mut program = Launch::here().command(tcc_trace());
     let script = "trap '' TERM; echo pid $$ >&2; exec \"$0\" bulk --to \"$1\" --seconds 300";
@@ -299,14 +295,10 @@ fn a_terminal_that_takes_nothing_does_not_keep_it_or_its_command() {
     program.arg(traffic_program()).arg(flood.server.addr.to_string());
     let output = theirs.try_clone().expect("a copy");
     let mut tracer = Running::spawn(program.stdin(Stdio::null()).stdout(output));
+    flood.fill(&mut tracer, &theirs);
     tracer.wait_for_line("pid ");
     let pid = printed(&tracer.stderr(), "pid ").and_then(|pid| pid.parse().ok());
     let pid = pid.and_then(Pid::from_raw).expect("a pid");
-    let now = Timespec::default();
-    wait_until("the terminal to be full", || {
-        let mut polled = [PollFd::new(&theirs, PollFlags::OUT)];
-        poll(&mut polled, Some(&now)).expect("poll") == 0
-    });
     wait_until("its end", || {
         tracer.signal(Signal::INT);
         tracer.ended()

@@ -30,6 +30,7 @@ pub mod run;
 mod schema;
 #[macro_use]
 mod filtered;
+mod flood;
 mod socket_options;
 mod sockets;
 mod ss;
@@ -66,9 +67,10 @@ pub use self::metrics::{Exporter, Scrape, http};
 pub use self::moving::{LEARNT, TICKS, UNLOCKED, tick};
 
 pub use self::filtered::{
-    FilteredTracers, Flood, QUICK, flooding, is_one_of, named, pingpong, unique_port, unique_ports,
+    FilteredTracers, QUICK, is_one_of, named, pingpong, unique_port, unique_ports,
 };
 pub use self::fixture::{FAMILIES, Fixture};
+pub use self::flood::{Flood, flooding, overflow};
 pub use self::netns::{Counters, MACS, Netns, Pair, counters as kernel_counters};
 pub use self::one_cpu::OneCpu;
 pub use self::orders::{AcceptCall, Pace, Socket, SocketOption};

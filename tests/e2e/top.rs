@@ -42,7 +42,7 @@ fn check(trace: &Trace) {
     trace.aggregated();
     let schema = schema();
     for line in trace.events.iter().chain([&trace.end]) {
-        invalid(&schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        invalid(schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
 }
 

@@ -287,7 +287,7 @@ fn check(reader: &str, transport: &str) {
     }
     let schema = schema();
     for event in &trace.events {
-        invalid(record(&schema, EVENT_TYPE), event)
+        invalid(record(schema, EVENT_TYPE), event)
             .unwrap_or_else(|error| panic!("{error}: {event}"));
     }
     for group in &act.truth.groups {

@@ -68,6 +68,6 @@ pub fn check_row(row: &Value, values: &[u64], unset: u64) {
 pub fn check_schema(trace: &Trace) {
     let schema = schema();
     for line in trace.events.iter().chain([&trace.end]) {
-        invalid(&schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        invalid(schema, line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
 }

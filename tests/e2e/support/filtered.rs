@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::RwLockReadGuard;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::flood::quiet;
 use super::launch::Launch;
-use super::run::{self, Running};
+use super::run;
 use super::tracer::{Trace, Tracer, text, u64_of};
-use super::traffic::Server;
 use super::{TempDir, check_whole, guest, patience, traffic_program};
 
 /// What the reference tells beyond the standard fields: all that a filter may be about but the owner's process.
@@ -54,15 +53,6 @@ pub struct FilteredTracers {
     _quiet: RwLockReadGuard<'static, ()>,
 }
 
-/// A flood makes the kernel skip programs that are running already, others' events too. So where two tracers must agree
-/// there is none: who makes one takes this for writing.
-static FLOOD: RwLock<()> = RwLock::new(());
-
-/// While it lives no `FilteredTracers` compare.
-pub fn flooding() -> RwLockWriteGuard<'static, ()> {
-    FLOOD.write().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// As they happened. On a busy machine one may be printed behind younger ones (see `late`).
 fn in_order(mut events: Vec<Value>) -> Vec<Value> {
     events.sort_by_key(|event| u64_of(event, "mono_ns"));
@@ -73,7 +63,7 @@ impl FilteredTracers {
     /// All of them trace when this returns. A filter's words stand with blanks between.
     #[track_caller]
     pub fn start(ports: &str, reader: &str, filters: &[String]) -> Self {
-        let quiet = FLOOD.read().unwrap_or_else(PoisonError::into_inner);
+        let quiet = quiet();
         let common = ["-o", "jsonl", "--buffer-size", "2M", "--reader"];
         let here = Launch::here().with_tracefs();
         // First, so that it makes the cookies that the raw reader cannot make.
@@ -165,38 +155,6 @@ impl FilteredTracers {
             panic!("{difference}");
         }
         Ok(traces)
-    }
-}
-
-/// Traffic that only ends with its owner.
-pub struct Flood {
-    pub server: Server,
-    clients: Option<Running>,
-    _alone: RwLockWriteGuard<'static, ()>,
-}
-
-impl Flood {
-    #[track_caller]
-    pub fn start() -> Self {
-        let mut flood = Flood::ready();
-        flood.begin();
-        flood
-    }
-
-    /// Without clients yet, which would slow down the start of a tracer.
-    #[track_caller]
-    pub fn ready() -> Self {
-        let alone = flooding();
-        Flood { server: Server::start("127.0.0.1:0", None), clients: None, _alone: alone }
-    }
-
-    #[track_caller]
-    pub fn begin(&mut self) {
-        let mut command = Launch::here().command(traffic_program());
-        let to = self.server.addr.to_string();
-        command.args(["bulk", "--to", &to, "--seconds", "300", "--parallel", "4"]);
-        let clients = Running::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
-        self.clients = Some(clients);
     }
 }
 

@@ -1,16 +1,21 @@
 //! `tcc-trace schema`, and whether a line is what it says: as much of JSON Schema as it uses.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::launch::Program;
 use super::{run, tcc_trace};
 
-/// The whole schema.
-#[track_caller]
-pub fn schema() -> Value {
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut command = Program::new(tcc_trace());
     command.arg("schema");
     serde_json::from_str(&run::output(command).unwrap()).expect("JSON")
+});
+
+/// The whole schema.
+pub fn schema() -> &'static Value {
+    &SCHEMA
 }
 
 /// Names of an event type's columns, in the schema's order; the members of a group by `group.member`.
