@@ -1,6 +1,8 @@
 //! `zero_window`: receivers that do not read, at either end. Both ends agree with one another, with ss, and with the namespace's
 //! counters of windows closed, windows opened and probes sent.
 
+use std::thread;
+
 use serde_json::Value;
 
 use super::{PERF, Played, Ports, RING, scenario};
@@ -69,8 +71,13 @@ pub fn play(ports: &mut Ports) -> Played<ZeroWindows> {
         let (one, other) = (ports.next(), ports.next());
         let mut fixtures = [Fixture::at(one, one), Fixture::at(other, other)];
         let hidden = [one, other].map(|port| Hidden::watch(port, OF_CONNECTIONS));
-        let groups = fixtures.iter_mut().zip([&CASES[..], &HALF]);
-        let groups = groups.map(|(fixture, cases)| play_group(fixture, cases)).collect();
+        // Both at the same time: they mostly wait for probes.
+        let groups = thread::scope(|scope| {
+            let both = fixtures.iter_mut().zip([&CASES[..], &HALF]);
+            let play = |(fixture, cases)| scope.spawn(move || play_group(fixture, cases));
+            let both: Vec<_> = both.map(play).collect();
+            both.into_iter().map(|group| group.join().expect("no panic")).collect()
+        });
         let whole = hidden.iter().try_for_each(Hidden::check);
         (ZeroWindows { ports: vec![one, other], groups }, whole)
     })
