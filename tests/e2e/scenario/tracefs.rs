@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{MARK_OF_CLIENTS, MARK_OF_SERVERS, PERF, RING, scenario};
-use crate::support::{Seen, Trace, align, compared, is_root, note, text, u64_of};
+use crate::support::{Seen, Trace, align, compared, is_root, kernel, note, text, u64_of};
 
 /// What both sides tell of a call, in a form in which equal is equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,8 +80,10 @@ impl Call {
 fn compare(trace: &Trace, seen: &[Seen], reader: &str) {
     trace.check_account();
     assert!(seen.len() > 100, "too little traffic to say anything: {}", seen.len());
-    let sure = seen.iter().filter(|seen| !seen.maybe_unseen).count();
-    assert!(u64_of(&trace.end, "seen") >= sure as u64, "{} < {sure}", trace.end);
+    let sure = seen.iter().filter(|seen| !seen.maybe_unseen).count() as u64;
+    // Before 6.7 the kernel does not count that it skips the program of the record, which it does while a map is updated there.
+    let uncounted = if reader == "record" && kernel() < (6, 7) { sure / 100 } else { 0 };
+    assert!(u64_of(&trace.end, "seen") + uncounted >= sure, "{} < {sure}", trace.end);
 
     let mut ours: BTreeMap<u64, Vec<Call>> = BTreeMap::new();
     for event in &trace.events {
@@ -107,7 +109,7 @@ fn compare(trace: &Trace, seen: &[Seen], reader: &str) {
     // Twelve values of each, beside the cookie.
     compared(trace.events.len(), 12 * trace.events.len());
     let (lost, all) = (u64_of(&trace.end, "lost"), seen.len() as u64);
-    assert!(missing <= lost, "{missing} are missing, {lost} are accounted for as lost");
+    assert!(missing <= lost + uncounted, "{missing} are missing, {lost} are accounted for as lost");
     note(&format!("{reader}: {missing} of {all} are missing"));
     // The kernel skips a program of this tracer where it has interrupted one of another.
     assert!(missing * 100 <= all, "{missing} of {all} are missing");
