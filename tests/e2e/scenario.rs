@@ -19,6 +19,7 @@ mod zero_window;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::thread;
 
 use serde_json::Value;
 
@@ -98,6 +99,9 @@ struct Act {
     lines: Vec<Value>,
 }
 
+/// How often an act is played at most.
+const TURNS: u16 = 3;
+
 /// What is known of an act whose events the host may have hidden from programs.
 struct Played<T> {
     truth: T,
@@ -106,9 +110,9 @@ struct Played<T> {
 }
 
 impl<T> Played<T> {
-    /// Plays the act until nothing is hidden, or no more than three times. A scenario that fails here would fail all its tests.
+    /// Plays the act until nothing is hidden, or no more than so many times. A scenario that fails here would fail all its tests.
     fn play(mut turn: impl FnMut() -> (T, Result<(), String>)) -> Self {
-        for _ in 1..3 {
+        for _ in 1..TURNS {
             match turn() {
                 (truth, Ok(())) => return Played { truth, hidden: None },
                 (_, Err(reason)) => again(&reason),
@@ -152,25 +156,31 @@ impl Scenario {
         let recorders: Vec<Recorder> =
             timed("the starts", || RECORDERS.into_iter().map(start).collect());
 
+        let mut waiting = ports.part(2 * TURNS);
         let mut acts = Vec::new();
-        for name in DRIVES.iter().filter(|name| has_tracepoint(name)) {
-            let mut fixture = Fixture::at(ports.next(), ports.next());
-            timed(name, || drive(&mut fixture, name));
-            let ports = vec![fixture.port, fixture.closed];
-            acts.push(Act { name: (*name).to_owned(), ports, lines: Vec::new() });
-        }
-        for cc in ALGORITHMS.into_iter().filter(|cc| has_cc(cc)) {
-            acts.push(timed("pingpong", || pingpong(cc, ports.next())));
-            acts.push(timed("transfers", || transfers(cc, ports.next())));
-        }
-        acts.push(timed("mapped", || mapped(ports.next())));
         let closed = ports.next();
-        let zero_windows = timed("zero_window", || zero_window::play(&mut ports));
-        let drops = timed("drops", || drops::play(&mut ports, closed));
-        let mishaps = timed("drop_reasons", || drop_reasons::play(&mut ports));
-        let resets = timed("resets", || resets::play(&mut ports, closed));
-        let sends = has_tracepoint("send").then(|| timed("sends", || send::play(&mut ports)));
-        let container = timed("container", || container::play(ports.next()));
+        let (zero_windows, drops, mishaps, resets, sends, container) = thread::scope(|scope| {
+            // Beside the others, as it mostly waits for probes.
+            let play = move || timed("zero_window", || zero_window::play(&mut waiting));
+            let zero_windows = scope.spawn(play);
+            for name in DRIVES.iter().filter(|name| has_tracepoint(name)) {
+                let mut fixture = Fixture::at(ports.next(), ports.next());
+                timed(name, || drive(&mut fixture, name));
+                let ports = vec![fixture.port, fixture.closed];
+                acts.push(Act { name: (*name).to_owned(), ports, lines: Vec::new() });
+            }
+            for cc in ALGORITHMS.into_iter().filter(|cc| has_cc(cc)) {
+                acts.push(timed("pingpong", || pingpong(cc, ports.next())));
+                acts.push(timed("transfers", || transfers(cc, ports.next())));
+            }
+            acts.push(timed("mapped", || mapped(ports.next())));
+            let drops = timed("drops", || drops::play(&mut ports, closed));
+            let mishaps = timed("drop_reasons", || drop_reasons::play(&mut ports));
+            let resets = timed("resets", || resets::play(&mut ports, closed));
+            let sends = has_tracepoint("send").then(|| timed("sends", || send::play(&mut ports)));
+            let container = timed("container", || container::play(ports.next()));
+            (zero_windows.join().expect("no panic"), drops, mishaps, resets, sends, container)
+        });
 
         let recorded = timed("the ends", || recorders.into_iter().map(Recorder::stop).collect());
         let (told, seen) = timed("the kernel's trace", || ftrace.stop());
@@ -286,6 +296,7 @@ fn mapped(port: u16) -> Act {
 struct Ports {
     first: u16,
     taken: u16,
+    count: u16,
 }
 
 impl Ports {
@@ -293,7 +304,11 @@ impl Ports {
 
     fn new() -> Self {
         // Between those of single tests and those that the kernel gives to clients.
-        Ports { first: 30_000 + (std::process::id() % 40) as u16 * Self::COUNT, taken: 0 }
+        Ports {
+            first: 30_000 + (std::process::id() % 40) as u16 * Self::COUNT,
+            taken: 0,
+            count: Self::COUNT,
+        }
     }
 
     fn all(&self) -> Vec<u16> {
@@ -301,8 +316,13 @@ impl Ports {
     }
 
     fn next(&mut self) -> u16 {
-        self.taken += 1;
-        assert!(self.taken <= Self::COUNT, "more acts than ports");
-        self.first + self.taken - 1
+        self.part(1).first
+    }
+
+    /// The next ones, for an act that is played beside others.
+    fn part(&mut self, count: u16) -> Ports {
+        self.taken += count;
+        assert!(self.taken <= self.count, "more acts than ports");
+        Ports { first: self.first + self.taken - count, taken: 0, count }
     }
 }
