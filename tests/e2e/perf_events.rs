@@ -118,12 +118,6 @@ fn check_accept(reader: Reader) {
     assert_eq!(counted, [1, 1, 2, 2, 3], "{OF_ACCEPT:?}");
 }
 
-#[test]
-fn accept_by_sock() {
-    check_accept(Reader::Sock);
-}
-
-#[test]
-fn accept_by_raw() {
-    check_accept(Reader::Raw);
+by_sock_and_raw! {
+    check_accept: accept_by_sock accept_by_raw;
 }
