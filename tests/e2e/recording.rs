@@ -51,8 +51,10 @@ fn record_all(dir: &TempDir, drives: &[&str], args: &[&str]) -> (Output, PathBuf
     let own = ["-o", "jsonl", "-w", path, "--force", "--port", &ports];
     let mut tracer = Tracer::spawn(&here(), &[args, &own].concat());
     tracer.wait_ready();
-    // Losses happen also where no tracepoint tells of recovery states.
-    let can = |event_type: &&&str| **event_type == "cong_state" || has_tracepoint(event_type);
+    // Losses and refusals happen also where no tracepoint tells of recovery states and errors.
+    let can = |event_type: &&&str| {
+        ["cong_state", "error"].contains(*event_type) || has_tracepoint(event_type)
+    };
     for event_type in drives.iter().filter(can) {
         drive(&mut fixture, event_type);
         // These have done it.
