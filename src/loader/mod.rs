@@ -358,13 +358,7 @@ fn configure(
             || (config.summary.as_ref().is_some_and(|s| s.aggregate.reads_limits())
                 && name == plan::LIMITS_SCAN)
             || (variant.tracks(Tracker::Observed)
-                && (name == plan::OBSERVE_SCAN
-                    || name
-                        == if plan.one_by_one {
-                            plan::OBSERVE_READ_ONE
-                        } else {
-                            plan::OBSERVE_READ
-                        }));
+                && (name == plan::OBSERVE_SCAN || name == plan.observe_read()));
         program.set_autoload(wanted);
     }
     Ok(())

@@ -178,6 +178,13 @@ pub struct Plan {
     pub mainline_bbr: bool,
 }
 
+impl Plan {
+    /// The program that reads the connections of `observe`.
+    pub(super) fn observe_read(&self) -> &'static str {
+        if self.one_by_one { OBSERVE_READ_ONE } else { OBSERVE_READ }
+    }
+}
+
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
